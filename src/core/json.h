@@ -1,0 +1,99 @@
+// The one door to RapidJSON: hostile text in, a bounded document out; and a writer for what we send.
+//
+// RapidJSON 1.1.0 crashes on some numbers (CVE-2024-38517) and on deep nesting, so nothing else in the
+// project may call Parse: this wrapper parses iteratively, validates UTF-8, keeps numbers as text and
+// caps size and depth. Thread: any; a JsonDocument belongs to one thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace messaging::core {
+
+struct JsonLimits {
+    std::size_t max_bytes = 1u << 20;
+    std::size_t max_depth = 32;
+};
+
+class JsonDocument;
+
+// A view of one value; valid while its JsonDocument lives.
+class JsonView {
+public:
+    bool is_object() const;
+    bool is_array() const;
+    bool is_string() const;
+    bool is_number() const;
+    bool is_bool() const;
+    bool is_null() const;
+
+    // The text of a string or, as written, of a number. Precondition: is_string() || is_number().
+    std::string_view text() const;
+    bool boolean() const;
+
+    // Objects. Duplicate keys: the last one wins. nullopt when absent.
+    std::optional<JsonView> member(std::string_view name) const;
+    std::vector<std::string_view> keys() const;
+    // Arrays.
+    std::size_t size() const;
+    JsonView at(std::size_t index) const;
+
+private:
+    friend class JsonDocument;
+    explicit JsonView(const void* node) : node_(node) {}
+    const void* node_;
+};
+
+class JsonDocument {
+public:
+    // Error kind kInvalid; its message says what is wrong and at which byte offset, and never quotes the text.
+    static Result<JsonDocument> parse(std::string_view text, const JsonLimits& limits = {});
+
+    JsonDocument(JsonDocument&&) noexcept;
+    JsonDocument& operator=(JsonDocument&&) noexcept;
+    ~JsonDocument();
+
+    JsonView root() const;
+
+private:
+    JsonDocument();
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+// Builds one JSON text. Strings that are not UTF-8 are written with U+FFFD in place of each bad byte, so the
+// output is always valid JSON. Numbers that must survive JavaScript travel as strings: use string() for 64-bit ids.
+class JsonWriter {
+public:
+    JsonWriter();
+    ~JsonWriter();
+    JsonWriter(const JsonWriter&) = delete;
+    JsonWriter& operator=(const JsonWriter&) = delete;
+
+    JsonWriter& begin_object();
+    JsonWriter& end_object();
+    JsonWriter& begin_array();
+    JsonWriter& end_array();
+    JsonWriter& key(std::string_view name);
+    JsonWriter& string(std::string_view value);
+    JsonWriter& integer(std::int64_t value);
+    JsonWriter& number(double value);
+    JsonWriter& boolean(bool value);
+    JsonWriter& null();
+
+    // The text so far; complete when every begin has its end.
+    std::string_view text() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace messaging::core

@@ -1,0 +1,96 @@
+// The words of the domain as values: delivery, endpoint, outcome, receipt, and a message as the API shows it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/clock.h"
+
+namespace messaging::core {
+
+using MessageId = std::int64_t;
+using EndpointId = std::int64_t;
+using ClaimId = std::int64_t;
+using InstanceId = std::int64_t;
+
+inline constexpr EndpointId kDefaultEndpointId = 1;
+
+// A claimed message, on its way.
+struct Delivery {
+    MessageId id = 0;
+    ClaimId claim_id = 0;
+    EndpointId endpoint_id = kDefaultEndpointId;
+    int attempts = 0;  // used up before this one
+    std::string recipient;
+    std::string content;
+    double age_seconds = 0;  // of the message when it was claimed, by PostgreSQL's clock
+    MonoTime claimed{};      // when the engine had it, by the engine's own clock
+};
+
+struct Endpoint {
+    EndpointId id = kDefaultEndpointId;
+    std::string name;
+    std::string url;
+    std::vector<std::pair<std::string, std::string>> headers;
+    int max_in_flight = 64;
+};
+
+// What one attempt led to.
+enum class OutcomeKind {
+    kDelivered,
+    kRetry,     // counted; again after `delay`
+    kDead,      // counted; given up
+    kDeferred,  // not counted (our own fault, or no room): again after `delay`
+    kReturned,  // not counted, never started: back to the queue now
+};
+
+struct Outcome {
+    MessageId id = 0;
+    ClaimId claim_id = 0;
+    OutcomeKind kind = OutcomeKind::kDelivered;
+    int attempts = 0;  // including this one, where it counts
+    std::chrono::milliseconds delay{0};
+    std::chrono::milliseconds duration{0};
+    std::optional<int> status;                        // HTTP status, when one was received
+    std::optional<std::string> receiver_message_id;   // UTF-8 without NUL, bounded
+    std::string error;                                // readable reason; empty when delivered
+};
+
+// The record of a sent message, for Redis.
+struct Receipt {
+    MessageId id = 0;
+    std::optional<std::string> receiver_message_id;
+    std::string sent_at;  // RFC 3339 UTC
+};
+
+enum class MessageStatus { kPending, kScheduled, kSent, kDead };
+
+// One message as the API shows it. Times are RFC 3339 UTC text, made by PostgreSQL.
+struct MessageView {
+    MessageId id = 0;
+    std::string recipient;
+    std::string content;
+    MessageStatus status = MessageStatus::kPending;
+    int attempts = 0;
+    std::string created_at;
+    std::optional<std::string> sent_at;
+    std::optional<std::string> due_at;      // scheduled only
+    std::optional<std::string> failed_at;   // dead only
+    std::optional<std::string> receiver_message_id;
+    std::optional<std::string> last_error;
+    std::string endpoint;                   // its name
+};
+
+struct AttemptView {
+    int attempt = 0;
+    std::string at;
+    std::optional<int> status;
+    int duration_ms = 0;
+    std::string error;
+};
+
+}  // namespace messaging::core

@@ -1,0 +1,27 @@
+// Outcome: what an attempt's result means for its message; pure.
+#pragma once
+
+#include "core/attempt.h"
+#include "core/backoff.h"
+#include "core/clock.h"
+#include "core/message.h"
+#include "core/random.h"
+
+namespace messaging::core {
+
+struct OutcomePolicy {
+    BackoffPolicy backoff;
+    std::chrono::milliseconds retry_after_max{std::chrono::hours(24)};  // a receiver cannot park a message for longer
+    std::chrono::milliseconds local_fault_delay{1000};
+};
+
+// Any 2xx delivers. Everything else, redirects included, waits and is tried again until the attempts are used up.
+// Retry-After lengthens the wait, never shortens it. A fault of ours uses up no attempt.
+Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, const AttemptResult& result, WallTime now,
+                         Random& random);
+
+// A message whose engine died while it held it: that counts as an attempt, so that one that kills engines ends among
+// the dead. The first time it is due at once; after that it backs off, away from what was claimed beside it.
+Outcome classify_abandoned(const OutcomePolicy& policy, MessageId id, ClaimId claim_id, int attempts, Random& random);
+
+}  // namespace messaging::core

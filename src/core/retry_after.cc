@@ -1,0 +1,61 @@
+// Parsing of Retry-After without locale, exceptions or allocation.
+#include "core/retry_after.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace messaging::core {
+namespace {
+
+constexpr std::chrono::seconds kLargest{std::chrono::hours(24 * 365)};
+constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+std::optional<int> digits(std::string_view text) {
+    int value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || text.empty() || text[0] == '-') return std::nullopt;
+    return value;
+}
+
+// IMF-fixdate, the only form a sender may generate: "Sun, 06 Nov 1994 08:49:37 GMT".
+std::optional<WallTime> parse_http_date(std::string_view text) {
+    if (text.size() != 29 || text.substr(3, 2) != ", " || text.substr(25) != " GMT") return std::nullopt;
+    const auto day = digits(text.substr(5, 2));
+    const auto month = std::find(kMonths.begin(), kMonths.end(), text.substr(8, 3));
+    const auto year = digits(text.substr(12, 4));
+    const auto hour = digits(text.substr(17, 2));
+    const auto minute = digits(text.substr(20, 2));
+    const auto second = digits(text.substr(23, 2));
+    if (!day || month == kMonths.end() || !year || !hour || !minute || !second) return std::nullopt;
+    const auto month_number = static_cast<unsigned>(month - kMonths.begin()) + 1;
+    const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(month_number),
+                                           std::chrono::day(static_cast<unsigned>(*day))};
+    if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
+    return std::chrono::sys_days(date) + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
+           std::chrono::seconds(*second);
+}
+
+std::string_view trimmed(std::string_view text) {
+    const auto first = text.find_first_not_of(" \t");
+    if (first == std::string_view::npos) return {};
+    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+}  // namespace
+
+std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, WallTime now) {
+    value = trimmed(value);
+    if (value.empty()) return std::nullopt;
+    if (value.find_first_not_of("0123456789") == std::string_view::npos) {
+        const auto seconds = digits(value);
+        return seconds ? std::min(std::chrono::seconds(*seconds), kLargest) : kLargest;
+    }
+    const auto date = parse_http_date(value);
+    if (!date) return std::nullopt;
+    const auto wait = std::chrono::ceil<std::chrono::seconds>(*date - now);
+    return std::clamp(wait, std::chrono::seconds(0), kLargest);
+}
+
+}  // namespace messaging::core

@@ -1,0 +1,42 @@
+// WebhookSender: a delivery as one HTTP POST to its endpoint; implements service::Sender.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "core/clock.h"
+#include "http/client.h"
+#include "service/sender.h"
+
+namespace messaging::gateway {
+
+inline constexpr std::size_t kMaxReceiverMessageIdBytes = 255;
+
+struct WebhookOptions {
+    std::chrono::milliseconds timeout{10000};  // of one request
+    std::string auth_key;                      // x-ins-auth-key for the default endpoint; empty = not sent
+};
+
+// Loop thread only. The client must outlive it.
+class WebhookSender : public service::Sender {
+public:
+    WebhookSender(http::Client& client, const core::Clock& clock, WebhookOptions options);
+
+    void start_attempt(const core::Delivery& delivery, const core::Endpoint& endpoint,
+                       std::function<void(core::AttemptResult)> done) override;
+
+private:
+    http::Client& client_;
+    const core::Clock& clock_;
+    WebhookOptions options_;
+};
+
+// {"to": recipient, "content": content}
+std::string webhook_body(const core::Delivery& delivery);
+// "msg_<id>": the same on every attempt, without a full stop (Standard Webhooks).
+std::string webhook_id(core::MessageId id);
+// The messageId of a receiver's answer as text: a string, or a number as it was written. nullopt when the answer is not a
+// JSON object that has one; never an error, because the status alone decides.
+std::optional<std::string> receiver_message_id(std::string_view body);
+
+}  // namespace messaging::gateway

@@ -1,0 +1,77 @@
+// Client: curl multi on a loop; POSTs with keep-alive, deadlines and byte caps.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+#include "http/message.h"
+#include "loop/event_loop.h"
+
+namespace messaging::http {
+
+struct ClientOptions {
+    std::size_t max_in_flight = 256;                    // sizes curl's connection cache; the caller keeps to it
+    std::chrono::milliseconds connect_timeout{5000};
+    std::size_t max_response_bytes = 64u << 10;         // kept of a body; what comes after is counted and dropped
+    std::size_t max_received_bytes = 1u << 20;          // of a body: reading stops, the status still decides
+    std::string user_agent = "messaging-system";
+};
+
+struct PostRequest {
+    std::string url;
+    Headers headers;                       // no CR, LF or NUL: checked, kInvalid
+    std::string body;
+    std::chrono::milliseconds timeout{10000};  // the whole request, connecting included
+};
+
+// Why a request has no usable status. kNone = `status` is what the receiver said.
+enum class TransportFault {
+    kNone,
+    kTimeout,          // the deadline passed
+    kConnect,          // refused, unreachable, reset while connecting
+    kDns,
+    kTls,
+    kProtocol,         // the answer is not HTTP, or the connection ended inside it
+    kLocal,            // our own fault: no descriptors, no memory, shutting down; no attempt may be used up
+    kInvalidRequest,   // URL or header that cannot be sent
+};
+
+struct PostResult {
+    TransportFault fault = TransportFault::kNone;
+    std::string fault_detail;              // readable; empty when kNone
+    int status = 0;
+    std::string body;                      // at most max_response_bytes
+    bool body_truncated = false;
+    std::string retry_after;               // the header's value, empty when absent
+    std::chrono::microseconds duration{0};
+};
+
+// Loop thread only. Redirects are not followed; proxies of the environment are not used; http and https only.
+class Client {
+public:
+    using Completion = std::function<void(PostResult)>;
+
+    Client(loop::EventLoop& loop, ClientOptions options);
+    ~Client();  // drops every pending completion
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+
+    // Completes once, later, never inside this call.
+    void start_post(PostRequest request, Completion done);
+    std::size_t in_flight() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+// Checks a webhook URL: http or https, a host, no user info in it. kInvalid says what to do.
+core::Result<core::Nothing> check_url(const std::string& url);
+
+}  // namespace messaging::http

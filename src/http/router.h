@@ -1,0 +1,37 @@
+// Router: method and path pattern to handler; knows which methods a path has, so that 404 and 405 are told apart.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/server.h"
+
+namespace messaging::http {
+
+// Filled once, then only read. HEAD is served by GET's route (evhttp drops the body).
+class Router {
+public:
+    using Fallback = std::function<void(Request, Responder, const std::string& allow)>;  // allow: "GET, POST", empty for 404
+
+    explicit Router(Fallback fallback) : fallback_(std::move(fallback)) {}
+
+    // Pattern segments: literal, {name} (one segment), {name*} (the rest of the path).
+    void add(std::string method, std::string pattern, RequestHandler handler);
+    void route(Request request, Responder responder) const;
+    // The pattern that serves this path ("/messages/{id}"), for metric labels; "unmatched" when none.
+    std::string_view pattern_of(std::string_view path) const;
+
+private:
+    struct Route {
+        std::string method;
+        std::string pattern;
+        std::vector<std::string> segments;
+        RequestHandler handler;
+    };
+    std::vector<Route> routes_;
+    Fallback fallback_;
+};
+
+}  // namespace messaging::http

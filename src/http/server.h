@@ -1,0 +1,68 @@
+// Server: evhttp on a loop, handing whole requests to one handler and taking each answer through a Responder.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/result.h"
+#include "http/message.h"
+#include "loop/event_loop.h"
+
+namespace messaging::http {
+
+// The right and the duty to answer one request, once. Move-only; loop thread only. Dropped without an answer it sends
+// what ServerOptions::on_forgotten returns (a 500) and counts it. Answering after the client has gone is harmless.
+class Responder {
+public:
+    Responder() = default;
+    Responder(Responder&&) noexcept;
+    Responder& operator=(Responder&&) noexcept;
+    Responder(const Responder&) = delete;
+    Responder& operator=(const Responder&) = delete;
+    ~Responder();
+
+    void send(Response response);
+
+    struct State;
+    explicit Responder(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+private:
+    std::shared_ptr<State> state_;
+};
+
+using RequestHandler = std::function<void(Request, Responder)>;
+
+struct ServerOptions {
+    std::string address = "127.0.0.1";
+    int port = 8080;                              // 0 = any free port, see Server::port()
+    std::size_t max_body_bytes = 5u << 20;        // more is answered by on_too_large; ten times more is cut by evhttp itself
+    std::size_t max_header_bytes = 16u << 10;
+    std::chrono::seconds idle_timeout{30};
+    std::function<Response()> on_too_large;       // 413 in the caller's own JSON shape
+    std::function<Response()> on_forgotten;       // 500 in the caller's own JSON shape
+};
+
+// Loop thread only.
+class Server {
+public:
+    // kUnavailable when the address cannot be bound; the message names address, port and reason.
+    static core::Result<std::unique_ptr<Server>> listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler);
+    ~Server();  // precondition: owed() == 0, else the owed answers are sent as on_forgotten first
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    int port() const;
+    std::size_t owed() const;          // requests not yet answered
+    void stop_accepting();             // closes the listening socket; open requests may still be answered
+
+private:
+    struct Impl;
+    explicit Server(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace messaging::http

@@ -1,0 +1,50 @@
+// EventLoop: one libevent base, run by one thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/clock.h"
+#include "loop/handles.h"
+#include "loop/timer.h"
+
+namespace messaging::loop {
+
+// Owned by the thread that calls run(); everything is "loop thread only" except post() and stop().
+class EventLoop : public TimerFactory {
+public:
+    EventLoop();
+    ~EventLoop() override;
+    EventLoop(const EventLoop&) = delete;
+    EventLoop& operator=(const EventLoop&) = delete;
+
+    // Runs until stop(). Tasks posted before run() are executed by it.
+    void run();
+    // Any thread: run() returns after the callbacks now active.
+    void stop();
+    // Any thread: executes `task` once on the loop thread, in order of posting, never inside this call.
+    // Tasks still waiting when the loop is destroyed are dropped unexecuted.
+    void post(std::function<void()> task);
+    // Destroys `object` after the callback now running has returned (loop rule 8).
+    void defer_delete(std::shared_ptr<void> object);
+
+    std::unique_ptr<Timer> make_timer(std::function<void()> on_fire) override;
+
+    event_base* base() const { return base_.get(); }
+
+private:
+    static void on_wake(evutil_socket_t, short, void* self) noexcept;
+    void run_posted();
+
+    EventBaseHandle base_;
+    EventHandle wake_event_;  // depends-on: base_
+    std::mutex mutex_;        // guards posted_
+    std::vector<std::function<void()>> posted_;
+    std::vector<std::shared_ptr<void>> doomed_;
+};
+
+}  // namespace messaging::loop

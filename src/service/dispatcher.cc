@@ -1,0 +1,156 @@
+// Starting, answering, and putting off.
+#include "service/dispatcher.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace messaging::service {
+namespace {
+
+constexpr std::chrono::milliseconds kMeasurePeriod{1000};
+constexpr double kBackedUpSeconds = 2.0;     // what waits at an endpoint would need longer than this
+constexpr double kShedSecondsMin = 1.0;
+constexpr double kShedSecondsMax = 600.0;
+constexpr double kShedSecondsStalled = 10.0; // nothing was answered in the last interval
+constexpr double kUnknownEndpointSeconds = 5.0;
+
+core::Outcome uncounted(const core::Delivery& delivery, core::OutcomeKind kind) {
+    core::Outcome outcome;
+    outcome.id = delivery.id;
+    outcome.claim_id = delivery.claim_id;
+    outcome.attempts = delivery.attempts;
+    outcome.kind = kind;
+    return outcome;
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+                       EngineObserver& observer, DispatcherOptions options, Mediator mediator)
+    : sender_(sender),
+      clock_(clock),
+      random_(random),
+      observer_(observer),
+      options_(std::move(options)),
+      mediator_(std::move(mediator)),
+      queues_(options_.max_in_flight),
+      measure_timer_(timers.make_timer([this] { measure(); })) {
+    measure_timer_->start(kMeasurePeriod);
+}
+
+void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
+    endpoints_.clear();
+    for (const core::Endpoint& endpoint : endpoints) {
+        endpoints_.emplace(endpoint.id, endpoint);
+        queues_.set_cap(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
+    }
+    pump();
+}
+
+void Dispatcher::add(std::vector<core::Delivery> deliveries) {
+    // Where there is only one endpoint nobody waits behind it, so nothing needs to be put off.
+    const bool may_shed = endpoints_.size() > 1;
+    for (core::Delivery& delivery : deliveries) {
+        const core::EndpointId endpoint = delivery.endpoint_id;
+        if (!knows(endpoint)) {
+            defer(delivery, kUnknownEndpointSeconds, "the endpoint is not known yet");
+        } else if (may_shed && queues_.backed_up(endpoint) && queues_.waiting(endpoint) >= options_.lane_buffer / 4) {
+            const double rate = queues_.rate(endpoint);
+            const double seconds =
+                rate > 0 ? static_cast<double>(queues_.waiting(endpoint)) / rate : kShedSecondsStalled;
+            defer(delivery, std::clamp(seconds, kShedSecondsMin, kShedSecondsMax), "the endpoint is backed up");
+        } else {
+            delivery.claimed = clock_.mono();
+            queues_.push(std::move(delivery));
+        }
+    }
+    pump();
+}
+
+std::size_t Dispatcher::room() const {
+    const std::size_t waiting = endpoints_.size() > 1 ? queues_.waiting_moving() : queues_.waiting();
+    // Half full is full enough: claims stay large, and what waits outlasts the claim.
+    return waiting > options_.lane_buffer / 2 ? 0 : options_.lane_buffer - waiting;
+}
+
+void Dispatcher::set_paused(bool paused) {
+    paused_ = paused;
+    pump();
+}
+
+void Dispatcher::return_waiting() { hand_back(queues_.take_waiting()); }
+
+void Dispatcher::return_in_flight() {
+    std::vector<core::Delivery> deliveries;
+    for (auto& [flight_id, flight] : std::exchange(flights_, {})) {
+        queues_.finished(flight.endpoint_id);
+        deliveries.push_back(std::move(flight));
+    }
+    hand_back(std::move(deliveries));
+}
+
+void Dispatcher::hand_back(std::vector<core::Delivery> deliveries) {
+    for (const core::Delivery& delivery : deliveries) {
+        mediator_.on_outcome(uncounted(delivery, core::OutcomeKind::kReturned));
+    }
+    observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
+}
+
+void Dispatcher::drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours) {
+    queues_.take_waiting([&](const core::Delivery& delivery) { return !still_ours(delivery.claim_id); });
+}
+
+void Dispatcher::defer(const core::Delivery& delivery, double seconds, const char* why) {
+    core::Outcome outcome = uncounted(delivery, core::OutcomeKind::kDeferred);
+    const double jittered = seconds * 1000.0 * (0.5 + random_.next_unit());
+    outcome.delay = std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered));
+    outcome.error = why;
+    observer_.on_outcome(outcome);
+    mediator_.on_outcome(std::move(outcome));
+}
+
+void Dispatcher::pump() {
+    if (pumping_) return;  // a sender that refuses at once must not grow the stack
+    pumping_ = true;
+    while (!paused_) {
+        auto delivery = queues_.next_startable();
+        if (!delivery) break;
+        const auto endpoint = endpoints_.find(delivery->endpoint_id);
+        if (endpoint == endpoints_.end()) {  // removed while it waited
+            queues_.finished(delivery->endpoint_id);
+            defer(*delivery, kUnknownEndpointSeconds, "the endpoint was removed");
+            continue;
+        }
+        const std::uint64_t flight_id = next_flight_++;
+        const auto flight = flights_.emplace(flight_id, std::move(*delivery)).first;
+        sender_.start_attempt(flight->second, endpoint->second, [this, flight_id](const core::AttemptResult& result) {
+            on_answer(flight_id, result);
+        });
+    }
+    pumping_ = false;
+    observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
+}
+
+void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& result) {
+    const auto flight = flights_.extract(flight_id);
+    if (flight.empty()) return;  // given back at the end of a shutdown
+    const core::Delivery& delivery = flight.mapped();
+    queues_.finished(delivery.endpoint_id);
+    core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);
+    observer_.on_outcome(outcome);
+    if (outcome.kind == core::OutcomeKind::kDelivered) {
+        const std::chrono::duration<double> here = clock_.mono() - delivery.claimed;
+        observer_.on_delivered(delivery.age_seconds + here.count());
+    }
+    mediator_.on_outcome(std::move(outcome));
+    pump();
+    mediator_.on_room();
+}
+
+void Dispatcher::measure() {
+    measure_timer_->start(kMeasurePeriod);
+    queues_.measure(std::chrono::duration<double>(kMeasurePeriod).count(), kBackedUpSeconds);
+    mediator_.on_room();
+}
+
+}  // namespace messaging::service

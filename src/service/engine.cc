@@ -1,0 +1,208 @@
+// Registration, activity, rescue and shutdown of one engine.
+#include "service/engine.h"
+
+#include <utility>
+
+namespace messaging::service {
+namespace {
+
+constexpr std::chrono::milliseconds kRegisterRetry{500};
+constexpr std::chrono::milliseconds kShutdownPeriod{20};  // between looks at what is still under way
+
+}  // namespace
+
+Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+               EngineObserver& observer, EngineOptions options)
+    : presence_(ports.presence),
+      queue_(ports.queue),
+      random_(random),
+      observer_(observer),
+      options_(std::move(options)),
+      relay_(ports.receipts, ports.backlog, timers, observer,
+             {[this] { return instance_id_; }, [this](std::int64_t batch) { recorder_.confirm(batch); }}),
+      recorder_(ports.queue, ledger_, timers, clock, observer,
+                {[this] { return instance_id_; },
+                 [this](std::int64_t batch, std::vector<core::Receipt> receipts) { relay_.add(batch, std::move(receipts)); },
+                 [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); },
+                 [this] { claimer_.on_room(); }}),
+      dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
+                  {[this](core::Outcome outcome) { recorder_.add(std::move(outcome)); }, [this] { claimer_.on_room(); }}),
+      claimer_(ports.queue, timers, clock, random, observer,
+               {[this] { return instance_id_; },
+                [this] { return recorder_.unrecorded() >= kMaxUnrecorded ? 0 : dispatcher_.room(); },
+                [this] { return ledger_.claims(); },
+                [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
+                [this] { set_running(false); }}),
+      heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
+      rescue_timer_(timers.make_timer([this] { rescue(); })),
+      register_timer_(timers.make_timer([this] { register_anew(); })),
+      deadline_timer_(timers.make_timer([this] { dispatcher_.return_in_flight(); })),
+      shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
+      give_up_timer_(timers.make_timer([this] { finish_shutdown(false); })) {
+    relay_.start();
+}
+
+void Engine::on_bell_up() {
+    bell_up_ = true;
+    ++bell_session_;
+    register_anew();
+}
+
+void Engine::on_bell_down() {
+    bell_up_ = false;
+    registered_ = false;
+    register_timer_->stop();
+    heartbeat_timer_->stop();
+    rescue_timer_->stop();
+    update_activity();
+}
+
+void Engine::on_claim_session_up() { claimer_.on_session_up(); }
+
+void Engine::on_record_session_up() { recorder_.retry_now(); }
+
+void Engine::on_ready() { claimer_.ring(); }
+
+void Engine::on_control_changed() { read_control(); }
+
+void Engine::register_anew() {
+    presence_.register_instance(options_.name, [this, session = bell_session_](core::Result<core::InstanceId> result) {
+        if (session != bell_session_ || !bell_up_) return;
+        if (result) {
+            on_registered(result.value());
+        } else {
+            observer_.on_trouble("register", result.error());
+            register_timer_->start(kRegisterRetry);
+        }
+    });
+}
+
+void Engine::on_registered(core::InstanceId instance_id) {
+    const core::InstanceId before = std::exchange(instance_id_, instance_id);
+    if (before == 0 || ledger_.claims().empty()) {
+        become_active();
+        return;
+    }
+    presence_.move_claims(before, instance_id, ledger_.claims(),
+                          [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
+                              if (session != bell_session_ || !bell_up_) return;
+                              if (!moved) {
+                                  observer_.on_trouble("move claims", moved.error());
+                                  register_timer_->start(kRegisterRetry);
+                                  return;
+                              }
+                              ledger_.keep_only(moved.value());
+                              dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
+                              become_active();
+                          });
+}
+
+void Engine::become_active() {
+    registered_ = true;
+    heartbeat_timer_->start(kHeartbeatPeriod);
+    rescue_timer_->start(kRescuePeriod);
+    read_control();
+}
+
+void Engine::read_control() {
+    if (!registered_) return;
+    presence_.read_state([this](core::Result<bool> running) {
+        if (running) set_running(running.value());
+    });
+    queue_.load_endpoints([this](core::Result<std::vector<core::Endpoint>> endpoints) {
+        if (!endpoints) return;  // the next heartbeat asks again
+        endpoints_loaded_ = true;
+        dispatcher_.set_endpoints(endpoints.value());
+        update_activity();
+    });
+}
+
+void Engine::set_running(bool running) {
+    running_ = running;
+    update_activity();
+}
+
+void Engine::update_activity() {
+    const bool may_send = registered_ && endpoints_loaded_ && !shutting_down_;
+    const bool may_claim = may_send && running_;
+    claimer_.set_active(may_claim);
+    dispatcher_.set_paused(!may_claim);
+    if ((registered_ || shutting_down_) && !may_claim) dispatcher_.return_waiting();
+}
+
+void Engine::heartbeat() {
+    heartbeat_timer_->start(kHeartbeatPeriod);
+    presence_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.floor(),
+                        [this](const core::Result<core::Nothing>& result) {
+                            if (!result) observer_.on_trouble("heartbeat", result.error());
+                        });
+    read_control();
+}
+
+void Engine::rescue() {
+    const double jittered = static_cast<double>(kRescuePeriod.count()) * (0.75 + 0.5 * random_.next_unit());
+    rescue_timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
+    presence_.adopt_dead(instance_id_, kStaleAfter, [this](core::Result<std::vector<AdoptedDelivery>> adopted) {
+        if (adopted) {
+            adopt(adopted.value());
+        } else {
+            observer_.on_trouble("rescue", adopted.error());
+        }
+    });
+}
+
+void Engine::adopt(const std::vector<AdoptedDelivery>& adopted) {
+    if (adopted.empty()) return;
+    observer_.on_adopted(adopted.size());
+    for (const AdoptedDelivery& delivery : adopted) ledger_.add(delivery.claim_id, 1);
+    for (const AdoptedDelivery& delivery : adopted) {
+        core::Outcome outcome = core::classify_abandoned(options_.dispatch.outcomes, delivery.id, delivery.claim_id,
+                                                         delivery.attempts, random_);
+        observer_.on_outcome(outcome);
+        recorder_.add(std::move(outcome));
+    }
+}
+
+void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
+    for (const core::Delivery& delivery : deliveries) ledger_.add(delivery.claim_id, 1);
+    dispatcher_.add(std::move(deliveries));
+    // Stopped while the claim was under way: none of it was started.
+    if (!running_ || shutting_down_) dispatcher_.return_waiting();
+}
+
+void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool)> done) {
+    if (shutting_down_) return;
+    shutting_down_ = true;
+    on_shutdown_ = std::move(done);
+    deadline_timer_->start(deadline);
+    give_up_timer_->start(deadline * 2);
+    update_activity();
+    if (instance_id_ == 0) {  // never was an instance: nothing is held
+        finish_shutdown(true);
+    } else {
+        shutdown_timer_->start(kShutdownPeriod);
+    }
+}
+
+void Engine::shutdown_step() {
+    if (!on_shutdown_) return;
+    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || recorder_.unrecorded() > 0 || !claimer_.idle()) {
+        shutdown_timer_->start(kShutdownPeriod);
+        return;
+    }
+    rescue_timer_->stop();
+    heartbeat_timer_->stop();
+    presence_.unregister_instance(instance_id_, [this](const core::Result<core::Nothing>& result) {
+        finish_shutdown(result.ok());
+    });
+}
+
+void Engine::finish_shutdown(bool clean) {
+    if (!on_shutdown_) return;
+    deadline_timer_->stop();
+    give_up_timer_->stop();
+    relay_.stop();
+    std::exchange(on_shutdown_, nullptr)(clean);
+}
+
+}  // namespace messaging::service

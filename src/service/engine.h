@@ -1,0 +1,109 @@
+// Engine: one claiming-and-sending loop: wake -> claim -> queues -> send -> outcome -> record -> receipt.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/random.h"
+#include "loop/timer.h"
+#include "service/claim_ledger.h"
+#include "service/claimer.h"
+#include "service/dispatcher.h"
+#include "service/engine_observer.h"
+#include "service/queue_store.h"
+#include "service/receipt_relay.h"
+#include "service/recorder.h"
+#include "service/sender.h"
+
+namespace messaging::service {
+
+inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // an instance's row is rewritten so often
+inline constexpr std::chrono::milliseconds kRescuePeriod{1000};     // the dead are looked for so often
+inline constexpr std::chrono::milliseconds kStaleAfter{5000};       // dead = lock free, and not seen for so long
+
+struct EngineOptions {
+    std::string name;  // shown in /status
+    DispatcherOptions dispatch;
+};
+
+struct EnginePorts {
+    QueueStore& queue;
+    PresenceStore& presence;
+    ReceiptBacklogStore& backlog;
+    ReceiptLog& receipts;
+    Sender& sender;
+};
+
+// Loop thread only. The owner tells it what its sessions do; it never touches a socket.
+//
+// Life: the bell session comes up -> it registers as a new instance, takes along those of its claims that are still its own,
+// reads the service state and the endpoints, and is active. The bell session is lost -> nothing new is started, because
+// another engine may take this one for dead; what is in flight finishes and is recorded.
+class Engine {
+public:
+    Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+           EngineObserver& observer, EngineOptions options);
+
+    void on_bell_up();
+    void on_bell_down();
+    void on_claim_session_up();
+    void on_record_session_up();
+    void on_ready();            // notification: messages are ready
+    void on_control_changed();  // notification: service state or endpoints changed
+
+    // Stops claiming, gives back what was not started, lets what is in flight finish until `deadline`, gives back the rest,
+    // records, unregisters, and then calls `done` once. While PostgreSQL cannot be reached it gives up at twice the deadline:
+    // what is unrecorded stays in the ledger, where another engine finds it.
+    void start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool clean)> done);
+
+    core::InstanceId instance_id() const { return instance_id_; }
+    std::size_t in_flight() const { return dispatcher_.in_flight(); }
+
+private:
+    void register_anew();
+    void on_registered(core::InstanceId instance_id);
+    void become_active();
+    void read_control();
+    void set_running(bool running);
+    void update_activity();
+    void heartbeat();
+    void rescue();
+    void adopt(const std::vector<AdoptedDelivery>& adopted);
+    void add_claimed(std::vector<core::Delivery> deliveries);
+    void shutdown_step();
+    void finish_shutdown(bool clean);
+
+    PresenceStore& presence_;
+    QueueStore& queue_;
+    core::Random& random_;
+    EngineObserver& observer_;
+    EngineOptions options_;
+
+    ClaimLedger ledger_;
+    ReceiptRelay relay_;
+    Recorder recorder_;      // depends-on: ledger_
+    Dispatcher dispatcher_;
+    Claimer claimer_;
+
+    std::unique_ptr<loop::Timer> heartbeat_timer_;
+    std::unique_ptr<loop::Timer> rescue_timer_;
+    std::unique_ptr<loop::Timer> register_timer_;
+    std::unique_ptr<loop::Timer> deadline_timer_;
+    std::unique_ptr<loop::Timer> shutdown_timer_;
+    std::unique_ptr<loop::Timer> give_up_timer_;
+
+    core::InstanceId instance_id_ = 0;
+    std::uint64_t bell_session_ = 0;  // counts bell sessions: an answer to an earlier one is stale
+    bool bell_up_ = false;
+    bool registered_ = false;         // in this bell session
+    bool running_ = false;            // service state
+    bool endpoints_loaded_ = false;
+    bool shutting_down_ = false;
+    std::function<void(bool)> on_shutdown_;
+};
+
+}  // namespace messaging::service

@@ -1,0 +1,29 @@
+// EngineObserver: what an engine tells to whoever counts it. Every call is cheap and returns at once.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "core/message.h"
+#include "core/result.h"
+
+namespace messaging::service {
+
+enum class Dependency { kClaimSession, kRecordSession, kBellSession, kRedis };
+
+class EngineObserver {
+public:
+    virtual ~EngineObserver() = default;
+    virtual void on_claim(std::size_t deliveries, std::chrono::microseconds duration) = 0;
+    virtual void on_outcome(const core::Outcome& outcome) = 0;
+    // From the insert (PostgreSQL's clock) until the receiver accepted.
+    virtual void on_delivered(double seconds_since_insert) = 0;
+    virtual void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) = 0;
+    virtual void on_in_flight(std::size_t in_flight, std::size_t waiting) = 0;
+    virtual void on_receipts(std::size_t written) = 0;
+    virtual void on_adopted(std::size_t deliveries) = 0;
+    // A store call failed; it will be tried again.
+    virtual void on_trouble(const char* what, const core::Error& error) = 0;
+};
+
+}  // namespace messaging::service

@@ -1,0 +1,105 @@
+// MessageStore: the archive as the API uses it. A port; repository implements it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/message.h"
+#include "service/queue_store.h"
+
+namespace messaging::service {
+
+enum class ListStatus { kSent, kPending, kScheduled, kDead, kAll };
+
+// The last row of a page, in the terms of the list's own order; opaque to clients (service/cursor.h encodes it).
+struct ListPosition {
+    std::int64_t major = 0;  // sent: batch id · pending: xid · scheduled, dead: microseconds since 1970 · all, recipient: 0
+    core::MessageId id = 0;
+};
+
+struct ListQuery {
+    ListStatus status = ListStatus::kSent;
+    std::optional<std::string> recipient;
+    int limit = 50;
+    std::optional<ListPosition> after;
+};
+
+struct ListPage {
+    std::vector<core::MessageView> messages;
+    std::optional<ListPosition> next;  // absent on the last page; a short page can have one (bounded work per request)
+};
+
+struct NewMessage {
+    std::string recipient;
+    std::string content;
+};
+
+struct CreatedMessage {
+    core::MessageId id = 0;
+    std::string created_at;
+};
+
+struct IdempotencyKey {
+    std::string key;
+    std::string fingerprint;  // of the request body
+};
+
+struct EnqueueResult {
+    std::vector<CreatedMessage> created;  // in the order given
+    bool replayed = false;                // an earlier request with this key made them
+};
+
+// Loop thread only; completions as in queue_store.h.
+class MessageStore {
+public:
+    virtual ~MessageStore() = default;
+    virtual void list(const ListQuery& query, Completion<ListPage> done) = 0;
+    // kNotFound when there is no such message.
+    virtual void get(core::MessageId id, Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) = 0;
+    // All or nothing. kConflict: the key was used with another fingerprint.
+    virtual void enqueue(std::vector<NewMessage> messages, std::optional<IdempotencyKey> key, Completion<EnqueueResult> done) = 0;
+    // Sends again what is sent, dead or scheduled. kNotFound; kConflict when it is queued or in flight already.
+    virtual void retry(core::MessageId id, Completion<core::Nothing> done) = 0;
+};
+
+struct ServiceState {
+    bool running = true;
+    std::string since;
+    std::string by;
+};
+
+struct InstanceView {
+    core::InstanceId id = 0;
+    std::string name;
+    std::string started_at;
+    double last_seen_seconds_ago = 0;
+    int in_flight = 0;
+};
+
+struct StatusView {
+    ServiceState state;
+    std::vector<InstanceView> instances;
+    std::int64_t pending = 0;
+    bool pending_is_exact = true;   // counted up to kExactPendingLimit, estimated beyond
+    std::int64_t scheduled = 0;     // at most kExactPendingLimit is counted
+    std::int64_t dead = 0;          // at most kExactPendingLimit is counted
+    std::int64_t in_flight = 0;
+    double sent_per_second = 0;     // over the last 10 s, all instances
+    std::optional<double> oldest_pending_seconds;
+};
+inline constexpr std::int64_t kExactPendingLimit = 10000;
+
+class ControlStore {
+public:
+    virtual ~ControlStore() = default;
+    virtual bool up() const = 0;
+    // Idempotent: `since` and `by` change only with the state.
+    virtual void set_running(bool running, const std::string& by, Completion<ServiceState> done) = 0;
+    virtual void read_status(Completion<StatusView> done) = 0;
+    // Makes the row 'default' of endpoints equal to the configuration.
+    virtual void set_default_endpoint(const std::string& url, int max_in_flight, Completion<core::Nothing> done) = 0;
+};
+
+}  // namespace messaging::service

@@ -1,0 +1,106 @@
+// Batched recording with retries for ever.
+#include "service/recorder.h"
+
+#include <algorithm>
+#include <iterator>
+#include <unordered_set>
+#include <utility>
+
+namespace messaging::service {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstRetry{100};
+constexpr std::chrono::milliseconds kLastRetry{2000};
+
+}  // namespace
+
+Recorder::Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+                   EngineObserver& observer, Mediator mediator)
+    : store_(store),
+      ledger_(ledger),
+      clock_(clock),
+      observer_(observer),
+      mediator_(std::move(mediator)),
+      timer_(timers.make_timer([this] { flush(); })) {}
+
+void Recorder::add(core::Outcome outcome) {
+    waiting_.push_back(std::move(outcome));
+    if (retry_delay_.count() == 0) flush();
+}
+
+void Recorder::confirm(std::int64_t batch_id) {
+    confirmed_.push_back(batch_id);
+    if (!busy_ && !timer_->armed()) timer_->start(kConfirmDelay);
+}
+
+void Recorder::retry_now() {
+    retry_delay_ = std::chrono::milliseconds(0);
+    flush();
+}
+
+void Recorder::flush() {
+    if (busy_ || (waiting_.empty() && confirmed_.empty())) return;
+    timer_->stop();
+    busy_ = true;
+    started_ = clock_.mono();
+    const auto count = static_cast<std::ptrdiff_t>(std::min(batch_limit_, waiting_.size()));
+    sending_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
+    waiting_.erase(waiting_.begin(), waiting_.begin() + count);
+    confirming_ = std::exchange(confirmed_, {});
+    RecordRequest request{mediator_.instance_id(), sending_, ledger_.finished_by(sending_), confirming_};
+    store_.record(std::move(request), [this](core::Result<RecordResult> result) { on_recorded(std::move(result)); });
+}
+
+void Recorder::on_recorded(core::Result<RecordResult> result) {
+    busy_ = false;
+    if (!result) {
+        on_failed(result.error());
+        return;
+    }
+    observer_.on_recorded(sending_.size(), std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_));
+    retry_delay_ = std::chrono::milliseconds(0);
+    batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
+    ledger_.recorded(sending_);
+    publish(result.value());
+    sending_.clear();
+    if (!confirming_.empty()) mediator_.on_confirmations_recorded(std::exchange(confirming_, {}));
+    if (!waiting_.empty()) {
+        flush();
+    } else if (!confirmed_.empty() && !timer_->armed()) {
+        timer_->start(kConfirmDelay);
+    }
+    mediator_.on_progress();
+}
+
+void Recorder::publish(const RecordResult& result) {
+    if (!result.sent_batch) return;
+    const std::unordered_set<core::MessageId> sent(result.sent.begin(), result.sent.end());
+    std::vector<core::Receipt> receipts;
+    receipts.reserve(sent.size());
+    for (core::Outcome& outcome : sending_) {
+        if (outcome.kind != core::OutcomeKind::kDelivered || !sent.contains(outcome.id)) continue;
+        receipts.push_back({outcome.id, outcome.receiver_message_id, result.sent_at});
+    }
+    mediator_.on_sent_batch(*result.sent_batch, std::move(receipts));
+}
+
+void Recorder::on_failed(const core::Error& error) {
+    observer_.on_trouble("record", error);
+    const bool alone = sending_.size() == 1;
+    if (alone && error.kind == core::ErrorKind::kInvalid) {
+        // The receiver's words must never stand in the way of the fact that it accepted.
+        sending_.front().receiver_message_id.reset();
+    }
+    const auto begin = std::make_move_iterator(sending_.begin());
+    const auto end = std::make_move_iterator(sending_.end());
+    // Alone and refused: behind the others, which it must not hold up. Else in its old place.
+    waiting_.insert(alone && error.kind != core::ErrorKind::kUnavailable ? waiting_.end() : waiting_.begin(), begin, end);
+    if (error.kind != core::ErrorKind::kUnavailable) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
+    sending_.clear();
+    confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
+    confirming_.clear();
+    retry_delay_ = std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
+    timer_->start(retry_delay_);
+}
+
+}  // namespace messaging::service

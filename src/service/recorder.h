@@ -1,0 +1,70 @@
+// Recorder: keeps every outcome until PostgreSQL has it; batches by what is waiting, never by a nap.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/message.h"
+#include "loop/timer.h"
+#include "service/claim_ledger.h"
+#include "service/engine_observer.h"
+#include "service/queue_store.h"
+
+namespace messaging::service {
+
+inline constexpr std::size_t kMaxRecordBatch = 1000;      // outcomes in one transaction
+inline constexpr std::size_t kMaxUnrecorded = 10000;      // outcomes waiting; beyond, nothing more is claimed
+inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
+
+// Loop thread only. An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
+// again, in smaller batches until the one that cannot be recorded stands alone and waits behind the others.
+class Recorder {
+public:
+    struct Mediator {
+        std::function<core::InstanceId()> instance_id;
+        // Committed; receipts of what was newly sent, when there were any.
+        std::function<void(std::int64_t batch_id, std::vector<core::Receipt>)> on_sent_batch;
+        std::function<void(const std::vector<std::int64_t>&)> on_confirmations_recorded;
+        std::function<void()> on_progress;  // a transaction has committed
+    };
+
+    Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+             EngineObserver& observer, Mediator mediator);
+
+    void add(core::Outcome outcome);
+    // Redis has the receipts of this batch; the backlog row may go.
+    void confirm(std::int64_t batch_id);
+    // The record session is up again: try now.
+    void retry_now();
+
+    std::size_t unrecorded() const { return waiting_.size() + sending_.size(); }
+    bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
+
+private:
+    void flush();
+    void on_recorded(core::Result<RecordResult> result);
+    void on_failed(const core::Error& error);
+    void publish(const RecordResult& result);
+
+    QueueStore& store_;
+    ClaimLedger& ledger_;
+    const core::Clock& clock_;
+    EngineObserver& observer_;
+    Mediator mediator_;
+    std::unique_ptr<loop::Timer> timer_;  // a flush put off: after a failure, or for confirmations alone
+    std::deque<core::Outcome> waiting_;
+    std::vector<core::Outcome> sending_;
+    std::vector<std::int64_t> confirmed_;
+    std::vector<std::int64_t> confirming_;
+    std::size_t batch_limit_ = kMaxRecordBatch;
+    std::chrono::milliseconds retry_delay_{0};  // > 0 while the last try has failed
+    core::MonoTime started_{};
+    bool busy_ = false;
+};
+
+}  // namespace messaging::service
