@@ -1,7 +1,6 @@
 // EventLoop: one libevent base, run by one thread.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -44,7 +43,6 @@ private:
     EventHandle wake_event_;  // depends-on: base_
     std::mutex mutex_;        // guards posted_
     std::vector<std::function<void()>> posted_;
-    std::vector<std::shared_ptr<void>> doomed_;
 };
 
 }  // namespace messaging::loop

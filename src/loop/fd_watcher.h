@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "loop/event_loop.h"
 
@@ -28,7 +29,7 @@ private:
     static void on_event(evutil_socket_t fd, short what, void* self) noexcept;
 
     EventLoop& loop_;
-    std::function<void(Ready)> on_ready_;
+    std::shared_ptr<std::function<void(Ready)>> on_ready_;
     EventHandle event_;
     int fd_ = -1;
     short flags_ = 0;

@@ -15,13 +15,14 @@ namespace messaging::pg {
 class Params {
 public:
     Params& text(std::string_view value);
-    Params& text(const std::optional<std::string>& value);  // nullopt = NULL
+    Params& optional_text(const std::optional<std::string>& value);  // nullopt = NULL
     Params& integer(std::int32_t value);
     Params& bigint(std::int64_t value);
     Params& boolean(bool value);
     Params& null();
     Params& bigint_array(std::span<const std::int64_t> values);
     Params& integer_array(std::span<const std::int32_t> values);
+    Params& integer_array(std::span<const std::optional<std::int32_t>> values);  // nullopt = NULL
     Params& text_array(std::span<const std::optional<std::string>> values);
     Params& text_array(std::span<const std::string> values);
 

@@ -1,0 +1,238 @@
+// The one table of settings.
+#include "app/config.h"
+
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include "app/config_values.h"
+#include "http/client.h"
+#include "redis/client.h"
+
+namespace messaging::app {
+namespace {
+
+using Reader = std::function<std::string(const std::string&, Config&)>;
+
+template <typename T>
+Reader integer(T Config::*field, std::int64_t low, std::int64_t high) {
+    return [=](const std::string& text, Config& config) -> std::string {
+        const auto value = parse_integer(text, low, high);
+        if (!value) return value.error().message;
+        config.*field = static_cast<T>(value.value());
+        return "";
+    };
+}
+
+template <typename T>
+std::string store_duration(const std::string& text, std::chrono::milliseconds low, T& field) {
+    const auto value = parse_duration(text);
+    if (!value) return value.error().message;
+    if (value.value() < low) return "must be at least " + format_duration(low);
+    field = std::chrono::duration_cast<T>(value.value());
+    return "";
+}
+
+template <typename T>
+Reader duration(T Config::*field, std::chrono::milliseconds low) {
+    return [=](const std::string& text, Config& config) { return store_duration(text, low, config.*field); };
+}
+
+Reader backoff_duration(std::chrono::milliseconds core::BackoffPolicy::*field) {
+    return [=](const std::string& text, Config& config) {
+        return store_duration(text, std::chrono::milliseconds(1), config.backoff.*field);
+    };
+}
+
+Reader text(std::string Config::*field) {
+    return [=](const std::string& value, Config& config) -> std::string {
+        config.*field = value;
+        return "";
+    };
+}
+
+std::string read_database_url(const std::string& value, Config& config) {
+    config.database_url = value;
+    return value.empty() ? "is required: postgres://user:password@host:5432/database" : "";
+}
+
+std::string read_redis_url(const std::string& value, Config& config) {
+    const auto target = redis::parse_url(value);
+    config.redis_url = value;
+    return target ? "" : target.error().message;
+}
+
+std::string read_webhook_url(const std::string& value, Config& config) {
+    config.webhook_url = value;
+    if (value.empty()) return "";
+    const auto checked = http::check_url(value);
+    return checked ? "" : checked.error().message;
+}
+
+std::string read_auth_key(const std::string& value, Config& config) {
+    config.webhook_auth_key = value;
+    return value.find_first_of("\r\n") == std::string::npos ? "" : "must not contain a line break: it is sent as a header";
+}
+
+std::string read_allow_unauthenticated(const std::string& value, Config& config) {
+    const auto parsed = parse_switch(value);
+    if (!parsed) return parsed.error().message;
+    config.allow_unauthenticated = parsed.value();
+    return "";
+}
+
+std::string read_backoff_factor(const std::string& value, Config& config) {
+    const auto parsed = parse_number(value, 1.0, 10.0);
+    if (!parsed) return parsed.error().message;
+    config.backoff.factor = parsed.value();
+    return "";
+}
+
+std::string read_max_attempts(const std::string& value, Config& config) {
+    const auto parsed = parse_integer(value, 1, 1000);
+    if (!parsed) return parsed.error().message;
+    config.backoff.max_attempts = static_cast<int>(parsed.value());
+    return "";
+}
+
+std::string read_log_level(const std::string& value, Config& config) {
+    for (const char* level : {"debug", "info", "warn", "error"}) {
+        if (value == level) {
+            config.log_level = value;
+            return "";
+        }
+    }
+    return "must be debug, info, warn or error";
+}
+
+std::string read_log_format(const std::string& value, Config& config) {
+    if (value != "text" && value != "json") return "must be text or json";
+    config.log_format = value == "json" ? LogFormat::kJson : LogFormat::kText;
+    return "";
+}
+
+bool is_loopback(const std::string& address) {
+    return address == "127.0.0.1" || address == "::1" || address == "localhost" || address.starts_with("127.");
+}
+
+using Lookup = std::function<const char*(const std::string&)>;
+
+// The value of a setting before it is read: NAME, the contents of NAME_FILE, or the default.
+core::Result<std::string> raw_value(const Setting& setting, const Lookup& lookup) {
+    const char* const direct = lookup(setting.name);
+    const char* const file = lookup(std::string(setting.name) + "_FILE");
+    if (direct != nullptr && file != nullptr) {
+        return core::Error{core::ErrorKind::kInvalid, std::string("and ") + setting.name + "_FILE are both set: keep one", ""};
+    }
+    if (direct != nullptr) return std::string(direct);
+    if (file == nullptr) return std::string(setting.default_value);
+    std::ifstream stream(file);
+    if (!stream) {
+        return core::Error{core::ErrorKind::kInvalid, std::string("cannot be read from the file ") + file, ""};
+    }
+    std::string value{std::istreambuf_iterator<char>(stream), {}};
+    if (value.ends_with('\n')) value.pop_back();
+    if (value.ends_with('\r')) value.pop_back();
+    return value;
+}
+
+void check_serving(const Config& config, std::vector<std::string>& errors) {
+    if (config.webhook_url.empty()) {
+        errors.emplace_back("WEBHOOK_URL is required: the address that messages are sent to, such as https://example.com/hook");
+    }
+    if (!is_loopback(config.http_addr) && config.api_token.empty() && !config.allow_unauthenticated) {
+        errors.push_back("HTTP_ADDR " + config.http_addr +
+                         " can be reached from other machines: set API_TOKEN, or ALLOW_UNAUTHENTICATED=true if that is meant");
+    }
+    if (config.connect_timeout > config.request_timeout) {
+        errors.emplace_back("CONNECT_TIMEOUT must not be longer than REQUEST_TIMEOUT");
+    }
+    if (config.backoff.base > config.backoff.cap) errors.emplace_back("BACKOFF_BASE must not be longer than BACKOFF_CAP");
+}
+
+}  // namespace
+
+const std::vector<Setting>& settings() {
+    using std::chrono::milliseconds;
+    static const std::vector<Setting> table = {
+        {"DATABASE_URL", "", "PostgreSQL, as libpq takes it; several hosts are tried in turn. Required", true, read_database_url},
+        {"REDIS_URL", "redis://127.0.0.1:6379/0", "Redis for receipts; it may be down", true, read_redis_url},
+        {"WEBHOOK_URL", "", "where messages are sent. Required by serve", false, read_webhook_url},
+        {"WEBHOOK_AUTH_KEY", "", "sent to WEBHOOK_URL as x-ins-auth-key", true, read_auth_key},
+        {"HTTP_ADDR", "127.0.0.1", "address the API listens on", false, text(&Config::http_addr)},
+        {"PORT", "8080", "port the API listens on; 0 = any free one", false, integer(&Config::port, 0, 65535)},
+        {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", true,
+         text(&Config::api_token)},
+        {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", false, read_allow_unauthenticated},
+        {"ENGINES", "1", "claiming-and-sending loops, a thread each", false, integer(&Config::engines, 1, 64)},
+        {"MAX_IN_FLIGHT", "512", "requests in flight of one engine, all endpoints", false,
+         integer(&Config::max_in_flight, 1, 20000)},
+        {"ENDPOINT_MAX_IN_FLIGHT", "64", "requests in flight to WEBHOOK_URL, of one engine", false,
+         integer(&Config::endpoint_max_in_flight, 1, 10000)},
+        {"REQUEST_TIMEOUT", "10s", "one request, connecting included", false,
+         duration(&Config::request_timeout, milliseconds(1))},
+        {"CONNECT_TIMEOUT", "5s", "connecting to a receiver", false, duration(&Config::connect_timeout, milliseconds(1))},
+        {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead", false, read_max_attempts},
+        {"BACKOFF_BASE", "2s", "wait after the first failed attempt", false, backoff_duration(&core::BackoffPolicy::base)},
+        {"BACKOFF_FACTOR", "2", "each further wait is so many times longer", false, read_backoff_factor},
+        {"BACKOFF_CAP", "6h", "the longest wait between attempts", false, backoff_duration(&core::BackoffPolicy::cap)},
+        {"SHUTDOWN_TIMEOUT", "15s", "after SIGTERM, requests in flight may take so long", false,
+         duration(&Config::shutdown_timeout, milliseconds(0))},
+        {"MAX_CONTENT_BYTES", "4096", "longest content of a message; migrate up sets the same limit in PostgreSQL", false,
+         integer(&Config::max_content_bytes, 1, 1 << 20)},
+        {"RECEIPT_STREAM_MAX", "100000", "receipts that the Redis stream messages:sent keeps, about", false,
+         integer(&Config::receipt_stream_max, 1, 1'000'000'000)},
+        {"RECEIPT_TTL", "24h", "life of the Redis keys message:<id>", false, duration(&Config::receipt_ttl, milliseconds(1000))},
+        {"LOG_LEVEL", "info", "debug, info, warn or error", false, read_log_level},
+        {"LOG_FORMAT", "text", "text or json", false, read_log_format},
+        {"MIGRATIONS_DIR", "", "folder of the migrations; empty = the one installed with the program", false,
+         text(&Config::migrations_dir)},
+        {"DOCS_DIR", "", "folder of the Swagger pages; empty = the one installed with the program", false,
+         text(&Config::docs_dir)},
+    };
+    return table;
+}
+
+ConfigResult read_config(const Lookup& lookup, bool serving) {
+    ConfigResult result;
+    for (const Setting& setting : settings()) {
+        const auto value = raw_value(setting, lookup);
+        const std::string wrong = value ? setting.read(value.value(), result.config) : value.error().message;
+        if (!wrong.empty()) result.errors.push_back(std::string(setting.name) + " " + wrong);
+    }
+    if (serving) check_serving(result.config, result.errors);
+    return result;
+}
+
+std::string describe_schedule(const core::BackoffPolicy& policy) {
+    std::string line;
+    for (const auto wait : core::whole_schedule(policy)) line += (line.empty() ? "" : ", ") + format_duration(wait);
+    return line.empty() ? "none: one attempt only" : line;
+}
+
+std::string describe_config(const Lookup& lookup) {
+    std::ostringstream out;
+    for (const Setting& setting : settings()) {
+        const auto value = raw_value(setting, lookup);
+        const std::string shown = !value ? "(unreadable)" : setting.secret && !value->empty() ? "(set, hidden)" : value.value();
+        out << setting.name << '=' << shown << '\n';
+    }
+    const ConfigResult result = read_config(lookup, false);
+    out << "\nA failed message waits, before jitter: " << describe_schedule(result.config.backoff) << "; then it is dead.\n";
+    for (const std::string& error : result.errors) out << "error: " << error << '\n';
+    return out.str();
+}
+
+std::string config_markdown() {
+    std::ostringstream out;
+    out << "| setting | default | meaning |\n|---|---|---|\n";
+    for (const Setting& setting : settings()) {
+        const std::string shown = *setting.default_value == '\0' ? "" : "`" + std::string(setting.default_value) + "`";
+        out << "| `" << setting.name << "` | " << shown << " | " << setting.meaning << " |\n";
+    }
+    return out.str();
+}
+
+}  // namespace messaging::app

@@ -1,0 +1,70 @@
+// Config: every setting of the program, read once from flags and environment, checked all at once.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/backoff.h"
+
+namespace messaging::app {
+
+enum class LogFormat { kText, kJson };
+
+// Defaults and units stand in the table of config.cc, which is also what `messaging config` and the README show.
+struct Config {
+    std::string database_url;
+    std::string redis_url;
+    std::string webhook_url;
+    std::string webhook_auth_key;
+    std::string http_addr;
+    int port = 0;
+    std::string api_token;
+    bool allow_unauthenticated = false;
+    int engines = 0;
+    int max_in_flight = 0;
+    int endpoint_max_in_flight = 0;
+    std::chrono::milliseconds request_timeout{0};
+    std::chrono::milliseconds connect_timeout{0};
+    core::BackoffPolicy backoff;
+    std::chrono::milliseconds shutdown_timeout{0};
+    std::size_t max_content_bytes = 0;
+    std::int64_t receipt_stream_max = 0;
+    std::chrono::seconds receipt_ttl{0};
+    std::string log_level;
+    LogFormat log_format = LogFormat::kText;
+    std::string migrations_dir;
+    std::string docs_dir;
+};
+
+// One row of the table: a setting as people meet it.
+struct Setting {
+    const char* name;           // of the environment variable, and, as --lower-case, of the flag
+    const char* default_value;  // as it would be written
+    const char* meaning;
+    bool secret;
+    // Reads `text` into the config; answers what is wrong with it, or an empty string.
+    std::function<std::string(const std::string& text, Config& config)> read;
+};
+
+const std::vector<Setting>& settings();
+
+struct ConfigResult {
+    Config config;
+    std::vector<std::string> errors;  // one sentence each, naming the setting; values of secrets are never in them
+};
+
+// `lookup` answers a variable's value, or nullptr. A setting NAME may come from the file that NAME_FILE names (its last line
+// break is dropped); both set is an error. `serving` adds the checks that matter to `serve` only.
+ConfigResult read_config(const std::function<const char*(const std::string&)>& lookup, bool serving);
+
+// What `messaging config` prints: each setting, its value (secrets hidden), and the retry schedule.
+std::string describe_config(const std::function<const char*(const std::string&)>& lookup);
+// The README's table.
+std::string config_markdown();
+// "2 s, 4 s, 8 s … 6 h"
+std::string describe_schedule(const core::BackoffPolicy& policy);
+
+}  // namespace messaging::app

@@ -1,0 +1,76 @@
+// Parsing of configuration values.
+#include "app/config_values.h"
+
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <utility>
+
+namespace messaging::app {
+namespace {
+
+core::Error wrong(std::string message) { return {core::ErrorKind::kInvalid, std::move(message), ""}; }
+
+struct Unit {
+    const char* suffix;
+    std::int64_t milliseconds;
+};
+constexpr std::array<Unit, 4> kUnits = {{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}}};
+constexpr std::int64_t kLongestMilliseconds = 365LL * 24 * 3'600'000;
+
+}  // namespace
+
+core::Result<std::chrono::milliseconds> parse_duration(const std::string& text) {
+    std::int64_t count = 0;
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, count);
+    const std::string suffix(rest, end);
+    for (const Unit& unit : kUnits) {
+        if (error != std::errc() || suffix != unit.suffix || count < 0) continue;
+        if (count > kLongestMilliseconds / unit.milliseconds) return wrong("is longer than a year");
+        return std::chrono::milliseconds(count * unit.milliseconds);
+    }
+    return wrong("must be a whole number with a unit: 250ms, 10s, 5m or 6h");
+}
+
+std::string format_duration(std::chrono::milliseconds duration) {
+    const std::int64_t count = duration.count();
+    for (auto unit = kUnits.rbegin(); unit != kUnits.rend(); ++unit) {
+        if (count >= unit->milliseconds && count % unit->milliseconds == 0) {
+            return std::to_string(count / unit->milliseconds) + unit->suffix;
+        }
+    }
+    return std::to_string(count) + "ms";
+}
+
+core::Result<std::int64_t> parse_integer(const std::string& text, std::int64_t low, std::int64_t high) {
+    std::int64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, value);
+    if (error != std::errc() || rest != end || value < low || value > high) {
+        return wrong("must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+    }
+    return value;
+}
+
+core::Result<double> parse_number(const std::string& text, double low, double high) {
+    double value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, value);
+    if (error != std::errc() || rest != end || !(value >= low && value <= high)) {
+        return wrong("must be a number from " + std::to_string(low) + " to " + std::to_string(high));
+    }
+    return value;
+}
+
+core::Result<bool> parse_switch(const std::string& text) {
+    for (const char* yes : {"true", "yes", "on", "1"}) {
+        if (text == yes) return true;
+    }
+    for (const char* no : {"false", "no", "off", "0"}) {
+        if (text == no) return false;
+    }
+    return wrong("must be true or false");
+}
+
+}  // namespace messaging::app

@@ -1,0 +1,23 @@
+// Readers of single values: durations, counts, switches, choices.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+
+namespace messaging::app {
+
+// "250ms", "10s", "5m", "6h"; a bare number is refused because its unit would be a guess.
+core::Result<std::chrono::milliseconds> parse_duration(const std::string& text);
+std::string format_duration(std::chrono::milliseconds duration);
+
+core::Result<std::int64_t> parse_integer(const std::string& text, std::int64_t low, std::int64_t high);
+core::Result<double> parse_number(const std::string& text, double low, double high);
+// true/false, yes/no, on/off, 1/0
+core::Result<bool> parse_switch(const std::string& text);
+
+}  // namespace messaging::app

@@ -1,0 +1,166 @@
+// The composition of one engine.
+#include "app/engine_thread.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "app/loop_lag.h"
+#include "app/real_world.h"
+#include "app/sessions.h"
+#include "gateway/webhook_sender.h"
+#include "http/client.h"
+#include "loop/event_loop.h"
+#include "pg/connection.h"
+#include "redis/client.h"
+#include "repository/presence_store.h"
+#include "repository/queue_store.h"
+#include "repository/receipt_backlog_store.h"
+#include "repository/receipt_log.h"
+#include "service/engine.h"
+
+namespace messaging::app {
+namespace {
+
+service::EngineOptions engine_options(const Config& config, const std::string& name) {
+    service::EngineOptions options;
+    options.name = name;
+    options.dispatch.outcomes.backoff = config.backoff;
+    options.dispatch.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
+    return options;
+}
+
+http::ClientOptions client_options(const Config& config) {
+    http::ClientOptions options;
+    options.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
+    options.connect_timeout = config.connect_timeout;
+    return options;
+}
+
+}  // namespace
+
+// Members in order of dependency; destroyed in reverse, on the engine's own thread.
+struct EngineThread::Inside {
+    explicit Inside(EngineThread& owner)
+        : owner_(owner),
+          metrics_(owner.metrics_),
+          lag_(loop_, owner.metrics_, owner.name_),
+          claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim),
+                 events(service::Dependency::kClaimSession, "claim session", claim_trouble_,
+                        [this] { engine_.on_claim_session_up(); }, [] {})),
+          record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord),
+                  events(service::Dependency::kRecordSession, "record session", record_trouble_,
+                         [this] { engine_.on_record_session_up(); }, [] {})),
+          bell_(loop_, random_, session_options(owner.config_, SessionRole::kBell),
+                events(service::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
+                       [this] { engine_.on_bell_down(); })),
+          redis_(loop_, random_, redis_options(owner.config_), redis_events()),
+          client_(loop_, client_options(owner.config_)),
+          queue_store_(claim_, record_),
+          presence_store_(bell_),
+          backlog_store_(record_),
+          receipt_log_(redis_, {owner.config_.receipt_stream_max, owner.config_.receipt_ttl}),
+          sender_(client_, clock_, {owner.config_.request_timeout, owner.config_.webhook_auth_key}),
+          engine_({queue_store_, presence_store_, backlog_store_, receipt_log_, sender_}, loop_, clock_, random_, metrics_,
+                  engine_options(owner.config_, owner.name_)) {}
+
+    void start() {
+        claim_.start();
+        record_.start();
+        bell_.start();
+        redis_.start();
+    }
+
+    pg::Connection::Events events(service::Dependency dependency, const char* what, TroubleLog& trouble,
+                                  std::function<void()> on_up, std::function<void()> on_down) {
+        pg::Connection::Events events;
+        events.on_up = [this, dependency, &trouble, on_up = std::move(on_up), first = true]() mutable {
+            if (!std::exchange(first, false)) owner_.metrics_.on_reconnect(dependency);
+            trouble.recovered();
+            update_ready();
+            on_up();
+        };
+        events.on_down = [this, what, &trouble, on_down = std::move(on_down)](const core::Error& error) {
+            trouble.failed(std::string(what) + " to PostgreSQL is lost: " + error.message);
+            update_ready();
+            on_down();
+        };
+        events.on_connect_failed = [what, &trouble](const core::Error& error) {
+            trouble.failed(std::string(what) + " waits for PostgreSQL: " + error.message);
+        };
+        events.on_notify = [this](const std::string& channel) {
+            if (channel == repository::kReadyChannel) {
+                engine_.on_ready();
+            } else {
+                engine_.on_control_changed();
+            }
+        };
+        return events;
+    }
+
+    redis::Client::Events redis_events() {
+        redis::Client::Events events;
+        events.on_up = [this, first = true]() mutable {
+            if (!std::exchange(first, false)) owner_.metrics_.on_reconnect(service::Dependency::kRedis);
+            redis_trouble_.recovered();
+            owner_.redis_up_ = true;
+        };
+        events.on_down = [this](const core::Error& error) {
+            redis_trouble_.failed(error.message);
+            owner_.redis_up_ = false;
+        };
+        events.on_connect_failed = [this](const core::Error& error) { redis_trouble_.failed(error.message); };
+        return events;
+    }
+
+    void update_ready() { owner_.ready_ = claim_.up() && record_.up() && bell_.up(); }
+
+    EngineThread& owner_;
+    EngineMetrics metrics_;
+    RealClock clock_;
+    RealRandom random_;
+    TroubleLog claim_trouble_{"engine"};
+    TroubleLog record_trouble_{"engine"};
+    TroubleLog bell_trouble_{"engine"};
+    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)"};
+    loop::EventLoop loop_;
+    LoopLag lag_;
+    pg::Connection claim_;
+    pg::Connection record_;
+    pg::Connection bell_;
+    redis::Client redis_;
+    http::Client client_;
+    repository::PgQueueStore queue_store_;
+    repository::PgPresenceStore presence_store_;
+    repository::PgReceiptBacklogStore backlog_store_;
+    repository::RedisReceiptLog receipt_log_;
+    gateway::WebhookSender sender_;
+    service::Engine engine_;
+};
+
+EngineThread::EngineThread(const Config& config, Metrics& metrics, std::string name)
+    : config_(config), metrics_(metrics), name_(std::move(name)), inside_(std::make_unique<Inside>(*this)) {
+    thread_ = std::thread([this] { run(); });
+}
+
+EngineThread::~EngineThread() {
+    inside_->loop_.stop();
+    thread_.join();
+}
+
+void EngineThread::run() {
+    inside_->start();
+    inside_->loop_.run();
+}
+
+void EngineThread::stop(std::function<void(bool)> done) {
+    inside_->loop_.post([this, done = std::move(done)]() mutable {
+        inside_->engine_.start_shutdown(config_.shutdown_timeout, std::move(done));
+    });
+}
+
+bool EngineThread::ready() const { return ready_; }
+
+bool EngineThread::redis_up() const { return redis_up_; }
+
+}  // namespace messaging::app

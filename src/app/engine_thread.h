@@ -1,0 +1,43 @@
+// EngineThread: one engine with its loop, its PostgreSQL and Redis sessions and its HTTP client, on a thread of its own.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "app/config.h"
+#include "app/metrics.h"
+
+namespace messaging::app {
+
+// Created, stopped and joined by the main thread. Everything inside belongs to its own thread.
+class EngineThread {
+public:
+    // `name` is shown in /status.
+    EngineThread(const Config& config, Metrics& metrics, std::string name);
+    ~EngineThread();  // joins; call stop() first for a clean end
+    EngineThread(const EngineThread&) = delete;
+    EngineThread& operator=(const EngineThread&) = delete;
+
+    // Any thread: begins a graceful end; `done` runs on the engine's thread when it has ended.
+    void stop(std::function<void(bool clean)> done);
+    // Any thread: every session to PostgreSQL is up.
+    bool ready() const;
+    bool redis_up() const;
+
+private:
+    struct Inside;
+    void run();
+
+    const Config config_;
+    Metrics& metrics_;
+    const std::string name_;
+    std::atomic<bool> ready_{false};
+    std::atomic<bool> redis_up_{false};
+    std::unique_ptr<Inside> inside_;  // depends-on: everything above
+    std::thread thread_;
+};
+
+}  // namespace messaging::app

@@ -1,0 +1,79 @@
+// The JSON formatter and the trouble log.
+#include "app/logging.h"
+
+#include <spdlog/formatter.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <ctime>
+#include <memory>
+#include <utility>
+
+#include "core/json.h"
+
+namespace messaging::app {
+namespace {
+
+std::string rfc3339(std::chrono::system_clock::time_point time) {
+    const auto since_epoch = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
+    const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+                       utc.tm_hour, utc.tm_min, utc.tm_sec, since_epoch.count() % 1000);
+}
+
+// A spdlog pattern does not escape, so the line is written by the JSON writer.
+class JsonFormatter : public spdlog::formatter {
+public:
+    void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& destination) override {
+        const auto level = spdlog::level::to_string_view(message.level);
+        core::JsonWriter json;
+        json.begin_object();
+        json.key("time").string(rfc3339(message.time));
+        json.key("level").string({level.data(), level.size()});
+        json.key("thread").integer(static_cast<std::int64_t>(message.thread_id));
+        json.key("message").string({message.payload.data(), message.payload.size()});
+        json.end_object();
+        const std::string_view line = json.text();
+        destination.append(line.data(), line.data() + line.size());
+        destination.push_back('\n');
+    }
+    std::unique_ptr<formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
+};
+
+}  // namespace
+
+void set_up_logging(const std::string& level, LogFormat format) {
+    std::shared_ptr<spdlog::logger> logger;
+    if (format == LogFormat::kJson) {
+        logger = std::make_shared<spdlog::logger>("messaging", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        logger->set_formatter(std::make_unique<JsonFormatter>());
+    } else {
+        logger = std::make_shared<spdlog::logger>("messaging", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+        logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    }
+    logger->set_level(spdlog::level::from_str(level));
+    logger->flush_on(spdlog::level::debug);
+    spdlog::set_default_logger(std::move(logger));
+}
+
+void TroubleLog::failed(const std::string& reason) {
+    if (failing_ && reason == last_reason_) {
+        ++repeats_;
+        return;
+    }
+    failing_ = true;
+    last_reason_ = reason;
+    spdlog::warn("{}: {}; trying again", subject_, reason);
+}
+
+void TroubleLog::recovered() {
+    if (!failing_) return;
+    failing_ = false;
+    spdlog::info("{}: well again, after {} more failures", subject_, std::exchange(repeats_, 0));
+}
+
+}  // namespace messaging::app

@@ -1,0 +1,166 @@
+// Names, labels and buckets of the metrics.
+#include "app/metrics.h"
+
+#include <prometheus/text_serializer.h>
+
+#include <sstream>
+
+namespace messaging::app {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+const Buckets kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+const Buckets kSizes = {1, 3, 10, 30, 100, 300, 1000};
+
+constexpr std::array<const char*, 5> kOutcomeNames = {"delivered", "retry", "dead", "deferred", "returned"};
+constexpr std::array<const char*, 7> kStatusClasses = {"none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"};
+
+prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
+    return BuildCounter().Name(name).Help(help).Register(registry).Add({});
+}
+prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const char* help) {
+    return BuildGauge().Name(name).Help(help).Register(registry).Add({});
+}
+prometheus::Histogram& histogram(prometheus::Registry& registry, const char* name, const char* help, const Buckets& buckets) {
+    return BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
+}
+
+double seconds(std::chrono::microseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+const char* name_of(service::Dependency dependency) {
+    switch (dependency) {
+        case service::Dependency::kClaimSession: return "postgres_claim";
+        case service::Dependency::kRecordSession: return "postgres_record";
+        case service::Dependency::kBellSession: return "postgres_bell";
+        case service::Dependency::kRedis: return "redis";
+    }
+    return "unknown";
+}
+
+std::size_t status_class(const core::Outcome& outcome) {
+    if (!outcome.status) return 0;
+    const int leading = *outcome.status / 100;
+    return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
+}
+
+}  // namespace
+
+Metrics::Metrics()
+    : attempt_seconds_(histogram(registry_, "messaging_attempt_duration_seconds", "One HTTP request to a receiver.", kSeconds)),
+      insert_to_sent_seconds_(histogram(registry_, "messaging_insert_to_sent_seconds",
+                                        "From the insert of a message until its receiver accepted it.", kSeconds)),
+      claim_seconds_(histogram(registry_, "messaging_claim_duration_seconds", "One claim that found messages.", kSeconds)),
+      claim_size_(histogram(registry_, "messaging_claim_size_messages", "Messages in one claim.", kSizes)),
+      record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "One transaction of outcomes.", kSeconds)),
+      recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
+      receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
+      adopted_(counter(registry_, "messaging_adopted_messages_total", "Messages taken over from dead engines.")),
+      in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
+      waiting_(gauge(registry_, "messaging_claimed_waiting_messages", "Claimed messages that wait for their turn.")),
+      pending_(gauge(registry_, "messaging_pending_messages", "Messages ready to be claimed, all instances.")),
+      scheduled_(gauge(registry_, "messaging_scheduled_messages", "Messages that wait for a later attempt.")),
+      dead_(gauge(registry_, "messaging_dead_messages", "Messages that were given up.")),
+      oldest_pending_seconds_(gauge(registry_, "messaging_oldest_pending_age_seconds", "Age of the oldest ready message.")),
+      running_(gauge(registry_, "messaging_running", "1 while the service state is running, 0 while stopped.")),
+      troubles_(BuildCounter()
+                    .Name("messaging_troubles_total")
+                    .Help("Calls to PostgreSQL or Redis that failed and will be tried again.")
+                    .Register(registry_)),
+      reconnects_(BuildCounter().Name("messaging_reconnects_total").Help("Sessions made anew.").Register(registry_)),
+      http_requests_(
+          BuildCounter().Name("messaging_http_requests_total").Help("Requests to this service's API.").Register(registry_)),
+      http_seconds_(histogram(registry_, "messaging_http_request_duration_seconds", "One request to the API.", kSeconds)),
+      loop_lag_(BuildGauge()
+                    .Name("messaging_loop_lag_seconds")
+                    .Help("How late the last timer of a loop fired.")
+                    .Register(registry_)) {
+    auto& outcomes = BuildCounter().Name("messaging_deliveries_total").Help("Outcomes of deliveries.").Register(registry_);
+    for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
+    auto& attempts = BuildCounter()
+                         .Name("messaging_attempts_total")
+                         .Help("Requests to receivers by class of HTTP status; none = no answer.")
+                         .Register(registry_);
+    for (std::size_t i = 0; i < kStatusClasses.size(); ++i) status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
+    for (const char* what : {"claim", "claim due", "record", "heartbeat", "rescue", "register", "receipts"}) {
+        troubles_.Add({{"what", what}});
+    }
+    for (const auto dependency : {service::Dependency::kClaimSession, service::Dependency::kRecordSession,
+                                  service::Dependency::kBellSession, service::Dependency::kRedis}) {
+        reconnects_.Add({{"session", name_of(dependency)}});
+    }
+    BuildGauge()
+        .Name("messaging_build_info")
+        .Help("Always 1; the labels tell the build.")
+        .Register(registry_)
+        .Add({{"version", MESSAGING_VERSION}, {"revision", MESSAGING_REVISION}})
+        .Set(1);
+}
+
+void Metrics::on_reconnect(service::Dependency dependency) { reconnects_.Add({{"session", name_of(dependency)}}).Increment(); }
+
+void Metrics::on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration) {
+    http_requests_.Add({{"method", std::string(method)}, {"route", std::string(route)}, {"status", std::to_string(status)}})
+        .Increment();
+    http_seconds_.Observe(seconds(duration));
+}
+
+void Metrics::on_loop_lag(const std::string& loop, std::chrono::microseconds lag) {
+    loop_lag_.Add({{"loop", loop}}).Set(seconds(lag));
+}
+
+void Metrics::set_status(const service::StatusView& status) {
+    pending_.Set(static_cast<double>(status.pending));
+    scheduled_.Set(static_cast<double>(status.scheduled));
+    dead_.Set(static_cast<double>(status.dead));
+    oldest_pending_seconds_.Set(status.oldest_pending_seconds.value_or(0));
+    running_.Set(status.state.running ? 1 : 0);
+}
+
+std::string Metrics::text() const {
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, registry_.Collect());
+    return out.str();
+}
+
+void EngineMetrics::on_claim(std::size_t deliveries, std::chrono::microseconds duration) {
+    metrics_.claim_seconds_.Observe(seconds(duration));
+    metrics_.claim_size_.Observe(static_cast<double>(deliveries));
+}
+
+void EngineMetrics::on_outcome(const core::Outcome& outcome) {
+    metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]->Increment();
+    const bool was_request = outcome.kind == core::OutcomeKind::kDelivered || outcome.duration.count() > 0 || outcome.status;
+    if (!was_request) return;
+    metrics_.status_classes_[status_class(outcome)]->Increment();
+    metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());
+}
+
+void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_to_sent_seconds_.Observe(seconds_since_insert); }
+
+void EngineMetrics::on_recorded(std::size_t outcomes, std::chrono::microseconds duration) {
+    metrics_.recorded_.Increment(static_cast<double>(outcomes));
+    metrics_.record_seconds_.Observe(seconds(duration));
+    for (auto& [what, log] : troubles_) log.recovered();
+}
+
+void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
+    metrics_.in_flight_.Increment(static_cast<double>(in_flight) - static_cast<double>(in_flight_));
+    metrics_.waiting_.Increment(static_cast<double>(waiting) - static_cast<double>(waiting_));
+    in_flight_ = in_flight;
+    waiting_ = waiting;
+}
+
+void EngineMetrics::on_receipts(std::size_t written) { metrics_.receipts_.Increment(static_cast<double>(written)); }
+
+void EngineMetrics::on_adopted(std::size_t deliveries) { metrics_.adopted_.Increment(static_cast<double>(deliveries)); }
+
+void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
+    metrics_.troubles_.Add({{"what", what}}).Increment();
+    troubles_.try_emplace(what, what).first->second.failed(error.message);
+}
+
+}  // namespace messaging::app

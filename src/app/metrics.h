@@ -1,0 +1,83 @@
+// Metrics: the Prometheus registry of the process; label sets are resolved once, updates are lock-free.
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <chrono>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "app/logging.h"
+#include "service/engine_observer.h"
+#include "service/message_store.h"
+
+namespace messaging::app {
+
+// Any thread.
+class Metrics {
+public:
+    Metrics();
+
+    void on_reconnect(service::Dependency dependency);
+    void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
+    void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
+    void set_status(const service::StatusView& status);
+
+    // Prometheus text format 0.0.4.
+    std::string text() const;
+
+private:
+    friend class EngineMetrics;
+    prometheus::Registry registry_;
+    std::array<prometheus::Counter*, 5> outcomes_{};        // by core::OutcomeKind
+    std::array<prometheus::Counter*, 7> status_classes_{};  // none, 1xx … 5xx, other
+    prometheus::Histogram& attempt_seconds_;
+    prometheus::Histogram& insert_to_sent_seconds_;
+    prometheus::Histogram& claim_seconds_;
+    prometheus::Histogram& claim_size_;
+    prometheus::Histogram& record_seconds_;
+    prometheus::Counter& recorded_;
+    prometheus::Counter& receipts_;
+    prometheus::Counter& adopted_;
+    prometheus::Gauge& in_flight_;
+    prometheus::Gauge& waiting_;
+    prometheus::Gauge& pending_;
+    prometheus::Gauge& scheduled_;
+    prometheus::Gauge& dead_;
+    prometheus::Gauge& oldest_pending_seconds_;
+    prometheus::Gauge& running_;
+    prometheus::Family<prometheus::Counter>& troubles_;
+    prometheus::Family<prometheus::Counter>& reconnects_;
+    prometheus::Family<prometheus::Counter>& http_requests_;
+    prometheus::Histogram& http_seconds_;
+    prometheus::Family<prometheus::Gauge>& loop_lag_;
+};
+
+// One engine's observer. That engine's thread only; the registry behind it is shared.
+class EngineMetrics : public service::EngineObserver {
+public:
+    explicit EngineMetrics(Metrics& metrics) : metrics_(metrics) {}
+    ~EngineMetrics() override { EngineMetrics::on_in_flight(0, 0); }
+
+    void on_claim(std::size_t deliveries, std::chrono::microseconds duration) override;
+    void on_outcome(const core::Outcome& outcome) override;
+    void on_delivered(double seconds_since_insert) override;
+    void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) override;
+    void on_in_flight(std::size_t in_flight, std::size_t waiting) override;
+    void on_receipts(std::size_t written) override;
+    void on_adopted(std::size_t deliveries) override;
+    void on_trouble(const char* what, const core::Error& error) override;
+
+private:
+    Metrics& metrics_;
+    std::map<std::string, TroubleLog> troubles_;  // one line per change of state
+    std::size_t in_flight_ = 0;                   // this engine's share of the gauges, which are sums
+    std::size_t waiting_ = 0;
+};
+
+}  // namespace messaging::app

@@ -1,0 +1,38 @@
+// What each session is told at its start.
+#include "app/sessions.h"
+
+#include "repository/session_settings.h"
+
+namespace messaging::app {
+
+pg::ConnectionOptions session_options(const Config& config, SessionRole role) {
+    pg::ConnectionOptions options;
+    options.url = config.database_url;
+    switch (role) {
+        case SessionRole::kClaim:
+            options.application_name = "messaging claim";
+            options.settings = repository::claim_session_settings();
+            break;
+        case SessionRole::kRecord:
+            options.application_name = "messaging record";
+            options.settings = repository::record_session_settings();
+            break;
+        case SessionRole::kBell:
+            options.application_name = "messaging bell";
+            options.settings = repository::bell_session_settings();
+            break;
+        case SessionRole::kApi:
+            options.application_name = "messaging api";
+            options.settings = repository::api_session_settings();
+            break;
+    }
+    return options;
+}
+
+redis::ClientOptions redis_options(const Config& config) {
+    redis::ClientOptions options;
+    options.target = redis::parse_url(config.redis_url).value();  // checked when the configuration was read
+    return options;
+}
+
+}  // namespace messaging::app

@@ -1,0 +1,17 @@
+// Sessions: the options of every PostgreSQL and Redis session of the process, in one place.
+#pragma once
+
+#include <string>
+
+#include "app/config.h"
+#include "pg/connection.h"
+#include "redis/client.h"
+
+namespace messaging::app {
+
+enum class SessionRole { kClaim, kRecord, kBell, kApi };
+
+pg::ConnectionOptions session_options(const Config& config, SessionRole role);
+redis::ClientOptions redis_options(const Config& config);
+
+}  // namespace messaging::app

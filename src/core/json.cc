@@ -1,0 +1,202 @@
+// The only file that may include RapidJSON's parser (checked by scripts/check-json-door).
+#include "core/json.h"
+
+#include <rapidjson/error/en.h>
+#include <rapidjson/reader.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <cmath>
+#include <utility>
+
+#include "core/text.h"
+
+namespace messaging::core {
+namespace {
+
+enum class Kind { kNull, kBool, kNumber, kString, kArray, kObject };
+
+// A tree of our own, because RapidJSON's document cannot tell a number kept as text from a string.
+struct Node {
+    Kind kind = Kind::kNull;
+    bool boolean = false;
+    std::string text;
+    std::vector<Node> items;         // of an array, or the values of an object
+    std::vector<std::string> names;  // of an object, beside items
+};
+
+const Node& node_of(const void* node) { return *static_cast<const Node*>(node); }
+
+// Receives the reader's events; answers false to stop at the depth limit.
+class TreeBuilder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
+public:
+    explicit TreeBuilder(std::size_t max_depth) : max_depth_(max_depth) {}
+
+    bool Null() { return add({}); }
+    bool Bool(bool value) { return add({Kind::kBool, value, "", {}, {}}); }
+    bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
+        return add({Kind::kNumber, false, std::string(text, length), {}, {}});
+    }
+    bool String(const char* text, rapidjson::SizeType length, bool) {
+        return add({Kind::kString, false, std::string(text, length), {}, {}});
+    }
+    bool StartObject() { return open(Kind::kObject); }
+    bool Key(const char* text, rapidjson::SizeType length, bool) {
+        open_.back().names.emplace_back(text, length);
+        return true;
+    }
+    bool EndObject(rapidjson::SizeType) { return close(); }
+    bool StartArray() { return open(Kind::kArray); }
+    bool EndArray(rapidjson::SizeType) { return close(); }
+
+    bool too_deep() const { return too_deep_; }
+    Node take_root() { return std::move(root_); }
+
+private:
+    bool add(Node node) {
+        if (open_.empty()) {
+            root_ = std::move(node);
+        } else {
+            open_.back().items.push_back(std::move(node));
+        }
+        return true;
+    }
+    bool open(Kind kind) {
+        too_deep_ = open_.size() >= max_depth_;
+        if (too_deep_) return false;
+        open_.push_back({kind, false, "", {}, {}});
+        return true;
+    }
+    bool close() {
+        Node node = std::move(open_.back());
+        open_.pop_back();
+        return add(std::move(node));
+    }
+
+    std::size_t max_depth_;
+    std::vector<Node> open_;
+    Node root_;
+    bool too_deep_ = false;
+};
+
+Error invalid(std::string message) { return {ErrorKind::kInvalid, std::move(message), ""}; }
+
+}  // namespace
+
+struct JsonDocument::Impl {
+    Node root;
+};
+
+JsonDocument::JsonDocument() : impl_(std::make_unique<Impl>()) {}
+JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
+JsonDocument& JsonDocument::operator=(JsonDocument&&) noexcept = default;
+JsonDocument::~JsonDocument() = default;
+
+Result<JsonDocument> JsonDocument::parse(std::string_view text, const JsonLimits& limits) {
+    if (text.size() > limits.max_bytes) {
+        return invalid("the JSON text is longer than " + std::to_string(limits.max_bytes) + " bytes");
+    }
+    constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |
+                                rapidjson::kParseNumbersAsStringsFlag;
+    TreeBuilder builder(limits.max_depth);
+    rapidjson::MemoryStream bytes(text.data(), text.size());
+    rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+    rapidjson::Reader reader;
+    const rapidjson::ParseResult outcome = reader.Parse<kFlags>(stream, builder);
+    if (builder.too_deep()) return invalid("the JSON text is nested deeper than " + std::to_string(limits.max_depth));
+    if (outcome.IsError()) {
+        return invalid(std::string("not valid JSON at byte ") + std::to_string(outcome.Offset()) + ": " +
+                       rapidjson::GetParseError_En(outcome.Code()));
+    }
+    JsonDocument document;
+    document.impl_->root = builder.take_root();
+    return document;
+}
+
+JsonView JsonDocument::root() const { return JsonView(&impl_->root); }
+
+bool JsonView::is_object() const { return node_of(node_).kind == Kind::kObject; }
+bool JsonView::is_array() const { return node_of(node_).kind == Kind::kArray; }
+bool JsonView::is_string() const { return node_of(node_).kind == Kind::kString; }
+bool JsonView::is_number() const { return node_of(node_).kind == Kind::kNumber; }
+bool JsonView::is_bool() const { return node_of(node_).kind == Kind::kBool; }
+bool JsonView::is_null() const { return node_of(node_).kind == Kind::kNull; }
+
+std::string_view JsonView::text() const { return node_of(node_).text; }
+bool JsonView::boolean() const { return node_of(node_).boolean; }
+
+std::optional<JsonView> JsonView::member(std::string_view name) const {
+    const Node& node = node_of(node_);
+    for (std::size_t i = node.names.size(); i-- > 0;) {
+        if (node.names[i] == name) return JsonView(&node.items[i]);
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string_view> JsonView::keys() const {
+    const Node& node = node_of(node_);
+    return {node.names.begin(), node.names.end()};
+}
+
+std::size_t JsonView::size() const { return node_of(node_).items.size(); }
+JsonView JsonView::at(std::size_t index) const { return JsonView(&node_of(node_).items[index]); }
+
+struct JsonWriter::Impl {
+    rapidjson::StringBuffer buffer;
+    rapidjson::Writer<rapidjson::StringBuffer> writer{buffer};
+};
+
+JsonWriter::JsonWriter() : impl_(std::make_unique<Impl>()) {}
+JsonWriter::~JsonWriter() = default;
+
+JsonWriter& JsonWriter::begin_object() {
+    impl_->writer.StartObject();
+    return *this;
+}
+JsonWriter& JsonWriter::end_object() {
+    impl_->writer.EndObject();
+    return *this;
+}
+JsonWriter& JsonWriter::begin_array() {
+    impl_->writer.StartArray();
+    return *this;
+}
+JsonWriter& JsonWriter::end_array() {
+    impl_->writer.EndArray();
+    return *this;
+}
+JsonWriter& JsonWriter::key(std::string_view name) {
+    impl_->writer.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+    return *this;
+}
+JsonWriter& JsonWriter::string(std::string_view value) {
+    const std::string clean = is_utf8(value) ? std::string() : clean_text(value, value.size() * 3);
+    const std::string_view text = clean.empty() ? value : std::string_view(clean);
+    impl_->writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
+    return *this;
+}
+JsonWriter& JsonWriter::integer(std::int64_t value) {
+    impl_->writer.Int64(value);
+    return *this;
+}
+JsonWriter& JsonWriter::number(double value) {
+    // JSON has no infinity and no NaN.
+    if (std::isfinite(value)) {
+        impl_->writer.Double(value);
+    } else {
+        impl_->writer.Null();
+    }
+    return *this;
+}
+JsonWriter& JsonWriter::boolean(bool value) {
+    impl_->writer.Bool(value);
+    return *this;
+}
+JsonWriter& JsonWriter::null() {
+    impl_->writer.Null();
+    return *this;
+}
+
+std::string_view JsonWriter::text() const { return {impl_->buffer.GetString(), impl_->buffer.GetSize()}; }
+
+}  // namespace messaging::core

@@ -1,0 +1,46 @@
+// Transfer: one request on one curl easy handle, which is used again for the next.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "http/client.h"
+#include "http/handles.h"
+
+namespace messaging::http {
+
+// Loop thread only. Not movable: curl holds its address.
+class Transfer {
+public:
+    explicit Transfer(const ClientOptions& options);
+    Transfer(const Transfer&) = delete;
+    Transfer& operator=(const Transfer&) = delete;
+
+    // Readies the handle. False: the request cannot be sent; failure() says why.
+    bool prepare(PostRequest request, Client::Completion done);
+    // What the finished transfer came to.
+    PostResult result(CURLcode code) const;
+    PostResult failure() const;
+
+    CURL* easy() const { return easy_.get(); }
+    Client::Completion take_completion() { return std::exchange(done_, nullptr); }
+
+private:
+    static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+    static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+    void set_constant_options();
+
+    const ClientOptions& options_;
+    EasyHandle easy_;
+    SlistHandle headers_;
+    PostRequest request_;
+    Client::Completion done_;
+    PostResult partial_;
+    std::size_t received_bytes_ = 0;
+    std::size_t header_bytes_ = 0;
+    bool body_cut_ = false;  // we stopped reading: the status still decides
+    char error_text_[CURL_ERROR_SIZE] = {};
+};
+
+}  // namespace messaging::http

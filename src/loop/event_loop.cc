@@ -1,0 +1,63 @@
+// The libevent base, its posted tasks, and deferred deletion.
+#include "loop/event_loop.h"
+
+#include <event2/thread.h>
+
+#include <cstdlib>
+#include <utility>
+
+namespace messaging::loop {
+namespace {
+
+event_base* make_base() {
+    // Posting from other threads needs libevent's locks, before the first base exists.
+    static const int threads_ready = evthread_use_pthreads();
+    event_base* const base = threads_ready == 0 ? event_base_new() : nullptr;
+    if (base == nullptr) std::abort();  // no epoll: nothing can work
+    return base;
+}
+
+}  // namespace
+
+EventLoop::EventLoop()
+    : base_(make_base()), wake_event_(event_new(base_.get(), -1, EV_PERSIST, &EventLoop::on_wake, this)) {
+    event_add(wake_event_.get(), nullptr);
+}
+
+EventLoop::~EventLoop() = default;
+
+void EventLoop::run() { event_base_loop(base_.get(), EVLOOP_NO_EXIT_ON_EMPTY); }
+
+void EventLoop::stop() {
+    post([this] { event_base_loopbreak(base_.get()); });
+}
+
+void EventLoop::post(std::function<void()> task) {
+    bool was_empty = false;
+    {
+        const std::lock_guard lock(mutex_);
+        was_empty = posted_.empty();
+        posted_.push_back(std::move(task));
+    }
+    if (was_empty) event_active(wake_event_.get(), EV_READ, 1);
+}
+
+void EventLoop::defer_delete(std::shared_ptr<void> object) {
+    post([object = std::move(object)] {});
+}
+
+void EventLoop::on_wake(evutil_socket_t, short, void* self) noexcept { static_cast<EventLoop*>(self)->run_posted(); }
+
+void EventLoop::run_posted() {
+    std::vector<std::function<void()>> tasks;
+    {
+        const std::lock_guard lock(mutex_);
+        tasks.swap(posted_);
+    }
+    for (auto& task : tasks) {
+        task();
+        task = nullptr;  // what it held goes before the next one runs
+    }
+}
+
+}  // namespace messaging::loop

@@ -1,0 +1,306 @@
+// The session's life, and the pipeline in it.
+#include "pg/connection.h"
+
+#include <algorithm>
+#include <deque>
+#include <type_traits>
+#include <unordered_set>
+#include <utility>
+
+#include "loop/fd_watcher.h"
+#include "pg/connector.h"
+#include "pg/errors.h"
+
+namespace messaging::pg {
+namespace {
+
+// A unit of work under way: what is still to be answered, and what was.
+struct Unit {
+    std::deque<const Statement*> commands;  // in order; a nullptr stands for a PREPARE
+    std::vector<const Statement*> prepares;  // statements this unit prepares, in order
+    std::vector<Rows> rows;
+    std::vector<Rows> current;              // rows of the command being answered
+    core::Result<core::Nothing> outcome = core::Nothing{};
+    Connection::Completion done;
+};
+
+// By value: the callee may close the connection, and the event with it.
+template <typename... Arguments>
+void announce(std::function<void(Arguments...)> event, const std::type_identity_t<Arguments>&... arguments) {
+    if (event) event(arguments...);
+}
+
+}  // namespace
+
+struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
+    Impl(loop::EventLoop& the_loop, core::Random& the_random, ConnectionOptions the_options, Events the_events)
+        : loop(the_loop),
+          random(the_random),
+          options(std::move(the_options)),
+          events(std::move(the_events)),
+          watcher(the_loop, [this](loop::FdWatcher::Ready) { on_socket(); }),
+          reply_timer(the_loop.make_timer([this] {
+              lose({core::ErrorKind::kTimeout, "PostgreSQL has not answered in time", ""});
+          })),
+          reconnect_timer(the_loop.make_timer([this] { connect(); })) {}
+
+    void connect();
+    void on_connected(core::Result<ConnHandle> result);
+    void retry_later();
+    void on_socket();
+    bool read_results();
+    void take_result(ResultHandle result);
+    void end_command();
+    void end_unit();
+    void deliver_notifications();
+    void lose(core::Error error);
+    void send(Steps& steps, Unit& unit, bool& sent);
+    void execute(Steps steps, Completion done);
+    void answer_later(Completion done, core::Error error);
+    void close();
+
+    loop::EventLoop& loop;
+    core::Random& random;
+    const ConnectionOptions options;
+    Events events;
+    std::unique_ptr<Connector> connector;
+    ConnHandle conn;
+    loop::FdWatcher watcher;  // depends-on: conn
+    std::unique_ptr<loop::Timer> reply_timer;
+    std::unique_ptr<loop::Timer> reconnect_timer;
+    std::unordered_set<std::string> prepared;
+    std::deque<Unit> units;
+    std::chrono::milliseconds reconnect_delay{0};
+    std::uint64_t connects = 0;
+    bool up = false;
+    bool closed = false;
+};
+
+void Connection::Impl::connect() {
+    connector = std::make_unique<Connector>(loop, options, [this](core::Result<ConnHandle> result) {
+        const auto self = shared_from_this();
+        loop.defer_delete(std::shared_ptr<Connector>(std::move(connector)));
+        on_connected(std::move(result));
+    });
+}
+
+void Connection::Impl::on_connected(core::Result<ConnHandle> result) {
+    if (!result) {
+        retry_later();
+        announce(events.on_connect_failed, result.error());
+        return;
+    }
+    conn = std::move(result.value());
+    PQsetNoticeReceiver(conn.get(), [](void*, const PGresult*) {}, nullptr);
+    if (PQsetnonblocking(conn.get(), 1) != 0 || PQenterPipelineMode(conn.get()) != 1) {
+        const core::Error error = connection_error(conn.get());
+        conn.reset();
+        retry_later();
+        announce(events.on_connect_failed, error);
+        return;
+    }
+    prepared.clear();
+    reconnect_delay = std::chrono::milliseconds(0);
+    ++connects;
+    up = true;
+    watcher.watch(PQsocket(conn.get()), true, false);
+    announce(events.on_up);
+}
+
+void Connection::Impl::retry_later() {
+    reconnect_delay = std::clamp(reconnect_delay * 2, options.reconnect_min, options.reconnect_max);
+    const double jittered = static_cast<double>(reconnect_delay.count()) * (0.5 + 0.5 * random.next_unit());
+    reconnect_timer->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
+}
+
+void Connection::Impl::on_socket() {
+    const auto self = shared_from_this();
+    const bool consumed = PQconsumeInput(conn.get()) == 1;
+    if (!read_results() || !up) return;
+    if (!consumed || PQstatus(conn.get()) == CONNECTION_BAD) {
+        lose(connection_error(conn.get()));
+        return;
+    }
+    deliver_notifications();
+    if (!up) return;
+    const int unsent = PQflush(conn.get());
+    if (unsent < 0) {
+        lose(connection_error(conn.get()));
+    } else {
+        watcher.watch(PQsocket(conn.get()), true, unsent == 1);
+    }
+}
+
+// False when a completion has closed this connection.
+bool Connection::Impl::read_results() {
+    while (up && !units.empty() && PQisBusy(conn.get()) == 0) {
+        ResultHandle result(PQgetResult(conn.get()));
+        if (!result) {
+            if (PQstatus(conn.get()) == CONNECTION_BAD) return true;
+            end_command();
+        } else if (PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC) {
+            end_unit();
+        } else {
+            take_result(std::move(result));
+        }
+    }
+    return !closed;
+}
+
+void Connection::Impl::take_result(ResultHandle result) {
+    Unit& unit = units.front();
+    switch (PQresultStatus(result.get())) {
+        case PGRES_COMMAND_OK:
+        case PGRES_TUPLES_OK:
+            unit.current.emplace_back(std::move(result));
+            break;
+        case PGRES_PIPELINE_ABORTED:
+            break;  // skipped because of an earlier error, which is kept
+        default:
+            if (unit.outcome) unit.outcome = result_error(result.get());
+            break;
+    }
+}
+
+void Connection::Impl::end_command() {
+    Unit& unit = units.front();
+    if (unit.commands.empty()) return;
+    const Statement* const statement = unit.commands.front();
+    unit.commands.pop_front();
+    const bool succeeded = !unit.current.empty();
+    if (statement == nullptr) {
+        if (!succeeded) prepared.erase(unit.prepares.front()->name);
+        unit.prepares.erase(unit.prepares.begin());
+    } else if (succeeded) {
+        unit.rows.push_back(std::move(unit.current.back()));
+    }
+    unit.current.clear();
+}
+
+void Connection::Impl::end_unit() {
+    Unit unit = std::move(units.front());
+    units.pop_front();
+    if (units.empty()) {
+        reply_timer->stop();
+    } else {
+        reply_timer->start(options.reply_timeout);
+    }
+    if (unit.outcome) {
+        unit.done(std::move(unit.rows));
+    } else {
+        unit.done(unit.outcome.error());
+    }
+}
+
+void Connection::Impl::deliver_notifications() {
+    struct NotifyDeleter {
+        void operator()(PGnotify* notify) const { PQfreemem(notify); }
+    };
+    while (up) {
+        const std::unique_ptr<PGnotify, NotifyDeleter> notify(PQnotifies(conn.get()));
+        if (!notify) return;
+        announce(events.on_notify, std::string(notify->relname));
+    }
+}
+
+void Connection::Impl::lose(core::Error error) {
+    const auto self = shared_from_this();
+    if (!up) return;
+    up = false;
+    reply_timer->stop();
+    watcher.unwatch();
+    conn.reset();
+    std::deque<Unit> lost;
+    lost.swap(units);
+    for (Unit& unit : lost) {
+        if (closed) return;
+        unit.done(unit.outcome ? error : unit.outcome.error());
+    }
+    if (closed) return;
+    retry_later();
+    announce(events.on_down, error);
+}
+
+void Connection::Impl::send(Steps& steps, Unit& unit, bool& sent) {
+    for (Step& step : steps) {
+        const Statement& statement = *step.statement;
+        if (prepared.insert(statement.name).second) {
+            sent = sent && PQsendPrepare(conn.get(), statement.name, statement.sql, 0, nullptr) == 1;
+            unit.commands.push_back(nullptr);
+            unit.prepares.push_back(&statement);
+        }
+        std::vector<const char*> values;
+        std::vector<int> lengths;
+        std::vector<int> formats;
+        for (const Params::Value& value : step.params.values()) {
+            values.push_back(value.is_null ? nullptr : value.bytes.c_str());
+            lengths.push_back(static_cast<int>(value.bytes.size()));
+            formats.push_back(value.binary ? 1 : 0);
+        }
+        sent = sent && PQsendQueryPrepared(conn.get(), statement.name, step.params.count(), values.data(), lengths.data(),
+                                           formats.data(), 0) == 1;
+        unit.commands.push_back(&statement);
+    }
+    sent = sent && PQpipelineSync(conn.get()) == 1;
+}
+
+void Connection::Impl::execute(Steps steps, Completion done) {
+    if (!up) {
+        answer_later(std::move(done), {core::ErrorKind::kUnavailable, "PostgreSQL is not connected", ""});
+        return;
+    }
+    Unit unit;
+    unit.done = std::move(done);
+    bool sent = true;
+    send(steps, unit, sent);
+    units.push_back(std::move(unit));
+    if (units.size() == 1) reply_timer->start(options.reply_timeout);
+    const int unsent = sent ? PQflush(conn.get()) : -1;
+    if (unsent < 0) {
+        loop.post([weak = weak_from_this(), error = connection_error(conn.get())] {
+            if (const auto self = weak.lock()) self->lose(error);
+        });
+        return;
+    }
+    watcher.watch(PQsocket(conn.get()), true, unsent == 1);
+}
+
+void Connection::Impl::answer_later(Completion done, core::Error error) {
+    loop.post([weak = weak_from_this(), done = std::move(done), error = std::move(error)] {
+        const auto self = weak.lock();
+        if (self && !self->closed) done(error);
+    });
+}
+
+void Connection::Impl::close() {
+    closed = true;
+    up = false;
+    units.clear();
+    events = {};
+    connector.reset();
+    reply_timer->stop();
+    reconnect_timer->stop();
+    watcher.unwatch();
+    conn.reset();
+}
+
+Connection::Connection(loop::EventLoop& loop, core::Random& random, ConnectionOptions options, Events events)
+    : impl_(std::make_shared<Impl>(loop, random, std::move(options), std::move(events))) {}
+
+Connection::~Connection() { impl_->close(); }
+
+void Connection::start() { impl_->connect(); }
+
+bool Connection::up() const { return impl_->up; }
+
+void Connection::execute(Steps steps, Completion done) { impl_->execute(std::move(steps), std::move(done)); }
+
+void Connection::reconnect() {
+    impl_->loop.post([weak = std::weak_ptr(impl_)] {
+        if (const auto self = weak.lock()) self->lose({core::ErrorKind::kUnavailable, "the session was ended by its owner", ""});
+    });
+}
+
+std::uint64_t Connection::reconnects() const { return impl_->connects == 0 ? 0 : impl_->connects - 1; }
+
+}  // namespace messaging::pg

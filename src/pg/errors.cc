@@ -1,0 +1,45 @@
+// SQLSTATE classes (PostgreSQL documentation, appendix A) in the terms of core::ErrorKind.
+#include "pg/errors.h"
+
+#include <string_view>
+
+#include "pg/connection.h"
+
+namespace messaging::pg {
+namespace {
+
+std::string one_line(std::string_view text) {
+    std::string line;
+    for (const char c : text) line.push_back(c == '\n' || c == '\t' ? ' ' : c);
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    return line;
+}
+
+}  // namespace
+
+core::ErrorKind classify_sqlstate(const std::string& sqlstate) {
+    using core::ErrorKind;
+    if (sqlstate == "57014" || sqlstate == "55P03") return ErrorKind::kTimeout;
+    if (sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "25006") return ErrorKind::kUnavailable;
+    const std::string_view head = std::string_view(sqlstate).substr(0, 2);
+    if (head == "08" || head == "53" || sqlstate.starts_with("57P")) return ErrorKind::kUnavailable;
+    if (head == "22" || head == "23") return ErrorKind::kInvalid;
+    return ErrorKind::kInternal;
+}
+
+core::Error connection_error(const PGconn* conn) {
+    std::string message = conn == nullptr ? "out of memory" : one_line(PQerrorMessage(conn));
+    if (message.empty()) message = "the connection was closed";
+    return {core::ErrorKind::kUnavailable, std::move(message), ""};
+}
+
+core::Error result_error(const PGresult* result) {
+    const char* const state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char* const primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const std::string sqlstate = state == nullptr ? "" : state;
+    // Without a SQLSTATE libpq made the error itself: the session broke.
+    const core::ErrorKind kind = sqlstate.empty() ? core::ErrorKind::kUnavailable : classify_sqlstate(sqlstate);
+    return {kind, one_line(primary == nullptr ? PQresultErrorMessage(result) : primary), sqlstate};
+}
+
+}  // namespace messaging::pg

@@ -1,0 +1,47 @@
+// Reading of text-format columns.
+#include "pg/rows.h"
+
+#include <charconv>
+#include <cstdlib>
+
+namespace messaging::pg {
+namespace {
+
+// The columns are ours by type: text that is no number means that SQL and C++ disagree, which is a bug.
+template <typename T>
+T number_of(std::string_view text) {
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) std::abort();
+    return value;
+}
+
+}  // namespace
+
+int Rows::size() const { return result_ ? PQntuples(result_.get()) : 0; }
+
+std::int64_t Rows::affected() const {
+    const std::string_view count = result_ ? PQcmdTuples(result_.get()) : "";
+    return count.empty() ? 0 : number_of<std::int64_t>(count);
+}
+
+bool Rows::is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
+
+std::string_view Rows::text(int row, int column) const {
+    return {PQgetvalue(result_.get(), row, column), static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
+}
+
+std::optional<std::string> Rows::optional_text(int row, int column) const {
+    if (is_null(row, column)) return std::nullopt;
+    return std::string(text(row, column));
+}
+
+std::int64_t Rows::bigint(int row, int column) const { return number_of<std::int64_t>(text(row, column)); }
+
+std::int32_t Rows::integer(int row, int column) const { return number_of<std::int32_t>(text(row, column)); }
+
+double Rows::number(int row, int column) const { return number_of<double>(text(row, column)); }
+
+bool Rows::boolean(int row, int column) const { return text(row, column) == "t"; }
+
+}  // namespace messaging::pg

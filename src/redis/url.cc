@@ -1,0 +1,59 @@
+// REDIS_URL taken apart.
+#include <charconv>
+#include <string_view>
+
+#include "redis/client.h"
+
+namespace messaging::redis {
+namespace {
+
+core::Error wrong(std::string message) { return {core::ErrorKind::kInvalid, std::move(message), ""}; }
+
+bool read_number(std::string_view text, int low, int high, int& value) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size() && value >= low && value <= high;
+}
+
+constexpr const char* kForm = "must be redis://[user:password@]host[:port][/database] or unix:///path/to/socket";
+
+}  // namespace
+
+core::Result<Target> parse_url(const std::string& url) {
+    Target target;
+    std::string_view rest = url;
+    if (rest.starts_with("unix://")) {
+        target.socket = rest.substr(7);
+        if (target.socket.empty() || target.socket.front() != '/') return wrong(kForm);
+        return target;
+    }
+    if (!rest.starts_with("redis://")) return wrong(kForm);
+    rest.remove_prefix(8);
+    if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
+        const std::string_view database = rest.substr(slash + 1);
+        if (!database.empty() && !read_number(database, 0, 1'000'000, target.database)) {
+            return wrong("must end in a database number, such as /0");
+        }
+        rest = rest.substr(0, slash);
+    }
+    if (const auto at = rest.rfind('@'); at != std::string_view::npos) {
+        const std::string_view user = rest.substr(0, at);
+        const auto colon = user.find(':');
+        if (colon == std::string_view::npos) return wrong(kForm);
+        target.username = user.substr(0, colon);
+        target.password = user.substr(colon + 1);
+        rest = rest.substr(at + 1);
+    }
+    // [::1]:6379, host:6379, host
+    const auto bracket = rest.starts_with('[') ? rest.find(']') : std::string_view::npos;
+    const auto colon = rest.find(':', bracket == std::string_view::npos ? 0 : bracket);
+    if (colon != std::string_view::npos && !read_number(rest.substr(colon + 1), 1, 65535, target.port)) {
+        return wrong("must have a port from 1 to 65535");
+    }
+    rest = rest.substr(0, colon);
+    if (bracket != std::string_view::npos) rest = rest.substr(1, bracket - 1);
+    target.host = rest;
+    if (target.host.empty()) return wrong(kForm);
+    return target;
+}
+
+}  // namespace messaging::redis
