@@ -51,6 +51,7 @@ CREATE TABLE message_claim (
     instance_id bigint    NOT NULL,
     ids         bigint[]  NOT NULL,
     attempts    integer[] NOT NULL,
+    adopted     boolean   NOT NULL DEFAULT false,     -- taken over from an instance that died
     claimed_at  timestamptz NOT NULL DEFAULT now()
 );
 

@@ -142,7 +142,7 @@ void Engine::heartbeat() {
 void Engine::rescue() {
     const double jittered = static_cast<double>(kRescuePeriod.count()) * (0.75 + 0.5 * random_.next_unit());
     rescue_timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
-    presence_.adopt_dead(instance_id_, kStaleAfter, [this](core::Result<std::vector<AdoptedDelivery>> adopted) {
+    presence_.adopt_dead(instance_id_, ledger_.claims(), kStaleAfter, [this](core::Result<std::vector<AdoptedDelivery>> adopted) {
         if (adopted) {
             adopt(adopted.value());
         } else {

@@ -88,7 +88,8 @@ public:
     // Reads service_state: true = running.
     virtual void read_state(Completion<bool> done) = 0;
     // Takes over the claims of instances that are dead (lock free, last_seen older than `stale`) and removes their rows.
-    virtual void adopt_dead(core::InstanceId me, std::chrono::milliseconds stale,
+    // `known`: the claims this engine holds already.
+    virtual void adopt_dead(core::InstanceId me, std::vector<core::ClaimId> known, std::chrono::milliseconds stale,
                             Completion<std::vector<AdoptedDelivery>> done) = 0;
     // Clean end: the row goes, its claims must have been recorded.
     virtual void unregister_instance(core::InstanceId instance_id, Completion<core::Nothing> done) = 0;

@@ -1,0 +1,86 @@
+// State and status. Every count is bounded, so that a large backlog does not make them slow.
+#include "repository/control_store.h"
+
+#include "repository/unit.h"
+
+namespace messaging::repository {
+namespace {
+
+constexpr pg::Statement kSetState{"set_state", R"sql(
+UPDATE service_state SET state = $1::text, since = now(), by = $2::text WHERE state <> $1::text)sql"};
+
+constexpr pg::Statement kShowState{"show_state", R"sql(
+SELECT state = 'running', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), by FROM service_state)sql"};
+
+constexpr pg::Statement kInstances{"list_instances", R"sql(
+SELECT instance_id, name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       extract(epoch FROM now() - last_seen), in_flight
+FROM engine_instance ORDER BY instance_id)sql"};
+
+// $1: how far is counted. Beyond, the statistics' estimate of live rows serves.
+constexpr pg::Statement kCounts{"count_messages", R"sql(
+WITH bound AS MATERIALIZED (SELECT coalesce(max(floor), '0'::xid8) AS floor FROM engine_instance),
+queue AS MATERIALIZED (
+    SELECT id FROM message_queue WHERE xid >= (SELECT floor FROM bound) ORDER BY xid, id LIMIT $1::int + 1)
+SELECT (SELECT count(*) FROM queue),
+       pg_stat_get_live_tuples('message_queue'::regclass),
+       (SELECT count(*) FROM (SELECT FROM message_schedule LIMIT $1::int) s),
+       (SELECT count(*) FROM (SELECT FROM message_dead LIMIT $1::int) d),
+       (SELECT coalesce(sum(size), 0) / 10.0 FROM (
+           SELECT size, sent_at FROM message_sent_batch ORDER BY batch_id DESC LIMIT 5000) b
+        WHERE sent_at > now() - interval '10 seconds'),
+       (SELECT extract(epoch FROM now() - m.created_at) FROM messages m WHERE m.id = (SELECT id FROM queue LIMIT 1)))sql"};
+
+constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
+UPDATE endpoints SET url = $1::text, max_in_flight = $2::int
+WHERE name = 'default' AND (url, max_in_flight) IS DISTINCT FROM ($1::text, $2::int))sql"};
+
+service::ServiceState read_state(const pg::Rows& rows) {
+    return {rows.boolean(0, 0), std::string(rows.text(0, 1)), std::string(rows.text(0, 2))};
+}
+
+}  // namespace
+
+void PgControlStore::set_running(bool running, const std::string& by, service::Completion<service::ServiceState> done) {
+    pg::Params params;
+    params.text(running ? "running" : "stopped").text(by);
+    run_unit<service::ServiceState>(session_, {{&kSetState, std::move(params)}, {&kShowState, {}}}, std::move(done),
+                                    [](const std::vector<pg::Rows>& rows) { return read_state(rows[1]); });
+}
+
+void PgControlStore::read_status(service::Completion<service::StatusView> done) {
+    pg::Params params;
+    params.integer(static_cast<std::int32_t>(service::kExactPendingLimit));
+    run_unit<service::StatusView>(
+        session_, {{&kShowState, {}}, {&kInstances, {}}, {&kCounts, std::move(params)}}, std::move(done),
+        [](const std::vector<pg::Rows>& rows) {
+            service::StatusView status;
+            status.state = read_state(rows[0]);
+            const pg::Rows& instances = rows[1];
+            for (int row = 0; row < instances.size(); ++row) {
+                status.instances.push_back({instances.bigint(row, 0), std::string(instances.text(row, 1)),
+                                            std::string(instances.text(row, 2)), instances.number(row, 3),
+                                            instances.integer(row, 4)});
+                status.in_flight += instances.integer(row, 4);
+            }
+            const pg::Rows& counts = rows[2];
+            status.pending = counts.bigint(0, 0);
+            status.pending_is_exact = status.pending <= service::kExactPendingLimit;
+            if (!status.pending_is_exact) status.pending = std::max(status.pending, counts.bigint(0, 1));
+            status.scheduled = counts.bigint(0, 2);
+            status.dead = counts.bigint(0, 3);
+            status.sent_per_second = counts.number(0, 4);
+            if (!counts.is_null(0, 5)) status.oldest_pending_seconds = counts.number(0, 5);
+            return status;
+        });
+}
+
+void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight,
+                                          service::Completion<core::Nothing> done) {
+    pg::Params params;
+    params.text(url).integer(max_in_flight);
+    run_one<core::Nothing>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),
+                           [](const pg::Rows&) { return core::Nothing{}; });
+}
+
+}  // namespace messaging::repository

@@ -1,0 +1,23 @@
+// PgControlStore: the service state, the status page's numbers, and the default endpoint; implements service::ControlStore.
+#pragma once
+
+#include "pg/connection.h"
+#include "service/message_store.h"
+
+namespace messaging::repository {
+
+// Loop thread only. The session must outlive it.
+class PgControlStore : public service::ControlStore {
+public:
+    explicit PgControlStore(pg::Connection& session) : session_(session) {}
+
+    bool up() const override { return session_.up(); }
+    void set_running(bool running, const std::string& by, service::Completion<service::ServiceState> done) override;
+    void read_status(service::Completion<service::StatusView> done) override;
+    void set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<core::Nothing> done) override;
+
+private:
+    pg::Connection& session_;
+};
+
+}  // namespace messaging::repository

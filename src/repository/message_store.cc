@@ -1,0 +1,181 @@
+// Pages, single messages, and new ones.
+#include "repository/message_store.h"
+
+#include "repository/list_statements.h"
+#include "repository/unit.h"
+
+namespace messaging::repository {
+namespace {
+
+constexpr int kLastColumn = kColumnsBeforeMessage + 12;  // where a bounded scan ended, or NULL
+
+constexpr pg::Statement kAttempts{"get_attempts", R"sql(
+SELECT attempt, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), status, duration_ms, error
+FROM delivery_attempt WHERE message_id = $1::bigint ORDER BY at LIMIT 1000)sql"};
+
+constexpr pg::Statement kInsert{"insert_messages", R"sql(
+INSERT INTO messages (recipient, content)
+SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
+ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))sql"};
+
+constexpr pg::Statement kForgetOldKeys{"forget_old_keys", R"sql(
+DELETE FROM idempotency_key WHERE key IN (
+    SELECT key FROM idempotency_key WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT 100))sql"};
+
+// Waits for a request with the same key that is still open.
+constexpr pg::Statement kTakeKey{"take_key", R"sql(
+INSERT INTO idempotency_key (key, fingerprint) VALUES ($1::text, $2::text) ON CONFLICT (key) DO NOTHING)sql"};
+
+constexpr pg::Statement kInsertOnce{"insert_messages_once", R"sql(
+WITH made AS (
+    INSERT INTO messages (recipient, content)
+    SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
+    WHERE EXISTS (SELECT FROM idempotency_key WHERE key = $3::text AND fingerprint = $4::text AND ids IS NULL)
+    ORDER BY u.place RETURNING id)
+UPDATE idempotency_key SET ids = (SELECT array_agg(id ORDER BY id) FROM made) WHERE key = $3::text AND ids IS NULL)sql"};
+
+constexpr pg::Statement kReadKey{"read_key", R"sql(
+SELECT k.fingerprint = $2::text, u.id, to_char(coalesce(m.created_at, k.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+FROM idempotency_key k LEFT JOIN LATERAL unnest(k.ids) AS u(id) ON true LEFT JOIN messages m ON m.id = u.id
+WHERE k.key = $1::text ORDER BY u.id)sql"};
+
+// The trigger does the work; what waits or flies already is told apart before.
+constexpr pg::Statement kRetry{"retry_message", R"sql(
+WITH target AS MATERIALIZED (
+    SELECT m.id, m.is_sent OR EXISTS (SELECT FROM message_dead d WHERE d.id = m.id)
+                 OR EXISTS (SELECT FROM message_schedule s WHERE s.id = m.id) AS can
+    FROM messages m WHERE m.id = $1::bigint),
+again AS (
+    UPDATE messages m SET is_sent = false FROM target t WHERE m.id = t.id AND t.can RETURNING m.id)
+SELECT t.can, (SELECT count(*) FROM again) FROM target t)sql"};
+
+const char* status_word(service::ListStatus status) {
+    switch (status) {
+        case service::ListStatus::kSent: return "sent";
+        case service::ListStatus::kPending: return "pending";
+        case service::ListStatus::kScheduled: return "scheduled";
+        case service::ListStatus::kDead: return "dead";
+        case service::ListStatus::kAll: break;
+    }
+    return "all";
+}
+
+// One row more than the page was asked for, so that the last page is known to be the last.
+service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& query) {
+    service::ListPage page;
+    service::ListPosition last;
+    for (int row = 0; row < rows.size(); ++row) {
+        if (rows.is_null(row, 1)) break;  // the one row of an empty page
+        if (static_cast<int>(page.messages.size()) == query.limit) {
+            page.next = last;
+            return page;
+        }
+        page.messages.push_back(read_message(rows, row, kColumnsBeforeMessage));
+        last = {rows.bigint(row, 0), rows.bigint(row, 1)};
+    }
+    if (rows.size() > 0 && !rows.is_null(0, kLastColumn)) {
+        // The scan was cut off: the next page goes on behind it.
+        const std::int64_t end = rows.bigint(0, kLastColumn);
+        page.next = query.recipient ? service::ListPosition{0, end} : service::ListPosition{end, 0};
+    }
+    return page;
+}
+
+service::EnqueueResult read_created(const pg::Rows& rows, int id_column) {
+    service::EnqueueResult result;
+    for (int row = 0; row < rows.size(); ++row) {
+        if (rows.is_null(row, id_column)) continue;
+        result.created.push_back({rows.bigint(row, id_column), std::string(rows.text(row, id_column + 1))});
+    }
+    return result;
+}
+
+pg::Params new_message_params(const std::vector<service::NewMessage>& messages) {
+    std::vector<std::string> recipients;
+    std::vector<std::string> contents;
+    for (const service::NewMessage& message : messages) {
+        recipients.push_back(message.recipient);
+        contents.push_back(message.content);
+    }
+    pg::Params params;
+    params.text_array(recipients).text_array(contents);
+    return params;
+}
+
+}  // namespace
+
+void PgMessageStore::list(const service::ListQuery& query, service::Completion<service::ListPage> done) {
+    const pg::Statement& statement = list_statement(query.status, query.recipient.has_value());
+    pg::Params params;
+    params.integer(query.limit + 1);
+    if (query.after) {
+        params.bigint(query.after->major).bigint(query.after->id);
+    } else {
+        params.null().null();
+    }
+    if (query.recipient) params.text(*query.recipient).text(status_word(query.status));
+    run_one<service::ListPage>(session_, statement, std::move(params), std::move(done),
+                               [query](const pg::Rows& rows) { return read_page(rows, query); });
+}
+
+void PgMessageStore::get(core::MessageId id,
+                         service::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) {
+    using Answer = std::pair<core::MessageView, std::vector<core::AttemptView>>;
+    pg::Params params;
+    params.bigint(id);
+    run_unit<Answer>(session_, {{&get_statement(), params}, {&kAttempts, params}}, std::move(done),
+                     [](const std::vector<pg::Rows>& rows) -> core::Result<Answer> {
+                         if (rows[0].size() == 0) return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
+                         Answer answer;
+                         answer.first = read_message(rows[0], 0, 0);
+                         for (int row = 0; row < rows[1].size(); ++row) {
+                             core::AttemptView attempt;
+                             attempt.attempt = rows[1].integer(row, 0);
+                             attempt.at = rows[1].text(row, 1);
+                             if (!rows[1].is_null(row, 2)) attempt.status = rows[1].integer(row, 2);
+                             attempt.duration_ms = rows[1].integer(row, 3);
+                             attempt.error = rows[1].text(row, 4);
+                             answer.second.push_back(std::move(attempt));
+                         }
+                         return answer;
+                     });
+}
+
+void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::optional<service::IdempotencyKey> key,
+                             service::Completion<service::EnqueueResult> done) {
+    pg::Params params = new_message_params(messages);
+    if (!key) {
+        run_one<service::EnqueueResult>(session_, kInsert, std::move(params), std::move(done),
+                                        [](const pg::Rows& rows) { return read_created(rows, 0); });
+        return;
+    }
+    params.text(key->key).text(key->fingerprint);
+    pg::Params key_params;
+    key_params.text(key->key).text(key->fingerprint);
+    run_unit<service::EnqueueResult>(
+        session_,
+        {{&kForgetOldKeys, {}}, {&kTakeKey, key_params}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
+        std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::EnqueueResult> {
+            if (!rows[3].boolean(0, 0)) {
+                return core::Error{core::ErrorKind::kConflict, "the key was used with another body", ""};
+            }
+            service::EnqueueResult result = read_created(rows[3], 1);
+            result.replayed = rows[1].affected() == 0;
+            return result;
+        });
+}
+
+void PgMessageStore::retry(core::MessageId id, service::Completion<core::Nothing> done) {
+    pg::Params params;
+    params.bigint(id);
+    run_one<core::Nothing>(session_, kRetry, std::move(params), std::move(done),
+                           [](const pg::Rows& rows) -> core::Result<core::Nothing> {
+                               if (rows.size() == 0) {
+                                   return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
+                               }
+                               if (rows.boolean(0, 0)) return core::Nothing{};
+                               return core::Error{core::ErrorKind::kConflict, "the message waits to be sent already", ""};
+                           });
+}
+
+}  // namespace messaging::repository

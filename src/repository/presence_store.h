@@ -1,0 +1,28 @@
+// PgPresenceStore: an instance's life in PostgreSQL, on the session that listens; implements service::PresenceStore.
+#pragma once
+
+#include "pg/connection.h"
+#include "service/queue_store.h"
+
+namespace messaging::repository {
+
+// Loop thread only. The session must outlive it.
+class PgPresenceStore : public service::PresenceStore {
+public:
+    explicit PgPresenceStore(pg::Connection& bell_session) : bell_(bell_session) {}
+
+    void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override;
+    void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+                     service::Completion<std::vector<core::ClaimId>> done) override;
+    void heartbeat(core::InstanceId instance_id, int in_flight, service::Floor floor,
+                   service::Completion<core::Nothing> done) override;
+    void read_state(service::Completion<bool> done) override;
+    void adopt_dead(core::InstanceId me, std::vector<core::ClaimId> known, std::chrono::milliseconds stale,
+                    service::Completion<std::vector<service::AdoptedDelivery>> done) override;
+    void unregister_instance(core::InstanceId instance_id, service::Completion<core::Nothing> done) override;
+
+private:
+    pg::Connection& bell_;
+};
+
+}  // namespace messaging::repository

@@ -1,0 +1,32 @@
+// RedisReceiptLog: receipts as a bounded stream and a key per message; implements service::ReceiptLog.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "redis/client.h"
+#include "service/receipt_log.h"
+
+namespace messaging::repository {
+
+struct ReceiptLogOptions {
+    std::int64_t stream_max = 100000;  // entries, about (MAXLEN ~)
+    std::chrono::seconds ttl{86400};   // of the keys
+};
+
+// Loop thread only. The client must outlive it.
+//   XADD messages:sent MAXLEN ~ n * id <id> messageId <receiver's> sentAt <RFC 3339>
+//   SET message:<id> {"messageId": …, "sentAt": …} EX ttl
+class RedisReceiptLog : public service::ReceiptLog {
+public:
+    RedisReceiptLog(redis::Client& client, ReceiptLogOptions options) : client_(client), options_(options) {}
+
+    bool up() const override { return client_.up(); }
+    void write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Nothing>)> done) override;
+
+private:
+    redis::Client& client_;
+    ReceiptLogOptions options_;
+};
+
+}  // namespace messaging::repository
