@@ -25,7 +25,7 @@ CREATE TABLE messages (
     receiver_message_id text,
     last_error          text,
     CONSTRAINT messages_recipient_bytes CHECK (octet_length(recipient) BETWEEN 1 AND 255),
-    CONSTRAINT messages_content_bytes   CHECK (octet_length(content) BETWEEN 1 AND 4096)
+    CONSTRAINT messages_content_bytes   CHECK (octet_length(content) >= 1 AND octet_length(content) <= 4096)
 ) WITH (fillfactor = 50);
 CREATE INDEX messages_recipient ON messages (recipient, id);
 

@@ -1,0 +1,61 @@
+// Migrations from the command line, and the check at the start of serve.
+#include "app/migrate.h"
+
+#include <cstdio>
+
+#include "app/installed_files.h"
+#include "pg/session.h"
+#include "repository/migrator.h"
+
+namespace messaging::app {
+namespace {
+
+int fail(const core::Error& error) {
+    std::fprintf(stderr, "migrate: %s\n", error.message.c_str());
+    return 1;
+}
+
+}  // namespace
+
+std::string migrations_dir(const Config& config) { return installed_dir(config.migrations_dir, "migrations"); }
+
+int run_migrate(const Config& config, const std::string& command) {
+    auto migrations = repository::read_migrations(migrations_dir(config));
+    if (!migrations) return fail(migrations.error());
+    auto session = pg::Session::connect(config.database_url, "messaging migrate");
+    if (!session) return fail(session.error());
+    repository::Migrator migrator(session.value(), std::move(migrations.value()));
+    if (command == "status") {
+        const auto status = migrator.status();
+        if (!status) return fail(status.error());
+        for (const auto& one : status.value()) {
+            std::printf("%s  %s\n", one.name.c_str(), one.applied ? one.applied_at.c_str() : "pending");
+        }
+        return 0;
+    }
+    const auto names = command == "up" ? migrator.up() : migrator.down();
+    if (!names) return fail(names.error());
+    for (const std::string& name : names.value()) std::printf("%s %s\n", command == "up" ? "applied" : "undone ", name.c_str());
+    if (names->empty()) std::printf("nothing to do\n");
+    if (command == "down") return 0;
+    const auto aligned = migrator.align_content_limit(config.max_content_bytes);
+    return aligned ? 0 : fail(aligned.error());
+}
+
+core::Result<core::Nothing> check_migrations(const Config& config) {
+    auto migrations = repository::read_migrations(migrations_dir(config));
+    if (!migrations) return migrations.error();
+    auto session = pg::Session::connect(config.database_url, "messaging check");
+    if (!session) return session.error();
+    repository::Migrator migrator(session.value(), std::move(migrations.value()));
+    const auto status = migrator.status();
+    if (!status) return status.error();
+    std::string pending;
+    for (const auto& one : status.value()) {
+        if (!one.applied) pending += (pending.empty() ? "" : ", ") + one.name;
+    }
+    if (pending.empty()) return core::Nothing{};
+    return core::Error{core::ErrorKind::kConflict, "migrations are pending (" + pending + "): run `messaging migrate up` first", ""};
+}
+
+}  // namespace messaging::app

@@ -1,0 +1,60 @@
+// Migrator: the folder of migrations against the database: up, down, status, and what is pending.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "pg/session.h"
+
+namespace messaging::repository {
+
+struct Migration {
+    int version = 0;
+    std::string name;       // "0001_messages"
+    std::string up;         // SQL
+    std::string down;
+};
+
+struct MigrationStatus {
+    std::string name;
+    bool applied = false;
+    std::string applied_at;
+};
+
+// kInvalid: a file has a bad name, a version is missing or double, a .down.sql is missing. Sorted by version.
+core::Result<std::vector<Migration>> read_migrations(const std::string& directory);
+
+// Blocking; one thread. Each migration runs in a transaction of its own, under an advisory lock that is *polled*: waiting inside
+// pg_advisory_lock would hang against CREATE INDEX CONCURRENTLY.
+class Migrator {
+public:
+    Migrator(pg::Session& session, std::vector<Migration> migrations)
+        : session_(session), migrations_(std::move(migrations)) {}
+
+    // Answers the names applied. kConflict: an applied file was edited, or is missing; the message names it.
+    core::Result<std::vector<std::string>> up();
+    // Undoes the newest one; answers its name, or nothing when there is none.
+    core::Result<std::vector<std::string>> down();
+    core::Result<std::vector<MigrationStatus>> status();
+    // Makes the CHECK on messages.content allow exactly `max_content_bytes`. kConflict: longer contents exist.
+    core::Result<core::Nothing> align_content_limit(std::size_t max_content_bytes);
+
+private:
+    struct Applied {
+        int version = 0;
+        std::string name;
+        std::string checksum;
+        std::string applied_at;
+    };
+    core::Result<std::vector<Applied>> read_applied();
+    core::Result<core::Nothing> lock();
+    core::Result<std::string> checksum(const std::string& text);
+    core::Result<core::Nothing> run_in_transaction(const std::string& sql, const char* record, const pg::Params& params);
+
+    pg::Session& session_;
+    std::vector<Migration> migrations_;
+};
+
+}  // namespace messaging::repository

@@ -1,0 +1,57 @@
+// PrivatePostgres: a PostgreSQL server of the test's own, in a temporary directory.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "support/process.h"
+
+namespace messaging::test {
+
+// Listens on a Unix socket (no password) and on a free TCP port of 127.0.0.1 (password kPassword). Nothing is synced to
+// disk. Run by root it becomes the user postgres, since PostgreSQL refuses root. A server that cannot be started ends the
+// test with its log.
+class PrivatePostgres {
+public:
+    static constexpr const char* kPassword = "right-password";
+
+    PrivatePostgres();
+    ~PrivatePostgres();
+    PrivatePostgres(const PrivatePostgres&) = delete;
+    PrivatePostgres& operator=(const PrivatePostgres&) = delete;
+
+    std::string url(const std::string& database = "postgres") const;      // through the Unix socket, as superuser
+    std::string tcp_url(const std::string& database = "postgres", const std::string& password = kPassword) const;
+    int port() const { return port_; }
+
+    // A new database; answers its url().
+    std::string create_database(const std::string& name, const std::string& database_template = "template1");
+
+    void start();
+    // SIGINT = fast (sessions are told), SIGTERM = smart, SIGQUIT = immediate (as in a crash).
+    void stop(int signal_number = SIGINT);
+    void restart(int signal_number = SIGINT);
+    void kill_hard();  // SIGKILL: the next start recovers
+
+    // Runs SQL as superuser; a failure ends the test. Answers the first column of the first row, or "".
+    std::string run_sql(const std::string& sql, const std::string& database = "postgres");
+
+private:
+    std::vector<std::string> as_server_user(std::vector<std::string> command) const;
+    bool accepts_connections();
+
+    TemporaryDirectory directory_;
+    std::string binaries_;
+    int port_ = 0;
+    std::unique_ptr<Process> server_;  // depends-on: directory_
+};
+
+// The server that all tests of this executable share; started on first use, ended at exit.
+PrivatePostgres& shared_postgres();
+
+// A new database of shared_postgres() with all migrations applied (copied from a template). Answers its url().
+std::string fresh_database();
+// The same without any table.
+std::string empty_database();
+
+}  // namespace messaging::test
