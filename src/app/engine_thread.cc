@@ -17,6 +17,7 @@
 #include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/receipt_log.h"
+#include "repository/session_settings.h"
 #include "service/engine.h"
 
 namespace messaging::app {

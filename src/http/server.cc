@@ -105,6 +105,7 @@ struct Responder::State {
     evhttp_request* raw = nullptr;  // null once answered
     std::unordered_set<State*>* owed = nullptr;
     std::function<Response()> on_forgotten;
+    std::function<void(int)> on_sent;
 
     void send(const Response& response) {
         if (raw == nullptr) return;
@@ -116,6 +117,7 @@ struct Responder::State {
         evbuffer* const out = evhttp_request_get_output_buffer(request);
         evbuffer_add(out, response.body.data(), response.body.size());
         evhttp_send_reply(request, response.status, nullptr, nullptr);
+        if (on_sent) on_sent(response.status);
     }
 };
 
@@ -135,6 +137,10 @@ Responder::~Responder() {
 
 void Responder::send(Response response) {
     if (state_) state_->send(response);
+}
+
+void Responder::on_sent(std::function<void(int)> callback) {
+    if (state_) state_->on_sent = std::move(callback);
 }
 
 struct Server::Impl {

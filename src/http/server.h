@@ -26,6 +26,8 @@ public:
     ~Responder();
 
     void send(Response response);
+    // Called once with the status, when the answer is given.
+    void on_sent(std::function<void(int status)> callback);
 
     struct State;
     explicit Responder(std::shared_ptr<State> state) : state_(std::move(state)) {}

@@ -3,6 +3,7 @@
 
 #include <event2/thread.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <utility>
 
@@ -12,6 +13,9 @@ namespace {
 event_base* make_base() {
     // Posting from other threads needs libevent's locks, before the first base exists.
     static const int threads_ready = evthread_use_pthreads();
+    // hiredis writes to sockets that the peer has closed, without MSG_NOSIGNAL: that must be EPIPE, not our end.
+    static const auto previous = std::signal(SIGPIPE, SIG_IGN);
+    static_cast<void>(previous);
     event_base* const base = threads_ready == 0 ? event_base_new() : nullptr;
     if (base == nullptr) std::abort();  // no epoll: nothing can work
     return base;
@@ -24,7 +28,10 @@ EventLoop::EventLoop()
     event_add(wake_event_.get(), nullptr);
 }
 
-EventLoop::~EventLoop() = default;
+EventLoop::~EventLoop() {
+    // What a dropped task owned may post in its destructor.
+    while (!posted_.empty()) std::exchange(posted_, {}).clear();
+}
 
 void EventLoop::run() { event_base_loop(base_.get(), EVLOOP_NO_EXIT_ON_EMPTY); }
 

@@ -17,9 +17,9 @@ namespace {
 // A unit of work under way: what is still to be answered, and what was.
 struct Unit {
     std::deque<const Statement*> commands;  // in order; a nullptr stands for a PREPARE
-    std::vector<const Statement*> prepares;  // statements this unit prepares, in order
+    std::deque<const Statement*> prepares;  // statements this unit prepares, in order
     std::vector<Rows> rows;
-    std::vector<Rows> current;              // rows of the command being answered
+    std::vector<Rows> current;              // what the command being answered has said
     core::Result<core::Nothing> outcome = core::Nothing{};
     Connection::Completion done;
 };
@@ -54,7 +54,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void end_unit();
     void deliver_notifications();
     void lose(core::Error error);
-    void send(Steps& steps, Unit& unit, bool& sent);
+    bool send(const Steps& steps, Unit& unit);
     void execute(Steps steps, Completion done);
     void answer_later(Completion done, core::Error error);
     void close();
@@ -72,12 +72,13 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     std::deque<Unit> units;
     std::chrono::milliseconds reconnect_delay{0};
     std::uint64_t connects = 0;
+    std::size_t timed_out_connects = 0;
     bool up = false;
     bool closed = false;
 };
 
 void Connection::Impl::connect() {
-    connector = std::make_unique<Connector>(loop, options, [this](core::Result<ConnHandle> result) {
+    connector = std::make_unique<Connector>(loop, options, timed_out_connects, [this](core::Result<ConnHandle> result) {
         const auto self = shared_from_this();
         loop.defer_delete(std::shared_ptr<Connector>(std::move(connector)));
         on_connected(std::move(result));
@@ -86,6 +87,7 @@ void Connection::Impl::connect() {
 
 void Connection::Impl::on_connected(core::Result<ConnHandle> result) {
     if (!result) {
+        if (result.error().kind == core::ErrorKind::kTimeout) ++timed_out_connects;
         retry_later();
         announce(events.on_connect_failed, result.error());
         return;
@@ -170,7 +172,7 @@ void Connection::Impl::end_command() {
     const bool succeeded = !unit.current.empty();
     if (statement == nullptr) {
         if (!succeeded) prepared.erase(unit.prepares.front()->name);
-        unit.prepares.erase(unit.prepares.begin());
+        unit.prepares.pop_front();
     } else if (succeeded) {
         unit.rows.push_back(std::move(unit.current.back()));
     }
@@ -221,14 +223,19 @@ void Connection::Impl::lose(core::Error error) {
     announce(events.on_down, error);
 }
 
-void Connection::Impl::send(Steps& steps, Unit& unit, bool& sent) {
-    for (Step& step : steps) {
+// False: libpq refused, which it does on a broken session only.
+bool Connection::Impl::send(const Steps& steps, Unit& unit) {
+    bool sent = true;
+    // All preparing comes first, where no failed step can take a statement away from the units behind this one.
+    for (const Step& step : steps) {
         const Statement& statement = *step.statement;
-        if (prepared.insert(statement.name).second) {
-            sent = sent && PQsendPrepare(conn.get(), statement.name, statement.sql, 0, nullptr) == 1;
-            unit.commands.push_back(nullptr);
-            unit.prepares.push_back(&statement);
-        }
+        if (!prepared.insert(statement.name).second) continue;
+        sent = sent && PQsendPrepare(conn.get(), statement.name, statement.sql, 0, nullptr) == 1;
+        unit.commands.push_back(nullptr);
+        unit.prepares.push_back(&statement);
+    }
+    for (const Step& step : steps) {
+        const Statement& statement = *step.statement;
         std::vector<const char*> values;
         std::vector<int> lengths;
         std::vector<int> formats;
@@ -241,7 +248,7 @@ void Connection::Impl::send(Steps& steps, Unit& unit, bool& sent) {
                                            formats.data(), 0) == 1;
         unit.commands.push_back(&statement);
     }
-    sent = sent && PQpipelineSync(conn.get()) == 1;
+    return sent && PQpipelineSync(conn.get()) == 1;
 }
 
 void Connection::Impl::execute(Steps steps, Completion done) {
@@ -251,8 +258,7 @@ void Connection::Impl::execute(Steps steps, Completion done) {
     }
     Unit unit;
     unit.done = std::move(done);
-    bool sent = true;
-    send(steps, unit, sent);
+    const bool sent = send(steps, unit);
     units.push_back(std::move(unit));
     if (units.size() == 1) reply_timer->start(options.reply_timeout);
     const int unsent = sent ? PQflush(conn.get()) : -1;

@@ -70,8 +70,8 @@ private:
     std::shared_ptr<Impl> impl_;
 };
 
-// Maps a SQLSTATE to what a caller can do (class 08, 53, 57P: kUnavailable; 57014, 55P03: kTimeout;
-// 23, 22: kInvalid; 40001 and 40P01: kUnavailable; else kInternal).
+// Maps a SQLSTATE to what a caller can do (class 08, 53, 57P and 26000, 25006, 40001, 40P01:
+// kUnavailable; 57014, 55P03: kTimeout; class 22, 23: kInvalid; else kInternal).
 core::ErrorKind classify_sqlstate(const std::string& sqlstate);
 
 }  // namespace messaging::pg

@@ -1,15 +1,17 @@
 // Look-up, PQconnectStart, PQconnectPoll.
 #include "pg/connector.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "pg/errors.h"
 
 namespace messaging::pg {
 
-Connector::Connector(loop::EventLoop& loop, const ConnectionOptions& options, Completion done)
+Connector::Connector(loop::EventLoop& loop, const ConnectionOptions& options, std::size_t first_address, Completion done)
     : loop_(loop),
       options_(options),
+      first_address_(first_address),
       done_(std::move(done)),
       resolver_(loop),
       watcher_(loop, [this](loop::FdWatcher::Ready) { poll(); }),
@@ -58,6 +60,8 @@ void Connector::connect() {
         finish(core::Error{core::ErrorKind::kUnavailable, lookup_failure_, ""});
         return;
     }
+    std::rotate(resolved_.begin(), resolved_.begin() + static_cast<std::ptrdiff_t>(first_address_ % resolved_.size()),
+                resolved_.end());
     const auto parameters = connect_parameters(info_, resolved_, options_);
     std::vector<const char*> keywords;
     std::vector<const char*> values;

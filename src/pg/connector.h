@@ -19,7 +19,9 @@ class Connector {
 public:
     using Completion = std::function<void(core::Result<ConnHandle>)>;
 
-    Connector(loop::EventLoop& loop, const ConnectionOptions& options, Completion done);
+    // `first_address` turns the list of addresses: one that swallows packets uses up the whole attempt, so that the
+    // attempt after a time-out must begin with another.
+    Connector(loop::EventLoop& loop, const ConnectionOptions& options, std::size_t first_address, Completion done);
 
 private:
     void begin();
@@ -30,6 +32,7 @@ private:
 
     loop::EventLoop& loop_;
     const ConnectionOptions& options_;
+    const std::size_t first_address_;
     Completion done_;
     Conninfo info_;
     std::size_t next_host_ = 0;

@@ -40,6 +40,14 @@ std::string escaped(const std::string& value) {
     return text;
 }
 
+// From the first quotation mark to the last: a password may contain one itself.
+std::string without_quotation(std::string words) {
+    while (!words.empty() && words.back() == '\n') words.pop_back();
+    const auto first = words.find('"');
+    if (first != std::string::npos) words.replace(first, words.rfind('"') - first + 1, "(not shown)");
+    return words;
+}
+
 // A dead peer is noticed within about 11 s when idle, and within 10 s when something is owed to it.
 constexpr std::pair<const char*, const char*> kDefaults[] = {{"keepalives_idle", "5"},
                                                              {"keepalives_interval", "2"},
@@ -57,7 +65,7 @@ core::Result<Conninfo> parse_conninfo(const std::string& url) {
     char* message = nullptr;
     const std::unique_ptr<PQconninfoOption, ConninfoDeleter> options(PQconninfoParse(url.c_str(), &message));
     if (!options) {
-        const std::string words = message == nullptr ? "out of memory" : message;
+        const std::string words = message == nullptr ? "out of memory" : without_quotation(message);
         PQfreemem(message);
         return core::Error{core::ErrorKind::kInvalid, words, ""};
     }

@@ -23,7 +23,7 @@ struct Conninfo {
     std::vector<HostEntry> hosts;
 };
 
-// kInvalid with libpq's words; they do not quote a password.
+// kInvalid with libpq's words, without what it quotes: that may be a part of the password.
 core::Result<Conninfo> parse_conninfo(const std::string& url);
 
 // Keywords and values for PQconnectStartParams: keepalive and application-name defaults of ours fill what the URL leaves

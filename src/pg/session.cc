@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "pg/conninfo.h"
 #include "pg/errors.h"
 
 namespace messaging::pg {
@@ -25,6 +26,7 @@ core::Result<core::Nothing> without_rows(const core::Result<Rows>& result) {
 }  // namespace
 
 core::Result<Session> Session::connect(const std::string& url, const std::string& application_name) {
+    if (const auto info = parse_conninfo(url); !info) return info.error();
     const char* const keywords[] = {"dbname", "fallback_application_name", "connect_timeout", nullptr};
     const char* const values[] = {url.c_str(), application_name.c_str(), "10", nullptr};
     ConnHandle conn(PQconnectdbParams(keywords, values, 1));

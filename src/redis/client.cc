@@ -53,6 +53,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     std::deque<Completion> pending;
     std::chrono::milliseconds reconnect_delay{0};
     std::uint64_t connects = 0;
+    std::size_t failed_connects = 0;  // turns through the addresses of a name: the first may not be listened on
     std::string greeting_error;
     bool wants_read = false;
     bool wants_write = false;
@@ -85,7 +86,7 @@ void Client::Impl::connect() {
     }
     resolver.start_resolve(options.target.host, [this](core::Result<std::vector<std::string>> addresses) {
         if (addresses) {
-            open(addresses->front());
+            open(addresses.value()[failed_connects % addresses->size()]);
         } else {
             fail(addresses.error());
         }
@@ -194,6 +195,7 @@ void Client::Impl::fail(core::Error error) {
     std::deque<Completion> lost;
     lost.swap(pending);
     const bool was_up = std::exchange(up, false);
+    if (!was_up) ++failed_connects;
     if (redisAsyncContext* const doomed = std::exchange(context, nullptr)) redisAsyncFree(doomed);
     for (const Completion& done : lost) {
         if (closed) return;
@@ -251,7 +253,8 @@ Client::Client(loop::EventLoop& loop, core::Random& random, ClientOptions option
 
 Client::~Client() { impl_->close(); }
 
-void Client::start() { impl_->connect(); }
+// Later: a socket that is not there fails at once, and no event may come inside this call.
+void Client::start() { impl_->reconnect_timer->start(std::chrono::milliseconds(0)); }
 
 bool Client::up() const { return impl_->up; }
 

@@ -1,6 +1,8 @@
 // REDIS_URL taken apart.
 #include <charconv>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "redis/client.h"
 
@@ -14,6 +16,26 @@ bool read_number(std::string_view text, int low, int high, int& value) {
     return error == std::errc() && end == text.data() + text.size() && value >= low && value <= high;
 }
 
+bool read_database(std::string_view text, Target& target) { return read_number(text, 0, 1'000'000, target.database); }
+
+std::optional<std::string> percent_decoded(std::string_view text) {
+    std::string decoded;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            decoded.push_back(text[i]);
+            continue;
+        }
+        unsigned char byte = 0;
+        if (i + 2 >= text.size()) return std::nullopt;
+        const auto [end, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16);
+        if (error != std::errc() || end != text.data() + i + 3) return std::nullopt;
+        decoded.push_back(static_cast<char>(byte));
+        i += 2;
+    }
+    return decoded;
+}
+
+constexpr const char* kDatabase = "must have a database number, such as 0";
 constexpr const char* kForm = "must be redis://[user:password@]host[:port][/database] or unix:///path/to/socket";
 
 }  // namespace
@@ -22,7 +44,10 @@ core::Result<Target> parse_url(const std::string& url) {
     Target target;
     std::string_view rest = url;
     if (rest.starts_with("unix://")) {
-        target.socket = rest.substr(7);
+        rest.remove_prefix(7);
+        const auto question = rest.find("?db=");
+        if (question != std::string_view::npos && !read_database(rest.substr(question + 4), target)) return wrong(kDatabase);
+        target.socket = rest.substr(0, question);
         if (target.socket.empty() || target.socket.front() != '/') return wrong(kForm);
         return target;
     }
@@ -30,17 +55,18 @@ core::Result<Target> parse_url(const std::string& url) {
     rest.remove_prefix(8);
     if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
         const std::string_view database = rest.substr(slash + 1);
-        if (!database.empty() && !read_number(database, 0, 1'000'000, target.database)) {
-            return wrong("must end in a database number, such as /0");
-        }
+        if (!database.empty() && !read_database(database, target)) return wrong(kDatabase);
         rest = rest.substr(0, slash);
     }
     if (const auto at = rest.rfind('@'); at != std::string_view::npos) {
         const std::string_view user = rest.substr(0, at);
         const auto colon = user.find(':');
         if (colon == std::string_view::npos) return wrong(kForm);
-        target.username = user.substr(0, colon);
-        target.password = user.substr(colon + 1);
+        auto username = percent_decoded(user.substr(0, colon));
+        auto password = percent_decoded(user.substr(colon + 1));
+        if (!username || !password) return wrong("must have % in the user or password as %25");
+        target.username = std::move(*username);
+        target.password = std::move(*password);
         rest = rest.substr(at + 1);
     }
     // [::1]:6379, host:6379, host

@@ -120,8 +120,6 @@ void PrivatePostgres::restart(int signal_number) {
     start();
 }
 
-void PrivatePostgres::kill_hard() { stop(SIGKILL); }
-
 std::string PrivatePostgres::run_sql(const std::string& sql, const std::string& database) {
     pg::Session session = open_session(url(database));
     const auto rows = session.execute(sql.c_str());

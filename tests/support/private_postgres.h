@@ -31,7 +31,6 @@ public:
     // SIGINT = fast (sessions are told), SIGTERM = smart, SIGQUIT = immediate (as in a crash).
     void stop(int signal_number = SIGINT);
     void restart(int signal_number = SIGINT);
-    void kill_hard();  // SIGKILL: the next start recovers
 
     // Runs SQL as superuser; a failure ends the test. Answers the first column of the first row, or "".
     std::string run_sql(const std::string& sql, const std::string& database = "postgres");

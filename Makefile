@@ -1,0 +1,66 @@
+# The front door. `make help` lists what there is.
+SHELL := /bin/bash
+BUILD ?= build
+JOBS ?= $(shell nproc)
+COUNT ?= 5000
+SEED ?= 0
+
+.PHONY: help deps build test check asan lint rebuild up down clean logs ps psql env faker migrate
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## install what is missing (Debian 12)
+	@scripts/install-deps
+
+build: deps ## build/messaging
+	@cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+
+rebuild: build ## start everything with fresh data, and say what to try
+	@scripts/runtime rebuild
+
+up: build ## start everything, data kept
+	@scripts/runtime up
+
+down: ## stop everything, data kept
+	@scripts/runtime down
+
+clean: ## stop everything, and remove its data and the builds
+	@scripts/runtime clean
+	@rm -rf build build-*
+
+logs: ## follow the service's log
+	@tail -n 50 -F .local/service.log
+
+ps: ## what runs
+	@scripts/runtime ps
+
+env: ## the addresses, as KEY=value lines
+	@scripts/runtime env
+
+psql: ## a psql session in the database
+	@eval "$$(scripts/runtime env)" && psql "$$DATABASE_URL"
+
+faker: ## insert COUNT=5000 believable messages (SEED=n repeats them)
+	@eval "$$(scripts/runtime env)" && DATABASE_URL="$$DATABASE_URL" $(BUILD)/messaging faker --count $(COUNT) --seed $(SEED)
+
+migrate: ## bring the schema up
+	@eval "$$(scripts/runtime env)" && DATABASE_URL="$$DATABASE_URL" $(BUILD)/messaging migrate up
+
+test: ## every test, set-up included
+	@scripts/install-deps --test
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS)
+	@ctest --test-dir build-test --output-on-failure
+
+asan: ## the tests under address and undefined-behaviour sanitizers
+	@scripts/install-deps --test
+	@cmake -S . -B build-asan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=address,undefined >/dev/null
+	@cmake --build build-asan -j $(JOBS)
+	@ctest --test-dir build-asan --output-on-failure
+
+lint: ## the layer check
+	@scripts/check-layers
+
+check: lint asan test ## what CI runs

@@ -1,0 +1,109 @@
+// The command line: subcommands, and flags with the same names as the environment's settings.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "app/config.h"
+#include "app/config_values.h"
+#include "app/faker.h"
+#include "app/health.h"
+#include "app/migrate.h"
+#include "app/receiver.h"
+#include "app/serve.h"
+
+namespace {
+
+using messaging::app::Config;
+
+constexpr int kUsageExit = 64;   // EX_USAGE of sysexits.h
+constexpr int kConfigExit = 78;  // EX_CONFIG
+
+std::map<std::string, std::string> flags;  // setting -> value given as a flag
+
+// Flag over environment; an empty variable counts as not set.
+const char* look_up(const std::string& name) {
+    const auto flag = flags.find(name);
+    if (flag != flags.end()) return flag->second.c_str();
+    const char* const value = std::getenv(name.c_str());
+    return value == nullptr || *value == '\0' ? nullptr : value;
+}
+
+std::string flag_name(const char* setting) {
+    std::string name = "--";
+    for (const char* c = setting; *c != '\0'; ++c) name.push_back(*c == '_' ? '-' : static_cast<char>(std::tolower(*c)));
+    return name;
+}
+
+// Every error at once, and nothing started.
+Config config_or_exit(bool serving) {
+    auto result = messaging::app::read_config(look_up, serving);
+    for (const std::string& error : result.errors) std::fprintf(stderr, "configuration: %s\n", error.c_str());
+    if (!result.errors.empty()) std::exit(kConfigExit);
+    return result.config;
+}
+
+void add_settings(CLI::App* command) {
+    for (const auto& setting : messaging::app::settings()) {
+        const std::string name = setting.name;
+        command->add_option_function<std::string>(
+            flag_name(setting.name), [name](const std::string& value) { flags[name] = value; }, setting.meaning);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App program("Delivers messages from PostgreSQL to webhooks. Settings come from flags and the environment: see `messaging config`.");
+    program.set_version_flag("--version", MESSAGING_VERSION);
+    program.require_subcommand(1);
+
+    auto* const serve = program.add_subcommand("serve", "send messages, and serve the API");
+    auto* const migrate = program.add_subcommand("migrate", "bring the database's schema up, one step down, or show it");
+    std::string migrate_command;
+    migrate->add_option("command", migrate_command, "up, down or status")->required()->check(CLI::IsMember({"up", "down", "status"}));
+    auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
+    messaging::app::FakerOptions fake;
+    faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000));
+    faker->add_option("--seed", fake.seed, "the same seed, the same messages");
+    auto* const receiver = program.add_subcommand("receiver", "a webhook receiver for demonstrations and tests");
+    messaging::app::ReceiverOptions receive;
+    std::string delay = "0ms";
+    receiver->add_option("--addr", receive.address, "address to listen on");
+    receiver->add_option("--port", receive.port, "port to listen on; 0 = any free one")->check(CLI::Range(0, 65535));
+    receiver->add_option("--status", receive.status, "HTTP status of the answers")->check(CLI::Range(200, 599));
+    receiver->add_option("--delay", delay, "wait before an answer, such as 200ms");
+    receiver->add_option("--failure-rate", receive.failure_rate, "share answered with 500")->check(CLI::Range(0.0, 1.0));
+    receiver->add_flag("--quiet", receive.quiet, "no line per message");
+    auto* const health = program.add_subcommand("healthcheck", "ask the service on this machine whether it is alive");
+    auto* const config = program.add_subcommand("config", "show the settings, and the waits between attempts");
+    bool markdown = false;
+    config->add_flag("--markdown", markdown, "the table of the README");
+    for (auto* const command : {serve, migrate, faker, health, config}) add_settings(command);
+
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return program.exit(error) == 0 ? 0 : kUsageExit;
+    }
+    if (serve->parsed()) return messaging::app::run_serve(config_or_exit(true));
+    if (migrate->parsed()) return messaging::app::run_migrate(config_or_exit(false), migrate_command);
+    if (health->parsed()) return messaging::app::run_healthcheck(config_or_exit(false).port);
+    if (faker->parsed()) {
+        fake.database_url = config_or_exit(false).database_url;
+        return messaging::app::run_faker(fake);
+    }
+    if (receiver->parsed()) {
+        const auto parsed = messaging::app::parse_duration(delay);
+        if (!parsed) {
+            std::fprintf(stderr, "--delay %s\n", parsed.error().message.c_str());
+            return kUsageExit;
+        }
+        receive.delay = parsed.value();
+        return messaging::app::run_receiver(receive);
+    }
+    std::fputs((markdown ? messaging::app::config_markdown() : messaging::app::describe_config(look_up)).c_str(), stdout);
+    return 0;
+}

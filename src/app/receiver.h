@@ -1,0 +1,23 @@
+// The subcommand `messaging receiver`: a webhook receiver for demonstrations and tests.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace messaging::app {
+
+struct ReceiverOptions {
+    std::string address = "127.0.0.1";
+    int port = 9090;                     // 0 = any free one, printed
+    int status = 200;
+    std::chrono::milliseconds delay{0};
+    double failure_rate = 0;             // this share is answered 500
+    bool quiet = false;                  // no line per request
+};
+
+// POST to any path counts the webhook-id and answers {"message":"Accepted","messageId":…}. The query of the URL overrides:
+// ?status=503&delay=200ms. GET /stats: received, distinct, duplicates; GET /recent: the last bodies; POST /reset.
+// Ends on SIGTERM or SIGINT. Exit status: 0; 1 when it cannot listen.
+int run_receiver(const ReceiverOptions& options);
+
+}  // namespace messaging::app

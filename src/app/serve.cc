@@ -1,0 +1,202 @@
+// The composition root.
+#include "app/serve.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "app/config_values.h"
+#include "app/engine_thread.h"
+#include "app/installed_files.h"
+#include "app/logging.h"
+#include "app/loop_lag.h"
+#include "app/metrics.h"
+#include "app/migrate.h"
+#include "app/real_world.h"
+#include "app/sessions.h"
+#include "handler/api.h"
+#include "http/server.h"
+#include "loop/event_loop.h"
+#include "loop/signals.h"
+#include "repository/control_store.h"
+#include "repository/message_store.h"
+
+namespace messaging::app {
+namespace {
+
+constexpr std::chrono::milliseconds kStartRetry{1000};
+constexpr std::chrono::milliseconds kStatusPeriod{2000};  // gauges of /metrics are so old at the most
+constexpr int kSecondSignalExit = 130;
+
+std::string host_name() {
+    char name[256] = {};
+    gethostname(name, sizeof(name) - 1);
+    return name;
+}
+
+// Everything of the main thread; members in order of dependency.
+class Service {
+public:
+    explicit Service(const Config& config)
+        : config_(config),
+          lag_(loop_, metrics_, "api"),
+          session_(loop_, random_, session_options(config, SessionRole::kApi), session_events()),
+          messages_(session_),
+          control_(session_),
+          api_(messages_, control_, api_options()),
+          start_timer_(loop_.make_timer([this] { try_to_start(); })),
+          status_timer_(loop_.make_timer([this] { refresh_status(); })),
+          on_term_(loop_, SIGTERM, [this] { on_signal(); }),
+          on_int_(loop_, SIGINT, [this] { on_signal(); }) {}
+
+    int run() {
+        std::signal(SIGPIPE, SIG_IGN);
+        http::ServerOptions options;
+        options.address = config_.http_addr;
+        options.port = config_.port;
+        options.on_too_large = handler::Api::too_large;
+        options.on_forgotten = handler::Api::forgotten;
+        auto server = http::Server::listen(loop_, std::move(options), api_.handler());
+        if (!server) {
+            spdlog::error("{}; set HTTP_ADDR or PORT", server.error().message);
+            return 1;
+        }
+        server_ = std::move(server.value());
+        spdlog::info("the API listens on http://{}:{}/ (docs at /docs/index.html)", config_.http_addr, server_->port());
+        spdlog::info("a failed message waits {} before it is dead", describe_schedule(config_.backoff));
+        session_.start();
+        status_timer_->start(kStatusPeriod);
+        loop_.run();
+        server_.reset();
+        return exit_status_;
+    }
+
+private:
+    pg::Connection::Events session_events() {
+        pg::Connection::Events events;
+        events.on_up = [this] {
+            trouble_.recovered();
+            if (engines_.empty()) try_to_start();
+        };
+        events.on_down = [this](const core::Error& error) { trouble_.failed(error.message); };
+        events.on_connect_failed = [this](const core::Error& error) { trouble_.failed("waiting for PostgreSQL: " + error.message); };
+        return events;
+    }
+
+    handler::ApiOptions api_options() {
+        handler::ApiOptions options;
+        options.token = config_.api_token;
+        options.max_content_bytes = config_.max_content_bytes;
+        options.docs_dir = installed_dir(config_.docs_dir, "docs");
+        options.checks = [this] { return checks(); };
+        options.metrics_text = [this] { return metrics_.text(); };
+        options.on_request = [this](std::string_view method, std::string_view route, int status, std::chrono::microseconds took) {
+            metrics_.on_http_request(method, route, status, took);
+        };
+        return options;
+    }
+
+    std::vector<handler::Check> checks() const {
+        const auto ready = [](const auto& engine) { return engine->ready(); };
+        const auto redis = [](const auto& engine) { return engine->redis_up(); };
+        return {{"postgres", session_.up(), true},
+                {"engines", !engines_.empty() && std::all_of(engines_.begin(), engines_.end(), ready), true},
+                {"running", !stopping_, true},
+                {"redis", !engines_.empty() && std::all_of(engines_.begin(), engines_.end(), redis), false}};
+    }
+
+    // The schema first: an engine on a schema it does not know would do harm. Blocking, but nothing is served yet.
+    void try_to_start() {
+        if (stopping_ || !engines_.empty()) return;
+        const auto migrated = check_migrations(config_);
+        if (!migrated) {
+            if (migrated.error().kind == core::ErrorKind::kUnavailable) {
+                start_timer_->start(kStartRetry);
+                return;
+            }
+            spdlog::error("{}", migrated.error().message);
+            exit_status_ = 1;
+            loop_.stop();
+            return;
+        }
+        control_.set_default_endpoint(config_.webhook_url, config_.endpoint_max_in_flight,
+                                      [this](const core::Result<core::Nothing>& result) {
+                                          if (result) {
+                                              start_engines();
+                                          } else {
+                                              start_timer_->start(kStartRetry);
+                                          }
+                                      });
+    }
+
+    void start_engines() {
+        if (stopping_ || !engines_.empty()) return;
+        for (int i = 0; i < config_.engines; ++i) {
+            const std::string name = host_name() + ":" + std::to_string(getpid()) + "/" + std::to_string(i + 1);
+            engines_.push_back(std::make_unique<EngineThread>(config_, metrics_, name));
+        }
+        spdlog::info("{} engine(s) started", engines_.size());
+    }
+
+    void refresh_status() {
+        status_timer_->start(kStatusPeriod);
+        if (!session_.up() || engines_.empty()) return;
+        control_.read_status([this](const core::Result<service::StatusView>& status) {
+            if (status) metrics_.set_status(status.value());
+        });
+    }
+
+    void on_signal() {
+        if (stopping_) _exit(kSecondSignalExit);
+        stopping_ = true;
+        spdlog::info("stopping: requests in flight have {} (a second signal ends it at once)",
+                     format_duration(config_.shutdown_timeout));
+        server_->stop_accepting();
+        left_ = engines_.size();
+        if (left_ == 0) loop_.stop();
+        for (const auto& engine : engines_) {
+            engine->stop([this](bool clean) {
+                loop_.post([this, clean] {
+                    if (!clean) spdlog::warn("an engine ended with work unrecorded: another engine, or the next start, takes it over");
+                    if (--left_ == 0) loop_.stop();
+                });
+            });
+        }
+    }
+
+    const Config& config_;
+    Metrics metrics_;
+    RealRandom random_;
+    TroubleLog trouble_{"API session"};
+    loop::EventLoop loop_;
+    LoopLag lag_;
+    pg::Connection session_;
+    repository::PgMessageStore messages_;
+    repository::PgControlStore control_;
+    handler::Api api_;
+    std::unique_ptr<http::Server> server_;
+    std::unique_ptr<loop::Timer> start_timer_;
+    std::unique_ptr<loop::Timer> status_timer_;
+    loop::SignalWatcher on_term_;
+    loop::SignalWatcher on_int_;
+    std::vector<std::unique_ptr<EngineThread>> engines_;
+    std::size_t left_ = 0;
+    bool stopping_ = false;
+    int exit_status_ = 0;
+};
+
+}  // namespace
+
+int run_serve(const Config& config) {
+    set_up_logging(config.log_level, config.log_format);
+    Service service(config);
+    return service.run();
+}
+
+}  // namespace messaging::app

@@ -1,0 +1,88 @@
+// Field by field, each under its own name. 64-bit ids travel as strings.
+#include "handler/encode.h"
+
+namespace messaging::handler {
+namespace {
+
+void write_optional(core::JsonWriter& json, const char* name, const std::optional<std::string>& value) {
+    json.key(name);
+    if (value) {
+        json.string(*value);
+    } else {
+        json.null();
+    }
+}
+
+const char* status_word(core::MessageStatus status) {
+    switch (status) {
+        case core::MessageStatus::kPending: return "pending";
+        case core::MessageStatus::kScheduled: return "scheduled";
+        case core::MessageStatus::kSent: return "sent";
+        case core::MessageStatus::kDead: return "dead";
+    }
+    return "";
+}
+
+void write_state_members(core::JsonWriter& json, const service::ServiceState& state) {
+    json.key("state").string(state.running ? "running" : "stopped");
+    json.key("since").string(state.since).key("by").string(state.by);
+}
+
+}  // namespace
+
+void write_message(core::JsonWriter& json, const core::MessageView& message, const std::vector<core::AttemptView>* attempts) {
+    json.begin_object().key("id").string(std::to_string(message.id));
+    json.key("recipient").string(message.recipient).key("content").string(message.content);
+    json.key("status").string(status_word(message.status)).key("attempts").integer(message.attempts);
+    json.key("created_at").string(message.created_at);
+    write_optional(json, "sent_at", message.sent_at);
+    write_optional(json, "due_at", message.due_at);
+    write_optional(json, "failed_at", message.failed_at);
+    write_optional(json, "receiver_message_id", message.receiver_message_id);
+    write_optional(json, "last_error", message.last_error);
+    json.key("endpoint").string(message.endpoint);
+    if (attempts != nullptr) {
+        json.key("failed_attempts").begin_array();
+        for (const core::AttemptView& attempt : *attempts) {
+            json.begin_object().key("attempt").integer(attempt.attempt).key("at").string(attempt.at).key("status");
+            if (attempt.status) {
+                json.integer(*attempt.status);
+            } else {
+                json.null();
+            }
+            json.key("duration_ms").integer(attempt.duration_ms).key("error").string(attempt.error).end_object();
+        }
+        json.end_array();
+    }
+    json.end_object();
+}
+
+void write_state(core::JsonWriter& json, const service::ServiceState& state) {
+    json.begin_object();
+    write_state_members(json, state);
+    json.end_object();
+}
+
+void write_status(core::JsonWriter& json, const service::StatusView& status) {
+    json.begin_object();
+    write_state_members(json, status.state);
+    json.key("pending").integer(status.pending).key("pending_is_exact").boolean(status.pending_is_exact);
+    json.key("scheduled").integer(status.scheduled).key("in_flight").integer(status.in_flight);
+    json.key("dead").integer(status.dead).key("sent_per_second").number(status.sent_per_second);
+    json.key("oldest_pending_seconds");
+    if (status.oldest_pending_seconds) {
+        json.number(*status.oldest_pending_seconds);
+    } else {
+        json.null();
+    }
+    json.key("instances").begin_array();
+    for (const service::InstanceView& instance : status.instances) {
+        json.begin_object().key("id").string(std::to_string(instance.id)).key("name").string(instance.name);
+        json.key("started_at").string(instance.started_at);
+        json.key("last_seen_seconds_ago").number(instance.last_seen_seconds_ago);
+        json.key("in_flight").integer(instance.in_flight).end_object();
+    }
+    json.end_array().end_object();
+}
+
+}  // namespace messaging::handler

@@ -1,0 +1,14 @@
+// JSON of messages, results and the service's status.
+#pragma once
+
+#include "core/json.h"
+#include "core/message.h"
+#include "service/message_store.h"
+
+namespace messaging::handler {
+
+void write_message(core::JsonWriter& json, const core::MessageView& message, const std::vector<core::AttemptView>* attempts = nullptr);
+void write_state(core::JsonWriter& json, const service::ServiceState& state);
+void write_status(core::JsonWriter& json, const service::StatusView& status);
+
+}  // namespace messaging::handler

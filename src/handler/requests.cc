@@ -1,0 +1,133 @@
+// Validation of what clients send.
+#include "handler/requests.h"
+
+#include <array>
+#include <charconv>
+
+#include "core/text.h"
+
+namespace messaging::handler {
+namespace {
+
+constexpr std::array<std::string_view, 5> kStatuses = {"sent", "pending", "scheduled", "dead", "all"};
+
+template <typename T>
+bool read_number(std::string_view text, T& value) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size();
+}
+
+bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
+// Empty when all is well.
+std::string wrong_with(const core::JsonView& item, const char* name, std::size_t max_bytes, std::string& code, std::string& value) {
+    const auto field = item.member(name);
+    code = "invalid_field";
+    if (!field) return std::string(name) + " is missing";
+    if (!field->is_string()) return std::string(name) + " must be a string";
+    value = field->text();
+    if (value.empty()) return std::string(name) + " must not be empty";
+    if (has_nul(value)) return std::string(name) + " must not contain the character NUL";
+    if (value.size() <= max_bytes) return "";
+    code = std::string(name) + "_too_long";
+    return std::string(name) + " must not be longer than " + std::to_string(max_bytes) + " bytes";
+}
+
+Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t max_content_bytes) {
+    if (!item.is_object()) return Problem{422, "invalid_item", "a message must be an object with recipient and content"};
+    for (const std::string_view key : item.keys()) {
+        if (key != "recipient" && key != "content") {
+            return Problem{422, "unknown_field", "the field " + core::clean_text(key, 64) + " is not known: use recipient and content"};
+        }
+    }
+    service::NewMessage message;
+    std::string code;
+    std::string wrong = wrong_with(item, "recipient", kMaxRecipientBytes, code, message.recipient);
+    if (wrong.empty()) wrong = wrong_with(item, "content", max_content_bytes, code, message.content);
+    if (!wrong.empty()) return Problem{422, code, wrong};
+    return message;
+}
+
+// "1.<status>.<major>.<id>": plain digits, because there is nothing in it to hide.
+bool read_cursor(std::string_view cursor, std::string_view list, service::ListPosition& position) {
+    const std::string prefix = "1." + std::string(list) + ".";
+    if (!cursor.starts_with(prefix)) return false;
+    cursor.remove_prefix(prefix.size());
+    const auto dot = cursor.find('.');
+    return dot != std::string_view::npos && read_number(cursor.substr(0, dot), position.major) &&
+           read_number(cursor.substr(dot + 1), position.id);
+}
+
+std::string list_name(const service::ListQuery& query) {
+    return std::string(kStatuses[static_cast<std::size_t>(query.status)]) + (query.recipient ? "-r" : "");
+}
+
+}  // namespace
+
+std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position) {
+    return "1." + list_name(query) + "." + std::to_string(position.major) + "." + std::to_string(position.id);
+}
+
+Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes) {
+    const std::string_view type = request.header("content-type").value_or("");
+    if (type.substr(0, type.find(';')) != "application/json") {
+        return Problem{415, "unsupported_media_type", "send the header Content-Type: application/json"};
+    }
+    const auto document = core::JsonDocument::parse(request.body, {std::size_t{16} << 20, 8});
+    if (!document) return Problem{400, "invalid_json", document.error().message};
+    const core::JsonView root = document->root();
+    NewMessages messages;
+    messages.is_array = root.is_array();
+    if (!messages.is_array) {
+        messages.items.push_back(read_item(root, max_content_bytes));
+        return messages;
+    }
+    if (root.size() == 0) return Problem{422, "no_items", "send at least one message"};
+    if (root.size() > kMaxItems) return Problem{422, "too_many_items", "send at most " + std::to_string(kMaxItems) + " messages at once"};
+    for (std::size_t i = 0; i < root.size(); ++i) messages.items.push_back(read_item(root.at(i), max_content_bytes));
+    return messages;
+}
+
+Checked<service::ListQuery> read_list_query(const http::Request& request) {
+    service::ListQuery query;
+    query.limit = kDefaultLimit;
+    std::string cursor;
+    for (const auto& [name, value] : request.query) {
+        if (name == "limit") {
+            if (!read_number(value, query.limit) || query.limit < 1 || query.limit > kMaxLimit) {
+                return Problem{400, "bad_limit", "limit must be a whole number from 1 to " + std::to_string(kMaxLimit)};
+            }
+        } else if (name == "status") {
+            std::size_t index = 0;
+            while (index < kStatuses.size() && kStatuses[index] != value) ++index;
+            if (index == kStatuses.size()) return Problem{400, "bad_status", "status must be sent, pending, scheduled, dead or all"};
+            query.status = static_cast<service::ListStatus>(index);
+        } else if (name == "recipient") {
+            if (value.empty() || value.size() > kMaxRecipientBytes || has_nul(value) || !core::is_utf8(value)) {
+                return Problem{400, "bad_recipient", "recipient must be 1 to 255 bytes of UTF-8"};
+            }
+            query.recipient = value;
+        } else if (name == "cursor") {
+            cursor = value;
+        } else {
+            return Problem{400, "unknown_parameter", "the parameters are limit, cursor, status and recipient"};
+        }
+    }
+    if (!cursor.empty()) {
+        query.after.emplace();
+        if (!read_cursor(cursor, list_name(query), *query.after)) {
+            return Problem{400, "bad_cursor", "cursor must be a meta.next_cursor of the same list"};
+        }
+    }
+    return query;
+}
+
+Checked<core::MessageId> read_id(const http::Request& request) {
+    core::MessageId id = 0;
+    if (!read_number(request.path_parameter("id"), id) || id < 1) {
+        return Problem{400, "bad_id", "a message's id is a positive whole number"};
+    }
+    return id;
+}
+
+}  // namespace messaging::handler

@@ -1,0 +1,34 @@
+// Requests: bodies and queries checked and turned into what the service takes; every refusal says what to do.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "handler/envelope.h"
+#include "http/message.h"
+#include "service/message_store.h"
+
+namespace messaging::handler {
+
+inline constexpr std::size_t kMaxRecipientBytes = 255;
+inline constexpr std::size_t kMaxItems = 1000;       // of one POST /messages
+inline constexpr int kDefaultLimit = 50;             // of a page
+inline constexpr int kMaxLimit = 250;
+
+template <typename T>
+using Checked = std::variant<T, Problem>;
+
+struct NewMessages {
+    bool is_array = false;
+    std::vector<Checked<service::NewMessage>> items;  // in the order given
+};
+
+Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes);
+Checked<service::ListQuery> read_list_query(const http::Request& request);
+Checked<core::MessageId> read_id(const http::Request& request);
+
+// Opaque to clients, and bound to the list it came from.
+std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position);
+
+}  // namespace messaging::handler

@@ -1,0 +1,73 @@
+// REDIS_URL, taken apart.
+#include <gtest/gtest.h>
+
+#include "redis/client.h"
+
+namespace messaging::redis {
+namespace {
+
+TEST(RedisUrl, ReadsHostPortAndDatabase) {
+    const auto target = parse_url("redis://cache.example:6380/3");
+    ASSERT_TRUE(target.ok());
+    EXPECT_EQ(target->host, "cache.example");
+    EXPECT_EQ(target->port, 6380);
+    EXPECT_EQ(target->database, 3);
+    EXPECT_TRUE(target->password.empty());
+}
+
+TEST(RedisUrl, FillsInPortAndDatabase) {
+    for (const char* const url : {"redis://h", "redis://h/"}) {
+        const auto target = parse_url(url);
+        ASSERT_TRUE(target.ok()) << url;
+        EXPECT_EQ(target->host, "h");
+        EXPECT_EQ(target->port, 6379);
+        EXPECT_EQ(target->database, 0);
+    }
+}
+
+TEST(RedisUrl, ReadsUserAndPasswordPercentDecoded) {
+    const auto target = parse_url("redis://a%40b:p%2Fq:r%25@h:1/0");
+    ASSERT_TRUE(target.ok());
+    EXPECT_EQ(target->username, "a@b");
+    EXPECT_EQ(target->password, "p/q:r%");
+    EXPECT_EQ(target->host, "h");
+}
+
+TEST(RedisUrl, APasswordNeedsNoUser) {
+    const auto target = parse_url("redis://:pw@h");
+    ASSERT_TRUE(target.ok());
+    EXPECT_EQ(target->username, "");
+    EXPECT_EQ(target->password, "pw");
+}
+
+TEST(RedisUrl, ReadsIpv6Addresses) {
+    const auto target = parse_url("redis://[::1]:7000");
+    ASSERT_TRUE(target.ok());
+    EXPECT_EQ(target->host, "::1");
+    EXPECT_EQ(target->port, 7000);
+}
+
+TEST(RedisUrl, ReadsASocketPathAndItsDatabase) {
+    const auto plain = parse_url("unix:///run/redis.sock");
+    ASSERT_TRUE(plain.ok());
+    EXPECT_EQ(plain->socket, "/run/redis.sock");
+    const auto numbered = parse_url("unix:///run/redis.sock?db=2");
+    ASSERT_TRUE(numbered.ok());
+    EXPECT_EQ(numbered->socket, "/run/redis.sock");
+    EXPECT_EQ(numbered->database, 2);
+}
+
+TEST(RedisUrl, RefusesWhatIsNoneWithoutQuotingThePassword) {
+    for (const char* const url :
+         {"", "redis://", "http://h", "h:6379", "redis://h:0", "redis://h:70000", "redis://h:x", "redis://h/x", "redis://h/-1",
+          "unix://relative", "unix:///s?db=x", "redis://secret@h", "redis://u:secret%zz@h", "redis://u:secret%4@h",
+          "redis://u:secret@", "redis://[::1", "redis://[]"}) {
+        const auto target = parse_url(url);
+        ASSERT_FALSE(target.ok()) << url;
+        EXPECT_EQ(target.error().kind, core::ErrorKind::kInvalid);
+        EXPECT_EQ(target.error().message.find("secret"), std::string::npos) << url;
+    }
+}
+
+}  // namespace
+}  // namespace messaging::redis
