@@ -1,0 +1,146 @@
+// psql is the API: what is inserted is received, and everything that must not be is not.
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+Environment to(const Receiver& receiver, Environment more = {}) {
+    more["WEBHOOK_URL"] = receiver.url();
+    return more;
+}
+
+bool received(const Receiver& receiver, long distinct) {
+    return wait_until([&] { return receiver.stat("distinct") >= distinct; });
+}
+
+TEST(Delivery, InsertIsReceivedAtOnceAndMarkedSent) {
+    const Receiver receiver;
+    Service service(to(receiver));
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('+905551111111', 'Merhaba 👋')");
+    ASSERT_TRUE(received(receiver, 1));
+    EXPECT_NE(receiver.recent().find("Merhaba 👋"), std::string::npos);
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT is_sent FROM messages") == "t"; }));
+    EXPECT_EQ(service.sql("SELECT length(receiver_message_id) FROM messages"), "36");
+    // Not at the next timer tick: the fallback period is a second.
+    EXPECT_EQ(service.sql("SELECT sent_at - created_at < interval '500 milliseconds' FROM messages"), "t");
+}
+
+TEST(Delivery, BulkInsertIsReceivedExactlyOnce) {
+    const Receiver receiver;
+    Service service(to(receiver));
+    service.sql("INSERT INTO messages (recipient, content) SELECT '+90' || g, 'n' || g FROM generate_series(1, 20000) g");
+    ASSERT_TRUE(wait_until([&] { return receiver.stat("distinct") >= 20000; }, std::chrono::seconds(120)));
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "20000"; }));
+    EXPECT_EQ(receiver.stat("duplicates"), 0);
+    EXPECT_EQ(service.sql("SELECT count(*) FROM message_queue"), "0");
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_claim") == "0"; }));
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM receipt_backlog") == "0"; }));
+}
+
+TEST(Delivery, RolledBackAndSentOnesAreNotSent) {
+    const Receiver receiver;
+    Service service(to(receiver));
+    service.sql("DO $$ BEGIN INSERT INTO messages (recipient, content) VALUES ('a', 'rolled back'); RAISE EXCEPTION 'x'; "
+                "EXCEPTION WHEN raise_exception THEN INSERT INTO messages (recipient, content) VALUES ('b', 'kept'); END $$");
+    service.sql("INSERT INTO messages (recipient, content, is_sent) VALUES ('c', 'sent before', true)");
+    ASSERT_TRUE(received(receiver, 1));
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('d', 'last')");
+    ASSERT_TRUE(received(receiver, 2));
+    const std::string recent = receiver.recent();
+    EXPECT_NE(recent.find("kept"), std::string::npos);
+    EXPECT_EQ(recent.find("rolled back"), std::string::npos);
+    EXPECT_EQ(recent.find("sent before"), std::string::npos);
+}
+
+TEST(Delivery, SettingIsSentToFalseSendsAgain) {
+    const Receiver receiver;
+    Service service(to(receiver));
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'twice')");
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT is_sent FROM messages") == "t"; }));
+    service.sql("UPDATE messages SET is_sent = false");
+    ASSERT_TRUE(wait_until([&] { return receiver.stat("received") == 2; }));
+    EXPECT_EQ(receiver.stat("duplicates"), 1) << "the same webhook-id on every sending";
+}
+
+TEST(Delivery, StoppedMeansNothingIsClaimedAndStartSendsIt) {
+    const Receiver receiver;
+    Service service(to(receiver));
+    ASSERT_EQ(call("POST", service.url("/stop")).status, 200);
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'deleted'), ('b', 'old'), ('c', 'kept')");
+    service.sql("DELETE FROM messages WHERE content = 'deleted'");
+    service.sql("UPDATE messages SET content = 'new' WHERE content = 'old'");
+    EXPECT_FALSE(wait_until([&] { return receiver.stat("received") > 0; }, std::chrono::milliseconds(1500)));
+    EXPECT_EQ(service.sql("SELECT count(*) FROM message_queue"), "3");
+    ASSERT_EQ(call("POST", service.url("/stop")).status, 200) << "idempotent";
+    ASSERT_EQ(call("POST", service.url("/start")).status, 200);
+    ASSERT_TRUE(received(receiver, 2));
+    const std::string recent = receiver.recent();
+    EXPECT_NE(recent.find("new"), std::string::npos);
+    EXPECT_EQ(recent.find("old"), std::string::npos);
+    EXPECT_EQ(recent.find("deleted"), std::string::npos);
+}
+
+TEST(Delivery, RoleWithInsertOnlyCanEnqueue) {
+    const Receiver receiver;
+    Service service(to(receiver));
+    service.sql("CREATE ROLE inserter");
+    service.sql("GRANT INSERT ON messages TO inserter");
+    auto session = pg::Session::connect(service.database_url(), "test");
+    ASSERT_TRUE(session.ok());
+    ASSERT_TRUE(session->execute_script("SET ROLE inserter; INSERT INTO messages (recipient, content) VALUES ('a', 'b')").ok());
+    EXPECT_TRUE(received(receiver, 1));
+    service.sql("DROP OWNED BY inserter");
+    service.sql("DROP ROLE inserter");
+}
+
+TEST(Delivery, FailingMessageIsRetriedThenDeadAndCanBeReplayed) {
+    const Receiver good;
+    const Receiver bad({"--status", "503"});
+    Service service(to(good, {{"MAX_ATTEMPTS", "2"}, {"BACKOFF_BASE", "50ms"}}));
+    service.sql("INSERT INTO endpoints (name, url) VALUES ('bad', '" + bad.url() + "')");
+    service.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'never', 2)");
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('b', 'always')");
+    ASSERT_TRUE(received(good, 1)) << "a failing message holds up no other";
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_dead") == "1"; }));
+    EXPECT_EQ(service.sql("SELECT attempts FROM messages WHERE endpoint_id = 2"), "2");
+    EXPECT_EQ(service.sql("SELECT count(*) FROM delivery_attempt"), "2");
+    EXPECT_EQ(service.sql("SELECT reason FROM message_dead"), "the receiver answered HTTP 503");
+    service.sql("UPDATE endpoints SET url = '" + good.url() + "' WHERE name = 'bad'");
+    ASSERT_EQ(call("POST", service.url("/messages/1/retry")).status, 202);
+    EXPECT_TRUE(received(good, 2));
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "2"; }));
+    EXPECT_EQ(call("POST", service.url("/messages/9999/retry")).status, 404);
+}
+
+TEST(Delivery, TermSignalLetsInFlightFinishAndExitsZero) {
+    const Receiver receiver({"--delay", "300ms"});
+    Service service(to(receiver));
+    service.sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, 200)");
+    ASSERT_TRUE(wait_until([&] { return receiver.stat("in_flight") > 0; }));
+    service.send(SIGTERM);
+    EXPECT_EQ(service.wait(), 0) << service.output();
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE is_sent"), std::to_string(receiver.stat("received")));
+    EXPECT_EQ(service.sql("SELECT (SELECT count(*) FROM message_queue) + (SELECT count(*) FROM messages WHERE is_sent)"), "200");
+    EXPECT_EQ(service.sql("SELECT count(*) FROM message_claim"), "0");
+}
+
+TEST(Delivery, KilledEnginesMessagesAreSentByAnother) {
+    const Receiver slow({"--delay", "60s"});
+    Service first(to(slow));
+    first.sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, 100)");
+    ASSERT_TRUE(wait_until([&] { return slow.stat("in_flight") > 0; }));
+    first.send(SIGKILL);
+    first.wait();
+    const Receiver good;
+    Service second(to(good), first.database_url());
+    EXPECT_TRUE(received(good, 100));
+    EXPECT_TRUE(wait_until([&] { return second.sql("SELECT count(*) FROM messages WHERE is_sent") == "100"; }));
+    EXPECT_EQ(good.stat("duplicates"), 0);
+}
+
+}  // namespace
+}  // namespace messaging::test

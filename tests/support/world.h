@@ -1,0 +1,65 @@
+// World: the real receiver and the real service, on the private PostgreSQL and Redis of the test program.
+#pragma once
+
+#include <csignal>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "pg/session.h"
+#include "support/loop_runner.h"
+#include "support/process.h"
+
+namespace messaging::test {
+
+struct HttpAnswer {
+    int status = 0;
+    std::string body;
+    std::string headers;
+};
+HttpAnswer call(const std::string& method, const std::string& url, const std::string& body = "", const std::vector<std::string>& headers = {});
+
+using Environment = std::map<std::string, std::string>;
+
+std::string messaging_binary();
+
+// `messaging receiver` on a free port.
+class Receiver {
+public:
+    explicit Receiver(std::vector<std::string> options = {});
+    std::string url() const { return url_; }
+    long stat(const std::string& name) const;
+    std::string recent() const { return call("GET", url_ + "recent").body; }
+
+private:
+    TemporaryDirectory directory_;
+    std::unique_ptr<Process> process_;
+    std::string url_;
+};
+
+// `messaging serve` on a free port, with a database of its own unless one is given; ready when constructed.
+class Service {
+public:
+    explicit Service(const Environment& environment, const std::string& database_url = "");
+    ~Service();
+
+    std::string url(const std::string& path) const { return url_ + path; }
+    const std::string& database_url() const { return database_url_; }
+    void send(int signal_number) { process_->send(signal_number); }
+    std::optional<int> wait() { return process_->wait(); }
+    std::string output() const { return read_text_file(log_); }
+    // Runs SQL; the first column of the first row, or empty. Fails the test on an error.
+    std::string sql(const std::string& text);
+
+private:
+    std::string database_url_;
+    TemporaryDirectory directory_;
+    std::string log_;
+    std::unique_ptr<Process> process_;  // depends-on: directory_
+    std::string url_;
+};
+
+}  // namespace messaging::test
