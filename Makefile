@@ -52,6 +52,7 @@ test: ## every test, set-up included
 	@scripts/install-deps --test
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@cmake --build build-test -j $(JOBS)
+	@scripts/check-config-docs build-test/messaging
 	@ctest --test-dir build-test --output-on-failure
 
 asan: ## the tests under address and undefined-behaviour sanitizers
