@@ -23,8 +23,7 @@ event_base* make_base() {
 
 }  // namespace
 
-EventLoop::EventLoop()
-    : base_(make_base()), wake_event_(event_new(base_.get(), -1, EV_PERSIST, &EventLoop::on_wake, this)) {
+EventLoop::EventLoop() : base_(make_base()), wake_event_(event_new(base_.get(), -1, EV_PERSIST, &EventLoop::on_wake, this)) {
     event_add(wake_event_.get(), nullptr);
 }
 

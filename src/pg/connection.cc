@@ -19,7 +19,7 @@ struct Unit {
     std::deque<const Statement*> commands;  // in order; a nullptr stands for a PREPARE
     std::deque<const Statement*> prepares;  // statements this unit prepares, in order
     std::vector<Rows> rows;
-    std::vector<Rows> current;              // what the command being answered has said
+    std::vector<Rows> current;  // what the command being answered has said
     core::Result<core::Nothing> outcome = core::Nothing{};
     Connection::Completion done;
 };
@@ -93,7 +93,8 @@ void Connection::Impl::on_connected(core::Result<ConnHandle> result) {
         return;
     }
     conn = std::move(result.value());
-    PQsetNoticeReceiver(conn.get(), [](void*, const PGresult*) {}, nullptr);
+    PQsetNoticeReceiver(
+        conn.get(), [](void*, const PGresult*) {}, nullptr);
     if (PQsetnonblocking(conn.get(), 1) != 0 || PQenterPipelineMode(conn.get()) != 1) {
         const core::Error error = connection_error(conn.get());
         conn.reset();
@@ -153,11 +154,8 @@ void Connection::Impl::take_result(ResultHandle result) {
     Unit& unit = units.front();
     switch (PQresultStatus(result.get())) {
         case PGRES_COMMAND_OK:
-        case PGRES_TUPLES_OK:
-            unit.current.emplace_back(std::move(result));
-            break;
-        case PGRES_PIPELINE_ABORTED:
-            break;  // skipped because of an earlier error, which is kept
+        case PGRES_TUPLES_OK: unit.current.emplace_back(std::move(result)); break;
+        case PGRES_PIPELINE_ABORTED: break;  // skipped because of an earlier error, which is kept
         default:
             if (unit.outcome) unit.outcome = result_error(result.get());
             break;

@@ -25,12 +25,12 @@ struct Step {
 using Steps = std::vector<Step>;
 
 struct ConnectionOptions {
-    std::string url;                                     // conninfo or postgres:// URL; several hosts are tried in turn
+    std::string url;  // conninfo or postgres:// URL; several hosts are tried in turn
     std::string application_name;
     std::vector<std::pair<std::string, std::string>> settings;  // session settings (GUCs), sent with the start-up packet
-    std::chrono::milliseconds connect_timeout{5000};     // one attempt, name look-up included
-    std::chrono::milliseconds reply_timeout{10000};      // a unit of work without an answer for so long: the session is cut
-    std::chrono::milliseconds reconnect_min{50};         // doubled per failure, with jitter
+    std::chrono::milliseconds connect_timeout{5000};            // one attempt, name look-up included
+    std::chrono::milliseconds reply_timeout{10000};  // a unit of work without an answer for so long: the session is cut
+    std::chrono::milliseconds reconnect_min{50};     // doubled per failure, with jitter
     std::chrono::milliseconds reconnect_max{2000};
 };
 
@@ -38,8 +38,8 @@ struct ConnectionOptions {
 class Connection {
 public:
     struct Events {
-        std::function<void()> on_up;                            // the session is ready; runs again after each reconnect
-        std::function<void(const core::Error&)> on_down;        // was up, is lost; pending work has failed already
+        std::function<void()> on_up;                                // the session is ready; runs again after each reconnect
+        std::function<void(const core::Error&)> on_down;            // was up, is lost; pending work has failed already
         std::function<void(const core::Error&)> on_connect_failed;  // one attempt failed; another follows by itself
         std::function<void(const std::string& channel)> on_notify;
     };

@@ -83,18 +83,10 @@ void Connector::poll() {
     // libpq may close the socket and open another under the same number: the watcher goes first, and comes back anew.
     watcher_.unwatch();
     switch (PQconnectPoll(conn_.get())) {
-        case PGRES_POLLING_READING:
-            watcher_.watch(PQsocket(conn_.get()), true, false);
-            break;
-        case PGRES_POLLING_WRITING:
-            watcher_.watch(PQsocket(conn_.get()), false, true);
-            break;
-        case PGRES_POLLING_OK:
-            finish(std::move(conn_));
-            break;
-        default:
-            finish(connection_error(conn_.get()));
-            break;
+        case PGRES_POLLING_READING: watcher_.watch(PQsocket(conn_.get()), true, false); break;
+        case PGRES_POLLING_WRITING: watcher_.watch(PQsocket(conn_.get()), false, true); break;
+        case PGRES_POLLING_OK: finish(std::move(conn_)); break;
+        default: finish(connection_error(conn_.get())); break;
     }
 }
 

@@ -57,9 +57,7 @@ constexpr std::pair<const char*, const char*> kDefaults[] = {{"keepalives_idle",
 
 }  // namespace
 
-bool HostEntry::needs_lookup() const {
-    return hostaddr.empty() && !host.empty() && host.front() != '/' && host.front() != '@';
-}
+bool HostEntry::needs_lookup() const { return hostaddr.empty() && !host.empty() && host.front() != '/' && host.front() != '@'; }
 
 core::Result<Conninfo> parse_conninfo(const std::string& url) {
     char* message = nullptr;

@@ -31,7 +31,8 @@ core::Result<Session> Session::connect(const std::string& url, const std::string
     const char* const values[] = {url.c_str(), application_name.c_str(), "10", nullptr};
     ConnHandle conn(PQconnectdbParams(keywords, values, 1));
     if (!conn || PQstatus(conn.get()) != CONNECTION_OK) return connection_error(conn.get());
-    PQsetNoticeReceiver(conn.get(), [](void*, const PGresult*) {}, nullptr);
+    PQsetNoticeReceiver(
+        conn.get(), [](void*, const PGresult*) {}, nullptr);
     return Session(std::move(conn));
 }
 
@@ -44,8 +45,8 @@ core::Result<Rows> Session::execute(const char* sql, const Params& params) {
         lengths.push_back(static_cast<int>(value.bytes.size()));
         formats.push_back(value.binary ? 1 : 0);
     }
-    return finish(conn_.get(), PQexecParams(conn_.get(), sql, params.count(), nullptr, values.data(), lengths.data(),
-                                            formats.data(), 0));
+    return finish(conn_.get(),
+                  PQexecParams(conn_.get(), sql, params.count(), nullptr, values.data(), lengths.data(), formats.data(), 0));
 }
 
 core::Result<core::Nothing> Session::execute_script(const std::string& sql) {

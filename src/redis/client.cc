@@ -17,7 +17,8 @@ namespace {
 core::Error unavailable(std::string message) { return {core::ErrorKind::kUnavailable, std::move(message), ""}; }
 
 core::Result<std::string> read_reply(const redisReply* reply) {
-    const std::string text(reply->str == nullptr ? "" : reply->str, reply->str == nullptr ? 0 : static_cast<std::size_t>(reply->len));
+    const std::string text(reply->str == nullptr ? "" : reply->str,
+                           reply->str == nullptr ? 0 : static_cast<std::size_t>(reply->len));
     if (reply->type == REDIS_REPLY_ERROR) return core::Error{core::ErrorKind::kInternal, text, ""};
     if (reply->type == REDIS_REPLY_INTEGER) return std::to_string(reply->integer);
     return text;
@@ -48,7 +49,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     loop::Resolver resolver;
     redisAsyncContext* context = nullptr;  // hiredis frees it: after a failed connect, a disconnect, or redisAsyncFree
     loop::FdWatcher watcher;
-    std::unique_ptr<loop::Timer> deadline;   // of the connect, then of the oldest command
+    std::unique_ptr<loop::Timer> deadline;  // of the connect, then of the oldest command
     std::unique_ptr<loop::Timer> reconnect_timer;
     std::deque<Completion> pending;
     std::chrono::milliseconds reconnect_delay{0};
@@ -146,8 +147,8 @@ void Client::Impl::on_connect(const redisAsyncContext* context, int status) noex
 void Client::Impl::on_disconnect(const redisAsyncContext* context, int) noexcept {
     auto& impl = *static_cast<Impl*>(context->data);
     if (impl.context != context) return;
-    const core::Error error = unavailable(context->errstr != nullptr && *context->errstr != '\0' ? context->errstr
-                                                                                                 : "Redis closed the connection");
+    const core::Error error =
+        unavailable(context->errstr != nullptr && *context->errstr != '\0' ? context->errstr : "Redis closed the connection");
     impl.watcher.unwatch();
     impl.context = nullptr;  // hiredis frees it
     impl.fail(error);

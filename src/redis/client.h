@@ -15,9 +15,9 @@
 namespace messaging::redis {
 
 struct Target {
-    std::string host;      // name or address; empty when `socket` is set
+    std::string host;  // name or address; empty when `socket` is set
     int port = 6379;
-    std::string socket;    // Unix socket path
+    std::string socket;  // Unix socket path
     std::string username;
     std::string password;
     int database = 0;
@@ -29,8 +29,8 @@ core::Result<Target> parse_url(const std::string& url);
 struct ClientOptions {
     Target target;
     std::chrono::milliseconds connect_timeout{3000};
-    std::chrono::milliseconds reply_timeout{3000};   // the oldest command without an answer for so long: the session is cut
-    std::chrono::milliseconds reconnect_min{100};    // doubled per failure, with jitter
+    std::chrono::milliseconds reply_timeout{3000};  // the oldest command without an answer for so long: the session is cut
+    std::chrono::milliseconds reconnect_min{100};   // doubled per failure, with jitter
     std::chrono::milliseconds reconnect_max{5000};
 };
 
@@ -38,8 +38,8 @@ struct ClientOptions {
 class Client {
 public:
     struct Events {
-        std::function<void()> on_up;                             // connected, authenticated, database selected, PING answered
-        std::function<void(const core::Error&)> on_down;         // was up, is lost; pending commands have failed already
+        std::function<void()> on_up;                      // connected, authenticated, database selected, PING answered
+        std::function<void(const core::Error&)> on_down;  // was up, is lost; pending commands have failed already
         std::function<void(const core::Error&)> on_connect_failed;
     };
     // Text of a status, string or integer reply; empty for nil. An error reply is kInternal with Redis's own words.

@@ -67,7 +67,7 @@ PrivatePostgres::~PrivatePostgres() { stop(SIGQUIT); }
 std::vector<std::string> PrivatePostgres::as_server_user(std::vector<std::string> command) const {
     if (geteuid() != 0) return command;
     // A change of user clears the death signal: setpriv sets it again.
-    std::vector<std::string> wrapped{"setpriv",      "--reuid=postgres",     "--regid=postgres",
+    std::vector<std::string> wrapped{"setpriv",       "--reuid=postgres",    "--regid=postgres",
                                      "--init-groups", "--pdeathsig=SIGQUIT", "--"};
     wrapped.insert(wrapped.end(), command.begin(), command.end());
     return wrapped;
@@ -94,10 +94,27 @@ void PrivatePostgres::start() {
     for (int attempt = 0; attempt < (port_ == 0 ? 3 : 1); ++attempt) {
         const int port = port_ == 0 ? free_port() : port_;
         ProcessOptions options;
-        options.arguments = as_server_user(
-            {binaries_ + "/postgres", "-D", directory_.path() + "/data", "-k", directory_.path(), "-h", "127.0.0.1", "-p",
-             std::to_string(port), "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60", "-c",
-             "shared_buffers=64MB", "-c", "autovacuum_naptime=5s", "-c", "unix_socket_permissions=0777"});
+        options.arguments = as_server_user({binaries_ + "/postgres",
+                                            "-D",
+                                            directory_.path() + "/data",
+                                            "-k",
+                                            directory_.path(),
+                                            "-h",
+                                            "127.0.0.1",
+                                            "-p",
+                                            std::to_string(port),
+                                            "-c",
+                                            "fsync=off",
+                                            "-c",
+                                            "full_page_writes=off",
+                                            "-c",
+                                            "max_connections=60",
+                                            "-c",
+                                            "shared_buffers=64MB",
+                                            "-c",
+                                            "autovacuum_naptime=5s",
+                                            "-c",
+                                            "unix_socket_permissions=0777"});
         options.output_file = log;
         options.death_signal = SIGQUIT;
         server_ = std::make_unique<Process>(options);

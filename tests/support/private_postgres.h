@@ -20,7 +20,7 @@ public:
     PrivatePostgres(const PrivatePostgres&) = delete;
     PrivatePostgres& operator=(const PrivatePostgres&) = delete;
 
-    std::string url(const std::string& database = "postgres") const;      // through the Unix socket, as superuser
+    std::string url(const std::string& database = "postgres") const;  // through the Unix socket, as superuser
     std::string tcp_url(const std::string& database = "postgres", const std::string& password = kPassword) const;
     int port() const { return port_; }
 

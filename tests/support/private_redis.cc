@@ -25,9 +25,11 @@ void PrivateRedis::start() {
     for (int attempt = 0; attempt < (port_ == 0 ? 3 : 1); ++attempt) {
         const int port = port_ == 0 ? free_port() : port_;
         ProcessOptions options;
-        options.arguments = {"redis-server", "--port",     std::to_string(port), "--bind", "127.0.0.1",
-                             "--unixsocket", socket_path(), "--save",             "",       "--appendonly",
-                             "no",           "--dir",      directory_.path(),    "--daemonize", "no"};
+        options.arguments = {"redis-server",    "--port",      std::to_string(port),
+                             "--bind",          "127.0.0.1",   "--unixsocket",
+                             socket_path(),     "--save",      "",
+                             "--appendonly",    "no",          "--dir",
+                             directory_.path(), "--daemonize", "no"};
         if (!password_.empty()) options.arguments.insert(options.arguments.end(), {"--requirepass", password_});
         options.output_file = log;
         server_ = std::make_unique<Process>(options);
