@@ -12,7 +12,7 @@ struct Country {
     int digits;               // that follow
 };
 constexpr std::array<Country, 10> kCountries = {{{"+90555", 7}, {"+4915", 9}, {"+447", 9}, {"+336", 8}, {"+346", 8},
-                                                 {"+3934", 8}, {"+1415", 7}, {"+8190", 8}, {"+5511", 9}, {"+9198", 8}}};
+                                                 {"+3934", 8}, {"+14152", 6}, {"+8190", 8}, {"+55119", 8}, {"+9198", 8}}};
 
 constexpr std::array<std::string_view, 12> kNames = {"Ayşe", "Mehmet", "Zoë", "José", "Łukasz", "Anna",
                                                      "Søren", "Chloé", "Yuki", "Priya", "João", "Emma"};

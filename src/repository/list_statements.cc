@@ -14,72 +14,75 @@
 namespace messaging::repository {
 namespace {
 
-// A batch lists what it marked; what was sent again since belongs to a later batch, and its time tells.
-constexpr pg::Statement kListSent{"list_sent",
-                                  "WITH batches AS MATERIALIZED ("
-                                  " SELECT batch_id, sent_at, ids FROM message_sent_batch"
-                                  " WHERE $2::bigint IS NULL OR batch_id <= $2::bigint"
-                                  " ORDER BY batch_id DESC LIMIT 500),"
-                                  "page AS (SELECT b.batch_id, u.id, b.sent_at FROM batches b"
-                                  " CROSS JOIN LATERAL unnest(b.ids) AS u(id)"
-                                  " JOIN messages p ON p.id = u.id AND p.is_sent AND p.sent_at = b.sent_at"
-                                  " WHERE $2::bigint IS NULL OR b.batch_id < $2::bigint OR u.id < $3::bigint"
-                                  " ORDER BY b.batch_id DESC, u.id DESC LIMIT $1::int) "
-                                  "SELECT p.batch_id, p.id, " MESSAGE_COLUMNS
-                                  ", (SELECT CASE WHEN count(*) = 500 THEN min(batch_id) END FROM batches)"
-                                  " FROM (SELECT) one LEFT JOIN page p ON true"
-                                  " LEFT JOIN messages m ON m.id = p.id" MESSAGE_JOINS
-                                  "ORDER BY p.batch_id DESC, p.id DESC"};
+// What every list's statement looks like. `scan` walks an index from the cursor on and answers (key, major, id); `bound` of
+// its rows are looked at for one page (`last` = bound - 1), `matching` keeps those that belong to the list. A comparison
+// with coalesce() is an index condition, where "$2 IS NULL OR" would walk from the start again for every page. The inner queries
+// are no CTEs, because a CTE loses its order, and with it the early end of the outer LIMIT.
+#define BOUNDED_LIST(scan, matching, order, bound, last)                                                             \
+    "SELECT p.major, p.id, " MESSAGE_COLUMNS ", z.major, z.id FROM (SELECT) one LEFT JOIN ("                         \
+    "SELECT w.key, w.major, w.id FROM (" scan " LIMIT " bound ") w " matching " ORDER BY w.key " order ", w.id " order \
+    " LIMIT $1::int) p ON true LEFT JOIN (" scan " OFFSET " last " LIMIT 1) z ON true"                               \
+    " LEFT JOIN messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.key " order ", p.id " order
+#define LAST_ID "coalesce($3::bigint, 9223372036854775807)"
+#define STILL_UNSENT "JOIN messages f ON f.id = w.id AND NOT f.is_sent"
 
-constexpr pg::Statement kListPending{"list_pending",
-                                     "SELECT q.xid::text::bigint, q.id, " MESSAGE_COLUMNS
-                                     ", NULL::bigint FROM (SELECT xid, id FROM message_queue"
-                                     " WHERE xid >= coalesce((SELECT max(floor) FROM engine_instance), '0'::xid8)"
-                                     " AND ($2::bigint IS NULL OR (xid, id) < ($2::text::xid8, $3::bigint))"
-                                     " ORDER BY xid DESC, id DESC LIMIT $1::int) q"
-                                     " JOIN messages m ON m.id = q.id AND NOT m.is_sent" MESSAGE_JOINS
-                                     "ORDER BY q.xid DESC, q.id DESC"};
+// A batch lists what it marked; what was sent again since belongs to a later batch, and its time tells.
+constexpr pg::Statement kListSent{
+    "list_sent",
+    "WITH page AS (SELECT b.batch_id, u.id FROM (SELECT batch_id, sent_at, ids FROM message_sent_batch"
+    " WHERE batch_id <= coalesce($2::bigint, 9223372036854775807) ORDER BY batch_id DESC LIMIT 500) b"
+    " CROSS JOIN LATERAL unnest(b.ids) AS u(id)"
+    " JOIN messages f ON f.id = u.id AND f.is_sent AND f.sent_at = b.sent_at"
+    " WHERE $2::bigint IS NULL OR b.batch_id < $2::bigint OR u.id < $3::bigint"
+    " ORDER BY b.batch_id DESC, u.id DESC LIMIT $1::int) "
+    "SELECT p.batch_id, p.id, " MESSAGE_COLUMNS
+    ", z.batch_id, 0 FROM (SELECT) one LEFT JOIN page p ON true"
+    " LEFT JOIN (SELECT batch_id FROM message_sent_batch WHERE batch_id <= coalesce($2::bigint, 9223372036854775807)"
+    " ORDER BY batch_id DESC OFFSET 499 LIMIT 1) z ON true"
+    " LEFT JOIN messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.batch_id DESC, p.id DESC"};
+
+constexpr pg::Statement kListPending{
+    "list_pending", BOUNDED_LIST("SELECT xid AS key, xid::text::bigint AS major, id FROM message_queue"
+                                 " WHERE xid >= coalesce((SELECT max(floor) FROM engine_instance), '0'::xid8)"
+                                 " AND (xid, id) < (coalesce($2::bigint, 9223372036854775807)::text::xid8, " LAST_ID ")"
+                                 " ORDER BY xid DESC, id DESC",
+                                 STILL_UNSENT, "DESC", "1000", "999")};
 
 constexpr pg::Statement kListScheduled{
     "list_scheduled",
-    "SELECT (extract(epoch FROM w.due_at) * 1000000)::bigint, w.id, " MESSAGE_COLUMNS
-    ", NULL::bigint FROM (SELECT due_at, id FROM message_schedule"
-    " WHERE $2::bigint IS NULL OR (due_at, id) > ('epoch'::timestamptz + $2::bigint * interval '1 microsecond', $3::bigint)"
-    " ORDER BY due_at, id LIMIT $1::int) w JOIN messages m ON m.id = w.id AND NOT m.is_sent" MESSAGE_JOINS
-    "ORDER BY w.due_at, w.id"};
+    BOUNDED_LIST("SELECT due_at AS key, (extract(epoch FROM due_at) * 1000000)::bigint AS major, id FROM message_schedule"
+                 " WHERE (due_at, id) > (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', '-infinity'),"
+                 " coalesce($3::bigint, 0)) ORDER BY due_at, id",
+                 STILL_UNSENT, "ASC", "1000", "999")};
 
 constexpr pg::Statement kListDead{
     "list_dead",
-    "SELECT (extract(epoch FROM w.failed_at) * 1000000)::bigint, w.id, " MESSAGE_COLUMNS
-    ", NULL::bigint FROM (SELECT failed_at, id FROM message_dead"
-    " WHERE $2::bigint IS NULL OR (failed_at, id) < ('epoch'::timestamptz + $2::bigint * interval '1 microsecond', $3::bigint)"
-    " ORDER BY failed_at DESC, id DESC LIMIT $1::int) w JOIN messages m ON m.id = w.id AND NOT m.is_sent" MESSAGE_JOINS
-    "ORDER BY w.failed_at DESC, w.id DESC"};
+    BOUNDED_LIST("SELECT failed_at AS key, (extract(epoch FROM failed_at) * 1000000)::bigint AS major, id FROM message_dead"
+                 " WHERE (failed_at, id) < (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', 'infinity'),"
+                 " " LAST_ID ") ORDER BY failed_at DESC, id DESC",
+                 STILL_UNSENT, "DESC", "1000", "999")};
 
+// The cursor's major is 0 in these two.
 constexpr pg::Statement kListAll{"list_all",
-                                 "SELECT 0, m.id, " MESSAGE_COLUMNS
-                                 ", NULL::bigint FROM (SELECT * FROM messages"
-                                 " WHERE $2::bigint IS NULL OR id < $3::bigint ORDER BY id DESC LIMIT $1::int) m" MESSAGE_JOINS
-                                 "ORDER BY m.id DESC"};
+                                 "SELECT coalesce($2::bigint, 0) * 0, m.id, " MESSAGE_COLUMNS
+                                 ", NULL, NULL FROM (SELECT * FROM messages WHERE id < " LAST_ID
+                                 " ORDER BY id DESC LIMIT $1::int) m" MESSAGE_JOINS "ORDER BY m.id DESC"};
 
-// Newest first by id. $5: sent, pending, scheduled, dead or all. The last column tells where a scan that was cut off ended.
+// Newest first by id. $5: sent, pending, scheduled, dead or all.
 constexpr pg::Statement kListRecipient{
     "list_recipient",
-    "WITH scanned AS MATERIALIZED (SELECT * FROM messages WHERE recipient = $4::text"
-    " AND ($2::bigint IS NULL OR id < $3::bigint) ORDER BY id DESC LIMIT 5000),"
-    "page AS (SELECT m.id FROM scanned m"
-    " LEFT JOIN message_schedule s ON s.id = m.id LEFT JOIN message_dead d ON d.id = m.id"
-    " WHERE $5::text = 'all' OR ($5::text = 'sent' AND m.is_sent)"
-    " OR (NOT m.is_sent AND CASE WHEN d.id IS NOT NULL THEN 'dead' WHEN s.id IS NOT NULL THEN 'scheduled' ELSE 'pending' END"
-    " = $5::text) ORDER BY m.id DESC LIMIT $1::int) "
-    "SELECT 0, p.id, " MESSAGE_COLUMNS
-    ", (SELECT CASE WHEN count(*) = 5000 THEN min(id) END FROM scanned)"
-    " FROM (SELECT) one LEFT JOIN page p ON true LEFT JOIN messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.id DESC"};
+    BOUNDED_LIST("SELECT id AS key, coalesce($2::bigint, 0) * 0 AS major, id, is_sent FROM messages"
+                 " WHERE recipient = $4::text AND id < " LAST_ID " ORDER BY id DESC",
+                 "LEFT JOIN message_schedule ws ON ws.id = w.id LEFT JOIN message_dead wd ON wd.id = w.id"
+                 " WHERE $5::text = 'all' OR ($5::text = 'sent' AND w.is_sent) OR (NOT w.is_sent AND $5::text ="
+                 " CASE WHEN wd.id IS NOT NULL THEN 'dead' WHEN ws.id IS NOT NULL THEN 'scheduled' ELSE 'pending' END)",
+                 "DESC", "5000", "4999")};
 
 constexpr pg::Statement kGet{"get_message",
                              "SELECT " MESSAGE_COLUMNS " FROM messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
 
-static_assert(kMaxBatchesPerPage == 500 && kMaxRowsScanned == 5000, "the SQL above says the same numbers");
+static_assert(kMaxBatchesPerPage == 500 && kMaxEntriesScanned == 1000 && kMaxRowsScanned == 5000,
+              "the SQL above says the same numbers");
 
 }  // namespace
 

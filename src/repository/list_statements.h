@@ -8,7 +8,8 @@
 
 namespace messaging::repository {
 
-inline constexpr int kColumnsBeforeMessage = 2;  // major and minor of the list's order
+// Each row: the position (major, id), the message's columns, and where a bounded scan was cut off (major, id, or NULL).
+inline constexpr int kColumnsBeforeMessage = 2;
 
 // $1 limit, $2 major, $3 id of the last row seen (both NULL on the first page); the recipient list: $4 recipient, $5 status.
 const pg::Statement& list_statement(service::ListStatus status, bool by_recipient);

@@ -7,7 +7,7 @@
 namespace messaging::repository {
 namespace {
 
-constexpr int kLastColumn = kColumnsBeforeMessage + 12;  // where a bounded scan ended, or NULL
+constexpr int kScanEnd = kColumnsBeforeMessage + 12;  // where a bounded scan ended: major and id, or NULL
 
 constexpr pg::Statement kAttempts{"get_attempts", R"sql(
 SELECT attempt, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), status, duration_ms, error
@@ -20,7 +20,7 @@ ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-D
 
 constexpr pg::Statement kForgetOldKeys{"forget_old_keys", R"sql(
 DELETE FROM idempotency_key WHERE key IN (
-    SELECT key FROM idempotency_key WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT 100))sql"};
+    SELECT key FROM idempotency_key WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED))sql"};
 
 // Waits for a request with the same key that is still open.
 constexpr pg::Statement kTakeKey{"take_key", R"sql(
@@ -73,11 +73,8 @@ service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& quer
         page.messages.push_back(read_message(rows, row, kColumnsBeforeMessage));
         last = {rows.bigint(row, 0), rows.bigint(row, 1)};
     }
-    if (rows.size() > 0 && !rows.is_null(0, kLastColumn)) {
-        // The scan was cut off: the next page goes on behind it.
-        const std::int64_t end = rows.bigint(0, kLastColumn);
-        page.next = query.recipient ? service::ListPosition{0, end} : service::ListPosition{end, 0};
-    }
+    // The scan was cut off: the next page goes on behind it.
+    if (rows.size() > 0 && !rows.is_null(0, kScanEnd)) page.next = {rows.bigint(0, kScanEnd), rows.bigint(0, kScanEnd + 1)};
     return page;
 }
 

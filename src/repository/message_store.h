@@ -7,6 +7,7 @@
 namespace messaging::repository {
 
 inline constexpr int kMaxBatchesPerPage = 500;   // sent batches read for one page
+inline constexpr int kMaxEntriesScanned = 1000;  // of the queue, the schedule or the dead, for one page
 inline constexpr int kMaxRowsScanned = 5000;     // of one recipient, for one page
 
 // Loop thread only. The session must outlive it.

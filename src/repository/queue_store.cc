@@ -50,9 +50,11 @@ SELECT '0', (SELECT count(*) FROM taken), (SELECT running FROM control),
        l.claim_id, r.id, r.endpoint_id, r.attempts, r.recipient, r.content, r.age
 FROM (SELECT) one LEFT JOIN (ready r CROSS JOIN ledger l) ON true ORDER BY r.id)sql"};
 
+// What was adopted and is not known yet is left to read_adopted, which counts the attempt that died.
 constexpr pg::Statement kReturnOrphans{"return_orphans", R"sql(
 WITH orphans AS (
-    DELETE FROM message_claim WHERE instance_id = $1::bigint AND claim_id <> ALL ($2::bigint[]) RETURNING ids, attempts)
+    DELETE FROM message_claim WHERE instance_id = $1::bigint AND NOT adopted AND claim_id <> ALL ($2::bigint[])
+    RETURNING ids, attempts)
 INSERT INTO message_queue (id)
 SELECT m.id FROM orphans o CROSS JOIN LATERAL unnest(o.ids, o.attempts) AS u(id, attempts) JOIN messages m ON m.id = u.id
 WHERE NOT m.is_sent AND m.attempts = u.attempts)sql"};

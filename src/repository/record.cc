@@ -37,7 +37,8 @@ constexpr pg::Statement kForgetWaiting{"forget_waiting", R"sql(
 WITH dead AS (DELETE FROM message_dead WHERE id = ANY ($1::bigint[]))
 DELETE FROM message_schedule WHERE id = ANY ($1::bigint[]))sql"};
 
-// attempts <> : a repeat of this statement after a lost answer finds its own work and does nothing.
+// attempts <> : a repeat of this statement after a lost answer finds its own work and does nothing. IS TRUE keeps the sub-select
+// from becoming the outer side of a join: rows are locked in the order of their ids.
 constexpr pg::Statement kMarkFailed{"mark_failed", R"sql(
 WITH mine AS MATERIALIZED (
     SELECT claim_id FROM message_claim WHERE claim_id = ANY ($8::bigint[]) AND instance_id = $9::bigint),
@@ -45,7 +46,7 @@ failed AS (
     UPDATE messages m SET attempts = u.attempts, last_error = u.error
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[])
          AS u(id, claim_id, attempts, delay_ms, status, duration_ms, error)
-    WHERE m.id = u.id AND NOT m.is_sent AND m.attempts <> u.attempts AND u.claim_id IN (SELECT claim_id FROM mine)
+    WHERE m.id = u.id AND NOT m.is_sent AND m.attempts <> u.attempts AND (u.claim_id IN (SELECT claim_id FROM mine)) IS TRUE
     RETURNING m.id, u.attempts, u.delay_ms, u.status, u.duration_ms, u.error),
 attempted AS (
     INSERT INTO delivery_attempt (message_id, attempt, status, duration_ms, error)
@@ -56,13 +57,15 @@ scheduled AS (
     ON CONFLICT (id) DO NOTHING)
 INSERT INTO message_dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)sql"};
 
-// Put off or given back without an attempt: out of the ledger's arrays too, because messages.attempts does not tell.
+// Put off or given back without an attempt: out of the ledger's arrays too, because messages.attempts does not tell. Only what
+// the ledger still has is given: a repeat after a lost answer must not queue a message twice. IS TRUE keeps the sub-selects
+// from becoming joins, which would compare every pair while hash joins are off; as they are, they are hashed.
 constexpr pg::Statement kPutBack{"put_back", R"sql(
 WITH mine AS MATERIALIZED (
-    SELECT claim_id FROM message_claim WHERE claim_id = ANY ($4::bigint[]) AND instance_id = $5::bigint),
+    SELECT claim_id, ids FROM message_claim WHERE claim_id = ANY ($4::bigint[]) AND instance_id = $5::bigint),
 given AS MATERIALIZED (
     SELECT u.id, u.claim_id, u.delay_ms FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS u(id, claim_id, delay_ms)
-    WHERE u.claim_id IN (SELECT claim_id FROM mine)),
+    WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM mine)) IS TRUE),
 queued AS (
     INSERT INTO message_queue (id) SELECT id FROM given WHERE delay_ms IS NULL),
 scheduled AS (
@@ -71,7 +74,8 @@ scheduled AS (
     ON CONFLICT (id) DO NOTHING)
 UPDATE message_claim c SET (ids, attempts) = (
     SELECT coalesce(array_agg(u.id ORDER BY u.id), '{}'), coalesce(array_agg(u.attempts ORDER BY u.id), '{}')
-    FROM unnest(c.ids, c.attempts) AS u(id, attempts) WHERE u.id <> ALL ($1::bigint[]))
+    FROM unnest(c.ids, c.attempts) AS u(id, attempts)
+    WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM given)) IS NOT TRUE)
 WHERE claim_id IN (SELECT claim_id FROM mine))sql"};
 
 constexpr pg::Statement kFinishClaims{"finish_claims",

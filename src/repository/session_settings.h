@@ -39,8 +39,14 @@ inline SessionSettings record_session_settings() { return planner_settings(); }
 
 inline SessionSettings bell_session_settings() { return {{"jit", "off"}, {"statement_timeout", "5s"}, {"lock_timeout", "1s"}}; }
 
+// Lists are pages of an index, joined row by row: a hash join would read the whole archive for one page.
 inline SessionSettings api_session_settings() {
-    return {{"plan_cache_mode", "force_generic_plan"}, {"jit", "off"}, {"statement_timeout", "5s"}, {"lock_timeout", "2s"}};
+    return {{"plan_cache_mode", "force_generic_plan"},
+            {"enable_hashjoin", "off"},
+            {"enable_mergejoin", "off"},
+            {"jit", "off"},
+            {"statement_timeout", "5s"},
+            {"lock_timeout", "2s"}};
 }
 
 }  // namespace messaging::repository
