@@ -67,6 +67,7 @@ int run_faker(const FakerOptions& options) {
         std::fprintf(stderr, "faker: %s\n", session.error().message.c_str());
         return 1;
     }
+    interrupted = 0;
     std::signal(SIGINT, [](int) { interrupted = 1; });
     std::signal(SIGTERM, [](int) { interrupted = 1; });
     repository::MessageLoader loader(session.value());

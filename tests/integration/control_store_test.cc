@@ -1,0 +1,90 @@
+// The service's state and the numbers of its status page.
+#include "repository/control_store.h"
+
+#include "support/private_postgres.h"
+#include "support/stores.h"
+
+namespace messaging::repository {
+namespace {
+
+using service::ServiceState;
+using service::StatusView;
+using test::Stores;
+
+class ControlStore : public testing::Test {
+protected:
+    ServiceState set_running(bool running, const std::string& by) {
+        return db_.value<ServiceState>([&](auto done) { store_.set_running(running, by, std::move(done)); });
+    }
+    StatusView status() {
+        return db_.value<StatusView>([&](auto done) { store_.read_status(std::move(done)); });
+    }
+
+    Stores db_{test::fresh_database()};
+    PgControlStore store_{db_.open_session(api_session_settings())};
+};
+
+TEST_F(ControlStore, ANewDatabaseIsRunningAndEmpty) {
+    const StatusView view = status();
+    EXPECT_TRUE(view.state.running);
+    EXPECT_TRUE(view.instances.empty());
+    EXPECT_EQ(view.pending + view.scheduled + view.dead + view.in_flight, 0);
+    EXPECT_TRUE(view.pending_is_exact);
+    EXPECT_EQ(view.sent_per_second, 0);
+    EXPECT_FALSE(view.oldest_pending_seconds);
+}
+
+TEST_F(ControlStore, SinceAndByChangeOnlyWithTheState) {
+    const ServiceState stopped = set_running(false, "first");
+    EXPECT_FALSE(stopped.running);
+    EXPECT_EQ(stopped.by, "first");
+    const ServiceState again = set_running(false, "second");
+    EXPECT_EQ(again.by, "first");
+    EXPECT_EQ(again.since, stopped.since);
+    const ServiceState running = set_running(true, "second");
+    EXPECT_TRUE(running.running);
+    EXPECT_EQ(running.by, "second");
+    EXPECT_NE(running.since, stopped.since);
+    EXPECT_EQ(status().state.since, running.since);
+}
+
+TEST_F(ControlStore, TheStatusCountsWhatThereIs) {
+    db_.sql("INSERT INTO messages (recipient, content, created_at) SELECT '+1', 'x', now() - interval '90 s' FROM generate_series(1, 5)");
+    db_.sql("INSERT INTO message_schedule SELECT id, now() FROM generate_series(10, 12) AS id");
+    db_.sql("INSERT INTO message_dead SELECT id, now(), 'x' FROM generate_series(20, 21) AS id");
+    db_.sql("INSERT INTO message_sent_batch (sent_at, size, ids) VALUES (now() - interval '1 h', 1000, '{}'), (now(), 30, '{}'), (now() - interval '3 s', 20, '{}')");
+    db_.sql("INSERT INTO engine_instance (name, last_seen, in_flight) VALUES ('a', now() - interval '7 s', 3), ('b', now(), 4)");
+    const StatusView view = status();
+    EXPECT_EQ(view.pending, 5);
+    EXPECT_EQ(view.scheduled, 3);
+    EXPECT_EQ(view.dead, 2);
+    EXPECT_EQ(view.in_flight, 7);
+    EXPECT_DOUBLE_EQ(view.sent_per_second, 5);
+    ASSERT_TRUE(view.oldest_pending_seconds);
+    EXPECT_NEAR(*view.oldest_pending_seconds, 90, 30);
+    ASSERT_EQ(view.instances.size(), 2U);
+    EXPECT_EQ(view.instances[0].name, "a");
+    EXPECT_NEAR(view.instances[0].last_seen_seconds_ago, 7, 5);
+    EXPECT_EQ(view.instances[1].in_flight, 4);
+}
+
+TEST_F(ControlStore, ALargeBacklogIsEstimated) {
+    db_.sql("INSERT INTO message_queue (id) SELECT generate_series(1, 12000)");
+    const StatusView view = status();
+    EXPECT_FALSE(view.pending_is_exact);
+    EXPECT_GT(view.pending, service::kExactPendingLimit);
+}
+
+TEST_F(ControlStore, TheDefaultEndpointFollowsTheConfiguration) {
+    const auto set = [&] {
+        db_.value<core::Nothing>([&](auto done) { store_.set_default_endpoint("http://here/", 9, std::move(done)); });
+    };
+    set();
+    EXPECT_EQ(db_.sql("SELECT id, url, max_in_flight FROM endpoints"), "1|http://here/|9");
+    const std::string version = db_.sql("SELECT xmin FROM endpoints");
+    set();
+    EXPECT_EQ(db_.sql("SELECT xmin FROM endpoints"), version) << "nothing is written when nothing changes";
+}
+
+}  // namespace
+}  // namespace messaging::repository

@@ -1,0 +1,316 @@
+// Lists, single messages, new ones and the status page against a real PostgreSQL.
+#include "repository/message_store.h"
+
+#include <map>
+#include <set>
+
+#include "repository/control_store.h"
+#include "support/private_postgres.h"
+#include "support/stores.h"
+
+namespace messaging::repository {
+namespace {
+
+using core::MessageStatus;
+using core::MessageView;
+using service::EnqueueResult;
+using service::IdempotencyKey;
+using service::ListPage;
+using service::ListQuery;
+using service::ListStatus;
+using service::NewMessage;
+using test::Stores;
+using Single = std::pair<MessageView, std::vector<core::AttemptView>>;
+
+class MessageStore : public testing::Test {
+protected:
+    ListPage list(const ListQuery& query) {
+        return db_.value<ListPage>([&](auto done) { store_.list(query, std::move(done)); });
+    }
+    // Every page, as ids; fails when a message comes twice or the pages do not end.
+    std::string all_pages(ListQuery query, int* pages = nullptr) {
+        std::string ids;
+        std::set<core::MessageId> seen;
+        for (int page = 0; page < 1000; ++page) {
+            const ListPage found = list(query);
+            for (const MessageView& message : found.messages) {
+                EXPECT_TRUE(seen.insert(message.id).second) << message.id << " comes twice";
+                ids += (ids.empty() ? "" : " ") + std::to_string(message.id);
+            }
+            if (pages != nullptr) *pages = page + 1;
+            if (!found.next) return ids;
+            query.after = found.next;
+        }
+        ADD_FAILURE() << "the pages do not end";
+        return ids;
+    }
+    core::Result<EnqueueResult> enqueue(std::vector<NewMessage> messages, std::optional<IdempotencyKey> key = std::nullopt) {
+        return db_.answer<EnqueueResult>([&](auto done) { store_.enqueue(messages, key, std::move(done)); });
+    }
+    core::Result<Single> get(core::MessageId id) {
+        return db_.answer<Single>([&](auto done) { store_.get(id, std::move(done)); });
+    }
+    core::ErrorKind retry_error(core::MessageId id) {
+        const auto result = db_.answer<core::Nothing>([&](auto done) { store_.retry(id, std::move(done)); });
+        EXPECT_FALSE(result.ok());
+        return result ? core::ErrorKind::kInternal : result.error().kind;
+    }
+    void insert(int count, const std::string& recipient = "'+90'") {
+        db_.sql("INSERT INTO messages (recipient, content) SELECT " + recipient + ", 'x' FROM generate_series(1, " + std::to_string(count) + ") g");
+    }
+    // Marks ids sent as one recorded batch at that time.
+    void send(const std::string& ids, const std::string& at) {
+        db_.sql("UPDATE messages SET is_sent = true, sent_at = '" + at + "' WHERE id IN (" + ids + ")");
+        db_.sql("INSERT INTO message_sent_batch (sent_at, size, ids) SELECT '" + at + "', count(*), array_agg(id ORDER BY id) FROM messages WHERE id IN (" + ids + ")");
+    }
+
+    Stores db_{test::fresh_database()};
+    pg::Connection& session_{db_.open_session(api_session_settings())};
+    PgMessageStore store_{session_};
+};
+
+TEST_F(MessageStore, EnqueuedMessagesComeBackInTheirOrderAndAreQueued) {
+    const auto result = enqueue({{"+1", "first"}, {"+2", "second"}, {"+3", "third 🎈"}});
+    ASSERT_TRUE(result.ok());
+    ASSERT_EQ(result->created.size(), 3U);
+    EXPECT_FALSE(result->replayed);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(result->created[i].id, static_cast<core::MessageId>(i + 1));
+    EXPECT_EQ(db_.sql("SELECT id, recipient, content FROM messages ORDER BY id"), "1|+1|first 2|+2|second 3|+3|third 🎈");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_queue"), 3);
+}
+
+TEST_F(MessageStore, ContentsThatTheTableRefusesAreInvalidAndNothingIsEnqueued) {
+    const auto result = enqueue({{"+1", "fits"}, {"+2", std::string(4097, 'x')}});
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().kind, core::ErrorKind::kInvalid);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 0);
+}
+
+TEST_F(MessageStore, TheSameKeyAndBodyGiveTheSameMessagesAgain) {
+    const IdempotencyKey key{"k", "body"};
+    const auto first = enqueue({{"+1", "a"}, {"+2", "b"}}, key);
+    const auto second = enqueue({{"+1", "a"}, {"+2", "b"}}, key);
+    ASSERT_TRUE(first.ok() && second.ok());
+    EXPECT_FALSE(first->replayed);
+    EXPECT_TRUE(second->replayed);
+    ASSERT_EQ(second->created.size(), 2U);
+    for (std::size_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(second->created[i].id, first->created[i].id);
+        EXPECT_EQ(second->created[i].created_at, first->created[i].created_at);
+    }
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 2);
+}
+
+TEST_F(MessageStore, TheSameKeyWithAnotherBodyIsAConflict) {
+    ASSERT_TRUE(enqueue({{"+1", "a"}}, IdempotencyKey{"k", "body"}).ok());
+    const auto other = enqueue({{"+1", "b"}}, IdempotencyKey{"k", "another"});
+    ASSERT_FALSE(other.ok());
+    EXPECT_EQ(other.error().kind, core::ErrorKind::kConflict);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
+}
+
+TEST_F(MessageStore, RequestsWithOneKeyAtTheSameTimeEnqueueOnce) {
+    PgMessageStore other(db_.open_session(api_session_settings()));
+    int answers = 0;
+    int replays = 0;
+    for (int i = 0; i < 10; ++i) {
+        (i % 2 == 0 ? store_ : other).enqueue({{"+1", "a"}}, IdempotencyKey{"k", "body"}, [&](const core::Result<EnqueueResult>& result) {
+            ++answers;
+            ASSERT_TRUE(result.ok());
+            replays += result->replayed ? 1 : 0;
+        });
+    }
+    ASSERT_TRUE(test::run_until(db_.loop(), [&] { return answers == 10; }));
+    EXPECT_EQ(replays, 9);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
+}
+
+TEST_F(MessageStore, AKeyIsForgottenAfterADay) {
+    const IdempotencyKey key{"k", "body"};
+    ASSERT_TRUE(enqueue({{"+1", "a"}}, key).ok());
+    db_.sql("UPDATE idempotency_key SET created_at = now() - interval '25 h'");
+    const auto again = enqueue({{"+1", "a"}}, key);
+    ASSERT_TRUE(again.ok());
+    EXPECT_FALSE(again->replayed);
+}
+
+TEST_F(MessageStore, AMessageShowsEachFieldUnderItsOwnName) {
+    insert(1, "'+905551111111'");
+    db_.sql("UPDATE messages SET content = 'text', created_at = '2026-01-02 03:04:05.678+00', attempts = 3, last_error = 'HTTP 500', receiver_message_id = 'theirs'");
+    send("1", "2026-02-03 04:05:06+00");
+    const MessageView message = list({}).messages.at(0);
+    EXPECT_EQ(message.recipient, "+905551111111");
+    EXPECT_EQ(message.content, "text");
+    EXPECT_EQ(message.status, MessageStatus::kSent);
+    EXPECT_EQ(message.attempts, 3);
+    EXPECT_EQ(message.created_at, "2026-01-02T03:04:05.678000Z");
+    EXPECT_EQ(message.sent_at, "2026-02-03T04:05:06.000000Z");
+    EXPECT_EQ(message.receiver_message_id, "theirs");
+    EXPECT_EQ(message.last_error, "HTTP 500");
+    EXPECT_EQ(message.endpoint, "default");
+    EXPECT_FALSE(message.due_at || message.failed_at);
+}
+
+TEST_F(MessageStore, SentOnesComeNewestFirstOverPagesAndBatches) {
+    insert(7);
+    send("2, 3, 5", "2026-01-01");
+    send("1, 4, 6", "2026-01-02");
+    for (const int limit : {1, 2, 3, 6, 50}) {
+        ListQuery query;
+        query.limit = limit;
+        EXPECT_EQ(all_pages(query), "6 4 1 5 3 2") << limit;
+    }
+}
+
+TEST_F(MessageStore, ASentOneThatWasSentAgainIsListedOnceAtItsNewPlace) {
+    insert(3);
+    send("1, 2, 3", "2026-01-01");
+    send("2", "2026-01-02");
+    EXPECT_EQ(all_pages({}), "2 3 1");
+}
+
+TEST_F(MessageStore, PagesStayStableWhileOthersAreSent) {
+    insert(6);
+    send("1, 2, 3, 4", "2026-01-01");
+    ListQuery query;
+    query.limit = 2;
+    const ListPage first = list(query);
+    send("5, 6", "2026-01-02");
+    query.after = first.next;
+    EXPECT_EQ(list(query).messages.at(0).id, 2);
+}
+
+TEST_F(MessageStore, ListsPendingScheduledDeadAndAll) {
+    insert(6);
+    db_.sql("DELETE FROM message_queue WHERE id IN (2, 3, 4, 5)");
+    db_.sql("INSERT INTO message_schedule VALUES (2, '2030-01-02'), (3, '2030-01-01')");
+    db_.sql("INSERT INTO message_dead VALUES (4, '2026-01-01', 'x'), (5, '2026-01-02', 'x')");
+    std::map<ListStatus, std::string> expected{{ListStatus::kPending, "6 1"}, {ListStatus::kScheduled, "3 2"}, {ListStatus::kDead, "5 4"},
+                                               {ListStatus::kAll, "6 5 4 3 2 1"}, {ListStatus::kSent, ""}};
+    for (const auto& [status, ids] : expected) {
+        for (const int limit : {1, 2, 50}) {
+            EXPECT_EQ(all_pages({status, std::nullopt, limit, std::nullopt}), ids) << static_cast<int>(status) << " by " << limit;
+        }
+    }
+    const auto messages = list({ListStatus::kAll, std::nullopt, 50, std::nullopt}).messages;
+    EXPECT_EQ(messages.at(0).status, MessageStatus::kPending);
+    EXPECT_EQ(messages.at(1).status, MessageStatus::kDead);
+    EXPECT_EQ(messages.at(1).failed_at, "2026-01-02T00:00:00.000000Z");
+    EXPECT_EQ(messages.at(3).status, MessageStatus::kScheduled);
+    EXPECT_EQ(messages.at(3).due_at, "2030-01-01T00:00:00.000000Z");
+}
+
+// A page whose entries belonged to deleted messages once ended the list.
+TEST_F(MessageStore, EntriesOfDeletedMessagesDoNotEndAList) {
+    insert(3000);
+    db_.sql("INSERT INTO message_dead SELECT id, '2026-01-01'::timestamptz + id * interval '1 s', 'x' FROM messages");
+    db_.sql("INSERT INTO message_schedule SELECT id, '2030-01-01'::timestamptz - id * interval '1 s' FROM messages");
+    db_.sql("DELETE FROM messages WHERE id NOT IN (1, 2)");
+    for (const ListStatus status : {ListStatus::kPending, ListStatus::kDead, ListStatus::kScheduled}) {
+        int pages = 0;
+        EXPECT_EQ(all_pages({status, std::nullopt, 50, std::nullopt}, &pages), "2 1") << static_cast<int>(status);
+        EXPECT_LE(pages, 4);
+    }
+}
+
+TEST_F(MessageStore, ListsOneRecipientByStatus) {
+    insert(8, "CASE WHEN g % 2 = 0 THEN '+2' ELSE '+1' END");
+    db_.sql("DELETE FROM message_queue WHERE id IN (2, 4, 6)");
+    send("2, 3", "2026-01-01");
+    db_.sql("INSERT INTO message_schedule VALUES (4, now())");
+    db_.sql("INSERT INTO message_dead (id, reason) VALUES (6, 'x')");
+    std::map<ListStatus, std::string> expected{{ListStatus::kPending, "8"}, {ListStatus::kScheduled, "4"}, {ListStatus::kDead, "6"},
+                                               {ListStatus::kAll, "8 6 4 2"}, {ListStatus::kSent, "2"}};
+    for (const auto& [status, ids] : expected) {
+        EXPECT_EQ(all_pages({status, "+2", 1, std::nullopt}), ids) << static_cast<int>(status);
+    }
+    EXPECT_EQ(all_pages({ListStatus::kAll, "+3", 50, std::nullopt}), "");
+}
+
+TEST_F(MessageStore, ARareStatusOfABusyRecipientIsFoundOverBoundedPages) {
+    insert(11000);
+    send("7", "2026-01-01");
+    int pages = 0;
+    EXPECT_EQ(all_pages({ListStatus::kSent, "+90", 50, std::nullopt}, &pages), "7");
+    EXPECT_EQ(pages, 3);
+}
+
+TEST_F(MessageStore, APageCostsTheSameHoweverFarDownTheListItIs) {
+    insert(40000);
+    // Times around the thousand-millionth second, where the deep cursors below point.
+    db_.sql("INSERT INTO message_schedule SELECT id, to_timestamp(1000000000 + id - 38000) FROM messages");
+    db_.sql("INSERT INTO message_dead SELECT id, to_timestamp(1000000000 + id - 2000), 'x' FROM messages");
+    db_.sql("UPDATE messages SET is_sent = true, sent_at = '2026-01-01'::timestamptz + (id / 20) * interval '1 s'");
+    db_.sql("INSERT INTO message_sent_batch (sent_at, size, ids) SELECT sent_at, count(*), array_agg(id ORDER BY id) FROM messages GROUP BY sent_at ORDER BY sent_at");
+    db_.sql("VACUUM ANALYZE");
+    static constexpr pg::Statement kText{"text_of", "SELECT statement FROM pg_prepared_statements WHERE name = $1::text"};
+    pg::Session session = test::connect_or_abort(db_.url());
+    for (const auto& [name, value] : api_session_settings()) ASSERT_TRUE(session.execute_script("SET " + name + " = '" + value + "'"));
+    struct Case {
+        std::string name;
+        ListStatus status;
+        std::string deep;  // arguments for a page near the end
+    };
+    const std::vector<Case> cases{{"list_sent", ListStatus::kSent, "(51, 100, 1000)"},
+                                  {"list_all", ListStatus::kAll, "(51, 0, 1000)"},
+                                  {"list_scheduled", ListStatus::kScheduled, "(51, 1000000000000000, 1)"},
+                                  {"list_dead", ListStatus::kDead, "(51, 1000000000000000, 1)"}};
+    for (const auto& [name, status, deep] : cases) {
+        list({status, std::nullopt, 50, std::nullopt});
+        pg::Params params;
+        params.text(name);
+        const auto text =
+            db_.answer<std::vector<pg::Rows>>([&](auto done) { session_.execute({{&kText, params}}, std::move(done)); });
+        ASSERT_TRUE(text.ok());
+        ASSERT_TRUE(session.execute_script("PREPARE " + name + " AS " + std::string(text->front().text(0, 0))));
+        const auto pages_read = [&](const std::string& arguments) {
+            const std::string explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE " + name + arguments;
+            const auto plan = session.execute(explain.c_str());
+            EXPECT_TRUE(plan.ok());
+            constexpr std::string_view kHits = "\"Shared Hit Blocks\": ";
+            const std::string json(plan->text(0, 0));
+            return std::stoll(json.substr(json.find(kHits) + kHits.size()));
+        };
+        const auto first = pages_read("(51, NULL, NULL)");
+        EXPECT_LE(pages_read(deep), first + first / 4 + 20) << name << ", whose first page takes " << first;
+    }
+}
+
+TEST_F(MessageStore, GetsOneMessageWithItsFailedAttempts) {
+    insert(2);
+    db_.sql("INSERT INTO delivery_attempt VALUES (1, 1, '2026-01-01', 503, 12, 'HTTP 503'), (1, 2, '2026-01-02', NULL, 3000, 'timed out'), (2, 1, now(), 500, 1, 'x')");
+    const auto found = get(1);
+    ASSERT_TRUE(found.ok());
+    EXPECT_EQ(found->first.id, 1);
+    ASSERT_EQ(found->second.size(), 2U);
+    EXPECT_EQ(found->second[0].status, 503);
+    EXPECT_EQ(found->second[0].duration_ms, 12);
+    EXPECT_EQ(found->second[1].attempt, 2);
+    EXPECT_FALSE(found->second[1].status);
+    EXPECT_EQ(found->second[1].at, "2026-01-02T00:00:00.000000Z");
+    EXPECT_EQ(found->second[1].error, "timed out");
+    const auto missing = get(99);
+    ASSERT_FALSE(missing.ok());
+    EXPECT_EQ(missing.error().kind, core::ErrorKind::kNotFound);
+}
+
+TEST_F(MessageStore, RetrySendsAgainWhatIsSentDeadOrScheduled) {
+    insert(4);
+    db_.sql("TRUNCATE message_queue");
+    send("1", "2026-01-01");
+    db_.sql("UPDATE messages SET attempts = 16");
+    db_.sql("INSERT INTO message_dead (id, reason) VALUES (2, 'x')");
+    db_.sql("INSERT INTO message_schedule VALUES (3, now() + interval '1 h')");
+    for (const core::MessageId id : {1, 2, 3}) {
+        db_.value<core::Nothing>([&](auto done) { store_.retry(id, std::move(done)); });
+        EXPECT_EQ(retry_error(id), core::ErrorKind::kConflict) << "it is queued now";
+    }
+    EXPECT_EQ(db_.sql("SELECT id FROM message_queue ORDER BY id"), "1 2 3");
+    EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, is_sent FROM messages WHERE id < 4"), "0|false");
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_dead) + (SELECT count(*) FROM message_schedule)"), 0);
+    EXPECT_EQ(retry_error(4), core::ErrorKind::kConflict) << "in flight";
+    EXPECT_EQ(retry_error(99), core::ErrorKind::kNotFound);
+}
+
+}  // namespace
+}  // namespace messaging::repository

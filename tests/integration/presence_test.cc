@@ -1,0 +1,187 @@
+// An instance's life in PostgreSQL, and what others do when it ends.
+#include <algorithm>
+
+#include "repository/presence_store.h"
+#include "repository/queue_store.h"
+#include "support/private_postgres.h"
+#include "support/stores.h"
+
+namespace messaging::repository {
+namespace {
+
+using service::AdoptedDelivery;
+using test::Stores;
+using Adopted = std::vector<AdoptedDelivery>;
+
+constexpr std::chrono::milliseconds kStale{5000};
+
+// One engine's sessions: its locks end with them.
+struct Engine {
+    explicit Engine(Stores& stores)
+        : db(stores),
+          presence(db.open_session(bell_session_settings())),
+          queue(db.open_session(claim_session_settings()), db.open_session(record_session_settings())) {
+        id = db.value<core::InstanceId>([&](auto done) { presence.register_instance("engine", std::move(done)); });
+    }
+    service::ClaimBatch claim(int limit) {
+        return db.value<service::ClaimBatch>([&](auto done) { queue.claim_ready({id, 0, limit}, std::move(done)); });
+    }
+    Adopted adopt(std::vector<core::ClaimId> known = {}) {
+        return db.value<Adopted>([&](auto done) { presence.adopt_dead(id, known, kStale, std::move(done)); });
+    }
+
+    Stores& db;
+    PgPresenceStore presence;
+    PgQueueStore queue;
+    core::InstanceId id = 0;
+};
+
+class Presence : public testing::Test {
+protected:
+    void insert(int count) {
+        mine_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) + ")");
+    }
+    void look_stale(core::InstanceId id) {
+        mine_.sql("UPDATE engine_instance SET last_seen = now() - interval '6 s' WHERE instance_id = " + std::to_string(id));
+    }
+    void kill(core::InstanceId id) {
+        theirs_.close_sessions();
+        look_stale(id);
+        const std::string lock = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 772 AND database = "
+                                 "(SELECT oid FROM pg_database WHERE datname = current_database()) AND objid = " + std::to_string(id);
+        ASSERT_TRUE(test::wait_until([&] { return mine_.number(lock) == 0; }));
+    }
+
+    Stores mine_{test::fresh_database()};
+    Stores theirs_{mine_.url()};
+    Engine me_{mine_};
+    Engine other_{theirs_};
+};
+
+TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndHearsTheBell) {
+    EXPECT_NE(me_.id, other_.id);
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM engine_instance"), 2);
+    insert(1);
+    mine_.sql("UPDATE service_state SET state = 'stopped'");
+    ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return mine_.notified().size() >= 2; }));
+    EXPECT_EQ(mine_.notified(), (std::vector<std::string>{kReadyChannel, kControlChannel}));
+    EXPECT_FALSE(mine_.value<bool>([&](auto done) { me_.presence.read_state(std::move(done)); }));
+}
+
+TEST_F(Presence, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
+    look_stale(me_.id);
+    mine_.value<core::Nothing>([&](auto done) { me_.presence.heartbeat(me_.id, 42, 7777, std::move(done)); });
+    EXPECT_EQ(mine_.sql("SELECT in_flight, floor FROM engine_instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
+                        std::to_string(me_.id)), "42|7777");
+}
+
+TEST_F(Presence, UnregisteringRemovesTheRow) {
+    mine_.value<core::Nothing>([&](auto done) { me_.presence.unregister_instance(me_.id, std::move(done)); });
+    EXPECT_EQ(mine_.number("SELECT instance_id FROM engine_instance"), other_.id);
+}
+
+TEST_F(Presence, AnInstanceThatHoldsItsLockIsAliveHoweverStaleItLooks) {
+    insert(1);
+    other_.claim(1);
+    look_stale(other_.id);
+    EXPECT_TRUE(me_.adopt().empty());
+    EXPECT_EQ(mine_.number("SELECT instance_id FROM message_claim"), other_.id);
+}
+
+TEST_F(Presence, AnInstanceSeenJustNowIsAliveAlthoughItsLockIsFree) {
+    insert(1);
+    other_.claim(1);
+    kill(other_.id);
+    mine_.sql("UPDATE engine_instance SET last_seen = now()");
+    EXPECT_TRUE(me_.adopt().empty());
+}
+
+TEST_F(Presence, TheClaimsOfADeadInstanceAreAdoptedOnce) {
+    insert(3);
+    const core::ClaimId claim = other_.claim(3).deliveries.at(0).claim_id;
+    kill(other_.id);
+    Adopted adopted = me_.adopt();
+    std::sort(adopted.begin(), adopted.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    ASSERT_EQ(adopted.size(), 3U);
+    EXPECT_EQ(adopted[0].id, 1);
+    EXPECT_EQ(adopted[0].claim_id, claim);
+    EXPECT_EQ(adopted[0].attempts, 0);
+    EXPECT_EQ(mine_.sql("SELECT instance_id, adopted FROM message_claim"), std::to_string(me_.id) + "|true");
+    EXPECT_EQ(mine_.number("SELECT instance_id FROM engine_instance"), me_.id);
+    EXPECT_TRUE(me_.adopt({claim}).empty());
+    EXPECT_EQ(me_.adopt({}).size(), 3U) << "an answer that was lost is given again";
+}
+
+TEST_F(Presence, WhatTheDeadOneHadResolvedIsNotAdopted) {
+    insert(4);
+    other_.claim(2);
+    const core::ClaimId open = other_.claim(2).deliveries.at(0).claim_id;
+    mine_.sql("UPDATE messages SET is_sent = true WHERE id IN (1, 3)");
+    mine_.sql("UPDATE messages SET attempts = 1 WHERE id = 2");
+    kill(other_.id);
+    const Adopted adopted = me_.adopt();
+    ASSERT_EQ(adopted.size(), 1U);
+    EXPECT_EQ(adopted[0].id, 4);
+    EXPECT_EQ(mine_.number("SELECT claim_id FROM message_claim"), open) << "a claim with nothing left is deleted";
+}
+
+TEST_F(Presence, AClaimWhoseInstanceIsUnknownIsAdopted) {
+    insert(1);
+    other_.claim(1);
+    mine_.sql("DELETE FROM engine_instance WHERE instance_id = " + std::to_string(other_.id));
+    EXPECT_EQ(me_.adopt().size(), 1U);
+}
+
+TEST_F(Presence, AClaimOfMineWhoseAnswerIsOnItsWayIsNotAdopted) {
+    insert(1);
+    me_.claim(1);
+    EXPECT_TRUE(me_.adopt({}).empty());
+}
+
+TEST_F(Presence, OfSeveralRescuersOnlyOneAdopts) {
+    insert(100);
+    other_.claim(100);
+    kill(other_.id);
+    std::vector<std::unique_ptr<Engine>> rescuers;
+    for (int i = 0; i < 4; ++i) rescuers.push_back(std::make_unique<Engine>(mine_));
+    std::size_t adopted = 0;
+    int answers = 0;
+    for (const auto& rescuer : rescuers) {
+        rescuer->presence.adopt_dead(rescuer->id, {}, kStale, [&](const core::Result<Adopted>& result) {
+            ++answers;
+            ASSERT_TRUE(result.ok());
+            adopted += result->size();
+        });
+    }
+    ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return answers == 4; }));
+    EXPECT_EQ(adopted, 100U);
+}
+
+TEST_F(Presence, AFailureRecordedByTheOneThoughtDeadIsDroppedAfterTheRescue) {
+    insert(1);
+    const core::ClaimId claim = other_.claim(1).deliveries.at(0).claim_id;
+    kill(other_.id);
+    ASSERT_EQ(me_.adopt().size(), 1U);
+    core::Outcome late;
+    late.id = 1;
+    late.claim_id = claim;
+    late.kind = core::OutcomeKind::kRetry;
+    late.attempts = 1;
+    mine_.value<service::RecordResult>([&](auto done) { me_.queue.record({other_.id, {late}, {claim}, {}}, std::move(done)); });
+    EXPECT_EQ(mine_.number("SELECT attempts FROM messages"), 0);
+    mine_.value<service::RecordResult>([&](auto done) { me_.queue.record({me_.id, {late}, {claim}, {}}, std::move(done)); });
+    EXPECT_EQ(mine_.number("SELECT attempts FROM messages"), 1);
+}
+
+TEST_F(Presence, OnlyClaimsThatAreStillTheOldInstancesMove) {
+    insert(2);
+    const core::ClaimId mine = me_.claim(1).deliveries.at(0).claim_id;
+    const core::ClaimId theirs = other_.claim(1).deliveries.at(0).claim_id;
+    const auto moved = mine_.value<std::vector<core::ClaimId>>(
+        [&](auto done) { me_.presence.move_claims(me_.id, 99, {mine, theirs}, std::move(done)); });
+    EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
+    EXPECT_EQ(mine_.sql("SELECT instance_id FROM message_claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
+}
+
+}  // namespace
+}  // namespace messaging::repository

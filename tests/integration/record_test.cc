@@ -1,0 +1,210 @@
+// Recording outcomes in PostgreSQL: what each kind leaves behind, fencing, and that a repeat does nothing.
+#include <algorithm>
+
+#include "repository/queue_store.h"
+#include "support/private_postgres.h"
+#include "support/stores.h"
+
+namespace messaging::repository {
+namespace {
+
+using core::Outcome;
+using core::OutcomeKind;
+using service::RecordRequest;
+using service::RecordResult;
+using test::Stores;
+
+constexpr core::InstanceId kMe = 11;
+constexpr core::InstanceId kOther = 12;
+
+class Record : public testing::Test {
+protected:
+    // Inserts and claims `count` messages, ids 1 to count; answers the claim.
+    core::ClaimId claimed(int count, core::InstanceId me = kMe) {
+        db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) + ")");
+        const auto batch =
+            db_.value<service::ClaimBatch>([&](auto done) { store_.claim_ready({me, 0, count}, std::move(done)); });
+        return batch.deliveries.empty() ? 0 : batch.deliveries[0].claim_id;
+    }
+    core::Result<RecordResult> try_record(RecordRequest request) {
+        request.instance_id = kMe;
+        return db_.answer<RecordResult>([&](auto done) { store_.record(request, std::move(done)); });
+    }
+    RecordResult record(std::vector<Outcome> outcomes, std::vector<core::ClaimId> finished = {}) {
+        auto result = try_record({kMe, std::move(outcomes), std::move(finished), {}});
+        EXPECT_TRUE(result.ok()) << (result ? "" : result.error().message);
+        return result ? result.value() : RecordResult{};
+    }
+    static Outcome outcome(core::MessageId id, core::ClaimId claim, OutcomeKind kind, int attempts = 1) {
+        Outcome one;
+        one.id = id;
+        one.claim_id = claim;
+        one.kind = kind;
+        one.attempts = attempts;
+        one.duration = std::chrono::milliseconds(7);
+        if (kind == OutcomeKind::kRetry || kind == OutcomeKind::kDeferred) one.delay = std::chrono::seconds(60);
+        if (kind == OutcomeKind::kRetry || kind == OutcomeKind::kDead) {
+            one.status = 503;
+            one.error = "HTTP 503";
+        }
+        return one;
+    }
+    std::string queue() { return db_.sql("SELECT id FROM message_queue ORDER BY xid, id"); }
+
+    Stores db_{test::fresh_database()};
+    PgQueueStore store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
+};
+
+TEST_F(Record, ADeliveredMessageIsMarkedAndItsBatchWaitsForItsReceipts) {
+    const core::ClaimId claim = claimed(2);
+    Outcome first = outcome(2, claim, OutcomeKind::kDelivered);
+    first.receiver_message_id = "receiver's 🎈";
+    const RecordResult result = record({first, outcome(1, claim, OutcomeKind::kDelivered, 3)}, {claim});
+    ASSERT_TRUE(result.sent_batch);
+    EXPECT_EQ(result.sent, (std::vector<core::MessageId>{1, 2}));
+    EXPECT_EQ(db_.sql("SELECT id, is_sent, attempts, receiver_message_id FROM messages ORDER BY id"), "1|true|3| 2|true|1|receiver's 🎈");
+    EXPECT_EQ(db_.sql("SELECT batch_id, size, ids FROM message_sent_batch"), std::to_string(*result.sent_batch) + "|2|[1,2]");
+    EXPECT_EQ(db_.sql("SELECT batch_id, instance_id FROM receipt_backlog"), std::to_string(*result.sent_batch) + "|11");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages WHERE sent_at = '" + result.sent_at + "'"), 2);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 0);
+}
+
+TEST_F(Record, DeliveredTwiceIsRecordedOnce) {
+    const core::ClaimId claim = claimed(2);
+    record({outcome(1, claim, OutcomeKind::kDelivered)});
+    const RecordResult again = record({outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kDelivered)});
+    EXPECT_EQ(again.sent, std::vector<core::MessageId>{2});
+    EXPECT_FALSE(record({outcome(2, claim, OutcomeKind::kDelivered)}).sent_batch);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_sent_batch"), 2);
+}
+
+TEST_F(Record, DeliveredIsTrueEvenWhenTheClaimIsGone) {
+    const core::ClaimId claim = claimed(1);
+    db_.sql("DELETE FROM message_claim");
+    EXPECT_EQ(record({outcome(1, claim, OutcomeKind::kDelivered)}, {claim}).sent.size(), 1U);
+}
+
+TEST_F(Record, ALateDeliveryTakesTheMessageOutOfTheScheduleAndTheDead) {
+    const core::ClaimId claim = claimed(2);
+    db_.sql("INSERT INTO message_schedule VALUES (1, now())");
+    db_.sql("INSERT INTO message_dead (id, reason) VALUES (2, 'given up')");
+    record({outcome(1, claim, OutcomeKind::kDelivered, 2), outcome(2, claim, OutcomeKind::kDelivered, 16)});
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead)"), 0);
+}
+
+TEST_F(Record, ARetryIsCountedAndScheduledByPostgresClock) {
+    const core::ClaimId claim = claimed(1);
+    record({outcome(1, claim, OutcomeKind::kRetry)}, {claim});
+    EXPECT_EQ(db_.sql("SELECT attempts, is_sent, last_error FROM messages"), "1|false|HTTP 503");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule WHERE id = 1 AND due_at BETWEEN now() + '50 s' AND now() + '60 s'"), 1);
+    EXPECT_EQ(db_.sql("SELECT message_id, attempt, status, duration_ms, error FROM delivery_attempt"), "1|1|503|7|HTTP 503");
+    EXPECT_EQ(queue(), "");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 0);
+}
+
+TEST_F(Record, ADeadMessageIsKeptWithItsReason) {
+    const core::ClaimId claim = claimed(1);
+    Outcome dead = outcome(1, claim, OutcomeKind::kDead, 16);
+    dead.status.reset();
+    dead.error = "connection refused";
+    record({dead}, {claim});
+    EXPECT_EQ(db_.sql("SELECT id, reason FROM message_dead"), "1|connection refused");
+    EXPECT_EQ(db_.sql("SELECT attempt, status FROM delivery_attempt"), "16|");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule"), 0);
+}
+
+TEST_F(Record, AFailureWhoseAnswerWasLostIsRecordedOnce) {
+    const core::ClaimId claim = claimed(2);
+    for (int i = 0; i < 2; ++i) record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDead)});
+    EXPECT_EQ(db_.number("SELECT count(*) FROM delivery_attempt"), 2);
+    EXPECT_EQ(db_.sql("SELECT attempts FROM messages ORDER BY id"), "1 1");
+}
+
+TEST_F(Record, AFailureFromAnEngineThatLostItsClaimIsDropped) {
+    const core::ClaimId theirs = claimed(4, kOther);
+    record({outcome(1, theirs, OutcomeKind::kRetry), outcome(2, theirs, OutcomeKind::kDead),
+            outcome(3, theirs, OutcomeKind::kDeferred), outcome(4, theirs, OutcomeKind::kReturned)},
+           {theirs});
+    EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, coalesce(last_error, '') FROM messages"), "0|");
+    EXPECT_EQ(queue(), "");
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead)"), 0);
+    EXPECT_EQ(db_.sql("SELECT ids FROM message_claim"), "[1,2,3,4]");
+}
+
+TEST_F(Record, WhatWasNotTriedIsNotCountedAndLeavesTheLedger) {
+    const core::ClaimId claim = claimed(3);
+    record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReturned, 0)});
+    EXPECT_EQ(queue(), "2");
+    EXPECT_EQ(db_.sql("SELECT id FROM message_schedule"), "1");
+    EXPECT_EQ(db_.sql("SELECT DISTINCT attempts FROM messages"), "0");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM delivery_attempt"), 0);
+    EXPECT_EQ(db_.sql("SELECT ids, attempts FROM message_claim"), "[3]|[0]");
+}
+
+// A repeat of a record whose answer was lost once queued the message a second time.
+TEST_F(Record, WhatWasGivenBackIsNotQueuedAgainByARepeat) {
+    const core::ClaimId claim = claimed(3);
+    for (int i = 0; i < 2; ++i) {
+        record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReturned, 0)});
+        db_.sql("DELETE FROM message_schedule");  // as if claimed meanwhile
+    }
+    EXPECT_EQ(queue(), "2");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule"), 0);
+}
+
+TEST_F(Record, EverythingOfABatchIsRecordedOrNothing) {
+    const core::ClaimId claim = claimed(2);
+    Outcome broken = outcome(2, claim, OutcomeKind::kDelivered);
+    broken.receiver_message_id = "\xff";  // not UTF-8
+    const auto result = try_record({kMe, {outcome(1, claim, OutcomeKind::kRetry), broken}, {claim}, {}});
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().kind, core::ErrorKind::kInvalid);
+    EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, is_sent FROM messages"), "0|false");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 1);
+    EXPECT_EQ(record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDelivered)}, {claim}).sent.size(), 1U);
+}
+
+TEST_F(Record, AnErrorTextIsCutAndCleanedBecauseItMustNeverStopTheRecord) {
+    const core::ClaimId claim = claimed(1);
+    Outcome failed = outcome(1, claim, OutcomeKind::kRetry);
+    failed.error = std::string("a\0b\xff", 4) + std::string(10000, 'x');
+    record({failed}, {claim});
+    EXPECT_LE(db_.number("SELECT octet_length(last_error) FROM messages"), 500);
+    EXPECT_EQ(db_.number("SELECT attempts FROM messages"), 1);
+}
+
+TEST_F(Record, AMessageDeletedMeanwhileIsSimplyGone) {
+    const core::ClaimId claim = claimed(3);
+    db_.sql("DELETE FROM messages");
+    const RecordResult result = record(
+        {outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kRetry), outcome(3, claim, OutcomeKind::kDead)}, {claim});
+    EXPECT_FALSE(result.sent_batch);
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead) + "
+                         "(SELECT count(*) FROM delivery_attempt) + (SELECT count(*) FROM message_claim)"), 0);
+}
+
+TEST_F(Record, ConfirmedReceiptsLeaveTheBacklog) {
+    const core::ClaimId claim = claimed(2);
+    const auto first = record({outcome(1, claim, OutcomeKind::kDelivered)}).sent_batch;
+    const auto second = record({outcome(2, claim, OutcomeKind::kDelivered)}).sent_batch;
+    ASSERT_TRUE(first && second);
+    ASSERT_TRUE(try_record({kMe, {}, {}, {*first}}).ok());
+    EXPECT_EQ(db_.number("SELECT batch_id FROM receipt_backlog"), *second);
+}
+
+TEST_F(Record, AnEmptyRecordSucceeds) { EXPECT_FALSE(record({}).sent_batch); }
+
+// An index that mentions a column of the update would make it none at all; a few find their page full.
+TEST_F(Record, MarkingSentIsAHotUpdate) {
+    constexpr int kMessages = 200;
+    const core::ClaimId claim = claimed(kMessages);
+    std::vector<Outcome> outcomes;
+    for (int id = 1; id <= kMessages; ++id) outcomes.push_back(outcome(id, claim, OutcomeKind::kDelivered));
+    record(outcomes, {claim});
+    db_.close_sessions();  // which flushes their statistics
+    ASSERT_TRUE(test::wait_until([&] { return db_.number("SELECT pg_stat_get_tuples_updated('messages'::regclass)") >= kMessages; }));
+    EXPECT_GE(db_.number("SELECT pg_stat_get_tuples_hot_updated('messages'::regclass)"), kMessages * 8 / 10);
+}
+
+}  // namespace
+}  // namespace messaging::repository
