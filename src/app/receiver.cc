@@ -1,17 +1,16 @@
-// Counting what arrives.
+// Answering webhooks as the command line or the URL asks for.
 #include "app/receiver.h"
 
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <deque>
 #include <memory>
-#include <unordered_map>
-#include <unordered_set>
+#include <random>
+#include <utility>
 
+#include "app/arrivals.h"
 #include "app/config_values.h"
-#include "app/real_world.h"
 #include "core/json.h"
+#include "http/delayed_answers.h"
 #include "http/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
@@ -19,15 +18,51 @@
 namespace messaging::app {
 namespace {
 
-constexpr std::size_t kRecent = 50;             // bodies kept for GET /recent
-constexpr std::size_t kMaxCounted = 10'000'000;  // distinct ids; beyond, only the total goes on
-constexpr int kLinesASecond = 20;               // printed; the rest is only counted
+constexpr int kLinesASecond = 50;  // more, and one line a second tells the rate instead
+constexpr std::chrono::minutes kHang{5};
+constexpr const char* kHelp =
+    "POST webhooks to any path; ?status=503&delay=200ms&retry_after=2&hang=1&fail=0.3 changes the answer.\n"
+    "GET /stats, GET /recent, POST /reset.\n";
+
+http::Response text(int status, std::string body) { return {status, "text/plain", {}, std::move(body)}; }
+http::Response json(std::string body) { return {200, "application/json", {}, std::move(body)}; }
+
+template <typename T, typename U>
+bool take(const core::Result<T>& parsed, U& into, std::string_view name, std::string& error) {
+    if (parsed) {
+        into = static_cast<U>(parsed.value());
+    } else {
+        error = std::string(name) + " " + parsed.error().message;
+    }
+    return parsed.ok();
+}
+
+// False with `error` set when a value of the query makes no sense.
+bool apply_query(const http::Request& request, ReceiverOptions& options, std::string& error) {
+    for (const auto& [name, value] : request.query) {
+        if (name == "status") {
+            if (!take(parse_integer(value, 200, 599), options.status, name, error)) return false;
+        } else if (name == "delay") {
+            if (!take(parse_duration(value), options.delay, name, error)) return false;
+        } else if (name == "retry_after") {
+            std::int64_t seconds = 0;
+            if (!take(parse_integer(value, 0, 1'000'000), seconds, name, error)) return false;
+            options.retry_after = std::chrono::seconds(seconds);
+        } else if (name == "hang") {
+            if (!take(parse_switch(value), options.hang, name, error)) return false;
+        } else if (name == "fail") {
+            if (!take(parse_number(value, 0, 1), options.failure_rate, name, error)) return false;
+        }
+    }
+    return true;
+}
 
 class Receiver {
 public:
     explicit Receiver(const ReceiverOptions& options)
         : options_(options),
-          line_timer_(loop_.make_timer([this] { next_second(); })),
+          delayed_(loop_),
+          second_timer_(loop_.make_timer([this] { on_second(); })),
           on_term_(loop_, SIGTERM, [this] { loop_.stop(); }),
           on_int_(loop_, SIGINT, [this] { loop_.stop(); }) {}
 
@@ -35,139 +70,138 @@ public:
         http::ServerOptions options;
         options.address = options_.address;
         options.port = options_.port;
-        options.on_too_large = [] { return http::Response{413, "text/plain", {}, "too large\n"}; };
-        options.on_forgotten = [] { return http::Response{503, "text/plain", {}, "ending\n"}; };
+        options.on_too_large = [] { return text(413, "too large\n"); };
+        options.on_forgotten = [] { return text(503, "the receiver ends\n"); };
         auto server = http::Server::listen(loop_, std::move(options), [this](http::Request request, http::Responder responder) {
-            serve(request, std::move(responder));
+            serve(std::move(request), std::move(responder));
         });
         if (!server) {
             std::fprintf(stderr, "receiver: %s\n", server.error().message.c_str());
             return 1;
         }
-        std::printf("receiver listening on http://%s:%d/\n", options_.address.c_str(), server.value()->port());
+        server_ = std::move(server.value());
+        const bool is_ipv6 = options_.address.find(':') != std::string::npos;
+        std::printf("receiver listening on http://%s%s%s:%d/\n", is_ipv6 ? "[" : "", options_.address.c_str(), is_ipv6 ? "]" : "",
+                    server_->port());
         std::fflush(stdout);
-        line_timer_->start(std::chrono::seconds(1));
+        if (!options_.quiet) second_timer_->start(std::chrono::seconds(1));
         loop_.run();
         return 0;
     }
 
 private:
-    void serve(const http::Request& request, http::Responder responder) {
-        if (request.method == "GET" && request.path == "/stats") {
-            responder.send({200, "application/json", {}, stats()});
-        } else if (request.method == "GET" && request.path == "/recent") {
-            responder.send({200, "application/json", {}, recent()});
-        } else if (request.method == "POST" && request.path == "/reset") {
-            seen_.clear();
-            recent_.clear();
-            received_ = 0;
-            duplicates_ = 0;
-            responder.send({200, "application/json", {}, stats()});
-        } else if (request.method == "POST") {
-            take(request, std::move(responder));
-        } else {
-            responder.send({405, "text/plain", {{"Allow", "POST"}}, "POST messages here; GET /stats, /recent\n"});
-        }
-    }
-
-    void take(const http::Request& request, http::Responder responder) {
-        const std::string id(request.header("webhook-id").value_or(""));
-        ++received_;
-        if (seen_.size() < kMaxCounted && !seen_.insert(id).second) ++duplicates_;
-        recent_.push_back({id, request.body});
-        if (recent_.size() > kRecent) recent_.pop_front();
-        if (!options_.quiet && printed_++ < kLinesASecond) {
-            std::printf("received %s %s\n", id.c_str(), request.body.c_str());
-            std::fflush(stdout);
-        }
-        int status = options_.status;
-        if (const auto text = request.query_parameter("status")) status = std::atoi(std::string(*text).c_str());
-        if (options_.failure_rate > 0 && random_.next_unit() < options_.failure_rate) status = 500;
-        auto delay = options_.delay;
-        if (const auto text = request.query_parameter("delay")) {
-            const auto parsed = parse_duration(std::string(*text));
-            if (parsed) delay = parsed.value();
-        }
-        http::Response response{status, "application/json", {}, accepted()};
-        if (delay.count() == 0) {
+    void serve(http::Request request, http::Responder responder) {
+        if (request.method == "POST") {
+            if (request.path == "/reset") {
+                arrivals_.reset();
+                responder.send(json(arrivals_.stats_json(delayed_.size())));
+            } else {
+                receive(std::move(request), std::move(responder));
+            }
+        } else if (request.method != "GET" && request.method != "HEAD") {
+            http::Response response = text(405, kHelp);
+            response.headers.emplace_back("Allow", "GET, HEAD, POST");
             responder.send(std::move(response));
+        } else if (request.path == "/stats") {
+            responder.send(json(arrivals_.stats_json(delayed_.size())));
+        } else if (request.path == "/recent") {
+            responder.send(json(arrivals_.recent_json()));
         } else {
-            answer_later(delay, std::move(responder), std::move(response));
+            responder.send(text(request.path == "/" ? 200 : 404, kHelp));
         }
     }
 
-    void answer_later(std::chrono::milliseconds delay, http::Responder responder, http::Response response) {
-        const std::uint64_t key = ++next_delayed_;
-        const auto shared = std::make_shared<std::pair<http::Responder, http::Response>>(std::move(responder), std::move(response));
-        auto& timer = delayed_[key];
-        timer = loop_.make_timer([this, key, shared] {
-            shared->first.send(std::move(shared->second));
-            delayed_.erase(key);
-        });
-        timer->start(delay);
+    void receive(http::Request request, http::Responder responder) {
+        ReceiverOptions behaviour = options_;
+        std::string error;
+        if (!apply_query(request, behaviour, error)) {
+            responder.send(text(400, error + "\n"));
+            return;
+        }
+        if (behaviour.failure_rate > 0 && unit_(random_) < behaviour.failure_rate) behaviour.status = 500;
+        const std::string_view id = request.header("webhook-id").value_or("");
+        print_line(id, request.body, behaviour);
+        arrivals_.add(id, std::move(request.body), std::chrono::system_clock::now());
+        if (behaviour.hang) {
+            delayed_.start(kHang, std::move(responder), text(503, "hung\n"));
+        } else if (behaviour.delay.count() > 0) {
+            delayed_.start(behaviour.delay, std::move(responder), answer(behaviour));
+        } else {
+            responder.send(answer(behaviour));
+        }
     }
 
-    std::string accepted() {
-        core::JsonWriter json;
-        json.begin_object().key("message").string("Accepted").key("messageId").string(uuid()).end_object();
-        return std::string(json.text());
+    http::Response answer(const ReceiverOptions& behaviour) {
+        if (behaviour.status <= 299) {
+            return {behaviour.status, "application/json", {}, R"({"message":"Accepted","messageId":")" + uuid() + "\"}"};
+        }
+        http::Response refusal{behaviour.status, "application/json", {}, R"({"message":"Refused"})"};
+        if (behaviour.retry_after) refusal.headers.emplace_back("Retry-After", std::to_string(behaviour.retry_after->count()));
+        return refusal;
     }
 
     // Version 4, RFC 9562.
     std::string uuid() {
-        std::string text = "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx";
+        std::string text = "xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx";
+        std::uint64_t bits = random_();
+        int left = 16;
         for (char& c : text) {
-            if (c == 'x') c = "0123456789abcdef"[static_cast<std::size_t>(random_.next_unit() * 16)];
+            if (c != 'x' && c != 'y') continue;
+            if (left == 0) {
+                bits = random_();
+                left = 16;
+            }
+            const std::size_t digit = c == 'y' ? 8 + bits % 4 : bits % 16;
+            c = "0123456789abcdef"[digit];
+            bits /= 16;
+            --left;
         }
         return text;
     }
 
-    std::string stats() const {
-        core::JsonWriter json;
-        json.begin_object().key("received").integer(static_cast<std::int64_t>(received_));
-        json.key("distinct").integer(static_cast<std::int64_t>(seen_.size()));
-        json.key("duplicates").integer(static_cast<std::int64_t>(duplicates_));
-        json.key("in_flight").integer(static_cast<std::int64_t>(delayed_.size())).end_object();
-        return std::string(json.text());
+    void print_line(std::string_view id, std::string_view body, const ReceiverOptions& behaviour) {
+        ++in_this_second_;
+        if (options_.quiet || flooded_ || in_this_second_ > kLinesASecond) return;
+        core::JsonWriter line;  // whatever a stranger sends stays one line
+        line.begin_object().key("id").string(id).key("to").string(recipient_of(body).value_or(""));
+        line.key("bytes").integer(static_cast<std::int64_t>(body.size()));
+        if (behaviour.hang) {
+            line.key("hang").boolean(true);
+        } else {
+            line.key("status").integer(behaviour.status);
+        }
+        line.end_object();
+        std::printf("%s\n", std::string(line.text()).c_str());
+        std::fflush(stdout);
     }
 
-    std::string recent() const {
-        core::JsonWriter json;
-        json.begin_array();
-        for (const auto& [id, body] : recent_) json.begin_object().key("id").string(id).key("body").string(body).end_object();
-        json.end_array();
-        return std::string(json.text());
-    }
-
-    void next_second() {
-        line_timer_->start(std::chrono::seconds(1));
-        if (printed_ > kLinesASecond) {
-            std::printf("… and %d more in this second; %zu so far\n", printed_ - kLinesASecond, received_);
+    void on_second() {
+        second_timer_->start(std::chrono::seconds(1));
+        flooded_ = in_this_second_ > kLinesASecond;
+        if (flooded_) {
+            std::printf("received %d in this second, %zu in all, %zu of them repeated\n", in_this_second_, arrivals_.received(),
+                        arrivals_.duplicates());
             std::fflush(stdout);
         }
-        printed_ = 0;
+        in_this_second_ = 0;
     }
 
     const ReceiverOptions options_;
-    RealRandom random_;
+    std::mt19937_64 random_{std::random_device{}()};
+    std::uniform_real_distribution<double> unit_{0.0, 1.0};
+    Arrivals arrivals_;
+    int in_this_second_ = 0;
+    bool flooded_ = false;
     loop::EventLoop loop_;
-    std::unordered_set<std::string> seen_;
-    std::deque<std::pair<std::string, std::string>> recent_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<loop::Timer>> delayed_;
-    std::uint64_t next_delayed_ = 0;
-    std::size_t received_ = 0;
-    std::size_t duplicates_ = 0;
-    int printed_ = 0;
-    std::unique_ptr<loop::Timer> line_timer_;
+    std::unique_ptr<http::Server> server_;  // depends-on: loop_
+    http::DelayedAnswers delayed_;          // depends-on: server_
+    std::unique_ptr<loop::Timer> second_timer_;
     loop::SignalWatcher on_term_;
     loop::SignalWatcher on_int_;
 };
 
 }  // namespace
 
-int run_receiver(const ReceiverOptions& options) {
-    std::signal(SIGPIPE, SIG_IGN);
-    return Receiver(options).run();
-}
+int run_receiver(const ReceiverOptions& options) { return Receiver(options).run(); }
 
 }  // namespace messaging::app

@@ -32,6 +32,8 @@ struct Client::Impl {
     void watch(curl_socket_t fd, int what);
     void act(curl_socket_t fd, int events);
     void complete_finished();
+    void complete_refused();
+    void refuse(std::unique_ptr<Transfer> transfer);
     void start(PostRequest request, Completion done);
 
     loop::EventLoop& loop;
@@ -44,15 +46,14 @@ struct Client::Impl {
     std::unique_ptr<loop::Timer> timer;
     std::unique_ptr<loop::Timer> refused_timer;
     bool closing = false;
+    const std::shared_ptr<bool> alive = std::make_shared<bool>(true);  // a completion may destroy the client
 };
 
 Client::Impl::Impl(loop::EventLoop& the_loop, ClientOptions the_options)
     : loop(the_loop),
       options(std::move(the_options)),
       timer(the_loop.make_timer([this] { act(CURL_SOCKET_TIMEOUT, 0); })),
-      refused_timer(the_loop.make_timer([this] {
-          for (auto& [done, result] : std::exchange(refused, {})) done(std::move(result));
-      })) {
+      refused_timer(the_loop.make_timer([this] { complete_refused(); })) {
     set_up_curl_once();
     multi.reset(curl_multi_init());
     if (!multi) std::abort();
@@ -110,20 +111,37 @@ void Client::Impl::act(curl_socket_t fd, int events) {
 }
 
 void Client::Impl::complete_finished() {
+    const std::weak_ptr<bool> guard = alive;
     int left = 0;
     while (CURLMsg* const message = curl_multi_info_read(multi.get(), &left)) {
         if (message->msg != CURLMSG_DONE) continue;
         const CURLcode code = message->data.result;
         Transfer* transfer = nullptr;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-        PostResult result = transfer->result(code);
+        PostResult result = transfer->take_result(code);
         curl_multi_remove_handle(multi.get(), transfer->easy());  // `message` is gone with this
         const Completion done = transfer->take_completion();
         const auto owner = active.find(transfer);
-        idle.push_back(std::move(owner->second));
+        // curl keeps the last system error of a handle: one that met a fault of ours is not used again.
+        if (result.fault != TransportFault::kLocal) idle.push_back(std::move(owner->second));
         active.erase(owner);
         done(std::move(result));
+        if (guard.expired()) return;
     }
+}
+
+void Client::Impl::complete_refused() {
+    const std::weak_ptr<bool> guard = alive;
+    for (auto& [done, result] : std::exchange(refused, {})) {
+        done(std::move(result));
+        if (guard.expired()) return;
+    }
+}
+
+void Client::Impl::refuse(std::unique_ptr<Transfer> transfer) {
+    refused.emplace_back(transfer->take_completion(), transfer->failure());
+    refused_timer->start(std::chrono::milliseconds(0));
+    if (refused.back().second.fault != TransportFault::kLocal) idle.push_back(std::move(transfer));
 }
 
 void Client::Impl::start(PostRequest request, Completion done) {
@@ -135,14 +153,18 @@ void Client::Impl::start(PostRequest request, Completion done) {
         idle.pop_back();
     }
     if (!transfer->prepare(std::move(request), std::move(done))) {
-        refused.emplace_back(transfer->take_completion(), transfer->failure());
-        refused_timer->start(std::chrono::milliseconds(0));
-        if (transfer->easy() != nullptr) idle.push_back(std::move(transfer));
+        refuse(std::move(transfer));
+        return;
+    }
+    // curl asks for its timer; nothing runs inside this call.
+    const CURLMcode added = curl_multi_add_handle(multi.get(), transfer->easy());
+    if (added != CURLM_OK) {
+        transfer->fail(TransportFault::kLocal, curl_multi_strerror(added));
+        refuse(std::move(transfer));
         return;
     }
     Transfer* const key = transfer.get();
     active.emplace(key, std::move(transfer));
-    curl_multi_add_handle(multi.get(), key->easy());  // curl asks for its timer; nothing runs inside this call
 }
 
 Client::Client(loop::EventLoop& loop, ClientOptions options) : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
@@ -155,6 +177,7 @@ std::size_t Client::in_flight() const { return impl_->active.size() + impl_->ref
 
 core::Result<core::Nothing> check_url(const std::string& url) {
     const auto wrong = [](std::string message) { return core::Error{core::ErrorKind::kInvalid, std::move(message), ""}; };
+    if (url.find('\0') != std::string::npos) return wrong("must not contain a NUL character");
     const CurlUrlHandle parsed(curl_url());
     if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
         return wrong("must be an absolute URL such as https://example.com/hook");

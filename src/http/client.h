@@ -16,39 +16,40 @@
 namespace messaging::http {
 
 struct ClientOptions {
-    std::size_t max_in_flight = 256;                    // sizes curl's connection cache; the caller keeps to it
+    std::size_t max_in_flight = 256;  // sizes curl's connection cache; the caller keeps to it
     std::chrono::milliseconds connect_timeout{5000};
-    std::size_t max_response_bytes = 64u << 10;         // kept of a body; what comes after is counted and dropped
-    std::size_t max_received_bytes = 1u << 20;          // of a body: reading stops, the status still decides
+    std::size_t max_response_bytes = 64u << 10;  // kept of a body; what comes after is counted and dropped
+    std::size_t max_received_bytes = 1u << 20;   // of a body: reading stops, the status still decides
     std::string user_agent = "messaging-system";
 };
 
 struct PostRequest {
     std::string url;
-    Headers headers;                       // no CR, LF or NUL: checked, kInvalid
+    Headers headers;  // no CR, LF or NUL: checked, kInvalid
     std::string body;
     std::chrono::milliseconds timeout{10000};  // the whole request, connecting included
 };
 
-// Why a request has no usable status. kNone = `status` is what the receiver said.
+// Why a request has no usable status. kNone = `status` is what the receiver said. The status is usable as
+// soon as it has come: an answer that breaks off or outlasts the deadline behind it does not undo what was accepted.
 enum class TransportFault {
     kNone,
-    kTimeout,          // the deadline passed
-    kConnect,          // refused, unreachable, reset while connecting
+    kTimeout,  // the deadline passed
+    kConnect,  // refused, unreachable, reset while connecting
     kDns,
     kTls,
-    kProtocol,         // the answer is not HTTP, or the connection ended inside it
-    kLocal,            // our own fault: no descriptors, no memory, shutting down; no attempt may be used up
-    kInvalidRequest,   // URL or header that cannot be sent
+    kProtocol,        // the answer is not HTTP, or the connection ended before its status was here
+    kLocal,           // our own fault: no descriptors, no memory, shutting down; no attempt may be used up
+    kInvalidRequest,  // URL or header that cannot be sent
 };
 
 struct PostResult {
     TransportFault fault = TransportFault::kNone;
-    std::string fault_detail;              // readable; empty when kNone
+    std::string fault_detail;  // readable; empty when kNone
     int status = 0;
-    std::string body;                      // at most max_response_bytes
-    bool body_truncated = false;
-    std::string retry_after;               // the header's value, empty when absent
+    std::string body;             // at most max_response_bytes
+    bool body_truncated = false;  // cut by our limits, by the deadline or by the receiver
+    std::string retry_after;      // the header's value, empty when absent
     std::chrono::microseconds duration{0};
 };
 

@@ -13,17 +13,17 @@ namespace messaging::http {
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 struct Request {
-    std::string method;                                       // as sent, upper case
-    std::string path;                                         // percent-decoded, without query
-    std::vector<std::pair<std::string, std::string>> query;   // percent-decoded, in order
+    std::string method;                                                // as sent, upper case
+    std::string path;                                                  // percent-decoded, without query
+    std::vector<std::pair<std::string, std::string>> query;            // percent-decoded, in order
     std::vector<std::pair<std::string, std::string>> path_parameters;  // filled by the router: {"id", "42"}
     Headers headers;
     std::string body;
-    std::string peer;                                         // address of the client
+    std::string peer;  // address of the client
 
     std::optional<std::string_view> header(std::string_view name) const;  // case-insensitive; the first one
     std::optional<std::string_view> query_parameter(std::string_view name) const;
-    std::string_view path_parameter(std::string_view name) const;          // empty when absent
+    std::string_view path_parameter(std::string_view name) const;  // empty when absent
 };
 
 struct Response {

@@ -10,7 +10,8 @@ namespace {
 
 std::vector<std::string> split_path(std::string_view path) {
     std::vector<std::string> segments;
-    std::size_t begin = 1;  // behind the leading slash
+    if (!path.starts_with('/')) return segments;  // "*" of OPTIONS, CONNECT's authority: no route has them
+    std::size_t begin = 1;
     while (begin <= path.size()) {
         const std::size_t end = std::min(path.find('/', begin), path.size());
         segments.emplace_back(path.substr(begin, end - begin));
@@ -47,7 +48,7 @@ void Router::add(std::string method, std::string pattern, RequestHandler handler
 
 void Router::route(Request request, Responder responder) const {
     const auto path = split_path(request.path);
-    const std::string& wanted = request.method == "HEAD" ? std::string("GET") : request.method;
+    const std::string wanted = request.method == "HEAD" ? "GET" : request.method;
     std::set<std::string> allowed;
     Parameters parameters;
     for (const Route& route : routes_) {

@@ -10,7 +10,7 @@
 
 namespace messaging::http {
 
-// Filled once, then only read. HEAD is served by GET's route (evhttp drops the body).
+// Filled once, then only read. HEAD is served by GET's route (the server drops the body).
 class Router {
 public:
     using Fallback = std::function<void(Request, Responder, const std::string& allow)>;  // allow: "GET, POST", empty for 404

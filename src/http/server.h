@@ -26,6 +26,8 @@ public:
     ~Responder();
 
     void send(Response response);
+    // Closes the connection without an answer, as a receiver that breaks does. Counts as the answer.
+    void hang_up();
     // Called once with the status, when the answer is given.
     void on_sent(std::function<void(int status)> callback);
 
@@ -40,12 +42,12 @@ using RequestHandler = std::function<void(Request, Responder)>;
 
 struct ServerOptions {
     std::string address = "127.0.0.1";
-    int port = 8080;                              // 0 = any free port, see Server::port()
-    std::size_t max_body_bytes = 5u << 20;        // more is answered by on_too_large; ten times more is cut by evhttp itself
+    int port = 8080;                        // 0 = any free port, see Server::port()
+    std::size_t max_body_bytes = 5u << 20;  // more is answered by on_too_large; ten times more is cut by evhttp itself
     std::size_t max_header_bytes = 16u << 10;
     std::chrono::seconds idle_timeout{30};
-    std::function<Response()> on_too_large;       // 413 in the caller's own JSON shape
-    std::function<Response()> on_forgotten;       // 500 in the caller's own JSON shape
+    std::function<Response()> on_too_large;  // 413 in the caller's own JSON shape; an empty one when not set
+    std::function<Response()> on_forgotten;  // 500 in the caller's own JSON shape; an empty one when not set
 };
 
 // Loop thread only.
@@ -53,13 +55,14 @@ class Server {
 public:
     // kUnavailable when the address cannot be bound; the message names address, port and reason.
     static core::Result<std::unique_ptr<Server>> listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler);
-    ~Server();  // precondition: owed() == 0, else the owed answers are sent as on_forgotten first
+    // Clean when owed() == 0. Else what is owed is answered by on_forgotten, and closed before it may have been written.
+    ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
     int port() const;
-    std::size_t owed() const;          // requests not yet answered
-    void stop_accepting();             // closes the listening socket; open requests may still be answered
+    std::size_t owed() const;  // requests not yet answered, and answers not yet written to the client
+    void stop_accepting();     // closes the listening socket; open requests may still be answered
 
 private:
     struct Impl;

@@ -2,10 +2,11 @@
 #include "http/transfer.h"
 
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace messaging::http {
@@ -13,8 +14,9 @@ namespace {
 
 constexpr std::size_t kMaxHeaderBytes = 64u << 10;  // of an answer's headers, all together
 
-TransportFault fault_of(CURLcode code, long os_error) {
-    if (os_error == EMFILE || os_error == ENFILE || os_error == ENOBUFS || os_error == ENOMEM) return TransportFault::kLocal;
+bool is_shortage(long os_error) { return os_error == EMFILE || os_error == ENFILE || os_error == ENOBUFS || os_error == ENOMEM; }
+
+TransportFault fault_of(CURLcode code) {
     switch (code) {
         case CURLE_OK: return TransportFault::kNone;
         case CURLE_OPERATION_TIMEDOUT: return TransportFault::kTimeout;
@@ -26,6 +28,8 @@ TransportFault fault_of(CURLcode code, long os_error) {
         case CURLE_SSL_CERTPROBLEM:
         case CURLE_SSL_CIPHER:
         case CURLE_SSL_ISSUER_ERROR:
+        case CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
         case CURLE_SSL_INVALIDCERTSTATUS: return TransportFault::kTls;
         case CURLE_OUT_OF_MEMORY:
         case CURLE_FAILED_INIT:
@@ -38,6 +42,27 @@ TransportFault fault_of(CURLcode code, long os_error) {
 }
 
 bool has_line_break(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos; }
+
+// RFC 9110, 5.6.2.
+bool is_token(std::string_view text) {
+    const auto is_token_character = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+    };
+    return !text.empty() && std::all_of(text.begin(), text.end(), is_token_character);
+}
+
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t") == std::string_view::npos; }
+
+std::string_view trimmed(std::string_view text) {
+    const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+    text.remove_prefix(begin);
+    return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+}
+
+bool starts_with_name(std::string_view line, std::string_view name) {
+    return line.size() >= name.size() && strncasecmp(line.data(), name.data(), name.size()) == 0;
+}
 
 }  // namespace
 
@@ -53,6 +78,8 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -65,30 +92,45 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
 }
 
+void Transfer::fail(TransportFault fault, std::string detail) {
+    partial_.fault = fault;
+    partial_.fault_detail = std::move(detail);
+}
+
+bool Transfer::set_headers() {
+    headers_.reset();
+    for (const auto& [name, value] : request_.headers) {
+        if (!is_token(name)) {
+            fail(TransportFault::kInvalidRequest, "a header has a name that HTTP does not allow");
+            return false;
+        }
+        if (has_line_break(value)) {
+            fail(TransportFault::kInvalidRequest, "the header " + name + " contains a line break");
+            return false;
+        }
+        // curl takes "Name:" for the wish to leave out a header of its own.
+        headers_.reset(
+            curl_slist_append(headers_.release(), is_blank(value) ? (name + ";").c_str() : (name + ": " + value).c_str()));
+    }
+    // Without this curl asks before it sends a large body, and waits up to a second for the answer.
+    headers_.reset(curl_slist_append(headers_.release(), "Expect:"));
+    return true;
+}
+
 bool Transfer::prepare(PostRequest request, Client::Completion done) {
     request_ = std::move(request);
     done_ = std::move(done);
     partial_ = {};
     received_bytes_ = 0;
     header_bytes_ = 0;
-    body_cut_ = false;
+    answered_ = false;
+    socket_error_ = 0;
     error_text_[0] = '\0';
     if (!easy_) {
-        partial_.fault = TransportFault::kLocal;
-        partial_.fault_detail = "out of memory for a request";
+        fail(TransportFault::kLocal, "out of memory for a request");
         return false;
     }
-    headers_.reset();
-    for (const auto& [name, value] : request_.headers) {
-        if (has_line_break(name) || has_line_break(value)) {
-            partial_.fault = TransportFault::kInvalidRequest;
-            partial_.fault_detail = "the header " + name.substr(0, 64) + " contains a line break";
-            return false;
-        }
-        headers_.reset(curl_slist_append(headers_.release(), (name + ": " + value).c_str()));
-    }
-    // Without this curl asks before it sends a large body, and waits up to a second for the answer.
-    headers_.reset(curl_slist_append(headers_.release(), "Expect:"));
+    if (!set_headers()) return false;
     CURL* const easy = easy_.get();
     curl_easy_setopt(easy, CURLOPT_URL, request_.url.c_str());
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.get());
@@ -98,25 +140,38 @@ bool Transfer::prepare(PostRequest request, Client::Completion done) {
     return true;
 }
 
-PostResult Transfer::failure() const { return partial_; }
-
-PostResult Transfer::result(CURLcode code) const {
-    PostResult result = partial_;
+PostResult Transfer::take_result(CURLcode code) {
     long status = 0;
     long os_error = 0;
+    long sent_bytes = 0;
     curl_off_t microseconds = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &os_error);
+    curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
     curl_easy_getinfo(easy_.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
-    result.duration = std::chrono::microseconds(microseconds);
-    const bool stopped_by_us = code == CURLE_WRITE_ERROR && body_cut_;
-    if (code == CURLE_OK || stopped_by_us) {
-        result.status = static_cast<int>(status);
-        return result;
+    partial_.duration = std::chrono::microseconds(microseconds);
+    if (code == CURLE_OK || answered_) {
+        partial_.status = static_cast<int>(status);
+        if (code != CURLE_OK) partial_.body_truncated = true;
+    } else {
+        const long shortage = is_shortage(socket_error_) ? socket_error_ : is_shortage(os_error) ? os_error : 0;
+        if (shortage != 0) {
+            fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
+        } else {
+            // The protocol that curl does not support may be the URL's or the answer's.
+            const bool strange_answer = code == CURLE_UNSUPPORTED_PROTOCOL && sent_bytes > 0;
+            fail(strange_answer ? TransportFault::kProtocol : fault_of(code),
+                 error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(code));
+        }
+        partial_.body.clear();
     }
-    result.fault = fault_of(code, os_error);
-    result.fault_detail = error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(code);
-    return result;
+    return std::exchange(partial_, {});
+}
+
+curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
+    const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd < 0) static_cast<Transfer*>(self)->socket_error_ = errno;  // curl itself forgets it
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept {
@@ -124,7 +179,6 @@ std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, v
     const std::size_t bytes = size * count;
     transfer.received_bytes_ += bytes;
     if (transfer.received_bytes_ > transfer.options_.max_received_bytes) {
-        transfer.body_cut_ = true;
         transfer.partial_.body_truncated = true;
         return 0;  // ends the transfer with CURLE_WRITE_ERROR
     }
@@ -136,18 +190,21 @@ std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, v
 }
 
 std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept {
-    auto& transfer = *static_cast<Transfer*>(self);
-    const std::size_t bytes = size * count;
-    transfer.header_bytes_ += bytes;
-    if (transfer.header_bytes_ > kMaxHeaderBytes) return 0;
+    return static_cast<Transfer*>(self)->read_header({data, size * count}) ? size * count : 0;  // 0 ends the transfer
+}
+
+bool Transfer::read_header(std::string_view line) {
     constexpr std::string_view kRetryAfter = "retry-after:";
-    const std::string_view line(data, bytes);
-    if (line.size() > kRetryAfter.size() && strncasecmp(line.data(), kRetryAfter.data(), kRetryAfter.size()) == 0) {
-        std::string_view value = line.substr(kRetryAfter.size());
-        while (!value.empty() && (value.back() == '\r' || value.back() == '\n')) value.remove_suffix(1);
-        transfer.partial_.retry_after = value.substr(0, 128);
+    if (!answered_ && starts_with_name(line, "HTTP/")) {
+        partial_.retry_after.clear();  // of an interim answer
+    } else if (starts_with_name(line, kRetryAfter)) {
+        partial_.retry_after = trimmed(line.substr(kRetryAfter.size())).substr(0, 128);
     }
-    return bytes;
+    header_bytes_ += line.size();
+    long status = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+    answered_ = status >= 200;
+    return header_bytes_ <= kMaxHeaderBytes;
 }
 
 }  // namespace messaging::http

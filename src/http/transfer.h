@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "http/client.h"
@@ -19,9 +20,10 @@ public:
 
     // Readies the handle. False: the request cannot be sent; failure() says why.
     bool prepare(PostRequest request, Client::Completion done);
-    // What the finished transfer came to.
-    PostResult result(CURLcode code) const;
-    PostResult failure() const;
+    void fail(TransportFault fault, std::string detail);
+    const PostResult& failure() const { return partial_; }
+    // What the finished transfer came to. Once.
+    PostResult take_result(CURLcode code);
 
     CURL* easy() const { return easy_.get(); }
     Client::Completion take_completion() { return std::exchange(done_, nullptr); }
@@ -29,6 +31,9 @@ public:
 private:
     static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept;
     static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+    static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
+    bool read_header(std::string_view line);
+    bool set_headers();
     void set_constant_options();
 
     const ClientOptions& options_;
@@ -39,7 +44,8 @@ private:
     PostResult partial_;
     std::size_t received_bytes_ = 0;
     std::size_t header_bytes_ = 0;
-    bool body_cut_ = false;  // we stopped reading: the status still decides
+    bool answered_ = false;  // the final answer's status is here
+    int socket_error_ = 0;   // of our own attempt to open a socket
     char error_text_[CURL_ERROR_SIZE] = {};
 };
 

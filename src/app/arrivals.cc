@@ -1,0 +1,103 @@
+// Counting by id, and the JSON of GET /stats and /recent.
+#include "app/arrivals.h"
+
+#include <cstdio>
+#include <ctime>
+#include <utility>
+
+#include "core/json.h"
+
+namespace messaging::app {
+namespace {
+
+constexpr std::size_t kMaxIds = 10'000'000;
+constexpr std::size_t kRecent = 50;
+constexpr std::size_t kMaxKeptBody = 64u << 10;
+
+// RFC 3339, UTC, milliseconds.
+std::string rfc3339(core::WallTime time) {
+    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    const std::time_t seconds = static_cast<std::time_t>(milliseconds / 1000);
+    std::tm parts{};
+    gmtime_r(&seconds, &parts);
+    char date[32];
+    std::strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &parts);
+    char text[48];
+    std::snprintf(text, sizeof(text), "%s.%03dZ", date, static_cast<int>(milliseconds % 1000));
+    return text;
+}
+
+void write_time(core::JsonWriter& json, const std::optional<core::WallTime>& time) {
+    if (time) {
+        json.string(rfc3339(*time));
+    } else {
+        json.null();
+    }
+}
+
+void write_count(core::JsonWriter& json, std::string_view name, std::size_t count) {
+    json.key(name).integer(static_cast<std::int64_t>(count));
+}
+
+}  // namespace
+
+std::optional<std::string> recipient_of(std::string_view body) {
+    const auto document = core::JsonDocument::parse(body, {kMaxKeptBody, 16});
+    if (!document || !document->root().is_object()) return std::nullopt;
+    const auto to = document->root().member("to");
+    if (!to || !to->is_string()) return std::nullopt;
+    return std::string(to->text());
+}
+
+void Arrivals::add(std::string_view id, std::string body, core::WallTime at) {
+    ++received_;
+    if (!first_at_) first_at_ = at;
+    last_at_ = at;
+    std::string key(id);
+    if (!key.empty()) {
+        if (ids_.size() < kMaxIds) {
+            if (!ids_.insert(key).second) ++duplicates_;
+        } else if (ids_.contains(key)) {
+            ++duplicates_;
+        }
+    }
+    const std::size_t bytes = body.size();
+    if (recent_.size() == kRecent) recent_.pop_front();
+    recent_.push_back({std::move(key), bytes <= kMaxKeptBody ? std::move(body) : std::string(), bytes, at});
+}
+
+void Arrivals::reset() { *this = Arrivals(); }
+
+std::string Arrivals::stats_json(std::size_t in_flight) const {
+    core::JsonWriter json;
+    json.begin_object();
+    write_count(json, "received", received_);
+    write_count(json, "distinct", ids_.size());
+    write_count(json, "duplicates", duplicates_);
+    write_time(json.key("first_at"), first_at_);
+    write_time(json.key("last_at"), last_at_);
+    write_count(json, "in_flight", in_flight);
+    json.end_object();
+    return std::string(json.text());
+}
+
+std::string Arrivals::recent_json() const {
+    core::JsonWriter json;
+    json.begin_array();
+    for (auto recent = recent_.rbegin(); recent != recent_.rend(); ++recent) {
+        json.begin_object().key("id").string(recent->id).key("to");
+        if (const auto to = recipient_of(recent->body)) {
+            json.string(*to);
+        } else {
+            json.null();
+        }
+        json.key("body").string(recent->body);
+        write_count(json, "bytes", recent->bytes);
+        write_time(json.key("at"), recent->at);
+        json.end_object();
+    }
+    json.end_array();
+    return std::string(json.text());
+}
+
+}  // namespace messaging::app

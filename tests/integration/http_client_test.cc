@@ -1,0 +1,383 @@
+// The HTTP client against receivers that behave, and against those that do not.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <future>
+#include <optional>
+
+#include "http/client.h"
+#include "support/loop_runner.h"
+#include "support/raw_tcp.h"
+#include "support/scripted_receiver.h"
+
+namespace messaging {
+namespace {
+
+using http::Client;
+using http::PostRequest;
+using http::PostResult;
+using http::TransportFault;
+using std::chrono::milliseconds;
+using test::RawPeer;
+using test::RawServer;
+using test::ScriptedAnswer;
+using test::ScriptedReceiver;
+
+constexpr const char* kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+
+class HttpClientTest : public testing::Test {
+protected:
+    static http::ClientOptions options() {
+        http::ClientOptions options;
+        options.max_response_bytes = 1000;
+        options.max_received_bytes = 100'000;
+        return options;
+    }
+
+    PostResult post(PostRequest request) {
+        std::optional<PostResult> result;
+        client_->start_post(std::move(request), [&](PostResult done) { result = std::move(done); });
+        EXPECT_FALSE(result) << "completed inside start_post";
+        EXPECT_TRUE(test::run_until(loop_, [&] { return result.has_value(); }));
+        return result.value_or(PostResult{});
+    }
+    PostResult post(const std::string& url, milliseconds timeout = milliseconds(10000)) { return post({url, {}, "{}", timeout}); }
+
+    // What comes of an answer with these bytes, after which the connection is closed.
+    PostResult post_to_raw(const std::string& answer) {
+        RawServer server([&](RawPeer& peer) {
+            peer.read_request();
+            peer.send(answer);
+        });
+        return post(server.url());
+    }
+
+    loop::EventLoop loop_;
+    std::unique_ptr<Client> client_ = std::make_unique<Client>(loop_, options());
+};
+
+TEST_F(HttpClientTest, SendsTheRequestAndReadsTheAnswer) {
+    ScriptedReceiver receiver(ScriptedReceiver::always({202, "accepted", {{"Retry-After", "7"}}}));
+    const PostResult result =
+        post({receiver.url("/hook?a=b"), {{"webhook-id", "msg_1"}, {"X-Empty", ""}}, "the body", milliseconds(10000)});
+    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.status, 202);
+    EXPECT_EQ(result.body, "accepted");
+    EXPECT_FALSE(result.body_truncated);
+    EXPECT_EQ(result.retry_after, "7");
+    EXPECT_GT(result.duration.count(), 0);
+    const auto request = receiver.requests().at(0).request;
+    EXPECT_EQ(request.method, "POST");
+    EXPECT_EQ(request.path, "/hook");
+    EXPECT_EQ(request.query_parameter("a"), "b");
+    EXPECT_EQ(request.body, "the body");
+    EXPECT_EQ(request.header("webhook-id"), "msg_1");
+    EXPECT_EQ(request.header("x-empty"), "");
+    EXPECT_EQ(request.header("user-agent"), "messaging-system");
+    EXPECT_EQ(request.header("accept-encoding"), std::nullopt);
+}
+
+TEST_F(HttpClientTest, KeepsNothingOfTheRequestBefore) {
+    ScriptedReceiver receiver([](const http::Request&, std::size_t nth) {
+        return nth == 1 ? ScriptedAnswer{429, "first", {{"Retry-After", "7"}}} : ScriptedAnswer{200, ""};
+    });
+    post({receiver.url(), {{"webhook-id", "a"}, {"X-Once", "1"}}, "long body", milliseconds(10000)});
+    const PostResult second = post({receiver.url(), {{"webhook-id", "a"}}, "", milliseconds(10000)});
+    EXPECT_EQ(second.status, 200);
+    EXPECT_EQ(second.body, "");
+    EXPECT_EQ(second.retry_after, "");
+    const auto request = receiver.requests().at(1).request;
+    EXPECT_EQ(request.header("X-Once"), std::nullopt);
+    EXPECT_EQ(request.body, "");
+}
+
+TEST_F(HttpClientTest, UsesAConnectionAgain) {
+    RawServer server([](RawPeer& peer) {
+        while (!peer.read_request().empty()) peer.send(kOk);
+    });
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(post(server.url()).status, 200);
+    EXPECT_EQ(server.connections(), 1u);
+}
+
+TEST_F(HttpClientTest, SendsAgainOnANewConnectionWhenAnIdleOneWasClosed) {
+    RawServer server([](RawPeer& peer) {
+        peer.read_request();
+        peer.send(kOk);
+    });
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(post(server.url()).status, 200);
+    EXPECT_EQ(server.connections(), 3u);
+}
+
+TEST_F(HttpClientTest, HasManyRequestsInFlight) {
+    ScriptedReceiver receiver(ScriptedReceiver::always({.hang = true}));
+    int completed = 0;
+    for (int i = 0; i < 64; ++i) {
+        client_->start_post({receiver.url(), {}, "{}", milliseconds(20000)}, [&](const PostResult& result) {
+            EXPECT_EQ(result.status, 200) << result.fault_detail;
+            ++completed;
+        });
+    }
+    EXPECT_EQ(client_->in_flight(), 64u);
+    ASSERT_TRUE(test::run_until(loop_, [&] { return receiver.count() == 64; }));
+    EXPECT_EQ(completed, 0);
+    EXPECT_EQ(receiver.most_in_flight(), 64u);
+    receiver.release();
+    ASSERT_TRUE(test::run_until(loop_, [&] { return completed == 64; }));
+    EXPECT_EQ(client_->in_flight(), 0u);
+}
+
+TEST_F(HttpClientTest, StartsTheNextRequestFromACompletion) {
+    ScriptedReceiver receiver;
+    int left = 500;
+    std::function<void()> next = [&] {
+        client_->start_post({receiver.url(), {}, "{}", milliseconds(20000)}, [&](const PostResult& result) {
+            EXPECT_EQ(result.status, 200);
+            if (--left > 0) next();
+        });
+    };
+    next();
+    EXPECT_TRUE(test::run_until(loop_, [&] { return left == 0; }));
+    EXPECT_EQ(receiver.count(), 500u);
+}
+
+TEST_F(HttpClientTest, GivesUpAtTheDeadline) {
+    ScriptedReceiver receiver(ScriptedReceiver::always({.hang = true}));
+    const PostResult result = post(receiver.url(), milliseconds(100));
+    EXPECT_EQ(result.fault, TransportFault::kTimeout);
+    EXPECT_NE(result.fault_detail, "");
+    EXPECT_EQ(result.status, 0);
+    EXPECT_GE(result.duration, milliseconds(90));
+    receiver.set_script(ScriptedReceiver::accept_all());
+    EXPECT_EQ(post(receiver.url()).status, 200);
+}
+
+TEST_F(HttpClientTest, TellsARefusedConnection) {
+    std::string url;
+    {
+        RawServer server([](RawPeer&) {});
+        url = server.url();
+    }
+    const PostResult result = post(url);
+    EXPECT_EQ(result.fault, TransportFault::kConnect);
+    EXPECT_NE(result.fault_detail, "");
+}
+
+TEST_F(HttpClientTest, TellsANameThatIsNone) {
+    // A label may have 63 characters: the resolver refuses this one without asking anybody.
+    EXPECT_EQ(post("http://" + std::string(64, 'a') + ".invalid/").fault, TransportFault::kDns);
+}
+
+TEST_F(HttpClientTest, TellsAReceiverWithoutTls) {
+    RawServer server([](RawPeer& peer) { peer.send("HTTP/1.1 400 Bad Request\r\n\r\n"); });
+    EXPECT_EQ(post("https" + server.url().substr(4)).fault, TransportFault::kTls);
+}
+
+TEST_F(HttpClientTest, TellsAnAnswerThatIsNotHttp) {
+    EXPECT_EQ(post_to_raw("220 mail.example.com ESMTP\r\n").fault, TransportFault::kProtocol);
+    EXPECT_EQ(post_to_raw("").fault, TransportFault::kProtocol);
+    EXPECT_EQ(post_to_raw("HTTP/1.1 20").fault, TransportFault::kProtocol);
+    ScriptedReceiver receiver(ScriptedReceiver::always({.close = true}));
+    EXPECT_EQ(post(receiver.url()).fault, TransportFault::kProtocol);
+}
+
+TEST_F(HttpClientTest, TakesTheStatusOfAnAnswerThatBreaksOff) {
+    for (const char* answer : {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nContent-Le"}) {
+        const PostResult result = post_to_raw(answer);
+        EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+        EXPECT_EQ(result.status, 200);
+    }
+    EXPECT_TRUE(post_to_raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").body_truncated);
+}
+
+TEST_F(HttpClientTest, TakesTheStatusOfAnAnswerThatOutlastsTheDeadline) {
+    RawServer server([](RawPeer& peer) {
+        peer.read_request();
+        peer.send("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nhalf");
+        peer.wait_for_close();
+    });
+    const PostResult result = post(server.url(), milliseconds(300));
+    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.status, 202);
+    EXPECT_TRUE(result.body_truncated);
+}
+
+TEST_F(HttpClientTest, KeepsTheBeginningOfALongBody) {
+    ScriptedReceiver receiver(ScriptedReceiver::always({200, std::string(50'000, 'x')}));
+    const PostResult result = post(receiver.url());
+    EXPECT_EQ(result.status, 200);
+    EXPECT_EQ(result.body, std::string(1000, 'x'));
+    EXPECT_TRUE(result.body_truncated);
+}
+
+TEST_F(HttpClientTest, StopsReadingABodyWithoutEnd) {
+    RawServer server([](RawPeer& peer) {
+        peer.read_request();
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while (peer.send("1000\r\n" + std::string(0x1000, 'x') + "\r\n")) continue;
+    });
+    const PostResult result = post(server.url());
+    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.status, 200);
+    EXPECT_EQ(result.body.size(), 1000u);
+    EXPECT_TRUE(result.body_truncated);
+    EXPECT_LT(result.duration, std::chrono::seconds(9));
+}
+
+TEST_F(HttpClientTest, StopsReadingHeadersWithoutEnd) {
+    RawServer server([](RawPeer& peer) {
+        peer.read_request();
+        peer.send("HTTP/1.1 200 OK\r\n");
+        while (peer.send("X-More: " + std::string(1000, 'x') + "\r\n")) continue;
+    });
+    const PostResult result = post(server.url());
+    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.status, 200);
+    EXPECT_LT(result.duration, std::chrono::seconds(9));
+}
+
+TEST_F(HttpClientTest, DoesNotUnpackACompressedBody) {
+    const std::string packed = "\x1f\x8b not really gzip";
+    EXPECT_EQ(post_to_raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + std::to_string(packed.size()) +
+                          "\r\n\r\n" + packed)
+                  .body,
+              packed);
+}
+
+TEST_F(HttpClientTest, TakesTheLastRetryAfterOfTheFinalAnswer) {
+    const PostResult result = post_to_raw(
+        "HTTP/1.1 103 Early Hints\r\nRetry-After: 1\r\n\r\n"
+        "HTTP/1.1 503 Unavailable\r\nretry-after: 2\r\nRETRY-AFTER:  Wed, 21 Oct 2026 07:28:00 GMT \r\nContent-Length: "
+        "0\r\n\r\n");
+    EXPECT_EQ(result.status, 503);
+    EXPECT_EQ(result.retry_after, "Wed, 21 Oct 2026 07:28:00 GMT");
+    EXPECT_EQ(
+        post_to_raw("HTTP/1.1 103 Early Hints\r\nRetry-After: 1\r\n\r\nHTTP/1.1 503 U\r\nContent-Length: 0\r\n\r\n").retry_after,
+        "");
+}
+
+TEST_F(HttpClientTest, FollowsNoRedirect) {
+    ScriptedReceiver receiver;
+    receiver.set_script([&](const http::Request&, std::size_t) {
+        return ScriptedAnswer{302, "", {{"Location", "http://127.0.0.1:" + std::to_string(receiver.port()) + "/elsewhere"}}};
+    });
+    EXPECT_EQ(post(receiver.url()).status, 302);
+    EXPECT_EQ(receiver.count(), 1u);
+}
+
+TEST_F(HttpClientTest, DoesNotAskBeforeItSendsALargeBody) {
+    ScriptedReceiver receiver;
+    const std::string body(2u << 20, 'x');
+    EXPECT_EQ(post({receiver.url(), {}, body, milliseconds(20000)}).status, 200);
+    EXPECT_EQ(receiver.requests().at(0).request.header("Expect"), std::nullopt);
+    EXPECT_EQ(receiver.requests().at(0).request.body.size(), body.size());
+}
+
+TEST_F(HttpClientTest, IgnoresTheProxiesOfTheEnvironment) {
+    ScriptedReceiver receiver;
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+    EXPECT_EQ(post(receiver.url()).status, 200);
+    unsetenv("http_proxy");
+    unsetenv("ALL_PROXY");
+}
+
+TEST_F(HttpClientTest, RefusesWhatCannotBeSent) {
+    ScriptedReceiver receiver;
+    for (const auto& [name, value] : http::Headers{{"X-Bad", "a\r\nX-Injected: b"},
+                                                   {"X-Bad", "a\nb"},
+                                                   {"X-Bad", std::string("a\0b", 3)},
+                                                   {"X\r\nY", "a"},
+                                                   {"X Y", "a"},
+                                                   {"X:Y", "a"},
+                                                   {"", "a"}}) {
+        const PostResult result = post({receiver.url(), {{name, value}}, "{}", milliseconds(10000)});
+        EXPECT_EQ(result.fault, TransportFault::kInvalidRequest) << name;
+        EXPECT_NE(result.fault_detail, "");
+    }
+    for (const char* url : {"", "http://", "ftp://127.0.0.1/", "file:///etc/passwd", "http://a b/"}) {
+        EXPECT_EQ(post(std::string(url)).fault, TransportFault::kInvalidRequest) << url;
+    }
+    EXPECT_EQ(receiver.count(), 0u);
+    EXPECT_EQ(client_->in_flight(), 0u);
+    EXPECT_EQ(post(receiver.url()).status, 200);
+}
+
+TEST_F(HttpClientTest, TellsItsOwnShortageOfDescriptorsFromTheReceiversFaults) {
+    ScriptedReceiver receiver;
+    test::run_once(loop_);
+    rlimit before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    const int lowest_free = dup(STDOUT_FILENO);
+    close(lowest_free);
+    const rlimit none_left{static_cast<rlim_t>(lowest_free), before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none_left);
+    const PostResult result = post(receiver.url());
+    setrlimit(RLIMIT_NOFILE, &before);
+    EXPECT_EQ(result.fault, TransportFault::kLocal) << result.fault_detail;
+    EXPECT_NE(result.fault_detail.find("open files"), std::string::npos) << result.fault_detail;
+    EXPECT_EQ(post(receiver.url()).status, 200);
+    receiver.set_script(ScriptedReceiver::always({.hang = true}));
+    EXPECT_EQ(post(receiver.url(), milliseconds(50)).fault, TransportFault::kTimeout);
+}
+
+TEST_F(HttpClientTest, DropsItsCompletionsAtItsEnd) {
+    ScriptedReceiver receiver(ScriptedReceiver::always({.hang = true}));
+    bool completed = false;
+    client_->start_post({receiver.url(), {}, "{}", milliseconds(10000)}, [&](const PostResult&) { completed = true; });
+    client_->start_post({"ftp://x/", {{"X\n", ""}}, "{}", milliseconds(10000)}, [&](const PostResult&) { completed = true; });
+    ASSERT_TRUE(test::run_until(loop_, [&] { return receiver.count() == 1 || completed; }));
+    completed = false;
+    client_.reset();
+    receiver.release();
+    for (int i = 0; i < 10; ++i) test::run_once(loop_);
+    EXPECT_FALSE(completed);
+}
+
+TEST_F(HttpClientTest, MayBeDestroyedByACompletion) {
+    ScriptedReceiver receiver;
+    int completed = 0;
+    for (int i = 0; i < 3; ++i) {
+        client_->start_post({receiver.url(), {}, "{}", milliseconds(10000)}, [&](const PostResult&) {
+            ++completed;
+            client_.reset();
+        });
+    }
+    ASSERT_TRUE(test::run_until(loop_, [&] { return completed > 0; }));
+    for (int i = 0; i < 10; ++i) test::run_once(loop_);
+    EXPECT_EQ(completed, 1);
+
+    client_ = std::make_unique<Client>(loop_, options());
+    for (int i = 0; i < 2; ++i) {
+        client_->start_post({receiver.url(), {{"X\n", ""}}, "", milliseconds(10000)}, [&](const PostResult&) {
+            ++completed;
+            client_.reset();
+        });
+    }
+    ASSERT_TRUE(test::run_until(loop_, [&] { return completed > 1; }));
+    EXPECT_EQ(completed, 2);
+}
+
+TEST(CheckUrl, TakesHttpAndHttpsWithAHost) {
+    for (const char* url :
+         {"http://127.0.0.1:9090/", "https://example.com", "http://[::1]:80/hook?x=1", "HTTP://Example.com/a%20b"}) {
+        EXPECT_TRUE(http::check_url(url).ok()) << url;
+    }
+}
+
+TEST(CheckUrl, SaysWhatIsWrong) {
+    for (const std::string url :
+         {"", "example.com", "/hook", "http://", "ftp://example.com/", "javascript:alert(1)", "http://a:99999/",
+          "http://user@example.com/", "http://user:secret@example.com/", "http://exa mple.com/", "http://example.com/\r\nX: y"}) {
+        const auto checked = http::check_url(url);
+        ASSERT_FALSE(checked.ok()) << url;
+        EXPECT_EQ(checked.error().kind, core::ErrorKind::kInvalid);
+        EXPECT_TRUE(checked.error().message.starts_with("must ")) << checked.error().message;
+        EXPECT_EQ(checked.error().message.find("secret"), std::string::npos);
+    }
+    EXPECT_FALSE(http::check_url(std::string("http://a/\0b", 11)).ok());
+}
+
+}  // namespace
+}  // namespace messaging

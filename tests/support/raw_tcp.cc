@@ -1,0 +1,129 @@
+// Blocking sockets.
+#include "support/raw_tcp.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+namespace messaging::test {
+namespace {
+
+constexpr int kPatienceMs = 20000;
+
+sockaddr_in loopback(int port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    return address;
+}
+
+bool send_all(int fd, const std::string& bytes) {
+    std::size_t sent = 0;
+    while (sent < bytes.size()) {
+        const ssize_t count = ::send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+        if (count <= 0) return false;
+        sent += static_cast<std::size_t>(count);
+    }
+    return true;
+}
+
+// False at the end of the stream, on an error, or when nothing comes for very long.
+bool receive_some(int fd, std::string& into) {
+    pollfd waiting{fd, POLLIN, 0};
+    if (::poll(&waiting, 1, kPatienceMs) <= 0) return false;
+    char buffer[16384];
+    const ssize_t count = ::recv(fd, buffer, sizeof(buffer), 0);
+    if (count <= 0) return false;
+    into.append(buffer, static_cast<std::size_t>(count));
+    return true;
+}
+
+std::size_t content_length(const std::string& head) {
+    const std::size_t at = head.find("Content-Length: ");
+    return at == std::string::npos ? 0 : static_cast<std::size_t>(std::strtoull(head.c_str() + at + 16, nullptr, 10));
+}
+
+}  // namespace
+
+std::string raw_exchange(int port, const std::string& text, const std::function<bool(const std::string&)>& complete) {
+    std::string received;
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(port);
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 && send_all(fd, text)) {
+        while (!(complete && complete(received)) && receive_some(fd, received)) continue;
+    }
+    ::close(fd);
+    return received;
+}
+
+std::string RawPeer::read_request() {
+    for (;;) {
+        const std::size_t end = buffer_.find("\r\n\r\n");
+        if (end != std::string::npos) {
+            const std::size_t size = end + 4 + content_length(buffer_.substr(0, end));
+            if (buffer_.size() >= size) {
+                std::string request = buffer_.substr(0, size);
+                buffer_.erase(0, size);
+                return request;
+            }
+        }
+        if (!receive_some(fd_, buffer_)) return {};
+    }
+}
+
+bool RawPeer::send(const std::string& bytes) { return send_all(fd_, bytes); }
+
+void RawPeer::wait_for_close() {
+    std::string ignored;
+    while (receive_some(fd_, ignored)) ignored.clear();
+}
+
+RawServer::RawServer(std::function<void(RawPeer&)> serve) : serve_(std::move(serve)) {
+    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address = loopback(0);
+    socklen_t length = sizeof(address);
+    if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), length) != 0 || ::listen(listener_, 128) != 0 ||
+        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+        std::perror("raw server");
+        std::abort();
+    }
+    port_ = ntohs(address.sin_port);
+    acceptor_ = std::thread([this] { accept_all(); });
+}
+
+RawServer::~RawServer() {
+    ending_ = true;
+    raw_exchange(port_, "", [](const std::string&) { return true; });  // wakes accept()
+    acceptor_.join();
+    for (const int fd : accepted_) ::shutdown(fd, SHUT_RDWR);
+    for (std::thread& thread : serving_) thread.join();
+    for (const int fd : accepted_) ::close(fd);
+    ::close(listener_);
+}
+
+void RawServer::accept_all() {
+    for (;;) {
+        const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+        if (ending_) {
+            if (fd >= 0) ::close(fd);
+            return;
+        }
+        if (fd < 0) continue;
+        ++connections_;
+        accepted_.push_back(fd);
+        serving_.emplace_back([this, fd] {
+            RawPeer peer(fd);
+            serve_(peer);
+            ::shutdown(fd, SHUT_RDWR);
+        });
+    }
+}
+
+}  // namespace messaging::test

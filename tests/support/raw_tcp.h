@@ -1,0 +1,54 @@
+// Plain TCP on loopback, for requests and answers that no HTTP library would write.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace messaging::test {
+
+// Connects to 127.0.0.1:`port`, sends `text` and returns all that comes until the server closes or `complete` says enough.
+std::string raw_exchange(int port, const std::string& text, const std::function<bool(const std::string&)>& complete = {});
+
+// One connection of a RawServer.
+class RawPeer {
+public:
+    explicit RawPeer(int fd) : fd_(fd) {}
+    // The next whole request (headers and Content-Length bytes); empty when the client has gone.
+    std::string read_request();
+    bool send(const std::string& bytes);  // false when the client has gone
+    void wait_for_close();
+
+private:
+    int fd_;
+    std::string buffer_;
+};
+
+// Accepts on 127.0.0.1 and runs `serve` on a thread for each connection; the connection closes when it returns.
+class RawServer {
+public:
+    explicit RawServer(std::function<void(RawPeer&)> serve);
+    ~RawServer();  // cuts every connection
+    RawServer(const RawServer&) = delete;
+    RawServer& operator=(const RawServer&) = delete;
+
+    std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/"; }
+    std::size_t connections() const { return connections_; }
+
+private:
+    void accept_all();
+
+    std::function<void(RawPeer&)> serve_;
+    int listener_ = -1;
+    int port_ = 0;
+    std::atomic<bool> ending_{false};
+    std::atomic<std::size_t> connections_{0};
+    std::vector<int> accepted_;         // of acceptor_; closed at the end, so that no number is used twice
+    std::vector<std::thread> serving_;  // of acceptor_
+    std::thread acceptor_;
+};
+
+}  // namespace messaging::test
