@@ -47,14 +47,17 @@ struct EngineThread::Inside {
           metrics_(owner.metrics_),
           lag_(loop_, owner.metrics_, owner.name_),
           claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim),
-                 events(service::Dependency::kClaimSession, "claim session", claim_trouble_,
-                        [this] { engine_.on_claim_session_up(); }, [] {})),
+                 events(
+                     service::Dependency::kClaimSession, "claim session", claim_trouble_,
+                     [this] { engine_.on_claim_session_up(); }, [] {})),
           record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord),
-                  events(service::Dependency::kRecordSession, "record session", record_trouble_,
-                         [this] { engine_.on_record_session_up(); }, [] {})),
+                  events(
+                      service::Dependency::kRecordSession, "record session", record_trouble_,
+                      [this] { engine_.on_record_session_up(); }, [] {})),
           bell_(loop_, random_, session_options(owner.config_, SessionRole::kBell),
-                events(service::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
-                       [this] { engine_.on_bell_down(); })),
+                events(
+                    service::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
+                    [this] { engine_.on_bell_down(); })),
           redis_(loop_, random_, redis_options(owner.config_), redis_events()),
           client_(loop_, client_options(owner.config_)),
           queue_store_(claim_, record_),
@@ -155,9 +158,8 @@ void EngineThread::run() {
 }
 
 void EngineThread::stop(std::function<void(bool)> done) {
-    inside_->loop_.post([this, done = std::move(done)]() mutable {
-        inside_->engine_.start_shutdown(config_.shutdown_timeout, std::move(done));
-    });
+    inside_->loop_.post(
+        [this, done = std::move(done)]() mutable { inside_->engine_.start_shutdown(config_.shutdown_timeout, std::move(done)); });
 }
 
 bool EngineThread::ready() const { return ready_; }

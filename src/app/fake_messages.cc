@@ -11,25 +11,32 @@ struct Country {
     std::string_view prefix;  // country code and the first digits of a mobile number
     int digits;               // that follow
 };
-constexpr std::array<Country, 10> kCountries = {{{"+90555", 7}, {"+4915", 9}, {"+447", 9}, {"+336", 8}, {"+346", 8},
-                                                 {"+3934", 8}, {"+14152", 6}, {"+8190", 8}, {"+55119", 8}, {"+9198", 8}}};
+constexpr std::array<Country, 10> kCountries = {{{"+90555", 7},
+                                                 {"+4915", 9},
+                                                 {"+447", 9},
+                                                 {"+336", 8},
+                                                 {"+346", 8},
+                                                 {"+3934", 8},
+                                                 {"+14152", 6},
+                                                 {"+8190", 8},
+                                                 {"+55119", 8},
+                                                 {"+9198", 8}}};
 
-constexpr std::array<std::string_view, 12> kNames = {"Ayşe", "Mehmet", "Zoë", "José", "Łukasz", "Anna",
-                                                     "Søren", "Chloé", "Yuki", "Priya", "João", "Emma"};
+constexpr std::array<std::string_view, 12> kNames = {"Ayşe",  "Mehmet", "Zoë",  "José",  "Łukasz", "Anna",
+                                                     "Søren", "Chloé",  "Yuki", "Priya", "João",   "Emma"};
 // {n} a name, {c} a code, {t} a time
-constexpr std::array<std::string_view, 12> kTexts = {
-    "Hi {n}, your parcel {c} arrives today between {t} and 18:00.",
-    "Merhaba {n}, doğrulama kodunuz: {c}. Kimseyle paylaşmayın.",
-    "{n}, your appointment is confirmed for {t}. Reply C to cancel.",
-    "Hallo {n}, Ihre Rechnung {c} ist verfügbar. Vielen Dank für Ihren Einkauf!",
-    "Bonjour {n}, votre commande {c} est prête à être retirée dès {t} 📦",
-    "¡Hola {n}! Tu código de acceso es {c}. Caduca en 10 minutos.",
-    "Your one-time password is {c} 🔐 It expires at {t}.",
-    "{n} さん、ご予約（{c}）は{t}に確定しました。",
-    "Olá {n}, o pagamento {c} foi recebido às {t} ✅",
-    "नमस्ते {n}, आपका ऑर्डर {c} भेज दिया गया है 🚚",
-    "Reminder: {n}, the meeting starts at {t}. Room {c}.",
-    "Happy birthday, {n}! 🎉 Here are 10 % off with {c}."};
+constexpr std::array<std::string_view, 12> kTexts = {"Hi {n}, your parcel {c} arrives today between {t} and 18:00.",
+                                                     "Merhaba {n}, doğrulama kodunuz: {c}. Kimseyle paylaşmayın.",
+                                                     "{n}, your appointment is confirmed for {t}. Reply C to cancel.",
+                                                     "Hallo {n}, Ihre Rechnung {c} ist verfügbar. Vielen Dank für Ihren Einkauf!",
+                                                     "Bonjour {n}, votre commande {c} est prête à être retirée dès {t} 📦",
+                                                     "¡Hola {n}! Tu código de acceso es {c}. Caduca en 10 minutos.",
+                                                     "Your one-time password is {c} 🔐 It expires at {t}.",
+                                                     "{n} さん、ご予約（{c}）は{t}に確定しました。",
+                                                     "Olá {n}, o pagamento {c} foi recebido às {t} ✅",
+                                                     "नमस्ते {n}, आपका ऑर्डर {c} भेज दिया गया है 🚚",
+                                                     "Reminder: {n}, the meeting starts at {t}. Room {c}.",
+                                                     "Happy birthday, {n}! 🎉 Here are 10 % off with {c}."};
 
 }  // namespace
 

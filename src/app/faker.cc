@@ -78,7 +78,8 @@ int run_faker(const FakerOptions& options) {
         const std::int64_t rows = std::min(kChunk, options.count - done);
         const auto outcome = load_chunk(loader, messages, rows);
         if (!outcome) {
-            std::fprintf(stderr, "\nfaker: %s (%lld messages are in)\n", outcome.error().message.c_str(), static_cast<long long>(done));
+            std::fprintf(stderr, "\nfaker: %s (%lld messages are in)\n", outcome.error().message.c_str(),
+                         static_cast<long long>(done));
             return 1;
         }
         done += rows;

@@ -21,7 +21,8 @@ int run_healthcheck(int port) {
     const CURLcode code = curl_easy_perform(easy.get());
     curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK && status == 200) return 0;
-    std::fprintf(stderr, "%s: %s\n", url.c_str(), code == CURLE_OK ? ("HTTP " + std::to_string(status)).c_str() : curl_easy_strerror(code));
+    std::fprintf(stderr, "%s: %s\n", url.c_str(),
+                 code == CURLE_OK ? ("HTTP " + std::to_string(status)).c_str() : curl_easy_strerror(code));
     return 1;
 }
 

@@ -7,7 +7,8 @@
 
 namespace messaging::app {
 
-// Message contents, recipients and secrets are never handed to a logger. Writes to standard error. Call once, before threads start.
+// Message contents, recipients and secrets are never handed to a logger. Writes to standard error. Call once, before threads
+// start.
 void set_up_logging(const std::string& level, LogFormat format);
 
 // Logs changes of state, not events: the first failure and the recovery, and a count of what was left out between.

@@ -24,7 +24,8 @@ private:
         timer_->start(kPeriod);
     }
     void measure() {
-        metrics_.on_loop_lag(name_, std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - due_));
+        metrics_.on_loop_lag(name_,
+                             std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - due_));
         arm();
     }
 

@@ -1,6 +1,5 @@
 // The command line: subcommands, and flags with the same names as the environment's settings.
 #include <CLI/CLI.hpp>
-
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -13,6 +12,7 @@
 #include "app/migrate.h"
 #include "app/receiver.h"
 #include "app/serve.h"
+#include "app/version.h"
 
 namespace {
 
@@ -56,14 +56,17 @@ void add_settings(CLI::App* command) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App program("Delivers messages from PostgreSQL to webhooks. Settings come from flags and the environment: see `messaging config`.");
-    program.set_version_flag("--version", MESSAGING_VERSION);
+    CLI::App program(
+        "Delivers messages from PostgreSQL to webhooks. Settings come from flags and the environment: see `messaging config`.");
+    program.set_version_flag("--version", messaging::app::version());
     program.require_subcommand(1);
 
     auto* const serve = program.add_subcommand("serve", "send messages, and serve the API");
     auto* const migrate = program.add_subcommand("migrate", "bring the database's schema up, one step down, or show it");
     std::string migrate_command;
-    migrate->add_option("command", migrate_command, "up, down or status")->required()->check(CLI::IsMember({"up", "down", "status"}));
+    migrate->add_option("command", migrate_command, "up, down or status")
+        ->required()
+        ->check(CLI::IsMember({"up", "down", "status"}));
     auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
     messaging::app::FakerOptions fake;
     faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000));

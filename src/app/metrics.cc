@@ -5,6 +5,8 @@
 
 #include <sstream>
 
+#include "app/version.h"
+
 namespace messaging::app {
 namespace {
 
@@ -74,17 +76,16 @@ Metrics::Metrics()
       http_requests_(
           BuildCounter().Name("messaging_http_requests_total").Help("Requests to this service's API.").Register(registry_)),
       http_seconds_(histogram(registry_, "messaging_http_request_duration_seconds", "One request to the API.", kSeconds)),
-      loop_lag_(BuildGauge()
-                    .Name("messaging_loop_lag_seconds")
-                    .Help("How late the last timer of a loop fired.")
-                    .Register(registry_)) {
+      loop_lag_(
+          BuildGauge().Name("messaging_loop_lag_seconds").Help("How late the last timer of a loop fired.").Register(registry_)) {
     auto& outcomes = BuildCounter().Name("messaging_deliveries_total").Help("Outcomes of deliveries.").Register(registry_);
     for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
     auto& attempts = BuildCounter()
                          .Name("messaging_attempts_total")
                          .Help("Requests to receivers by class of HTTP status; none = no answer.")
                          .Register(registry_);
-    for (std::size_t i = 0; i < kStatusClasses.size(); ++i) status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
+    for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
+        status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
     for (const char* what : {"claim", "claim due", "record", "heartbeat", "rescue", "register", "receipts"}) {
         troubles_.Add({{"what", what}});
     }
@@ -96,7 +97,7 @@ Metrics::Metrics()
         .Name("messaging_build_info")
         .Help("Always 1; the labels tell the build.")
         .Register(registry_)
-        .Add({{"version", MESSAGING_VERSION}, {"revision", MESSAGING_REVISION}})
+        .Add({{"version", version()}, {"revision", revision()}})
         .Set(1);
 }
 

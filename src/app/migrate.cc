@@ -55,7 +55,8 @@ core::Result<core::Nothing> check_migrations(const Config& config) {
         if (!one.applied) pending += (pending.empty() ? "" : ", ") + one.name;
     }
     if (pending.empty()) return core::Nothing{};
-    return core::Error{core::ErrorKind::kConflict, "migrations are pending (" + pending + "): run `messaging migrate up` first", ""};
+    return core::Error{core::ErrorKind::kConflict, "migrations are pending (" + pending + "): run `messaging migrate up` first",
+                       ""};
 }
 
 }  // namespace messaging::app

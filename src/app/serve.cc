@@ -85,7 +85,9 @@ private:
             if (engines_.empty()) try_to_start();
         };
         events.on_down = [this](const core::Error& error) { trouble_.failed(error.message); };
-        events.on_connect_failed = [this](const core::Error& error) { trouble_.failed("waiting for PostgreSQL: " + error.message); };
+        events.on_connect_failed = [this](const core::Error& error) {
+            trouble_.failed("waiting for PostgreSQL: " + error.message);
+        };
         return events;
     }
 
@@ -163,7 +165,8 @@ private:
         for (const auto& engine : engines_) {
             engine->stop([this](bool clean) {
                 loop_.post([this, clean] {
-                    if (!clean) spdlog::warn("an engine ended with work unrecorded: another engine, or the next start, takes it over");
+                    if (!clean)
+                        spdlog::warn("an engine ended with work unrecorded: another engine, or the next start, takes it over");
                     if (--left_ == 0) loop_.stop();
                 });
             });

@@ -15,10 +15,10 @@ enum class AttemptFault {
 
 struct AttemptResult {
     AttemptFault fault = AttemptFault::kNone;
-    std::string detail;                               // readable reason when a fault
+    std::string detail;  // readable reason when a fault
     int status = 0;
-    std::optional<std::string> receiver_message_id;   // cleaned: UTF-8, no NUL, bounded
-    std::string retry_after;                          // header as received, empty when absent
+    std::optional<std::string> receiver_message_id;  // cleaned: UTF-8, no NUL, bounded
+    std::string retry_after;                         // header as received, empty when absent
     std::chrono::microseconds duration{0};
 };
 

@@ -96,8 +96,8 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text, const JsonLimits
     if (text.size() > limits.max_bytes) {
         return invalid("the JSON text is longer than " + std::to_string(limits.max_bytes) + " bytes");
     }
-    constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |
-                                rapidjson::kParseNumbersAsStringsFlag;
+    constexpr unsigned kFlags =
+        rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag | rapidjson::kParseNumbersAsStringsFlag;
     TreeBuilder builder(limits.max_depth);
     rapidjson::MemoryStream bytes(text.data(), text.size());
     rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);

@@ -55,9 +55,9 @@ struct Outcome {
     int attempts = 0;  // including this one, where it counts
     std::chrono::milliseconds delay{0};
     std::chrono::milliseconds duration{0};
-    std::optional<int> status;                        // HTTP status, when one was received
-    std::optional<std::string> receiver_message_id;   // UTF-8 without NUL, bounded
-    std::string error;                                // readable reason; empty when delivered
+    std::optional<int> status;                       // HTTP status, when one was received
+    std::optional<std::string> receiver_message_id;  // UTF-8 without NUL, bounded
+    std::string error;                               // readable reason; empty when delivered
 };
 
 // The record of a sent message, for Redis.
@@ -78,11 +78,11 @@ struct MessageView {
     int attempts = 0;
     std::string created_at;
     std::optional<std::string> sent_at;
-    std::optional<std::string> due_at;      // scheduled only
-    std::optional<std::string> failed_at;   // dead only
+    std::optional<std::string> due_at;     // scheduled only
+    std::optional<std::string> failed_at;  // dead only
     std::optional<std::string> receiver_message_id;
     std::optional<std::string> last_error;
-    std::string endpoint;                   // its name
+    std::string endpoint;  // its name
 };
 
 struct AttemptView {

@@ -9,12 +9,12 @@ namespace messaging::core {
 
 // What went wrong, in the terms a caller can act on. The HTTP status for each kind is decided in handler/codec only.
 enum class ErrorKind {
-    kInvalid,        // the input is wrong; repeating it cannot help
+    kInvalid,  // the input is wrong; repeating it cannot help
     kNotFound,
-    kConflict,       // the input contradicts what is stored
-    kUnavailable,    // a dependency cannot be reached now; repeating later can help
-    kTimeout,        // a deadline passed; whether the work was done is unknown
-    kInternal,       // a fault of ours; details go to the log, never to a client
+    kConflict,     // the input contradicts what is stored
+    kUnavailable,  // a dependency cannot be reached now; repeating later can help
+    kTimeout,      // a deadline passed; whether the work was done is unknown
+    kInternal,     // a fault of ours; details go to the log, never to a client
 };
 
 struct Error {

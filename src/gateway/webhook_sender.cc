@@ -23,17 +23,13 @@ core::AttemptResult to_attempt(http::PostResult result) {
                 attempt.receiver_message_id = receiver_message_id(result.body);
             }
             break;
-        case http::TransportFault::kLocal:
-            attempt.fault = core::AttemptFault::kLocal;
-            break;
+        case http::TransportFault::kLocal: attempt.fault = core::AttemptFault::kLocal; break;
         case http::TransportFault::kTimeout:
         case http::TransportFault::kConnect:
         case http::TransportFault::kDns:
         case http::TransportFault::kTls:
         case http::TransportFault::kProtocol:
-        case http::TransportFault::kInvalidRequest:
-            attempt.fault = core::AttemptFault::kRemote;
-            break;
+        case http::TransportFault::kInvalidRequest: attempt.fault = core::AttemptFault::kRemote; break;
     }
     return attempt;
 }
@@ -79,9 +75,8 @@ void WebhookSender::start_attempt(const core::Delivery& delivery, const core::En
     if (endpoint.id == core::kDefaultEndpointId && !options_.auth_key.empty()) {
         request.headers.emplace_back("x-ins-auth-key", options_.auth_key);
     }
-    client_.start_post(std::move(request), [done = std::move(done)](http::PostResult result) {
-        done(to_attempt(std::move(result)));
-    });
+    client_.start_post(std::move(request),
+                       [done = std::move(done)](http::PostResult result) { done(to_attempt(std::move(result))); });
 }
 
 }  // namespace messaging::gateway

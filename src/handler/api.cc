@@ -54,22 +54,23 @@ const char* content_type_of(std::string_view file) {
 http::Response created_answer(const NewMessages& messages, const service::EnqueueResult& result) {
     std::size_t good = 0;
     const int status = result.created.size() == messages.items.size() ? 201 : 207;
-    auto response = answer(status, status == 201 ? "created" : "some messages were refused: see each result", [&](core::JsonWriter& json) {
-        json.begin_array();
-        for (std::size_t i = 0; i < messages.items.size(); ++i) {
-            json.begin_object().key("index").integer(static_cast<std::int64_t>(i));
-            if (const auto* problem = std::get_if<Problem>(&messages.items[i])) {
-                json.key("status").integer(problem->status).key("code").string(problem->code);
-                json.key("message").string(problem->message);
-            } else if (good < result.created.size()) {
-                const service::CreatedMessage& created = result.created[good++];
-                json.key("status").integer(201).key("id").string(std::to_string(created.id));
-                json.key("created_at").string(created.created_at);
+    auto response =
+        answer(status, status == 201 ? "created" : "some messages were refused: see each result", [&](core::JsonWriter& json) {
+            json.begin_array();
+            for (std::size_t i = 0; i < messages.items.size(); ++i) {
+                json.begin_object().key("index").integer(static_cast<std::int64_t>(i));
+                if (const auto* problem = std::get_if<Problem>(&messages.items[i])) {
+                    json.key("status").integer(problem->status).key("code").string(problem->code);
+                    json.key("message").string(problem->message);
+                } else if (good < result.created.size()) {
+                    const service::CreatedMessage& created = result.created[good++];
+                    json.key("status").integer(201).key("id").string(std::to_string(created.id));
+                    json.key("created_at").string(created.created_at);
+                }
+                json.end_object();
             }
-            json.end_object();
-        }
-        json.end_array();
-    });
+            json.end_array();
+        });
     if (result.replayed) response.headers.emplace_back("Idempotent-Replayed", "true");
     return response;
 }
@@ -104,7 +105,9 @@ void Api::add_routes() {
         };
     };
     const auto open = [this](Member member) {
-        return [this, member](const http::Request& request, http::Responder responder) { (this->*member)(request, std::move(responder)); };
+        return [this, member](const http::Request& request, http::Responder responder) {
+            (this->*member)(request, std::move(responder));
+        };
     };
     router_.add("POST", "/start", guarded(&Api::start));
     router_.add("POST", "/stop", guarded(&Api::stop));
@@ -222,13 +225,15 @@ void Api::create(const http::Request& request, http::Responder responder) {
         return;
     }
     const auto shared = std::make_shared<http::Responder>(std::move(responder));
-    messages_.enqueue(std::move(good), std::move(key), [shared, all = *messages](const core::Result<service::EnqueueResult>& result) {
-        if (!result && result.error().kind == core::ErrorKind::kConflict) {
-            shared->send(answer({422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"}));
-        } else {
-            shared->send(result ? created_answer(all, result.value()) : answer(to_problem(result.error())));
-        }
-    });
+    messages_.enqueue(
+        std::move(good), std::move(key), [shared, all = *messages](const core::Result<service::EnqueueResult>& result) {
+            if (!result && result.error().kind == core::ErrorKind::kConflict) {
+                shared->send(
+                    answer({422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"}));
+            } else {
+                shared->send(result ? created_answer(all, result.value()) : answer(to_problem(result.error())));
+            }
+        });
 }
 
 void Api::get(const http::Request& request, http::Responder responder) {
@@ -239,11 +244,10 @@ void Api::get(const http::Request& request, http::Responder responder) {
     }
     const auto shared = std::make_shared<http::Responder>(std::move(responder));
     messages_.get(std::get<core::MessageId>(id), [shared](const auto& found) {
-        shared->send(found ? answer(200, "ok",
-                                    [&](core::JsonWriter& json) {
-                                        write_message(json, found.value().first, &found.value().second);
-                                    })
-                           : answer(to_problem(found.error())));
+        shared->send(
+            found ? answer(200, "ok",
+                           [&](core::JsonWriter& json) { write_message(json, found.value().first, &found.value().second); })
+                  : answer(to_problem(found.error())));
     });
 }
 

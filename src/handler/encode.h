@@ -7,7 +7,8 @@
 
 namespace messaging::handler {
 
-void write_message(core::JsonWriter& json, const core::MessageView& message, const std::vector<core::AttemptView>* attempts = nullptr);
+void write_message(core::JsonWriter& json, const core::MessageView& message,
+                   const std::vector<core::AttemptView>* attempts = nullptr);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);
 void write_status(core::JsonWriter& json, const service::StatusView& status);
 

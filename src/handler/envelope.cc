@@ -23,8 +23,8 @@ http::Response answer(int status, const std::string& message, const WriteJson& d
 }
 
 http::Response answer(const Problem& problem) {
-    auto response = answer(problem.status, problem.message, {},
-                           [&](core::JsonWriter& json) { json.key("code").string(problem.code); });
+    auto response =
+        answer(problem.status, problem.message, {}, [&](core::JsonWriter& json) { json.key("code").string(problem.code); });
     if (problem.status == 503) response.headers.emplace_back("Retry-After", "1");
     if (problem.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;

@@ -20,7 +20,8 @@ bool read_number(std::string_view text, T& value) {
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 // Empty when all is well.
-std::string wrong_with(const core::JsonView& item, const char* name, std::size_t max_bytes, std::string& code, std::string& value) {
+std::string wrong_with(const core::JsonView& item, const char* name, std::size_t max_bytes, std::string& code,
+                       std::string& value) {
     const auto field = item.member(name);
     code = "invalid_field";
     if (!field) return std::string(name) + " is missing";
@@ -37,7 +38,8 @@ Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t m
     if (!item.is_object()) return Problem{422, "invalid_item", "a message must be an object with recipient and content"};
     for (const std::string_view key : item.keys()) {
         if (key != "recipient" && key != "content") {
-            return Problem{422, "unknown_field", "the field " + core::clean_text(key, 64) + " is not known: use recipient and content"};
+            return Problem{422, "unknown_field",
+                           "the field " + core::clean_text(key, 64) + " is not known: use recipient and content"};
         }
     }
     service::NewMessage message;
@@ -83,7 +85,8 @@ Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t
         return messages;
     }
     if (root.size() == 0) return Problem{422, "no_items", "send at least one message"};
-    if (root.size() > kMaxItems) return Problem{422, "too_many_items", "send at most " + std::to_string(kMaxItems) + " messages at once"};
+    if (root.size() > kMaxItems)
+        return Problem{422, "too_many_items", "send at most " + std::to_string(kMaxItems) + " messages at once"};
     for (std::size_t i = 0; i < root.size(); ++i) messages.items.push_back(read_item(root.at(i), max_content_bytes));
     return messages;
 }
@@ -100,7 +103,8 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
         } else if (name == "status") {
             std::size_t index = 0;
             while (index < kStatuses.size() && kStatuses[index] != value) ++index;
-            if (index == kStatuses.size()) return Problem{400, "bad_status", "status must be sent, pending, scheduled, dead or all"};
+            if (index == kStatuses.size())
+                return Problem{400, "bad_status", "status must be sent, pending, scheduled, dead or all"};
             query.status = static_cast<service::ListStatus>(index);
         } else if (name == "recipient") {
             if (value.empty() || value.size() > kMaxRecipientBytes || has_nul(value) || !core::is_utf8(value)) {

@@ -12,8 +12,8 @@
 namespace messaging::handler {
 
 inline constexpr std::size_t kMaxRecipientBytes = 255;
-inline constexpr std::size_t kMaxItems = 1000;       // of one POST /messages
-inline constexpr int kDefaultLimit = 50;             // of a page
+inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
+inline constexpr int kDefaultLimit = 50;        // of a page
 inline constexpr int kMaxLimit = 250;
 
 template <typename T>

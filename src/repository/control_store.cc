@@ -75,8 +75,7 @@ void PgControlStore::read_status(service::Completion<service::StatusView> done) 
         });
 }
 
-void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight,
-                                          service::Completion<core::Nothing> done) {
+void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<core::Nothing> done) {
     pg::Params params;
     params.text(url).integer(max_in_flight);
     run_one<core::Nothing>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),

@@ -4,11 +4,11 @@
 #include "repository/message_store.h"
 
 #define RFC3339(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-#define MESSAGE_COLUMNS                                                                                              \
-    "m.id, m.recipient, m.content, m.is_sent, m.attempts, " RFC3339("m.created_at") ", " RFC3339("m.sent_at") ", "   \
-    RFC3339("s.due_at") ", " RFC3339("d.failed_at") ", m.receiver_message_id, m.last_error, e.name"
-#define MESSAGE_JOINS                                                                                                \
-    " LEFT JOIN message_schedule s ON s.id = m.id AND NOT m.is_sent"                                                 \
+#define MESSAGE_COLUMNS                                                                                                     \
+    "m.id, m.recipient, m.content, m.is_sent, m.attempts, " RFC3339("m.created_at") ", " RFC3339("m.sent_at") ", " RFC3339( \
+        "s.due_at") ", " RFC3339("d.failed_at") ", m.receiver_message_id, m.last_error, e.name"
+#define MESSAGE_JOINS                                                \
+    " LEFT JOIN message_schedule s ON s.id = m.id AND NOT m.is_sent" \
     " LEFT JOIN message_dead d ON d.id = m.id AND NOT m.is_sent LEFT JOIN endpoints e ON e.id = m.endpoint_id "
 
 namespace messaging::repository {
@@ -18,10 +18,12 @@ namespace {
 // its rows are looked at for one page (`last` = bound - 1), `matching` keeps those that belong to the list. A comparison
 // with coalesce() is an index condition, where "$2 IS NULL OR" would walk from the start again for every page. The inner queries
 // are no CTEs, because a CTE loses its order, and with it the early end of the outer LIMIT.
-#define BOUNDED_LIST(scan, matching, order, bound, last)                                                             \
-    "SELECT p.major, p.id, " MESSAGE_COLUMNS ", z.major, z.id FROM (SELECT) one LEFT JOIN ("                         \
+#define BOUNDED_LIST(scan, matching, order, bound, last)                                                               \
+    "SELECT p.major, p.id, " MESSAGE_COLUMNS                                                                           \
+    ", z.major, z.id FROM (SELECT) one LEFT JOIN ("                                                                    \
     "SELECT w.key, w.major, w.id FROM (" scan " LIMIT " bound ") w " matching " ORDER BY w.key " order ", w.id " order \
-    " LIMIT $1::int) p ON true LEFT JOIN (" scan " OFFSET " last " LIMIT 1) z ON true"                               \
+    " LIMIT $1::int) p ON true LEFT JOIN (" scan " OFFSET " last                                                       \
+    " LIMIT 1) z ON true"                                                                                              \
     " LEFT JOIN messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.key " order ", p.id " order
 #define LAST_ID "coalesce($3::bigint, 9223372036854775807)"
 #define STILL_UNSENT "JOIN messages f ON f.id = w.id AND NOT f.is_sent"
@@ -63,10 +65,9 @@ constexpr pg::Statement kListDead{
                  STILL_UNSENT, "DESC", "1000", "999")};
 
 // The cursor's major is 0 in these two.
-constexpr pg::Statement kListAll{"list_all",
-                                 "SELECT coalesce($2::bigint, 0) * 0, m.id, " MESSAGE_COLUMNS
-                                 ", NULL, NULL FROM (SELECT * FROM messages WHERE id < " LAST_ID
-                                 " ORDER BY id DESC LIMIT $1::int) m" MESSAGE_JOINS "ORDER BY m.id DESC"};
+constexpr pg::Statement kListAll{"list_all", "SELECT coalesce($2::bigint, 0) * 0, m.id, " MESSAGE_COLUMNS
+                                             ", NULL, NULL FROM (SELECT * FROM messages WHERE id < " LAST_ID
+                                             " ORDER BY id DESC LIMIT $1::int) m" MESSAGE_JOINS "ORDER BY m.id DESC"};
 
 // Newest first by id. $5: sent, pending, scheduled, dead or all.
 constexpr pg::Statement kListRecipient{
@@ -78,8 +79,7 @@ constexpr pg::Statement kListRecipient{
                  " CASE WHEN wd.id IS NOT NULL THEN 'dead' WHEN ws.id IS NOT NULL THEN 'scheduled' ELSE 'pending' END)",
                  "DESC", "5000", "4999")};
 
-constexpr pg::Statement kGet{"get_message",
-                             "SELECT " MESSAGE_COLUMNS " FROM messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
+constexpr pg::Statement kGet{"get_message", "SELECT " MESSAGE_COLUMNS " FROM messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
 
 static_assert(kMaxBatchesPerPage == 500 && kMaxEntriesScanned == 1000 && kMaxRowsScanned == 5000,
               "the SQL above says the same numbers");
@@ -114,7 +114,7 @@ core::MessageView read_message(const pg::Rows& rows, int row, int first) {
     message.receiver_message_id = rows.optional_text(row, first + 9);
     message.last_error = rows.optional_text(row, first + 10);
     message.endpoint = rows.optional_text(row, first + 11).value_or("");
-    message.status = is_sent              ? core::MessageStatus::kSent
+    message.status = is_sent             ? core::MessageStatus::kSent
                      : message.failed_at ? core::MessageStatus::kDead
                      : message.due_at    ? core::MessageStatus::kScheduled
                                          : core::MessageStatus::kPending;

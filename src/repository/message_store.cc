@@ -150,8 +150,7 @@ void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::opt
     pg::Params key_params;
     key_params.text(key->key).text(key->fingerprint);
     run_unit<service::EnqueueResult>(
-        session_,
-        {{&kForgetOldKeys, {}}, {&kTakeKey, key_params}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
+        session_, {{&kForgetOldKeys, {}}, {&kTakeKey, key_params}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
         std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::EnqueueResult> {
             if (!rows[3].boolean(0, 0)) {
                 return core::Error{core::ErrorKind::kConflict, "the key was used with another body", ""};

@@ -16,8 +16,7 @@ public:
     explicit PgMessageStore(pg::Connection& session) : session_(session) {}
 
     void list(const service::ListQuery& query, service::Completion<service::ListPage> done) override;
-    void get(core::MessageId id,
-             service::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
+    void get(core::MessageId id, service::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
     void enqueue(std::vector<service::NewMessage> messages, std::optional<service::IdempotencyKey> key,
                  service::Completion<service::EnqueueResult> done) override;
     void retry(core::MessageId id, service::Completion<core::Nothing> done) override;

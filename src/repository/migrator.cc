@@ -61,7 +61,8 @@ core::Result<std::vector<Migration>> read_migrations(const std::string& director
     if (failure) return invalid("the migrations folder " + directory + " cannot be read: " + failure.message());
     std::vector<Migration> migrations;
     for (auto& [version, migration] : found) {
-        if (version != static_cast<int>(migrations.size()) + 1) return invalid("a migration before " + migration.name + " is missing");
+        if (version != static_cast<int>(migrations.size()) + 1)
+            return invalid("a migration before " + migration.name + " is missing");
         if (migration.up.empty() || migration.down.empty()) return invalid(migration.name + " needs an .up.sql and a .down.sql");
         migrations.push_back(std::move(migration));
     }
@@ -107,7 +108,8 @@ core::Result<std::vector<Migrator::Applied>> Migrator::read_applied() {
         const auto sum = checksum(migrations_[index].up);
         if (!sum) return sum.error();
         if (sum.value() != one.checksum) {
-            return conflict("the file " + one.name + ".up.sql was edited after it was applied: restore it, and put the change into a new migration");
+            return conflict("the file " + one.name +
+                            ".up.sql was edited after it was applied: restore it, and put the change into a new migration");
         }
     }
     return applied;
@@ -178,7 +180,8 @@ core::Result<core::Nothing> Migrator::align_content_limit(std::size_t max_conten
     const std::string limit = std::to_string(max_content_bytes);
     const auto altered = session_.execute_script(
         "ALTER TABLE messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT messages_content_bytes "
-        "CHECK (octet_length(content) >= 1 AND octet_length(content) <= " + limit + ")" + (max_content_bytes > now ? " NOT VALID" : ""));
+        "CHECK (octet_length(content) >= 1 AND octet_length(content) <= " +
+        limit + ")" + (max_content_bytes > now ? " NOT VALID" : ""));
     if (altered) return altered;
     if (altered.error().sqlstate == "23514") {
         return conflict("MAX_CONTENT_BYTES cannot be lowered to " + limit + ": there are messages with longer contents");

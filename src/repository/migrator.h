@@ -12,8 +12,8 @@ namespace messaging::repository {
 
 struct Migration {
     int version = 0;
-    std::string name;       // "0001_messages"
-    std::string up;         // SQL
+    std::string name;  // "0001_messages"
+    std::string up;    // SQL
     std::string down;
 };
 
@@ -30,8 +30,7 @@ core::Result<std::vector<Migration>> read_migrations(const std::string& director
 // pg_advisory_lock would hang against CREATE INDEX CONCURRENTLY.
 class Migrator {
 public:
-    Migrator(pg::Session& session, std::vector<Migration> migrations)
-        : session_(session), migrations_(std::move(migrations)) {}
+    Migrator(pg::Session& session, std::vector<Migration> migrations) : session_(session), migrations_(std::move(migrations)) {}
 
     // Answers the names applied. kConflict: an applied file was edited, or is missing; the message names it.
     core::Result<std::vector<std::string>> up();

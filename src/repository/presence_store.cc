@@ -37,7 +37,8 @@ UPDATE message_claim c SET instance_id = $1::bigint, adopted = true
 WHERE c.instance_id IN (SELECT instance_id FROM dead)
    OR (c.instance_id <> $1::bigint AND NOT EXISTS (SELECT FROM engine_instance i WHERE i.instance_id = c.instance_id)))sql"};
 
-// Step two (`adopted` keeps out a claim of our own whose answer is still on its way), with a fresh snapshot: what the dead one had resolved before it died has another number of attempts, or is sent.
+// Step two (`adopted` keeps out a claim of our own whose answer is still on its way), with a fresh snapshot: what the dead one
+// had resolved before it died has another number of attempts, or is sent.
 constexpr pg::Statement kReadAdopted{"read_adopted", R"sql(
 WITH adopted AS MATERIALIZED (
     SELECT claim_id, ids, attempts FROM message_claim
@@ -60,12 +61,12 @@ core::Nothing nothing(const pg::Rows&) { return {}; }
 void PgPresenceStore::register_instance(const std::string& name, service::Completion<core::InstanceId> done) {
     pg::Params params;
     params.text(name);
-    run_unit<core::InstanceId>(bell_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}},
-                               std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
-                                   if (rows[2].boolean(0, 1)) return rows[2].bigint(0, 0);
-                                   return core::Error{core::ErrorKind::kUnavailable,
-                                                      "the advisory lock (772, instance) is held by another session", ""};
-                               });
+    run_unit<core::InstanceId>(
+        bell_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
+        [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
+            if (rows[2].boolean(0, 1)) return rows[2].bigint(0, 0);
+            return core::Error{core::ErrorKind::kUnavailable, "the advisory lock (772, instance) is held by another session", ""};
+        });
 }
 
 void PgPresenceStore::move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,

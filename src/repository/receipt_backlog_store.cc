@@ -24,19 +24,18 @@ void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::i
                                          service::Completion<std::vector<service::BacklogBatch>> done) {
     pg::Params params;
     params.bigint(me).bigint_array(held).integer(limit);
-    run_one<std::vector<service::BacklogBatch>>(
-        session_, kReadBacklog, std::move(params), std::move(done), [](const pg::Rows& rows) {
-            std::vector<service::BacklogBatch> batches;
-            for (int row = 0; row < rows.size(); ++row) {
-                const std::int64_t batch_id = rows.bigint(row, 0);
-                if (batches.empty() || batches.back().batch_id != batch_id) batches.push_back({batch_id, {}});
-                // Sent again or deleted since: a later batch tells of it, or nothing does.
-                if (!rows.boolean(row, 4)) continue;
-                batches.back().receipts.push_back(
-                    {rows.bigint(row, 1), rows.optional_text(row, 2), std::string(rows.text(row, 3))});
-            }
-            return batches;
-        });
+    run_one<
+        std::vector<service::BacklogBatch>>(session_, kReadBacklog, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        std::vector<service::BacklogBatch> batches;
+        for (int row = 0; row < rows.size(); ++row) {
+            const std::int64_t batch_id = rows.bigint(row, 0);
+            if (batches.empty() || batches.back().batch_id != batch_id) batches.push_back({batch_id, {}});
+            // Sent again or deleted since: a later batch tells of it, or nothing does.
+            if (!rows.boolean(row, 4)) continue;
+            batches.back().receipts.push_back({rows.bigint(row, 1), rows.optional_text(row, 2), std::string(rows.text(row, 3))});
+        }
+        return batches;
+    });
 }
 
 }  // namespace messaging::repository

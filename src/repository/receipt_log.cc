@@ -31,8 +31,7 @@ struct Tally {
 
 }  // namespace
 
-void RedisReceiptLog::write(const std::vector<core::Receipt>& receipts,
-                            std::function<void(core::Result<core::Nothing>)> done) {
+void RedisReceiptLog::write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Nothing>)> done) {
     const auto tally = std::make_shared<Tally>();
     tally->done = std::move(done);
     const auto on_reply = [tally](const core::Result<std::string>& reply) {

@@ -78,8 +78,8 @@ UPDATE message_claim c SET (ids, attempts) = (
     WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM given)) IS NOT TRUE)
 WHERE claim_id IN (SELECT claim_id FROM mine))sql"};
 
-constexpr pg::Statement kFinishClaims{"finish_claims",
-                                      "DELETE FROM message_claim WHERE claim_id = ANY ($1::bigint[]) AND instance_id = $2::bigint"};
+constexpr pg::Statement kFinishClaims{
+    "finish_claims", "DELETE FROM message_claim WHERE claim_id = ANY ($1::bigint[]) AND instance_id = $2::bigint"};
 
 constexpr pg::Statement kConfirmReceipts{"confirm_receipts", "DELETE FROM receipt_backlog WHERE batch_id = ANY ($1::bigint[])"};
 

@@ -88,8 +88,7 @@ void Claimer::return_orphans() {
 void Claimer::claim_due(int limit) {
     busy_ = true;
     started_ = clock_.mono();
-    store_.claim_due({mediator_.instance_id(), 0, limit},
-                     [this](core::Result<ClaimBatch> result) { on_due(std::move(result)); });
+    store_.claim_due({mediator_.instance_id(), 0, limit}, [this](core::Result<ClaimBatch> result) { on_due(std::move(result)); });
 }
 
 void Claimer::claim_ready(int limit, bool sweep) {

@@ -15,9 +15,9 @@
 
 namespace messaging::service {
 
-inline constexpr int kMaxClaim = 1000;                               // messages in one claim
-inline constexpr std::chrono::milliseconds kFallbackPeriod{1000};    // a lost notification is made good within it
-inline constexpr std::chrono::milliseconds kSweepPeriod{5000};       // a row the floor missed is found within it
+inline constexpr int kMaxClaim = 1000;                             // messages in one claim
+inline constexpr std::chrono::milliseconds kFallbackPeriod{1000};  // a lost notification is made good within it
+inline constexpr std::chrono::milliseconds kSweepPeriod{5000};     // a row the floor missed is found within it
 
 // Loop thread only. One statement is under way at a time. The floor: rows below it cannot be ready, except those that another
 // engine had locked and rolled back, which is what sweeps (floor 0) are for. Reasons: src/README.md.
@@ -25,10 +25,10 @@ class Claimer {
 public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
-        std::function<std::size_t()> room;                       // how many more may be taken in now; 0 = none
+        std::function<std::size_t()> room;  // how many more may be taken in now; 0 = none
         std::function<std::vector<core::ClaimId>()> known_claims;
         std::function<void(std::vector<core::Delivery>)> on_claimed;
-        std::function<void()> on_stopped;                        // the service state, seen by a claim, is stopped
+        std::function<void()> on_stopped;  // the service state, seen by a claim, is stopped
     };
 
     Claimer(QueueStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -70,9 +70,9 @@ private:
     std::chrono::microseconds last_sweep_cost_{0};
     bool active_ = false;
     bool busy_ = false;
-    bool more_ready_ = false;   // rung, or the last claim was full
-    bool due_ = false;          // something scheduled may be due
-    bool orphans_ = false;      // the ledger may hold what we do not know
+    bool more_ready_ = false;  // rung, or the last claim was full
+    bool due_ = false;         // something scheduled may be due
+    bool orphans_ = false;     // the ledger may hold what we do not know
 };
 
 }  // namespace messaging::service

@@ -8,10 +8,10 @@ namespace messaging::service {
 namespace {
 
 constexpr std::chrono::milliseconds kMeasurePeriod{1000};
-constexpr double kBackedUpSeconds = 2.0;     // what waits at an endpoint would need longer than this
+constexpr double kBackedUpSeconds = 2.0;  // what waits at an endpoint would need longer than this
 constexpr double kShedSecondsMin = 1.0;
 constexpr double kShedSecondsMax = 600.0;
-constexpr double kShedSecondsStalled = 10.0; // nothing was answered in the last interval
+constexpr double kShedSecondsStalled = 10.0;  // nothing was answered in the last interval
 constexpr double kUnknownEndpointSeconds = 5.0;
 
 core::Outcome uncounted(const core::Delivery& delivery, core::OutcomeKind kind) {
@@ -56,8 +56,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
             defer(delivery, kUnknownEndpointSeconds, "the endpoint is not known yet");
         } else if (may_shed && queues_.backed_up(endpoint) && queues_.waiting(endpoint) >= options_.lane_buffer / 4) {
             const double rate = queues_.rate(endpoint);
-            const double seconds =
-                rate > 0 ? static_cast<double>(queues_.waiting(endpoint)) / rate : kShedSecondsStalled;
+            const double seconds = rate > 0 ? static_cast<double>(queues_.waiting(endpoint)) / rate : kShedSecondsStalled;
             defer(delivery, std::clamp(seconds, kShedSecondsMin, kShedSecondsMax), "the endpoint is backed up");
         } else {
             delivery.claimed = clock_.mono();
@@ -123,9 +122,8 @@ void Dispatcher::pump() {
         }
         const std::uint64_t flight_id = next_flight_++;
         const auto flight = flights_.emplace(flight_id, std::move(*delivery)).first;
-        sender_.start_attempt(flight->second, endpoint->second, [this, flight_id](const core::AttemptResult& result) {
-            on_answer(flight_id, result);
-        });
+        sender_.start_attempt(flight->second, endpoint->second,
+                              [this, flight_id](const core::AttemptResult& result) { on_answer(flight_id, result); });
     }
     pumping_ = false;
     observer_.on_in_flight(queues_.in_flight(), queues_.waiting());

@@ -20,8 +20,8 @@ namespace messaging::service {
 
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
-    std::size_t max_in_flight = 512;    // requests, all endpoints of this engine
-    std::size_t lane_buffer = 1024;     // deliveries that may wait in memory for one endpoint
+    std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
+    std::size_t lane_buffer = 1024;   // deliveries that may wait in memory for one endpoint
 };
 
 // Loop thread only. Every delivery added leaves through on_outcome exactly once, or through drop_claims().

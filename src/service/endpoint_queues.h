@@ -50,7 +50,7 @@ private:
         std::size_t finished = 0;  // in the interval being measured
         double rate = 0;
         bool backed_up = false;
-        bool in_turn = false;      // stands in turns_
+        bool in_turn = false;  // stands in turns_
     };
     void offer_turn(core::EndpointId endpoint, Lane& lane);
 

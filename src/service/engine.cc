@@ -23,16 +23,15 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       recorder_(ports.queue, ledger_, timers, clock, observer,
                 {[this] { return instance_id_; },
                  [this](std::int64_t batch, std::vector<core::Receipt> receipts) { relay_.add(batch, std::move(receipts)); },
-                 [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); },
-                 [this] { claimer_.on_room(); }}),
+                 [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); }, [this] { claimer_.on_room(); }}),
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
                   {[this](core::Outcome outcome) { recorder_.add(std::move(outcome)); }, [this] { claimer_.on_room(); }}),
-      claimer_(ports.queue, timers, clock, random, observer,
-               {[this] { return instance_id_; },
-                [this] { return recorder_.unrecorded() >= kMaxUnrecorded ? 0 : dispatcher_.room(); },
-                [this] { return ledger_.claims(); },
-                [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
-                [this] { set_running(false); }}),
+      claimer_(
+          ports.queue, timers, clock, random, observer,
+          {[this] { return instance_id_; }, [this] { return recorder_.unrecorded() >= kMaxUnrecorded ? 0 : dispatcher_.room(); },
+           [this] { return ledger_.claims(); },
+           [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
+           [this] { set_running(false); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
       rescue_timer_(timers.make_timer([this] { rescue(); })),
       register_timer_(timers.make_timer([this] { register_anew(); })),
@@ -156,8 +155,8 @@ void Engine::adopt(const std::vector<AdoptedDelivery>& adopted) {
     observer_.on_adopted(adopted.size());
     for (const AdoptedDelivery& delivery : adopted) ledger_.add(delivery.claim_id, 1);
     for (const AdoptedDelivery& delivery : adopted) {
-        core::Outcome outcome = core::classify_abandoned(options_.dispatch.outcomes, delivery.id, delivery.claim_id,
-                                                         delivery.attempts, random_);
+        core::Outcome outcome =
+            core::classify_abandoned(options_.dispatch.outcomes, delivery.id, delivery.claim_id, delivery.attempts, random_);
         observer_.on_outcome(outcome);
         recorder_.add(std::move(outcome));
     }
@@ -192,9 +191,8 @@ void Engine::shutdown_step() {
     }
     rescue_timer_->stop();
     heartbeat_timer_->stop();
-    presence_.unregister_instance(instance_id_, [this](const core::Result<core::Nothing>& result) {
-        finish_shutdown(result.ok());
-    });
+    presence_.unregister_instance(instance_id_,
+                                  [this](const core::Result<core::Nothing>& result) { finish_shutdown(result.ok()); });
 }
 
 void Engine::finish_shutdown(bool clean) {

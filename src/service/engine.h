@@ -85,7 +85,7 @@ private:
 
     ClaimLedger ledger_;
     ReceiptRelay relay_;
-    Recorder recorder_;      // depends-on: ledger_
+    Recorder recorder_;  // depends-on: ledger_
     Dispatcher dispatcher_;
     Claimer claimer_;
 
@@ -99,8 +99,8 @@ private:
     core::InstanceId instance_id_ = 0;
     std::uint64_t bell_session_ = 0;  // counts bell sessions: an answer to an earlier one is stale
     bool bell_up_ = false;
-    bool registered_ = false;         // in this bell session
-    bool running_ = false;            // service state
+    bool registered_ = false;  // in this bell session
+    bool running_ = false;     // service state
     bool endpoints_loaded_ = false;
     bool shutting_down_ = false;
     std::function<void(bool)> on_shutdown_;

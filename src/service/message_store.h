@@ -82,11 +82,11 @@ struct StatusView {
     ServiceState state;
     std::vector<InstanceView> instances;
     std::int64_t pending = 0;
-    bool pending_is_exact = true;   // counted up to kExactPendingLimit, estimated beyond
-    std::int64_t scheduled = 0;     // at most kExactPendingLimit is counted
-    std::int64_t dead = 0;          // at most kExactPendingLimit is counted
+    bool pending_is_exact = true;  // counted up to kExactPendingLimit, estimated beyond
+    std::int64_t scheduled = 0;    // at most kExactPendingLimit is counted
+    std::int64_t dead = 0;         // at most kExactPendingLimit is counted
     std::int64_t in_flight = 0;
-    double sent_per_second = 0;     // over the last 10 s, all instances
+    double sent_per_second = 0;  // over the last 10 s, all instances
     std::optional<double> oldest_pending_seconds;
 };
 inline constexpr std::int64_t kExactPendingLimit = 10000;

@@ -21,15 +21,15 @@ using Floor = std::uint64_t;
 
 struct ClaimRequest {
     core::InstanceId instance_id = 0;
-    Floor floor = 0;        // 0 = a sweep
-    int limit = 0;          // > 0
+    Floor floor = 0;  // 0 = a sweep
+    int limit = 0;    // > 0
 };
 
 struct ClaimBatch {
     std::vector<core::Delivery> deliveries;
-    std::size_t taken = 0;          // queue entries consumed, those whose message is gone or sent included
-    Floor next_floor = 0;           // valid as a floor only if taken < limit
-    bool running = true;            // service_state at the time of the claim; stopped = nothing was claimed
+    std::size_t taken = 0;                              // queue entries consumed, those whose message is gone or sent included
+    Floor next_floor = 0;                               // valid as a floor only if taken < limit
+    bool running = true;                                // service_state at the time of the claim; stopped = nothing was claimed
     std::optional<std::chrono::milliseconds> next_due;  // due claims only: time until the next scheduled message
 };
 
@@ -37,14 +37,14 @@ struct ClaimBatch {
 struct RecordRequest {
     core::InstanceId instance_id = 0;
     std::vector<core::Outcome> outcomes;
-    std::vector<core::ClaimId> finished;           // claims whose every delivery is resolved by now
-    std::vector<std::int64_t> confirmed_batches;   // sent batches that Redis has
+    std::vector<core::ClaimId> finished;          // claims whose every delivery is resolved by now
+    std::vector<std::int64_t> confirmed_batches;  // sent batches that Redis has
 };
 
 struct RecordResult {
-    std::optional<std::int64_t> sent_batch;   // the batch row written, when anything was newly sent
-    std::string sent_at;                      // RFC 3339 UTC, of the batch
-    std::vector<core::MessageId> sent;        // newly marked sent: a repeat of an old fact is not in here
+    std::optional<std::int64_t> sent_batch;  // the batch row written, when anything was newly sent
+    std::string sent_at;                     // RFC 3339 UTC, of the batch
+    std::vector<core::MessageId> sent;       // newly marked sent: a repeat of an old fact is not in here
 };
 
 // An abandoned delivery, adopted from a dead instance: its attempts as they were at the dead one's claim.
@@ -53,7 +53,6 @@ struct AdoptedDelivery {
     core::ClaimId claim_id = 0;
     int attempts = 0;
 };
-
 
 // Loop thread only. Every completion comes once, later, never inside the call. All calls are safe to repeat.
 // claim*/return_orphans run on one session and record on another, so that neither waits for the other.
@@ -64,8 +63,7 @@ public:
     virtual void claim_ready(const ClaimRequest& request, Completion<ClaimBatch> done) = 0;
     virtual void claim_due(const ClaimRequest& request, Completion<ClaimBatch> done) = 0;
     // Puts back what this instance holds in the ledger without knowing it: a claim whose answer was lost.
-    virtual void return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
-                                Completion<std::size_t> done) = 0;
+    virtual void return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known, Completion<std::size_t> done) = 0;
 
     // All or nothing. kRetry and kDead are dropped when their claim is no longer this instance's (fencing);
     // kDelivered is always accepted.

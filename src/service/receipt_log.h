@@ -15,8 +15,7 @@ public:
     virtual ~ReceiptLog() = default;
     virtual bool up() const = 0;
     // All receipts, pipelined. Completes once, later: ok when Redis has confirmed every one of them.
-    virtual void write(const std::vector<core::Receipt>& receipts,
-                       std::function<void(core::Result<core::Nothing>)> done) = 0;
+    virtual void write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Nothing>)> done) = 0;
 };
 
 }  // namespace messaging::service

@@ -5,8 +5,8 @@
 
 namespace messaging::service {
 
-ReceiptRelay::ReceiptRelay(ReceiptLog& log, ReceiptBacklogStore& backlog, loop::TimerFactory& timers,
-                           EngineObserver& observer, Mediator mediator)
+ReceiptRelay::ReceiptRelay(ReceiptLog& log, ReceiptBacklogStore& backlog, loop::TimerFactory& timers, EngineObserver& observer,
+                           Mediator mediator)
     : log_(log),
       backlog_(backlog),
       observer_(observer),

@@ -16,8 +16,8 @@
 
 namespace messaging::service {
 
-inline constexpr std::size_t kMaxHeldReceipts = 20000;   // in memory; what is beyond comes back from the backlog
-inline constexpr int kBacklogBatches = 20;               // read at a time
+inline constexpr std::size_t kMaxHeldReceipts = 20000;  // in memory; what is beyond comes back from the backlog
+inline constexpr int kBacklogBatches = 20;              // read at a time
 inline constexpr std::chrono::milliseconds kBacklogPeriod{1000};
 
 // Loop thread only. Nothing waits for it: Redis is a log, and every sent batch stands in receipt_backlog until confirmed.

@@ -17,8 +17,8 @@
 
 namespace messaging::service {
 
-inline constexpr std::size_t kMaxRecordBatch = 1000;      // outcomes in one transaction
-inline constexpr std::size_t kMaxUnrecorded = 10000;      // outcomes waiting; beyond, nothing more is claimed
+inline constexpr std::size_t kMaxRecordBatch = 1000;             // outcomes in one transaction
+inline constexpr std::size_t kMaxUnrecorded = 10000;             // outcomes waiting; beyond, nothing more is claimed
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
 
 // Loop thread only. An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried

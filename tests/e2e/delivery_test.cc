@@ -44,8 +44,9 @@ TEST(Delivery, BulkInsertIsReceivedExactlyOnce) {
 TEST(Delivery, RolledBackAndSentOnesAreNotSent) {
     const Receiver receiver;
     Service service(to(receiver));
-    service.sql("DO $$ BEGIN INSERT INTO messages (recipient, content) VALUES ('a', 'rolled back'); RAISE EXCEPTION 'x'; "
-                "EXCEPTION WHEN raise_exception THEN INSERT INTO messages (recipient, content) VALUES ('b', 'kept'); END $$");
+    service.sql(
+        "DO $$ BEGIN INSERT INTO messages (recipient, content) VALUES ('a', 'rolled back'); RAISE EXCEPTION 'x'; "
+        "EXCEPTION WHEN raise_exception THEN INSERT INTO messages (recipient, content) VALUES ('b', 'kept'); END $$");
     service.sql("INSERT INTO messages (recipient, content, is_sent) VALUES ('c', 'sent before', true)");
     ASSERT_TRUE(received(receiver, 1));
     service.sql("INSERT INTO messages (recipient, content) VALUES ('d', 'last')");

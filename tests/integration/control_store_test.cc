@@ -49,10 +49,14 @@ TEST_F(ControlStore, SinceAndByChangeOnlyWithTheState) {
 }
 
 TEST_F(ControlStore, TheStatusCountsWhatThereIs) {
-    db_.sql("INSERT INTO messages (recipient, content, created_at) SELECT '+1', 'x', now() - interval '90 s' FROM generate_series(1, 5)");
+    db_.sql(
+        "INSERT INTO messages (recipient, content, created_at) SELECT '+1', 'x', now() - interval '90 s' FROM generate_series(1, "
+        "5)");
     db_.sql("INSERT INTO message_schedule SELECT id, now() FROM generate_series(10, 12) AS id");
     db_.sql("INSERT INTO message_dead SELECT id, now(), 'x' FROM generate_series(20, 21) AS id");
-    db_.sql("INSERT INTO message_sent_batch (sent_at, size, ids) VALUES (now() - interval '1 h', 1000, '{}'), (now(), 30, '{}'), (now() - interval '3 s', 20, '{}')");
+    db_.sql(
+        "INSERT INTO message_sent_batch (sent_at, size, ids) VALUES (now() - interval '1 h', 1000, '{}'), (now(), 30, '{}'), "
+        "(now() - interval '3 s', 20, '{}')");
     db_.sql("INSERT INTO engine_instance (name, last_seen, in_flight) VALUES ('a', now() - interval '7 s', 3), ('b', now(), 4)");
     const StatusView view = status();
     EXPECT_EQ(view.pending, 5);

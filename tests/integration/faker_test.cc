@@ -88,7 +88,8 @@ TEST(Faker, AnInterruptEndsItBehindTheCurrentChunk) {
     Stores db(test::fresh_database());
     std::thread interrupting([&] {
         Stores watching(db.url());
-        EXPECT_TRUE(test::wait_until([&] { return watching.number("SELECT count(*) FROM (SELECT FROM messages LIMIT 1) m") == 1; }));
+        EXPECT_TRUE(
+            test::wait_until([&] { return watching.number("SELECT count(*) FROM (SELECT FROM messages LIMIT 1) m") == 1; }));
         kill(getpid(), SIGINT);
     });
     const Ended result = run({db.url(), 100'000'000, 1});

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "app/migrate.h"
+#include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 
@@ -54,7 +55,8 @@ TEST_F(MigratorTest, AppliesWhatIsPendingOnceAndInOrder) {
     EXPECT_EQ(up().value(), Names{"0002_second"});
     EXPECT_TRUE(up().value().empty());
     EXPECT_TRUE(exists("first") && exists("second"));
-    EXPECT_EQ(db_.sql("SELECT version, name, length(checksum) FROM schema_migrations ORDER BY version"), "1|0001_first|64 2|0002_second|64");
+    EXPECT_EQ(db_.sql("SELECT version, name, length(checksum) FROM schema_migrations ORDER BY version"),
+              "1|0001_first|64 2|0002_second|64");
 }
 
 TEST_F(MigratorTest, GoesDownOneStepAtATime) {
@@ -135,8 +137,11 @@ TEST_F(MigratorTest, WaitsForAnotherMigratorByPolling) {
     ASSERT_TRUE(other.execute_script("SELECT pg_advisory_lock(772, -1)"));
     std::thread migrating([&] { EXPECT_TRUE(up().ok()); });
     EXPECT_TRUE(test::wait_until([&] {
-        return other.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%' AND state = 'idle'"
-                             " AND datname = current_database()")->size() == 1;
+        return other
+                   .execute(
+                       "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%' AND state = 'idle'"
+                       " AND datname = current_database()")
+                   ->size() == 1;
     })) << "it holds no transaction and waits for no lock between its tries";
     EXPECT_FALSE(exists("first"));
     ASSERT_TRUE(other.execute_script("SELECT pg_advisory_unlock(772, -1)"));
@@ -147,13 +152,16 @@ TEST_F(MigratorTest, WaitsForAnotherMigratorByPolling) {
 TEST(RealMigrations, GoUpAndDownAndUpAgainWithoutATrace) {
     Stores db(test::empty_database());
     pg::Session session = test::connect_or_abort(db.url());
-    const auto migrations = read_migrations(SOURCE_DIR "/migrations");
+    const auto migrations = read_migrations(test::migrations_dir());
     ASSERT_TRUE(migrations.ok());
     Migrator migrator(session, migrations.value());
     for (int i = 0; i < 2; ++i) {
         ASSERT_EQ(migrator.up().value().size(), migrations->size());
-        while (!migrator.down().value().empty()) {}
-        EXPECT_EQ(db.sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'schema_migrations'"), "");
+        while (!migrator.down().value().empty()) {
+        }
+        EXPECT_EQ(db.sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND "
+                         "relname <> 'schema_migrations'"),
+                  "");
         EXPECT_EQ(db.number("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"), 0);
     }
 }
@@ -163,7 +171,9 @@ TEST(ContentLimit, FollowsTheConfigurationUpAndDown) {
     pg::Session session = test::connect_or_abort(db.url());
     Migrator migrator(session, {});
     const auto fits = [&](int bytes) {
-        return session.execute_script("INSERT INTO messages (recipient, content) VALUES ('+1', repeat('x', " + std::to_string(bytes) + "))").ok();
+        return session
+            .execute_script("INSERT INTO messages (recipient, content) VALUES ('+1', repeat('x', " + std::to_string(bytes) + "))")
+            .ok();
     };
     ASSERT_TRUE(migrator.align_content_limit(10000).ok());
     EXPECT_TRUE(fits(10000));
@@ -184,7 +194,7 @@ TEST(ContentLimit, FollowsTheConfigurationUpAndDown) {
 TEST(Migrate, TheSubcommandBringsADatabaseUpAndServeRefusesBefore) {
     app::Config config;
     config.database_url = test::empty_database();
-    config.migrations_dir = SOURCE_DIR "/migrations";
+    config.migrations_dir = test::migrations_dir();
     config.max_content_bytes = 2000;
     const auto pending = app::check_migrations(config);
     ASSERT_FALSE(pending.ok());

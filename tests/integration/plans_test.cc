@@ -12,8 +12,8 @@ using core::OutcomeKind;
 using test::Stores;
 
 // Statements that a session has prepared, as PostgreSQL knows them.
-constexpr pg::Statement kPrepared{"list_prepared",
-                                  "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements WHERE NOT from_sql"};
+constexpr pg::Statement kPrepared{
+    "list_prepared", "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements WHERE NOT from_sql"};
 
 core::Outcome outcome(core::MessageId id, core::ClaimId claim, OutcomeKind kind) {
     core::Outcome one;
@@ -48,8 +48,10 @@ TEST(Plans, NoHotStatementScansATableOrHashesAJoin) {
     ASSERT_EQ(batch.deliveries.size(), 5U);
     const core::ClaimId claim = batch.deliveries[0].claim_id;
     std::vector<core::Outcome> outcomes;
-    const std::array kinds{OutcomeKind::kDelivered, OutcomeKind::kRetry, OutcomeKind::kDead, OutcomeKind::kDeferred, OutcomeKind::kReturned};
-    for (std::size_t i = 0; i < kinds.size(); ++i) outcomes.push_back(outcome(static_cast<core::MessageId>(i) + 1, claim, kinds[i]));
+    const std::array kinds{OutcomeKind::kDelivered, OutcomeKind::kRetry, OutcomeKind::kDead, OutcomeKind::kDeferred,
+                           OutcomeKind::kReturned};
+    for (std::size_t i = 0; i < kinds.size(); ++i)
+        outcomes.push_back(outcome(static_cast<core::MessageId>(i) + 1, claim, kinds[i]));
     db.value<service::RecordResult>([&](auto done) { store.record({1, outcomes, {claim}, {1}}, std::move(done)); });
 
     pg::Session session = test::connect_or_abort(db.url());
@@ -58,15 +60,17 @@ TEST(Plans, NoHotStatementScansATableOrHashesAJoin) {
     }
     int explained = 0;
     for (pg::Connection* connection : {&claim_session, &record_session}) {
-        const auto prepared = db.answer<std::vector<pg::Rows>>(
-            [&](auto done) { connection->execute({{&kPrepared, {}}}, [done](core::Result<std::vector<pg::Rows>> rows) { done(std::move(rows)); }); });
+        const auto prepared = db.answer<std::vector<pg::Rows>>([&](auto done) {
+            connection->execute({{&kPrepared, {}}}, [done](core::Result<std::vector<pg::Rows>> rows) { done(std::move(rows)); });
+        });
         ASSERT_TRUE(prepared.ok());
         const pg::Rows& rows = prepared->front();
         for (int row = 0; row < rows.size(); ++row) {
             const std::string name(rows.text(row, 0));
             if (name == kPrepared.name) continue;
             const std::string plan = explain(session, name, std::string(rows.text(row, 1)), rows.integer(row, 2));
-            for (const char* table : {"messages", "message_queue", "message_claim", "message_schedule", "message_dead", "receipt_backlog"}) {
+            for (const char* table :
+                 {"messages", "message_queue", "message_claim", "message_schedule", "message_dead", "receipt_backlog"}) {
                 EXPECT_EQ(plan.find(std::string("Seq Scan on ") + table), std::string::npos) << name << "\n" << plan;
             }
             EXPECT_EQ(plan.find("Hash Join"), std::string::npos) << name << "\n" << plan;

@@ -39,7 +39,8 @@ struct Engine {
 class Presence : public testing::Test {
 protected:
     void insert(int count) {
-        mine_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) + ")");
+        mine_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) +
+                  ")");
     }
     void look_stale(core::InstanceId id) {
         mine_.sql("UPDATE engine_instance SET last_seen = now() - interval '6 s' WHERE instance_id = " + std::to_string(id));
@@ -47,8 +48,10 @@ protected:
     void kill(core::InstanceId id) {
         theirs_.close_sessions();
         look_stale(id);
-        const std::string lock = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 772 AND database = "
-                                 "(SELECT oid FROM pg_database WHERE datname = current_database()) AND objid = " + std::to_string(id);
+        const std::string lock =
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 772 AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database()) AND objid = " +
+            std::to_string(id);
         ASSERT_TRUE(test::wait_until([&] { return mine_.number(lock) == 0; }));
     }
 
@@ -71,8 +74,10 @@ TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndHearsTheBell) {
 TEST_F(Presence, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
     look_stale(me_.id);
     mine_.value<core::Nothing>([&](auto done) { me_.presence.heartbeat(me_.id, 42, 7777, std::move(done)); });
-    EXPECT_EQ(mine_.sql("SELECT in_flight, floor FROM engine_instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
-                        std::to_string(me_.id)), "42|7777");
+    EXPECT_EQ(
+        mine_.sql("SELECT in_flight, floor FROM engine_instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
+                  std::to_string(me_.id)),
+        "42|7777");
 }
 
 TEST_F(Presence, UnregisteringRemovesTheRow) {
@@ -177,8 +182,9 @@ TEST_F(Presence, OnlyClaimsThatAreStillTheOldInstancesMove) {
     insert(2);
     const core::ClaimId mine = me_.claim(1).deliveries.at(0).claim_id;
     const core::ClaimId theirs = other_.claim(1).deliveries.at(0).claim_id;
-    const auto moved = mine_.value<std::vector<core::ClaimId>>(
-        [&](auto done) { me_.presence.move_claims(me_.id, 99, {mine, theirs}, std::move(done)); });
+    const auto moved = mine_.value<std::vector<core::ClaimId>>([&](auto done) {
+        me_.presence.move_claims(me_.id, 99, {mine, theirs}, std::move(done));
+    });
     EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
     EXPECT_EQ(mine_.sql("SELECT instance_id FROM message_claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
 }

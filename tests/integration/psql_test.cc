@@ -41,7 +41,9 @@ TEST_F(Psql, AnInsertOfAHundredThousandIsQueuedWholeWithOneNotification) {
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
     run(application_, "INSERT INTO messages (recipient, content) SELECT '+' || g, 'text' FROM generate_series(1, 100000) g");
     EXPECT_EQ(queued(), 100000);
-    EXPECT_EQ(db_.number("SELECT count(DISTINCT id) FROM message_queue q WHERE EXISTS (SELECT FROM messages m WHERE m.id = q.id)"), 100000);
+    EXPECT_EQ(
+        db_.number("SELECT count(DISTINCT id) FROM message_queue q WHERE EXISTS (SELECT FROM messages m WHERE m.id = q.id)"),
+        100000);
     ASSERT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
     EXPECT_EQ(db_.notified().size(), 1U);
 }
@@ -86,8 +88,9 @@ TEST_F(Psql, SettingIsSentBackQueuesASentMessageAgainFromItsStart) {
 
 TEST_F(Psql, SettingIsSentBackRevivesTheDeadAndHurriesTheScheduled) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'), ('+1', 'b')");
-    run(application_, "DELETE FROM message_queue; INSERT INTO message_dead (id, reason) VALUES (1, 'x');"
-                      "INSERT INTO message_schedule VALUES (2, now() + interval '1 h')");
+    run(application_,
+        "DELETE FROM message_queue; INSERT INTO message_dead (id, reason) VALUES (1, 'x');"
+        "INSERT INTO message_schedule VALUES (2, now() + interval '1 h')");
     run(application_, "UPDATE messages SET is_sent = false");
     EXPECT_EQ(db_.sql("SELECT id FROM message_queue ORDER BY id"), "1 2");
     EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_dead) + (SELECT count(*) FROM message_schedule)"), 0);
@@ -123,7 +126,8 @@ TEST_F(Psql, ACallersOwnTablesDoNotDivertTheTrigger) {
 
 TEST_F(Psql, EmptyAndOversizedContentsAreRefused) {
     for (const char* content : {"''", "repeat('x', 4097)", "repeat('é', 2049)"}) {
-        const auto refused = application_.execute_script(std::string("INSERT INTO messages (recipient, content) VALUES ('+1', ") + content + ")");
+        const auto refused =
+            application_.execute_script(std::string("INSERT INTO messages (recipient, content) VALUES ('+1', ") + content + ")");
         ASSERT_FALSE(refused.ok()) << content;
         EXPECT_EQ(refused.error().sqlstate, "23514");
     }

@@ -42,7 +42,8 @@ protected:
 };
 
 TEST_F(QueueStore, ClaimsWhatWasInsertedWithItsContents) {
-    db_.sql("INSERT INTO messages (recipient, content) VALUES ('+905551111111', 'Merhaba 👋'), ('+4915112345678', E'two\\nlines')");
+    db_.sql(
+        "INSERT INTO messages (recipient, content) VALUES ('+905551111111', 'Merhaba 👋'), ('+4915112345678', E'two\\nlines')");
     const ClaimBatch batch = claim();
     ASSERT_EQ(batch.deliveries.size(), 2U);
     EXPECT_EQ(batch.taken, 2U);
@@ -162,7 +163,9 @@ TEST_F(QueueStore, ClaimsWhatIsDueAndTellsWhenTheNextOneIs) {
     insert(3);
     db_.sql("TRUNCATE message_queue");
     db_.sql("UPDATE messages SET attempts = 2 WHERE id = 2");
-    db_.sql("INSERT INTO message_schedule VALUES (1, now() - interval '1 s'), (2, now() - interval '2 s'), (3, now() + interval '60 s')");
+    db_.sql(
+        "INSERT INTO message_schedule VALUES (1, now() - interval '1 s'), (2, now() - interval '2 s'), (3, now() + interval '60 "
+        "s')");
     const ClaimBatch batch = claim_due();
     EXPECT_EQ(ids_of(batch), "1 2");
     EXPECT_EQ(batch.deliveries.at(1).attempts, 2);
@@ -209,7 +212,8 @@ TEST_F(QueueStore, LeavesTheClaimsOfOthersAlone) {
 
 TEST_F(QueueStore, LoadsEndpointsAndIgnoresHeadersThatAreNone) {
     db_.sql("UPDATE endpoints SET url = 'http://a/', max_in_flight = 5");
-    db_.sql(R"(INSERT INTO endpoints (name, url, headers) VALUES ('b', 'http://b/', '{"x-one": "1", "x-number": 2}'), ('c', 'http://c/', 'no JSON'))");
+    db_.sql(
+        R"(INSERT INTO endpoints (name, url, headers) VALUES ('b', 'http://b/', '{"x-one": "1", "x-number": 2}'), ('c', 'http://c/', 'no JSON'))");
     auto endpoints = db_.value<std::vector<core::Endpoint>>([&](auto done) { store_.load_endpoints(std::move(done)); });
     std::sort(endpoints.begin(), endpoints.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     ASSERT_EQ(endpoints.size(), 3U);

@@ -21,9 +21,11 @@ class Record : public testing::Test {
 protected:
     // Inserts and claims `count` messages, ids 1 to count; answers the claim.
     core::ClaimId claimed(int count, core::InstanceId me = kMe) {
-        db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) + ")");
-        const auto batch =
-            db_.value<service::ClaimBatch>([&](auto done) { store_.claim_ready({me, 0, count}, std::move(done)); });
+        db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) +
+                ")");
+        const auto batch = db_.value<service::ClaimBatch>([&](auto done) {
+            store_.claim_ready({me, 0, count}, std::move(done));
+        });
         return batch.deliveries.empty() ? 0 : batch.deliveries[0].claim_id;
     }
     core::Result<RecordResult> try_record(RecordRequest request) {
@@ -62,7 +64,8 @@ TEST_F(Record, ADeliveredMessageIsMarkedAndItsBatchWaitsForItsReceipts) {
     const RecordResult result = record({first, outcome(1, claim, OutcomeKind::kDelivered, 3)}, {claim});
     ASSERT_TRUE(result.sent_batch);
     EXPECT_EQ(result.sent, (std::vector<core::MessageId>{1, 2}));
-    EXPECT_EQ(db_.sql("SELECT id, is_sent, attempts, receiver_message_id FROM messages ORDER BY id"), "1|true|3| 2|true|1|receiver's 🎈");
+    EXPECT_EQ(db_.sql("SELECT id, is_sent, attempts, receiver_message_id FROM messages ORDER BY id"),
+              "1|true|3| 2|true|1|receiver's 🎈");
     EXPECT_EQ(db_.sql("SELECT batch_id, size, ids FROM message_sent_batch"), std::to_string(*result.sent_batch) + "|2|[1,2]");
     EXPECT_EQ(db_.sql("SELECT batch_id, instance_id FROM receipt_backlog"), std::to_string(*result.sent_batch) + "|11");
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages WHERE sent_at = '" + result.sent_at + "'"), 2);
@@ -96,7 +99,8 @@ TEST_F(Record, ARetryIsCountedAndScheduledByPostgresClock) {
     const core::ClaimId claim = claimed(1);
     record({outcome(1, claim, OutcomeKind::kRetry)}, {claim});
     EXPECT_EQ(db_.sql("SELECT attempts, is_sent, last_error FROM messages"), "1|false|HTTP 503");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule WHERE id = 1 AND due_at BETWEEN now() + '50 s' AND now() + '60 s'"), 1);
+    EXPECT_EQ(
+        db_.number("SELECT count(*) FROM message_schedule WHERE id = 1 AND due_at BETWEEN now() + '50 s' AND now() + '60 s'"), 1);
     EXPECT_EQ(db_.sql("SELECT message_id, attempt, status, duration_ms, error FROM delivery_attempt"), "1|1|503|7|HTTP 503");
     EXPECT_EQ(queue(), "");
     EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 0);
@@ -161,7 +165,8 @@ TEST_F(Record, EverythingOfABatchIsRecordedOrNothing) {
     EXPECT_EQ(result.error().kind, core::ErrorKind::kInvalid);
     EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, is_sent FROM messages"), "0|false");
     EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 1);
-    EXPECT_EQ(record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDelivered)}, {claim}).sent.size(), 1U);
+    EXPECT_EQ(record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDelivered)}, {claim}).sent.size(),
+              1U);
 }
 
 TEST_F(Record, AnErrorTextIsCutAndCleanedBecauseItMustNeverStopTheRecord) {
@@ -176,11 +181,13 @@ TEST_F(Record, AnErrorTextIsCutAndCleanedBecauseItMustNeverStopTheRecord) {
 TEST_F(Record, AMessageDeletedMeanwhileIsSimplyGone) {
     const core::ClaimId claim = claimed(3);
     db_.sql("DELETE FROM messages");
-    const RecordResult result = record(
-        {outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kRetry), outcome(3, claim, OutcomeKind::kDead)}, {claim});
+    const RecordResult result = record({outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kRetry),
+                                        outcome(3, claim, OutcomeKind::kDead)},
+                                       {claim});
     EXPECT_FALSE(result.sent_batch);
     EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead) + "
-                         "(SELECT count(*) FROM delivery_attempt) + (SELECT count(*) FROM message_claim)"), 0);
+                         "(SELECT count(*) FROM delivery_attempt) + (SELECT count(*) FROM message_claim)"),
+              0);
 }
 
 TEST_F(Record, ConfirmedReceiptsLeaveTheBacklog) {
@@ -202,7 +209,8 @@ TEST_F(Record, MarkingSentIsAHotUpdate) {
     for (int id = 1; id <= kMessages; ++id) outcomes.push_back(outcome(id, claim, OutcomeKind::kDelivered));
     record(outcomes, {claim});
     db_.close_sessions();  // which flushes their statistics
-    ASSERT_TRUE(test::wait_until([&] { return db_.number("SELECT pg_stat_get_tuples_updated('messages'::regclass)") >= kMessages; }));
+    ASSERT_TRUE(
+        test::wait_until([&] { return db_.number("SELECT pg_stat_get_tuples_updated('messages'::regclass)") >= kMessages; }));
     EXPECT_GE(db_.number("SELECT pg_stat_get_tuples_hot_updated('messages'::regclass)"), kMessages * 8 / 10);
 }
 

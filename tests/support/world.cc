@@ -3,9 +3,11 @@
 
 #include <curl/curl.h>
 #include <gtest/gtest.h>
+
 #include <cstdlib>
 
 #include "http/handles.h"
+#include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
 
@@ -27,7 +29,7 @@ std::string migrated_database() {
     const std::string url = empty_database();
     ProcessOptions options;
     options.arguments = {messaging_binary(), "migrate", "up"};
-    options.environment = {{"DATABASE_URL", url}, {"MIGRATIONS_DIR", SOURCE_DIR "/migrations"}};
+    options.environment = {{"DATABASE_URL", url}, {"MIGRATIONS_DIR", migrations_dir()}};
     const CommandResult migrated = run_command(options);
     EXPECT_EQ(migrated.exit_code, 0) << migrated.output;
     return url;
@@ -42,7 +44,8 @@ std::string text_after(const std::string& text, const std::string& marker) {
 
 }  // namespace
 
-HttpAnswer call(const std::string& method, const std::string& url, const std::string& body, const std::vector<std::string>& headers) {
+HttpAnswer call(const std::string& method, const std::string& url, const std::string& body,
+                const std::vector<std::string>& headers) {
     HttpAnswer answer;
     const http::EasyHandle easy(curl_easy_init());
     http::SlistHandle list;
@@ -67,8 +70,6 @@ HttpAnswer call(const std::string& method, const std::string& url, const std::st
     return answer;
 }
 
-std::string messaging_binary() { return BINARY_DIR "/messaging"; }
-
 Receiver::Receiver(std::vector<std::string> extra) {
     ProcessOptions options;
     options.arguments = {messaging_binary(), "receiver", "--port", "0", "--quiet"};
@@ -91,7 +92,7 @@ Service::Service(const Environment& environment, const std::string& database_url
     Environment all = {{"DATABASE_URL", database_url_},
                        {"REDIS_URL", shared_redis().url()},
                        {"PORT", "0"},
-                       {"MIGRATIONS_DIR", SOURCE_DIR "/migrations"}};
+                       {"MIGRATIONS_DIR", migrations_dir()}};
     for (const auto& [name, value] : environment) all[name] = value;
     ProcessOptions options;
     options.arguments = {messaging_binary(), "serve"};
@@ -106,9 +107,7 @@ Service::Service(const Environment& environment, const std::string& database_url
     EXPECT_TRUE(wait_until([this] { return call("GET", url("/readyz")).status == 200; })) << output();
 }
 
-Service::~Service() {
-    EXPECT_TRUE(process_->stop(SIGTERM).has_value()) << "did not end: " << output();
-}
+Service::~Service() { EXPECT_TRUE(process_->stop(SIGTERM).has_value()) << "did not end: " << output(); }
 
 std::string Service::sql(const std::string& text) {
     auto session = pg::Session::connect(database_url_, "test");

@@ -20,11 +20,10 @@ struct HttpAnswer {
     std::string body;
     std::string headers;
 };
-HttpAnswer call(const std::string& method, const std::string& url, const std::string& body = "", const std::vector<std::string>& headers = {});
+HttpAnswer call(const std::string& method, const std::string& url, const std::string& body = "",
+                const std::vector<std::string>& headers = {});
 
 using Environment = std::map<std::string, std::string>;
-
-std::string messaging_binary();
 
 // `messaging receiver` on a free port.
 class Receiver {

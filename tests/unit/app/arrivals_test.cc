@@ -36,7 +36,8 @@ TEST(Arrivals, ShowsTheLastFiftyNewestFirst) {
     Arrivals arrivals;
     for (int i = 1; i <= 51; ++i) arrivals.add("msg_" + std::to_string(i), R"({"to":"+90","content":"x"})", at(i));
     const std::string recent = arrivals.recent_json();
-    EXPECT_TRUE(recent.starts_with(R"([{"id":"msg_51","to":"+90","body":"{\"to\":\"+90\",\"content\":\"x\"}","bytes":26,"at":"2023-11-14T22:13:20.051Z"},{"id":"msg_50")"))
+    EXPECT_TRUE(recent.starts_with(
+        R"([{"id":"msg_51","to":"+90","body":"{\"to\":\"+90\",\"content\":\"x\"}","bytes":26,"at":"2023-11-14T22:13:20.051Z"},{"id":"msg_50")"))
         << recent;
     EXPECT_NE(recent.find("\"msg_2\""), std::string::npos);
     EXPECT_EQ(recent.find("\"msg_1\""), std::string::npos);
