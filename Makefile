@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
 
-.PHONY: help deps build test check asan lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps build test check asan tsan format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,7 +61,22 @@ asan: ## the tests under address and undefined-behaviour sanitizers
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure
 
-lint: ## the layer check
+tsan: ## the tests under the thread sanitizer
+	@scripts/install-deps --test
+	@cmake -S . -B build-tsan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=thread >/dev/null
+	@cmake --build build-tsan -j $(JOBS)
+	@ctest --test-dir build-tsan --output-on-failure
+
+SOURCES = $$(git ls-files --cached --others --exclude-standard 'src/*.cc' 'src/*.h' 'tests/*.cc' 'tests/*.h')
+
+format: ## lay the sources out as .clang-format says
+	@clang-format-14 -i $(SOURCES)
+
+lint: ## formatting, layers, clang-tidy
+	@scripts/install-deps --test
+	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@scripts/tidy build-test
 
 check: lint test ## what CI runs

@@ -1,4 +1,4 @@
-// Migrations from the command line, and the check at the start of serve.
+// Migrations from the command line.
 #include "app/migrate.h"
 
 #include <cstdio>
@@ -40,23 +40,6 @@ int run_migrate(const Config& config, const std::string& command) {
     if (command == "down") return 0;
     const auto aligned = migrator.align_content_limit(config.max_content_bytes);
     return aligned ? 0 : fail(aligned.error());
-}
-
-core::Result<core::Nothing> check_migrations(const Config& config) {
-    auto migrations = repository::read_migrations(migrations_dir(config));
-    if (!migrations) return migrations.error();
-    auto session = pg::Session::connect(config.database_url, "messaging check");
-    if (!session) return session.error();
-    repository::Migrator migrator(session.value(), std::move(migrations.value()));
-    const auto status = migrator.status();
-    if (!status) return status.error();
-    std::string pending;
-    for (const auto& one : status.value()) {
-        if (!one.applied) pending += (pending.empty() ? "" : ", ") + one.name;
-    }
-    if (pending.empty()) return core::Nothing{};
-    return core::Error{core::ErrorKind::kConflict, "migrations are pending (" + pending + "): run `messaging migrate up` first",
-                       ""};
 }
 
 }  // namespace messaging::app

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "app/config.h"
-#include "core/result.h"
 
 namespace messaging::app {
 
@@ -12,7 +11,5 @@ namespace messaging::app {
 std::string migrations_dir(const Config& config);
 // `command`: up, down or status. Exit status: 0, or 1 with the reason on standard error.
 int run_migrate(const Config& config, const std::string& command);
-// kConflict, with the command to run, when migrations are pending; the database's own error when it cannot be asked.
-core::Result<core::Nothing> check_migrations(const Config& config);
 
 }  // namespace messaging::app

@@ -101,7 +101,7 @@ private:
         } else if (request.method != "GET" && request.method != "HEAD") {
             http::Response response = text(405, kHelp);
             response.headers.emplace_back("Allow", "GET, HEAD, POST");
-            responder.send(std::move(response));
+            responder.send(response);
         } else if (request.path == "/stats") {
             responder.send(json(arrivals_.stats_json(delayed_.size())));
         } else if (request.path == "/recent") {

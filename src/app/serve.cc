@@ -26,12 +26,15 @@
 #include "loop/signals.h"
 #include "repository/control_store.h"
 #include "repository/message_store.h"
+#include "repository/schema.h"
 
 namespace messaging::app {
 namespace {
 
 constexpr std::chrono::milliseconds kStartRetry{1000};
-constexpr std::chrono::milliseconds kStatusPeriod{2000};  // gauges of /metrics are so old at the most
+constexpr std::chrono::milliseconds kStatusPeriod{2000};     // gauges of /metrics are so old at the most
+constexpr std::chrono::milliseconds kAnswersPatience{1000};  // for the API's last answers to be written, at the end
+constexpr std::chrono::milliseconds kAnswersPoll{10};
 constexpr int kSecondSignalExit = 130;
 
 std::string host_name() {
@@ -52,6 +55,7 @@ public:
           api_(messages_, control_, api_options()),
           start_timer_(loop_.make_timer([this] { try_to_start(); })),
           status_timer_(loop_.make_timer([this] { refresh_status(); })),
+          leave_timer_(loop_.make_timer([this] { leave(); })),
           on_term_(loop_, SIGTERM, [this] { on_signal(); }),
           on_int_(loop_, SIGINT, [this] { on_signal(); }) {}
 
@@ -113,20 +117,25 @@ private:
                 {"redis", !engines_.empty() && std::all_of(engines_.begin(), engines_.end(), redis), false}};
     }
 
-    // The schema first: an engine on a schema it does not know would do harm. Blocking, but nothing is served yet.
+    // The schema first: an engine on a schema it does not know would do harm.
     void try_to_start() {
-        if (stopping_ || !engines_.empty()) return;
-        const auto migrated = check_migrations(config_);
-        if (!migrated) {
-            if (migrated.error().kind == core::ErrorKind::kUnavailable) {
+        if (stopping_ || starting_ || !engines_.empty()) return;
+        const auto migrations = repository::read_migrations(migrations_dir(config_));
+        if (!migrations) return refuse(migrations.error());
+        starting_ = true;
+        repository::check_schema(session_, migrations.value(), [this](const core::Result<core::Nothing>& result) {
+            starting_ = false;
+            if (result) {
+                set_default_endpoint();
+            } else if (result.error().kind == core::ErrorKind::kConflict) {
+                refuse(result.error());
+            } else {
                 start_timer_->start(kStartRetry);
-                return;
             }
-            spdlog::error("{}", migrated.error().message);
-            exit_status_ = 1;
-            loop_.stop();
-            return;
-        }
+        });
+    }
+
+    void set_default_endpoint() {
         control_.set_default_endpoint(config_.webhook_url, config_.endpoint_max_in_flight,
                                       [this](const core::Result<core::Nothing>& result) {
                                           if (result) {
@@ -135,6 +144,12 @@ private:
                                               start_timer_->start(kStartRetry);
                                           }
                                       });
+    }
+
+    void refuse(const core::Error& error) {
+        spdlog::error("{}", error.message);
+        exit_status_ = 1;
+        loop_.stop();
     }
 
     void start_engines() {
@@ -161,16 +176,23 @@ private:
                      format_duration(config_.shutdown_timeout));
         server_->stop_accepting();
         left_ = engines_.size();
-        if (left_ == 0) loop_.stop();
+        if (left_ == 0) leave();
         for (const auto& engine : engines_) {
             engine->stop([this](bool clean) {
                 loop_.post([this, clean] {
                     if (!clean)
                         spdlog::warn("an engine ended with work unrecorded: another engine, or the next start, takes it over");
-                    if (--left_ == 0) loop_.stop();
+                    if (--left_ == 0) leave();
                 });
             });
         }
+    }
+
+    // The engines are done: the API's last answers reach their clients, if these take them.
+    void leave() {
+        if (server_->owed() == 0 || waited_ >= kAnswersPatience) return loop_.stop();
+        waited_ += kAnswersPoll;
+        leave_timer_->start(kAnswersPoll);
     }
 
     const Config& config_;
@@ -186,10 +208,13 @@ private:
     std::unique_ptr<http::Server> server_;
     std::unique_ptr<loop::Timer> start_timer_;
     std::unique_ptr<loop::Timer> status_timer_;
+    std::unique_ptr<loop::Timer> leave_timer_;
     loop::SignalWatcher on_term_;
     loop::SignalWatcher on_int_;
     std::vector<std::unique_ptr<EngineThread>> engines_;
-    std::size_t left_ = 0;
+    std::size_t left_ = 0;  // engines that have not finished
+    std::chrono::milliseconds waited_{0};
+    bool starting_ = false;
     bool stopping_ = false;
     int exit_status_ = 0;
 };

@@ -88,7 +88,7 @@ Api::Api(service::MessageStore& messages, service::ControlStore& control, ApiOpt
           }
           auto response = answer({405, "method_not_allowed", "this path takes " + allow});
           response.headers.emplace_back("Allow", allow);
-          responder.send(std::move(response));
+          responder.send(response);
       }) {
     add_routes();
 }
@@ -267,7 +267,7 @@ void Api::metrics(const http::Request&, http::Responder responder) {
     http::Response response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     response.body = options_.metrics_text();
-    responder.send(std::move(response));
+    responder.send(response);
 }
 
 void Api::live(const http::Request&, http::Responder responder) { responder.send(answer(200, "alive")); }
@@ -308,7 +308,7 @@ void Api::docs(const http::Request& request, http::Responder responder) {
                          "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
                          "connect-src 'self'"}};
     response.body.assign(std::istreambuf_iterator<char>(stream), {});
-    responder.send(std::move(response));
+    responder.send(response);
 }
 
 }  // namespace messaging::handler

@@ -17,7 +17,7 @@ void DelayedAnswers::give_due() {
     const Time now = std::chrono::steady_clock::now();
     while (!waiting_.empty() && waiting_.begin()->first <= now) {
         auto first = waiting_.extract(waiting_.begin());
-        first.mapped().responder.send(std::move(first.mapped().response));
+        first.mapped().responder.send(first.mapped().response);
     }
     arm();
 }

@@ -139,7 +139,7 @@ Responder::~Responder() {
     if (state_ && state_->raw != nullptr) state_->send(state_->on_forgotten());
 }
 
-void Responder::send(Response response) {
+void Responder::send(const Response& response) {
     if (state_) state_->send(response);
 }
 

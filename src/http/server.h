@@ -25,7 +25,7 @@ public:
     Responder& operator=(const Responder&) = delete;
     ~Responder();
 
-    void send(Response response);
+    void send(const Response& response);
     // Closes the connection without an answer, as a receiver that breaks does. Counts as the answer.
     void hang_up();
     // Called once with the status, when the answer is given.

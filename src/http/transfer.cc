@@ -109,8 +109,8 @@ bool Transfer::set_headers() {
             return false;
         }
         // curl takes "Name:" for the wish to leave out a header of its own.
-        headers_.reset(
-            curl_slist_append(headers_.release(), is_blank(value) ? (name + ";").c_str() : (name + ": " + value).c_str()));
+        headers_.reset(curl_slist_append(
+            headers_.release(), is_blank(value) ? (name + ";").c_str() : std::string(name).append(": ").append(value).c_str()));
     }
     // Without this curl asks before it sends a large body, and waits up to a second for the answer.
     headers_.reset(curl_slist_append(headers_.release(), "Expect:"));

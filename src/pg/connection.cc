@@ -53,9 +53,9 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void end_command();
     void end_unit();
     void deliver_notifications();
-    void lose(core::Error error);
+    void lose(const core::Error& error);
     bool send(const Steps& steps, Unit& unit);
-    void execute(Steps steps, Completion done);
+    void execute(const Steps& steps, Completion done);
     void answer_later(Completion done, core::Error error);
     void close();
 
@@ -203,7 +203,7 @@ void Connection::Impl::deliver_notifications() {
     }
 }
 
-void Connection::Impl::lose(core::Error error) {
+void Connection::Impl::lose(const core::Error& error) {
     const auto self = shared_from_this();
     if (!up) return;
     up = false;
@@ -249,7 +249,7 @@ bool Connection::Impl::send(const Steps& steps, Unit& unit) {
     return sent && PQpipelineSync(conn.get()) == 1;
 }
 
-void Connection::Impl::execute(Steps steps, Completion done) {
+void Connection::Impl::execute(const Steps& steps, Completion done) {
     if (!up) {
         answer_later(std::move(done), {core::ErrorKind::kUnavailable, "PostgreSQL is not connected", ""});
         return;
@@ -297,7 +297,7 @@ void Connection::start() { impl_->connect(); }
 
 bool Connection::up() const { return impl_->up; }
 
-void Connection::execute(Steps steps, Completion done) { impl_->execute(std::move(steps), std::move(done)); }
+void Connection::execute(const Steps& steps, Completion done) { impl_->execute(steps, std::move(done)); }
 
 void Connection::reconnect() {
     impl_->loop.post([weak = std::weak_ptr(impl_)] {

@@ -58,7 +58,7 @@ public:
     // Completes once, later, never inside this call: with every step's rows, or with the first error, in which
     // case PostgreSQL has rolled all of it back. Not up: kUnavailable. Session lost before the answer:
     // kUnavailable, reply_timeout: kTimeout; in both cases whether it was committed is unknown.
-    void execute(Steps steps, Completion done);
+    void execute(const Steps& steps, Completion done);
 
     // Drops the session and connects again (a test of what a lost session does, or a reader that saw it is deaf).
     void reconnect();

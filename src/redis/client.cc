@@ -32,7 +32,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     void connect();
     void open(const std::string& address);
     void greet();
-    void fail(core::Error error);
+    void fail(const core::Error& error);
     void send(const std::vector<std::string>& arguments, Completion done);
     void close();
     void update_watch();
@@ -188,7 +188,7 @@ void Client::Impl::greet() {
 }
 
 // Ends the session, answers everything that is pending, and connects again later.
-void Client::Impl::fail(core::Error error) {
+void Client::Impl::fail(const core::Error& error) {
     const auto self = shared_from_this();
     deadline->stop();
     resolver.cancel();

@@ -31,7 +31,7 @@ core::Result<core::Nothing> MessageLoader::add(std::string_view recipient, std::
     append_escaped(buffer_, content);
     buffer_.push_back('\n');
     if (buffer_.size() < kBufferBytes) return core::Nothing{};
-    const auto sent = session_.put_copy(buffer_);
+    auto sent = session_.put_copy(buffer_);
     buffer_.clear();
     return sent;
 }

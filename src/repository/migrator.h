@@ -1,4 +1,4 @@
-// Migrator: the folder of migrations against the database: up, down, status, and what is pending.
+// Migrator: the folder of migrations against the database: up, down, status.
 #pragma once
 
 #include <cstddef>
@@ -7,24 +7,9 @@
 
 #include "core/result.h"
 #include "pg/session.h"
+#include "repository/schema.h"
 
 namespace messaging::repository {
-
-struct Migration {
-    int version = 0;
-    std::string name;  // "0001_messages"
-    std::string up;    // SQL
-    std::string down;
-};
-
-struct MigrationStatus {
-    std::string name;
-    bool applied = false;
-    std::string applied_at;
-};
-
-// kInvalid: a file has a bad name, a version is missing or double, a .down.sql is missing. Sorted by version.
-core::Result<std::vector<Migration>> read_migrations(const std::string& directory);
 
 // Blocking; one thread. Each migration runs in a transaction of its own, under an advisory lock that is *polled*: waiting inside
 // pg_advisory_lock would hang against CREATE INDEX CONCURRENTLY.
@@ -41,15 +26,8 @@ public:
     core::Result<core::Nothing> align_content_limit(std::size_t max_content_bytes);
 
 private:
-    struct Applied {
-        int version = 0;
-        std::string name;
-        std::string checksum;
-        std::string applied_at;
-    };
-    core::Result<std::vector<Applied>> read_applied();
+    core::Result<std::size_t> count_applied();
     core::Result<core::Nothing> lock();
-    core::Result<std::string> checksum(const std::string& text);
     core::Result<core::Nothing> run_in_transaction(const std::string& sql, const char* record, const pg::Params& params);
 
     pg::Session& session_;

@@ -75,6 +75,7 @@ void PgPresenceStore::move_claims(core::InstanceId from, core::InstanceId to, st
     params.bigint(from).bigint(to).bigint_array(claims);
     run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
         std::vector<core::ClaimId> moved;
+        moved.reserve(static_cast<std::size_t>(rows.size()));
         for (int row = 0; row < rows.size(); ++row) moved.push_back(rows.bigint(row, 0));
         return moved;
     });
@@ -102,6 +103,7 @@ void PgPresenceStore::adopt_dead(core::InstanceId me, std::vector<core::ClaimId>
         [](const std::vector<pg::Rows>& rows) {
             std::vector<service::AdoptedDelivery> adopted;
             const pg::Rows& open = rows[1];
+            adopted.reserve(static_cast<std::size_t>(open.size()));
             for (int row = 0; row < open.size(); ++row) {
                 adopted.push_back({open.bigint(row, 0), open.bigint(row, 1), open.integer(row, 2)});
             }

@@ -119,6 +119,7 @@ void PgQueueStore::return_orphans(core::InstanceId instance_id, std::vector<core
 void PgQueueStore::load_endpoints(service::Completion<std::vector<core::Endpoint>> done) {
     run_one<std::vector<core::Endpoint>>(claim_, kLoadEndpoints, {}, std::move(done), [](const pg::Rows& rows) {
         std::vector<core::Endpoint> endpoints;
+        endpoints.reserve(static_cast<std::size_t>(rows.size()));
         for (int row = 0; row < rows.size(); ++row) {
             endpoints.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1)), std::string(rows.text(row, 2)),
                                  read_headers(rows.text(row, 3)), rows.integer(row, 4)});

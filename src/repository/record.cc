@@ -89,6 +89,7 @@ std::int32_t clamp_to_int(std::chrono::milliseconds duration) {
 
 std::vector<core::ClaimId> claims_of(const std::vector<const Outcome*>& outcomes) {
     std::vector<core::ClaimId> claims;
+    claims.reserve(outcomes.size());
     for (const Outcome* outcome : outcomes) claims.push_back(outcome->claim_id);
     std::sort(claims.begin(), claims.end());
     claims.erase(std::unique(claims.begin(), claims.end()), claims.end());
@@ -97,6 +98,7 @@ std::vector<core::ClaimId> claims_of(const std::vector<const Outcome*>& outcomes
 
 std::vector<std::int64_t> ids_of(const std::vector<const Outcome*>& outcomes) {
     std::vector<std::int64_t> ids;
+    ids.reserve(outcomes.size());
     for (const Outcome* outcome : outcomes) ids.push_back(outcome->id);
     return ids;
 }
@@ -161,6 +163,7 @@ service::RecordResult read_record(const pg::Rows& sent) {
 // Deadlocks between batches need two orders: there is one, by id.
 std::vector<const Outcome*> sorted_by_id(const std::vector<Outcome>& outcomes) {
     std::vector<const Outcome*> sorted;
+    sorted.reserve(outcomes.size());
     for (const Outcome& outcome : outcomes) sorted.push_back(&outcome);
     std::sort(sorted.begin(), sorted.end(), [](const Outcome* a, const Outcome* b) { return a->id < b->id; });
     return sorted;
@@ -199,7 +202,7 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
     if (!request.confirmed_batches.empty()) {
         steps.push_back({&kConfirmReceipts, std::move(pg::Params().bigint_array(request.confirmed_batches))});
     }
-    run_unit<service::RecordResult>(record_, std::move(steps), std::move(done),
+    run_unit<service::RecordResult>(record_, steps, std::move(done),
                                     [sent_step, has_sent = !sent.empty()](const std::vector<pg::Rows>& rows) {
                                         return has_sent ? read_record(rows[sent_step]) : service::RecordResult{};
                                     });

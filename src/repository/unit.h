@@ -12,15 +12,14 @@ namespace messaging::repository {
 
 // `read` gets one Rows per step and answers the value; it runs only when PostgreSQL has committed.
 template <typename T, typename Read>
-void run_unit(pg::Connection& connection, pg::Steps steps, service::Completion<T> done, Read read) {
-    connection.execute(std::move(steps),
-                       [done = std::move(done), read = std::move(read)](core::Result<std::vector<pg::Rows>> rows) {
-                           if (rows) {
-                               done(read(rows.value()));
-                           } else {
-                               done(rows.error());
-                           }
-                       });
+void run_unit(pg::Connection& connection, const pg::Steps& steps, service::Completion<T> done, Read read) {
+    connection.execute(steps, [done = std::move(done), read = std::move(read)](core::Result<std::vector<pg::Rows>> rows) {
+        if (rows) {
+            done(read(rows.value()));
+        } else {
+            done(rows.error());
+        }
+    });
 }
 
 template <typename T, typename Read>

@@ -74,7 +74,7 @@ void Claimer::poll() {
 
 void Claimer::return_orphans() {
     busy_ = true;
-    store_.return_orphans(mediator_.instance_id(), mediator_.known_claims(), [this](core::Result<std::size_t> result) {
+    store_.return_orphans(mediator_.instance_id(), mediator_.known_claims(), [this](const core::Result<std::size_t>& result) {
         busy_ = false;
         if (!result) {
             failed("return orphans", result.error());

@@ -31,7 +31,7 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
       clock_(clock),
       random_(random),
       observer_(observer),
-      options_(std::move(options)),
+      options_(options),
       mediator_(std::move(mediator)),
       queues_(options_.max_in_flight),
       measure_timer_(timers.make_timer([this] { measure(); })) {
@@ -85,10 +85,10 @@ void Dispatcher::return_in_flight() {
         queues_.finished(flight.endpoint_id);
         deliveries.push_back(std::move(flight));
     }
-    hand_back(std::move(deliveries));
+    hand_back(deliveries);
 }
 
-void Dispatcher::hand_back(std::vector<core::Delivery> deliveries) {
+void Dispatcher::hand_back(const std::vector<core::Delivery>& deliveries) {
     for (const core::Delivery& delivery : deliveries) {
         mediator_.on_outcome(uncounted(delivery, core::OutcomeKind::kReturned));
     }

@@ -57,7 +57,7 @@ public:
 private:
     void pump();
     void on_answer(std::uint64_t flight_id, const core::AttemptResult& result);
-    void hand_back(std::vector<core::Delivery> deliveries);
+    void hand_back(const std::vector<core::Delivery>& deliveries);
     void defer(const core::Delivery& delivery, double seconds, const char* why);
     void measure();
 

@@ -22,7 +22,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
              {[this] { return instance_id_; }, [this](std::int64_t batch) { recorder_.confirm(batch); }}),
       recorder_(ports.queue, ledger_, timers, clock, observer,
                 {[this] { return instance_id_; },
-                 [this](std::int64_t batch, std::vector<core::Receipt> receipts) { relay_.add(batch, std::move(receipts)); },
+                 [this](std::int64_t batch, const std::vector<core::Receipt>& receipts) { relay_.add(batch, receipts); },
                  [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); }, [this] { claimer_.on_room(); }}),
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
                   {[this](core::Outcome outcome) { recorder_.add(std::move(outcome)); }, [this] { claimer_.on_room(); }}),

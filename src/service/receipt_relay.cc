@@ -17,7 +17,7 @@ void ReceiptRelay::start() { timer_->start(kBacklogPeriod); }
 
 void ReceiptRelay::stop() { timer_->stop(); }
 
-void ReceiptRelay::add(std::int64_t batch_id, std::vector<core::Receipt> receipts) {
+void ReceiptRelay::add(std::int64_t batch_id, const std::vector<core::Receipt>& receipts) {
     if (!log_.up() || held_receipts_ + receipts.size() > kMaxHeldReceipts) return;
     write(batch_id, receipts);
 }

@@ -33,7 +33,7 @@ public:
 
     void start();
     void stop();
-    void add(std::int64_t batch_id, std::vector<core::Receipt> receipts);
+    void add(std::int64_t batch_id, const std::vector<core::Receipt>& receipts);
     // The confirmations of these batches are committed: their backlog rows are gone.
     void forget(const std::vector<std::int64_t>& batches);
     bool idle() const { return held_.empty(); }

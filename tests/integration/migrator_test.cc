@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "app/migrate.h"
+#include "repository/session_settings.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -196,15 +197,29 @@ TEST(Migrate, TheSubcommandBringsADatabaseUpAndServeRefusesBefore) {
     config.database_url = test::empty_database();
     config.migrations_dir = test::migrations_dir();
     config.max_content_bytes = 2000;
-    const auto pending = app::check_migrations(config);
+    Stores db(config.database_url);
+    pg::Connection& session = db.open_session(api_session_settings());
+    const auto check = [&](const std::vector<Migration>& migrations) {
+        return db.answer<core::Nothing>([&](auto done) { check_schema(session, migrations, std::move(done)); });
+    };
+    auto migrations = read_migrations(test::migrations_dir()).value();
+    const auto pending = check(migrations);
     ASSERT_FALSE(pending.ok());
+    EXPECT_EQ(pending.error().kind, core::ErrorKind::kConflict);
     EXPECT_NE(pending.error().message.find("messaging migrate up"), std::string::npos);
+    EXPECT_NE(pending.error().message.find("0001_messages"), std::string::npos);
     EXPECT_EQ(app::run_migrate(config, "up"), 0);
-    EXPECT_TRUE(app::check_migrations(config).ok());
+    EXPECT_TRUE(check(migrations).ok());
+    migrations.push_back({static_cast<int>(migrations.size()) + 1, "9999_next", "SELECT 1", "SELECT 1"});
+    EXPECT_NE(check(migrations).error().message.find("(9999_next)"), std::string::npos) << "only what is pending is named";
+    migrations.pop_back();
+    migrations.back().up += " ";
+    EXPECT_NE(check(migrations).error().message.find(migrations.back().name + ".up.sql was edited"), std::string::npos);
+    migrations.back().up.pop_back();
     EXPECT_EQ(app::run_migrate(config, "up"), 0);
     EXPECT_EQ(app::run_migrate(config, "status"), 0);
     EXPECT_EQ(app::run_migrate(config, "down"), 0);
-    EXPECT_FALSE(app::check_migrations(config).ok());
+    EXPECT_FALSE(check(migrations).ok());
     config.database_url = "postgresql:///nowhere?host=/nonexistent";
     EXPECT_EQ(app::run_migrate(config, "up"), 1);
 }
