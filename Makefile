@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
 
-.PHONY: help deps build test check asan tsan format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test check asan tsan format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,9 +13,12 @@ help: ## this list
 deps: ## install what is missing (Debian 12)
 	@scripts/install-deps
 
-build: deps ## build/messaging
+build: deps docs ## build/messaging
 	@cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
+
+docs: deps ## the Swagger pages
+	@scripts/build-docs $(BUILD)/docs
 
 rebuild: build ## start everything with fresh data, and say what to try
 	@scripts/runtime rebuild
@@ -72,11 +75,13 @@ SOURCES = $$(git ls-files --cached --others --exclude-standard 'src/*.cc' 'src/*
 format: ## lay the sources out as .clang-format says
 	@clang-format-14 -i $(SOURCES)
 
-lint: ## formatting, layers, clang-tidy
+lint: ## formatting, layers, clang-tidy, the OpenAPI document
 	@scripts/install-deps --test
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@scripts/tidy build-test
+	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \
+	    REDOCLY_TELEMETRY=off node_modules/.bin/redocly lint openapi.json
 
 check: lint test ## what CI runs

@@ -70,8 +70,9 @@ public:
         http::ServerOptions options;
         options.address = options_.address;
         options.port = options_.port;
-        options.on_too_large = [] { return text(413, "too large\n"); };
-        options.on_forgotten = [] { return text(503, "the receiver ends\n"); };
+        options.refuse = [](int status) {
+            return status == 500 ? text(503, "the receiver ends\n") : text(status, "not a request to serve\n");
+        };
         auto server = http::Server::listen(loop_, std::move(options), [this](http::Request request, http::Responder responder) {
             serve(std::move(request), std::move(responder));
         });

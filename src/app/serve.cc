@@ -52,7 +52,7 @@ public:
           session_(loop_, random_, session_options(config, SessionRole::kApi), session_events()),
           messages_(session_),
           control_(session_),
-          api_(messages_, control_, api_options()),
+          api_(messages_, control_, random_, api_options()),
           start_timer_(loop_.make_timer([this] { try_to_start(); })),
           status_timer_(loop_.make_timer([this] { refresh_status(); })),
           leave_timer_(loop_.make_timer([this] { leave(); })),
@@ -64,8 +64,7 @@ public:
         http::ServerOptions options;
         options.address = config_.http_addr;
         options.port = config_.port;
-        options.on_too_large = handler::Api::too_large;
-        options.on_forgotten = handler::Api::forgotten;
+        options.refuse = [this](int status) { return api_.refuse(status); };
         auto server = http::Server::listen(loop_, std::move(options), api_.handler());
         if (!server) {
             spdlog::error("{}; set HTTP_ADDR or PORT", server.error().message);
@@ -102,8 +101,13 @@ private:
         options.docs_dir = installed_dir(config_.docs_dir, "docs");
         options.checks = [this] { return checks(); };
         options.metrics_text = [this] { return metrics_.text(); };
-        options.on_request = [this](std::string_view method, std::string_view route, int status, std::chrono::microseconds took) {
-            metrics_.on_http_request(method, route, status, took);
+        options.on_request = [this](const handler::ServedRequest& request) {
+            metrics_.on_http_request(request.method, request.route, request.status, request.took);
+            spdlog::debug("request {}: {} {} answered {} in {} us", request.id, request.method, request.route, request.status,
+                          request.took.count());
+        };
+        options.on_fault = [](const std::string& request_id, const core::Error& error) {
+            spdlog::warn("request {} failed: {}", request_id, error.message);
         };
         return options;
     }

@@ -1,13 +1,16 @@
-// Api: the HTTP routes: parse, ask the service's stores, encode.
+// Api: every HTTP route, who may use it, and what each request is called in log and metrics.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "handler/requests.h"
+#include "core/random.h"
+#include "handler/message_routes.h"
+#include "handler/pages.h"
 #include "http/router.h"
 #include "service/message_store.h"
 
@@ -19,42 +22,50 @@ struct Check {
     bool critical = true;
 };
 
+struct ServedRequest {
+    std::string_view id;
+    std::string_view method;
+    std::string_view route;  // the pattern; "unmatched" for none
+    int status = 0;
+    std::chrono::microseconds took{0};
+};
+
 struct ApiOptions {
     std::string token;  // empty = open to everybody who reaches the port
     std::size_t max_content_bytes = 4096;
     std::string docs_dir;
     std::function<std::vector<Check>()> checks;
     std::function<std::string()> metrics_text;
-    std::function<void(std::string_view method, std::string_view route, int status, std::chrono::microseconds took)> on_request;
+    std::function<void(const ServedRequest&)> on_request;
+    Reply::OnFault on_fault;
 };
 
-// Loop thread only. The stores must outlive it.
+// Loop thread only. The stores and the random source must outlive it, and it must outlive every answer.
 class Api {
 public:
-    Api(service::MessageStore& messages, service::ControlStore& control, ApiOptions options);
+    Api(service::MessageStore& messages, service::ControlStore& control, core::Random& random, ApiOptions options);
     http::RequestHandler handler();
-    static http::Response too_large();
-    static http::Response forgotten();
+    // For http::ServerOptions::refuse.
+    http::Response refuse(int status) { return to_response(refusal(status), fresh_id()); }
 
 private:
     void add_routes();
+    void add(const char* method, const char* pattern, bool guarded,
+             std::function<void(const http::Request&, const Reply&)> route);
+    std::string fresh_id();
     bool allowed(const http::Request& request) const;
-    void set_running(bool running, const http::Request& request, http::Responder responder);
-    void start(const http::Request& request, http::Responder responder);
-    void stop(const http::Request& request, http::Responder responder);
-    void status(const http::Request& request, http::Responder responder);
-    void metrics(const http::Request& request, http::Responder responder);
-    void live(const http::Request& request, http::Responder responder);
-    void list(const http::Request& request, http::Responder responder);
-    void create(const http::Request& request, http::Responder responder);
-    void get(const http::Request& request, http::Responder responder);
-    void retry(const http::Request& request, http::Responder responder);
-    void ready(const http::Request& request, http::Responder responder);
-    void docs(const http::Request& request, http::Responder responder);
+    void index(const Reply& reply) const;
+    void set_running(bool running, const http::Request& request, const Reply& reply);
+    void status(const Reply& reply);
+    void metrics(const Reply& reply) const;
+    void ready(const http::Request& request, const Reply& reply) const;
+    void docs(const http::Request& request, const Reply& reply) const;
 
-    service::MessageStore& messages_;
     service::ControlStore& control_;
+    core::Random& random_;
     ApiOptions options_;
+    MessageRoutes messages_;
+    Pages pages_;
     http::Router router_;
 };
 

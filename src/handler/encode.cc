@@ -4,15 +4,6 @@
 namespace messaging::handler {
 namespace {
 
-void write_optional(core::JsonWriter& json, const char* name, const std::optional<std::string>& value) {
-    json.key(name);
-    if (value) {
-        json.string(*value);
-    } else {
-        json.null();
-    }
-}
-
 const char* status_word(core::MessageStatus status) {
     switch (status) {
         case core::MessageStatus::kPending: return "pending";
@@ -29,6 +20,15 @@ void write_state_members(core::JsonWriter& json, const service::ServiceState& st
 }
 
 }  // namespace
+
+void write_optional(core::JsonWriter& json, const char* name, const std::optional<std::string>& value) {
+    json.key(name);
+    if (value) {
+        json.string(*value);
+    } else {
+        json.null();
+    }
+}
 
 void write_message(core::JsonWriter& json, const core::MessageView& message, const std::vector<core::AttemptView>* attempts) {
     json.begin_object().key("id").string(std::to_string(message.id));

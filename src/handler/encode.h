@@ -1,12 +1,17 @@
 // JSON of messages, results and the service's status.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "core/json.h"
 #include "core/message.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {
 
+void write_optional(core::JsonWriter& json, const char* name, const std::optional<std::string>& value);
 void write_message(core::JsonWriter& json, const core::MessageView& message,
                    const std::vector<core::AttemptView>* attempts = nullptr);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);

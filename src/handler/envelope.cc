@@ -3,28 +3,28 @@
 
 namespace messaging::handler {
 
-http::Response answer(int status, const std::string& message, const WriteJson& data, const WriteJson& meta_members) {
+http::Response to_response(const Answer& answer, const std::string& request_id) {
     core::JsonWriter json;
-    json.begin_object().key("status").integer(status).key("message").string(message).key("data");
-    if (data) {
-        data(json);
+    json.begin_object().key("status").integer(answer.status).key("message").string(answer.message).key("data");
+    if (answer.data) {
+        answer.data(json);
     } else {
         json.null();
     }
     json.key("meta").begin_object();
-    if (meta_members) meta_members(json);
-    json.end_object().end_object();
+    if (answer.meta_members) answer.meta_members(json);
+    json.key("request_id").string(request_id).end_object().end_object();
     http::Response response;
-    response.status = status;
-    response.headers = {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}};
+    response.status = answer.status;
+    response.headers = {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}, {"X-Request-Id", request_id}};
     response.body = json.text();
     response.body.push_back('\n');
     return response;
 }
 
-http::Response answer(const Problem& problem) {
-    auto response =
-        answer(problem.status, problem.message, {}, [&](core::JsonWriter& json) { json.key("code").string(problem.code); });
+http::Response to_response(const Problem& problem, const std::string& request_id) {
+    const auto code = [&](core::JsonWriter& json) { json.key("code").string(problem.code); };
+    auto response = to_response(Answer{problem.status, problem.message, {}, code}, request_id);
     if (problem.status == 503) response.headers.emplace_back("Retry-After", "1");
     if (problem.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;
@@ -39,7 +39,13 @@ Problem to_problem(const core::Error& error) {
         case core::ErrorKind::kTimeout: return {503, "unavailable", "PostgreSQL does not answer now: try again shortly"};
         case core::ErrorKind::kInternal: break;
     }
-    return {500, "internal", "the service failed; its log has the reason"};
+    return {500, "internal", "the service failed; its log has the reason beside this request_id"};
+}
+
+Problem refusal(int status) {
+    if (status == 413) return {413, "body_too_large", "send fewer or shorter messages in one request"};
+    if (status >= 500) return to_problem({core::ErrorKind::kInternal, "", ""});
+    return {status, "bad_request", "this is not a request that HTTP/1.1 allows: check request line, headers and Content-Length"};
 }
 
 }  // namespace messaging::handler

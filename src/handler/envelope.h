@@ -10,18 +10,30 @@
 
 namespace messaging::handler {
 
-// {"status":…,"message":…,"data":…,"meta":{…}}; the writers fill data and meta, and may be empty for null and {}.
 using WriteJson = std::function<void(core::JsonWriter&)>;
-http::Response answer(int status, const std::string& message, const WriteJson& data = {}, const WriteJson& meta_members = {});
+
+struct Answer {
+    int status = 200;
+    std::string message;
+    WriteJson data;          // writes one value; empty = null
+    WriteJson meta_members;  // writes keys and values; empty = none
+};
 
 struct Problem {
     int status = 500;
     std::string code;     // stable, snake_case
     std::string message;  // says what to do
 };
-http::Response answer(const Problem& problem);
+
+// {"status":…,"message":…,"data":…,"meta":{…,"request_id":…}}
+http::Response to_response(const Answer& answer, const std::string& request_id);
+// The same with "data":null and meta.code, and the headers that go with the status.
+http::Response to_response(const Problem& problem, const std::string& request_id);
 
 // Never tells a client what the cause was when it is ours.
 Problem to_problem(const core::Error& error);
+
+// What is said where HTTP itself was not kept to, or nobody answered; `status` as in http::ServerOptions::refuse.
+Problem refusal(int status);
 
 }  // namespace messaging::handler

@@ -1,10 +1,12 @@
 // Validation of what clients send.
 #include "handler/requests.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "core/text.h"
+#include "handler/digest.h"
 
 namespace messaging::handler {
 namespace {
@@ -124,6 +126,16 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
         }
     }
     return query;
+}
+
+Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http::Request& request) {
+    const auto header = request.header("idempotency-key");
+    if (!header) return std::optional<service::IdempotencyKey>();
+    const bool visible = std::all_of(header->begin(), header->end(), [](char c) { return c >= '!' && c <= '~'; });
+    if (!visible || header->empty() || header->size() > kMaxIdempotencyKeyBytes) {
+        return Problem{400, "bad_idempotency_key", "Idempotency-Key must be 1 to 255 visible ASCII characters"};
+    }
+    return std::optional(service::IdempotencyKey{std::string(*header), sha256_hex(request.body)});
 }
 
 Checked<core::MessageId> read_id(const http::Request& request) {

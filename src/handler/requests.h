@@ -1,6 +1,7 @@
 // Requests: bodies and queries checked and turned into what the service takes; every refusal says what to do.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -12,6 +13,7 @@
 namespace messaging::handler {
 
 inline constexpr std::size_t kMaxRecipientBytes = 255;
+inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
 inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
 inline constexpr int kDefaultLimit = 50;        // of a page
 inline constexpr int kMaxLimit = 250;
@@ -27,6 +29,9 @@ struct NewMessages {
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes);
 Checked<service::ListQuery> read_list_query(const http::Request& request);
 Checked<core::MessageId> read_id(const http::Request& request);
+
+// Absent is fine. 1 to 255 visible ASCII characters; the same key with another body is a conflict.
+Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http::Request& request);
 
 // Opaque to clients, and bound to the list it came from.
 std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position);

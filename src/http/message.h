@@ -20,6 +20,7 @@ struct Request {
     Headers headers;
     std::string body;
     std::string peer;  // address of the client
+    std::string id;    // what log and answer call it, given by the handler
 
     std::optional<std::string_view> header(std::string_view name) const;  // case-insensitive; the first one
     std::optional<std::string_view> query_parameter(std::string_view name) const;

@@ -33,7 +33,7 @@ bool matches(const std::vector<std::string>& pattern, const std::vector<std::str
             parameters.emplace_back(segment.substr(1, segment.size() - 3), rest);
             return i < path.size();
         }
-        if (i >= path.size() || (!is_parameter && segment != path[i])) return false;
+        if (i >= path.size() || (is_parameter ? path[i].empty() : segment != path[i])) return false;
         if (is_parameter) parameters.emplace_back(segment.substr(1, segment.size() - 2), path[i]);
     }
     return pattern.size() == path.size();

@@ -17,7 +17,7 @@ public:
 
     explicit Router(Fallback fallback) : fallback_(std::move(fallback)) {}
 
-    // Pattern segments: literal, {name} (one segment), {name*} (the rest of the path).
+    // Pattern segments: literal, {name} (one segment, not empty), {name*} (the rest of the path).
     void add(std::string method, std::string pattern, RequestHandler handler);
     void route(Request request, Responder responder) const;
     // The pattern that serves this path ("/messages/{id}"), for metric labels; "unmatched" when none.

@@ -15,6 +15,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "http/refusals.h"
 #include "http/target.h"
 
 namespace messaging::http {
@@ -26,7 +27,7 @@ struct EvhttpDeleter {
 
 constexpr ev_uint16_t kAllMethods = 0xffff;  // also those that evhttp does not know: it would answer them itself, in HTML
 constexpr int kBacklog = 1024;               // evhttp's own 128 drops connections when hundreds come at once
-constexpr std::size_t kCutFactor = 10;       // evhttp answers a body so many times over our limit itself, in HTML
+constexpr std::size_t kCutFactor = 10;       // up to so many times over the limit a body is read, so that its sender sees the 413
 
 const char* method_name(evhttp_cmd_type method) {
     switch (method) {
@@ -89,7 +90,7 @@ struct Debts {
 struct Responder::State {
     evhttp_request* raw = nullptr;  // null once answered
     Debts* debts = nullptr;
-    std::function<Response()> on_forgotten;
+    const std::function<Response(int)>* refuse = nullptr;
     std::function<void(int)> on_sent;
 
     void send(const Response& response) {
@@ -136,7 +137,7 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 }
 
 Responder::~Responder() {
-    if (state_ && state_->raw != nullptr) state_->send(state_->on_forgotten());
+    if (state_ && state_->raw != nullptr) state_->send((*state_->refuse)(500));
 }
 
 void Responder::send(const Response& response) {
@@ -165,11 +166,11 @@ struct Server::Impl {
         auto state = std::make_shared<Responder::State>();
         state->raw = raw;
         state->debts = &debts;
-        state->on_forgotten = options.on_forgotten;
+        state->refuse = &options.refuse;
         debts.unanswered.insert(state.get());
         Responder responder(std::move(state));
         if (evbuffer_get_length(evhttp_request_get_input_buffer(raw)) > options.max_body_bytes) {
-            responder.send(options.on_too_large());
+            responder.send(options.refuse(413));
             return;
         }
         handler(read_request(raw), std::move(responder));
@@ -179,8 +180,7 @@ struct Server::Impl {
 core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler) {
     auto impl = std::make_unique<Impl>();
     impl->options = std::move(options);
-    if (!impl->options.on_too_large) impl->options.on_too_large = [] { return Response{413, "", {}, ""}; };
-    if (!impl->options.on_forgotten) impl->options.on_forgotten = [] { return Response{500, "", {}, ""}; };
+    if (!impl->options.refuse) impl->options.refuse = [](int status) { return Response{status, "", {}, ""}; };
     impl->handler = std::move(handler);
     impl->http.reset(evhttp_new(loop.base()));
     evhttp* const http = impl->http.get();
@@ -190,6 +190,7 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
     evhttp_set_timeout(http, static_cast<int>(impl->options.idle_timeout.count()));
     evhttp_set_default_content_type(http, nullptr);
     evhttp_set_gencb(http, &Impl::on_request, impl.get());
+    replace_refusals(http, impl->options.refuse);
     impl->listener =
         evhttp_bind_socket_with_handle(http, impl->options.address.c_str(), static_cast<ev_uint16_t>(impl->options.port));
     if (impl->listener == nullptr) {
@@ -211,7 +212,7 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
-    while (!impl_->debts.unanswered.empty()) (*impl_->debts.unanswered.begin())->send(impl_->options.on_forgotten());
+    while (!impl_->debts.unanswered.empty()) (*impl_->debts.unanswered.begin())->send(impl_->options.refuse(500));
 }
 
 int Server::port() const { return impl_->port; }

@@ -15,7 +15,7 @@
 namespace messaging::http {
 
 // The right and the duty to answer one request, once. Move-only; loop thread only. Dropped without an answer it sends
-// what ServerOptions::on_forgotten returns (a 500) and counts it. Answering after the client has gone is harmless.
+// what ServerOptions::refuse returns for 500. Answering after the client has gone is harmless.
 class Responder {
 public:
     Responder() = default;
@@ -42,12 +42,13 @@ using RequestHandler = std::function<void(Request, Responder)>;
 
 struct ServerOptions {
     std::string address = "127.0.0.1";
-    int port = 8080;                        // 0 = any free port, see Server::port()
-    std::size_t max_body_bytes = 5u << 20;  // more is answered by on_too_large; ten times more is cut by evhttp itself
+    int port = 8080;  // 0 = any free port, see Server::port()
+    std::size_t max_body_bytes = 5u << 20;
     std::size_t max_header_bytes = 16u << 10;
     std::chrono::seconds idle_timeout{30};
-    std::function<Response()> on_too_large;  // 413 in the caller's own JSON shape; an empty one when not set
-    std::function<Response()> on_forgotten;  // 500 in the caller's own JSON shape; an empty one when not set
+    // The answer where no handler gives one, in the caller's own shape; an empty one when not set. 413: the body is over
+    // max_body_bytes; 500: the Responder was dropped; others: evhttp has refused what is no HTTP request.
+    std::function<Response(int status)> refuse;
 };
 
 // Loop thread only.
@@ -55,7 +56,7 @@ class Server {
 public:
     // kUnavailable when the address cannot be bound; the message names address, port and reason.
     static core::Result<std::unique_ptr<Server>> listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler);
-    // Clean when owed() == 0. Else what is owed is answered by on_forgotten, and closed before it may have been written.
+    // Clean when owed() == 0. Else what is owed is answered by refuse(500), and closed before it may have been written.
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;

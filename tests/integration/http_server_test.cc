@@ -36,8 +36,9 @@ public:
         http::ServerOptions options;
         options.port = 0;
         options.max_body_bytes = kBodyLimit;
-        options.on_too_large = [] { return Response{413, "application/json", {}, R"({"code":"too_large"})"}; };
-        options.on_forgotten = [] { return Response{500, "application/json", {}, R"({"code":"forgotten"})"}; };
+        options.refuse = [](int status) {
+            return Response{status, "application/json", {{"X-Mine", "yes"}}, R"({"code":)" + std::to_string(status) + "}"};
+        };
         server_ = std::move(http::Server::listen(loop_, std::move(options), std::move(handler)).value());
         port_ = server_->port();
         thread_ = std::thread([this] { loop_.run(); });
@@ -125,7 +126,31 @@ TEST(HttpServer, RefusesABodyOverItsLimitInItsOwnWords) {
     EXPECT_EQ(http_post(server.url(), std::string(kBodyLimit, 'x')).body, "1000");
     const auto refused = http_post(server.url(), std::string(kBodyLimit + 1, 'x'));
     EXPECT_EQ(refused.status, 413);
-    EXPECT_EQ(refused.body, R"({"code":"too_large"})");
+    EXPECT_EQ(refused.body, R"({"code":413})");
+}
+
+// What evhttp itself refuses, in an HTML page of its own if nobody replaces it.
+TEST(HttpServer, RefusesInItsOwnWordsWhatIsNoRequest) {
+    RunningServer server([](Request, Responder responder) { responder.send(text("never")); });
+    const std::string far_over_the_limit = std::to_string(kBodyLimit * 1000);
+    for (const auto& [request, status] : std::vector<std::pair<std::string, std::string>>{
+             {"NONSENSE\r\n\r\n", "400"},
+             {"GET / HTTP/1.1\r\nno colon here\r\n\r\n", "400"},
+             {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", "400"},
+             {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + far_over_the_limit + "\r\n\r\n", "413"}}) {
+        const std::string answer = test::raw_exchange(server.port(), request);
+        EXPECT_EQ(answer.find("HTML"), std::string::npos) << answer;
+        EXPECT_NE(answer.find(" " + status + " "), std::string::npos) << request << answer;
+        EXPECT_NE(answer.find("Content-Type: application/json\r\nX-Mine: yes\r\nContent-Length: 12\r\n"), std::string::npos)
+            << answer;
+        EXPECT_TRUE(answer.ends_with(R"({"code":)" + status + "}")) << answer;
+    }
+}
+
+TEST(HttpServer, LeavesAPageOfTheHandlersOwnAlone) {
+    const std::string page = "<HTML><HEAD>\n<TITLE>404 mine</TITLE>\n</HEAD><BODY></BODY></HTML>\n";
+    RunningServer server([&](Request, Responder responder) { responder.send({200, "text/html", {}, page}); });
+    EXPECT_EQ(http_get(server.url()).body, page);
 }
 
 TEST(HttpServer, ReadsAChunkedBody) {
@@ -141,7 +166,7 @@ TEST(HttpServer, AnswersAForgottenRequest) {
     RunningServer server([](Request, Responder) {});
     const auto reply = http_get(server.url());
     EXPECT_EQ(reply.status, 500);
-    EXPECT_EQ(reply.body, R"({"code":"forgotten"})");
+    EXPECT_EQ(reply.body, R"({"code":500})");
     EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().owed(); }) == 0; }));
 }
 

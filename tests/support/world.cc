@@ -1,12 +1,12 @@
 // Starting the real things on Unix sockets and free ports.
 #include "support/world.h"
 
-#include <curl/curl.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
-#include "http/handles.h"
+#include "support/contract.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
@@ -14,25 +14,9 @@
 namespace messaging::test {
 namespace {
 
-std::size_t append(char* data, std::size_t size, std::size_t count, void* out) {
-    static_cast<std::string*>(out)->append(data, size * count);
-    return size * count;
-}
-
 PrivateRedis& shared_redis() {
     static PrivateRedis redis;
     return redis;
-}
-
-// Migrated by the program itself, so that it will serve it.
-std::string migrated_database() {
-    const std::string url = empty_database();
-    ProcessOptions options;
-    options.arguments = {messaging_binary(), "migrate", "up"};
-    options.environment = {{"DATABASE_URL", url}, {"MIGRATIONS_DIR", migrations_dir()}};
-    const CommandResult migrated = run_command(options);
-    EXPECT_EQ(migrated.exit_code, 0) << migrated.output;
-    return url;
 }
 
 std::string text_after(const std::string& text, const std::string& marker) {
@@ -44,30 +28,26 @@ std::string text_after(const std::string& text, const std::string& marker) {
 
 }  // namespace
 
-HttpAnswer call(const std::string& method, const std::string& url, const std::string& body,
-                const std::vector<std::string>& headers) {
-    HttpAnswer answer;
-    const http::EasyHandle easy(curl_easy_init());
-    http::SlistHandle list;
-    for (const std::string& header : headers) list.reset(curl_slist_append(list.release(), header.c_str()));
-    curl_easy_setopt(easy.get(), CURLOPT_URL, url.c_str());
-    curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, list.get());
-    curl_easy_setopt(easy.get(), CURLOPT_PROXY, "");
-    curl_easy_setopt(easy.get(), CURLOPT_TIMEOUT_MS, 20000L);
-    curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, append);
-    curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, &answer.body);
-    curl_easy_setopt(easy.get(), CURLOPT_HEADERFUNCTION, append);
-    curl_easy_setopt(easy.get(), CURLOPT_HEADERDATA, &answer.headers);
-    if (method != "GET") {
-        curl_easy_setopt(easy.get(), CURLOPT_POSTFIELDSIZE, static_cast<long>(body.size()));
-        curl_easy_setopt(easy.get(), CURLOPT_COPYPOSTFIELDS, body.c_str());
-        curl_easy_setopt(easy.get(), CURLOPT_CUSTOMREQUEST, method.c_str());
+HttpReply call(const std::string& method, const std::string& url, const std::string& body, http::Headers headers) {
+    const auto names_type = [](const auto& header) { return header.first == "Content-Type"; };
+    if (!body.empty() && std::none_of(headers.begin(), headers.end(), names_type)) {
+        headers.emplace_back("Content-Type", "application/json");
     }
-    long status = 0;
-    if (curl_easy_perform(easy.get()) == CURLE_OK) curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
-    answer.status = static_cast<int>(status);
-    return answer;
+    HttpReply reply = http_call({method, url, headers, body});
+    if (reply.header("x-request-id")) {  // the service's API, and nobody else, sends it
+        const std::string target = url.substr(url.find('/', url.find("//") + 2));
+        EXPECT_EQ(contract().breach(method, target.substr(0, target.find('?')), reply), "");
+    }
+    return reply;
+}
+
+std::string migrated(const std::string& url) {
+    ProcessOptions options;
+    options.arguments = {messaging_binary(), "migrate", "up"};
+    options.environment = {{"DATABASE_URL", url}, {"MIGRATIONS_DIR", migrations_dir()}};
+    const CommandResult outcome = run_command(options);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    return url;
 }
 
 Receiver::Receiver(std::vector<std::string> extra) {
@@ -88,7 +68,7 @@ long Receiver::stat(const std::string& name) const {
 }
 
 Service::Service(const Environment& environment, const std::string& database_url)
-    : database_url_(database_url.empty() ? migrated_database() : database_url), log_(directory_.path() + "/log") {
+    : database_url_(database_url.empty() ? migrated(empty_database()) : database_url), log_(directory_.path() + "/log") {
     Environment all = {{"DATABASE_URL", database_url_},
                        {"REDIS_URL", shared_redis().url()},
                        {"PORT", "0"},

@@ -10,18 +10,18 @@
 
 #include "core/json.h"
 #include "pg/session.h"
+#include "support/http_call.h"
 #include "support/loop_runner.h"
 #include "support/process.h"
 
 namespace messaging::test {
 
-struct HttpAnswer {
-    int status = 0;
-    std::string body;
-    std::string headers;
-};
-HttpAnswer call(const std::string& method, const std::string& url, const std::string& body = "",
-                const std::vector<std::string>& headers = {});
+// An answer of the service's API is held against the OpenAPI document: a breach fails the test. A body is sent as JSON
+// unless the headers say otherwise.
+HttpReply call(const std::string& method, const std::string& url, const std::string& body = "", http::Headers headers = {});
+
+// The empty database with all migrations applied by the program itself, so that it will serve it.
+std::string migrated(const std::string& empty_database_url);
 
 using Environment = std::map<std::string, std::string>;
 

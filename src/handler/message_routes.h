@@ -1,0 +1,28 @@
+// The routes of /messages: parse, ask the store, encode.
+#pragma once
+
+#include <cstddef>
+
+#include "handler/reply.h"
+#include "handler/requests.h"
+#include "service/message_store.h"
+
+namespace messaging::handler {
+
+// Loop thread only. The store must outlive it.
+class MessageRoutes {
+public:
+    MessageRoutes(service::MessageStore& store, std::size_t max_content_bytes)
+        : store_(store), max_content_bytes_(max_content_bytes) {}
+
+    void list(const http::Request& request, const Reply& reply);
+    void create(const http::Request& request, const Reply& reply);
+    void get(const http::Request& request, const Reply& reply);
+    void retry(const http::Request& request, const Reply& reply);
+
+private:
+    service::MessageStore& store_;
+    std::size_t max_content_bytes_;
+};
+
+}  // namespace messaging::handler

@@ -1,0 +1,73 @@
+// Files in memory, with what a browser needs to cache and to confine them.
+#include "handler/pages.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string_view>
+
+#include "handler/digest.h"
+
+namespace messaging::handler {
+namespace {
+
+constexpr std::string_view kGzip = ".gz";
+// Swagger UI writes styles into the page and draws small images from data: addresses; everything else comes from here.
+constexpr const char* kContentSecurityPolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const char* content_type_of(std::string_view file) {
+    if (file.ends_with(".html")) return "text/html; charset=utf-8";
+    if (file.ends_with(".css")) return "text/css; charset=utf-8";
+    if (file.ends_with(".js")) return "text/javascript; charset=utf-8";
+    if (file.ends_with(".json")) return "application/json";
+    if (file.ends_with(".txt")) return "text/plain; charset=utf-8";
+    if (file.ends_with(".png")) return "image/png";
+    return "application/octet-stream";
+}
+
+bool mentions(const http::Request& request, const char* header, std::string_view value) {
+    return request.header(header).value_or("").find(value) != std::string_view::npos;
+}
+
+}  // namespace
+
+Pages::Pages(const std::string& directory) {
+    std::error_code missing;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
+        if (!entry.is_regular_file(missing)) continue;
+        std::ifstream stream(entry.path(), std::ios::binary);
+        std::string body{std::istreambuf_iterator<char>(stream), {}};
+        std::string name = entry.path().filename().string();
+        if (name.ends_with(kGzip)) {
+            files_[name.substr(0, name.size() - kGzip.size())].gzip = std::move(body);
+        } else {
+            File& file = files_[name];
+            file.etag = "W/\"" + sha256_hex(body).substr(0, 16) + '"';  // weak: plain and gzip share it
+            file.body = std::move(body);
+        }
+    }
+}
+
+http::Response Pages::answer(const std::string& name, const http::Request& request) const {
+    const File& file = files_.at(name);
+    http::Response response;
+    response.content_type = content_type_of(name);
+    response.headers = {{"X-Content-Type-Options", "nosniff"},
+                        {"Content-Security-Policy", kContentSecurityPolicy},
+                        {"Cache-Control", "no-cache"},  // kept, but asked for anew: answered by 304 while it is the same
+                        {"ETag", file.etag},
+                        {"Vary", "Accept-Encoding"}};
+    if (mentions(request, "if-none-match", file.etag)) {
+        response.status = 304;
+    } else if (!file.gzip.empty() && mentions(request, "accept-encoding", "gzip")) {
+        response.headers.emplace_back("Content-Encoding", "gzip");
+        response.body = file.gzip;
+    } else {
+        response.body = file.body;
+    }
+    return response;
+}
+
+}  // namespace messaging::handler

@@ -1,0 +1,293 @@
+// The HTTP API as its users meet it: every documented answer, and hostile input.
+#include <gtest/gtest.h>
+
+#include "support/contract.h"
+#include "support/places.h"
+#include "support/private_postgres.h"
+#include "support/raw_tcp.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+constexpr const char* kToken = "right-token";
+
+// A stopped worker, so that nothing moves but by the test's own requests.
+class ApiTest : public testing::Test {
+protected:
+    explicit ApiTest(std::unique_ptr<PrivatePostgres> own_postgres = nullptr)
+        : postgres_(std::move(own_postgres)),
+          service_({{"WEBHOOK_URL", receiver_.url()}, {"API_TOKEN", kToken}, {"DOCS_DIR", source_file("api-docs/pages")}},
+                   migrated(postgres_ ? postgres_->create_database("api") : empty_database())) {
+        EXPECT_EQ(ask("POST", "/stop").status, 200);
+    }
+
+    HttpReply ask(const std::string& method, const std::string& path, const std::string& body = "", http::Headers headers = {}) {
+        headers.emplace_back("Authorization", std::string("Bearer ") + kToken);
+        return call(method, service_.url(path), body, std::move(headers));
+    }
+    HttpReply post(const std::string& body, http::Headers headers = {}) {
+        return ask("POST", "/messages", body, std::move(headers));
+    }
+    static std::string text_of(const HttpReply& reply, const std::vector<std::string>& path) {
+        static core::JsonDocument* document = nullptr;
+        auto parsed = core::JsonDocument::parse(reply.body);
+        if (!parsed) return "not JSON: " + reply.body;
+        delete document;
+        document = new core::JsonDocument(std::move(parsed.value()));
+        core::JsonView view = document->root();
+        for (const std::string& step : path) {
+            if (view.is_array()) {
+                const auto index = static_cast<std::size_t>(std::stoi(step));
+                if (index >= view.size()) return "missing";
+                view = view.at(index);
+            } else {
+                const auto next = view.member(step);
+                if (!next) return "missing";
+                view = *next;
+            }
+        }
+        return view.is_null() ? "null" : std::string(view.text());
+    }
+    static std::string code(const HttpReply& reply) { return text_of(reply, {"meta", "code"}); }
+
+    std::unique_ptr<PrivatePostgres> postgres_;  // null: the one that the tests share
+    Receiver receiver_;
+    Service service_;
+};
+
+class ApiWithoutPostgres : public ApiTest {
+protected:
+    ApiWithoutPostgres() : ApiTest(std::make_unique<PrivatePostgres>()) {}
+};
+
+TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
+    const std::string one = R"({"recipient": "+1", "content": "x"})";
+    // Worker.
+    EXPECT_EQ(ask("POST", "/start").status, 200);
+    EXPECT_EQ(ask("POST", "/stop").status, 200);
+    EXPECT_EQ(ask("GET", "/status").status, 200);
+    // Messages.
+    EXPECT_EQ(post(one).status, 201);
+    EXPECT_EQ(post("[" + one + R"(, {"recipient": "+1"}])").status, 207);
+    EXPECT_EQ(post("{").status, 400);
+    EXPECT_EQ(post(one, {{"Content-Type", "text/plain"}}).status, 415);
+    EXPECT_EQ(post("[]").status, 422);
+    EXPECT_EQ(post(std::string((5u << 20) + 1, ' ')).status, 413);
+    EXPECT_EQ(ask("GET", "/messages?status=all").status, 200);
+    EXPECT_EQ(ask("GET", "/messages?limit=0").status, 400);
+    EXPECT_EQ(ask("GET", "/messages/1").status, 200);
+    EXPECT_EQ(ask("GET", "/messages/x").status, 400);
+    EXPECT_EQ(ask("GET", "/messages/999").status, 404);
+    EXPECT_EQ(ask("POST", "/messages/x/retry").status, 400);
+    EXPECT_EQ(ask("POST", "/messages/999/retry").status, 404);
+    EXPECT_EQ(ask("POST", "/messages/1/retry").status, 409);
+    service_.sql("DELETE FROM message_queue");
+    service_.sql("INSERT INTO message_dead (id, reason) VALUES (1, 'x')");
+    EXPECT_EQ(ask("POST", "/messages/1/retry").status, 202);
+    // Watching, and the pages.
+    EXPECT_EQ(ask("GET", "/metrics").status, 200);
+    EXPECT_EQ(ask("GET", "/livez").status, 200);
+    EXPECT_EQ(ask("GET", "/readyz?verbose").status, 200);
+    EXPECT_EQ(ask("GET", "/").status, 200);
+    EXPECT_EQ(ask("GET", "/docs").status, 302);
+    const HttpReply page = ask("GET", "/docs/index.html");
+    EXPECT_EQ(page.status, 200);
+    EXPECT_EQ(ask("GET", "/docs/index.html", "", {{"If-None-Match", std::string(page.header("etag").value_or(""))}}).status, 304);
+    EXPECT_EQ(ask("GET", "/docs/missing.html").status, 404);
+    // Without the token.
+    for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/start"},
+                                                                                       {"POST", "/stop"},
+                                                                                       {"GET", "/status"},
+                                                                                       {"GET", "/messages"},
+                                                                                       {"POST", "/messages"},
+                                                                                       {"GET", "/messages/1"},
+                                                                                       {"POST", "/messages/1/retry"},
+                                                                                       {"GET", "/metrics"}}) {
+        EXPECT_EQ(call(method, service_.url(path)).status, 401) << path;
+        EXPECT_EQ(call(method, service_.url(path), "", {{"Authorization", "Bearer wrong-token"}}).status, 401) << path;
+    }
+    // Without PostgreSQL.
+    postgres_->stop();
+    ASSERT_TRUE(wait_until([&] { return ask("GET", "/readyz").status == 503; }));
+    EXPECT_EQ(ask("POST", "/start").status, 503);
+    EXPECT_EQ(ask("POST", "/stop").status, 503);
+    EXPECT_EQ(ask("GET", "/status").status, 503);
+    EXPECT_EQ(ask("GET", "/messages").status, 503);
+    EXPECT_EQ(post(one).status, 503);
+    EXPECT_EQ(ask("GET", "/messages/1").status, 503);
+    EXPECT_EQ(ask("POST", "/messages/1/retry").status, 503);
+    EXPECT_EQ(ask("GET", "/livez").status, 200) << "alive without PostgreSQL";
+    postgres_->start();
+    EXPECT_TRUE(wait_until([&] { return ask("GET", "/readyz").status == 200; }));
+
+    std::string missing;
+    for (const std::string& answer : contract().documented()) missing += contract().seen().contains(answer) ? "" : answer + "\n";
+    EXPECT_EQ(missing, "") << "documented, and never answered";
+}
+
+TEST_F(ApiTest, TellsWhatIsWrongWithABody) {
+    const std::string deep(20, '[');
+    const std::string huge_number = "1." + std::string(100, '1') + "e-2147483638";
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {"", "invalid_json"},
+        {"{", "invalid_json"},
+        {"{} x", "invalid_json"},
+        {deep, "invalid_json"},
+        {huge_number, "invalid_item"},
+        {"\"text\"", "invalid_item"},
+        {"null", "invalid_item"},
+        {"[]", "no_items"},
+        {R"({"content": "x"})", "invalid_field"},
+        {R"({"recipient": "+1"})", "invalid_field"},
+        {R"({"recipient": 1, "content": "x"})", "invalid_field"},
+        {R"({"recipient": "+1", "content": null})", "invalid_field"},
+        {R"({"recipient": "", "content": "x"})", "invalid_field"},
+        {R"({"recipient": "+1", "content": ""})", "invalid_field"},
+        {R"({"recipient": "+1", "content": "a\u0000b"})", "invalid_field"},
+        {R"({"recipient": "+1", "content": "x", "extra": 1})", "unknown_field"},
+        {R"({"recipient": ")" + std::string(256, '1') + R"(", "content": "x"})", "recipient_too_long"},
+        {R"({"recipient": "+1", "content": ")" + std::string(4097, 'x') + R"("})", "content_too_long"},
+        {"{\"recipient\": \"+1\", \"content\": \"\xff\xfe\"}", "invalid_json"},
+        {"{\"recipient\": \"+1\", \"content\": \"\xed\xa0\x80\"}", "invalid_json"},
+    };
+    for (const auto& [body, expected] : cases) {
+        const HttpReply reply = post(body, {{"Content-Type", "application/json"}});
+        EXPECT_EQ(code(reply), expected) << body;
+        EXPECT_EQ(text_of(reply, {"data"}), "null");
+        EXPECT_EQ(text_of(reply, {"status"}), std::to_string(reply.status));
+    }
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "0");
+    const std::string exact =
+        R"({"recipient": ")" + std::string(255, '1') + R"(", "content": ")" + std::string(4096, 'x') + R"("})";
+    EXPECT_EQ(post(exact).status, 201) << "the limits themselves are allowed";
+    EXPECT_EQ(post(exact, {{"Content-Type", "application/json; charset=utf-8"}}).status, 201);
+}
+
+TEST_F(ApiTest, TakesUpToAThousandItemsWithAResultForEach) {
+    std::string items;
+    for (int i = 0; i < 1000; ++i) items += std::string(i == 0 ? "" : ",") + R"({"recipient": "+1", "content": "x"})";
+    const HttpReply all = post("[" + items + "]");
+    EXPECT_EQ(all.status, 201);
+    EXPECT_EQ(text_of(all, {"data", "999", "id"}), "1000");
+    EXPECT_EQ(code(post("[" + items + R"(,{"recipient": "+1", "content": "x"}])")), "too_many_items");
+    const HttpReply mixed = post(R"([{"recipient": "+1", "content": "x"}, 7, {"recipient": "+1", "content": "y"}])");
+    EXPECT_EQ(mixed.status, 207);
+    EXPECT_EQ(text_of(mixed, {"data", "1", "code"}), "invalid_item");
+    EXPECT_EQ(text_of(mixed, {"data", "2", "id"}), "1002");
+    EXPECT_EQ(post("[7, 8]").status, 207) << "none is good: still a result for each";
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "1002");
+}
+
+TEST_F(ApiTest, AKeyEnqueuesOnceAndAnswersAsTheFirstTime) {
+    const std::string one = R"({"recipient": "+1", "content": "x"})";
+    const HttpReply first = post(one, {{"Idempotency-Key", "k1"}});
+    EXPECT_EQ(first.status, 201);
+    EXPECT_FALSE(first.header("idempotent-replayed"));
+    const HttpReply again = post(one, {{"Idempotency-Key", "k1"}});
+    EXPECT_EQ(again.status, 201);
+    EXPECT_EQ(again.header("idempotent-replayed"), "true");
+    EXPECT_EQ(text_of(again, {"data", "0", "id"}), text_of(first, {"data", "0", "id"}));
+    EXPECT_EQ(text_of(again, {"data", "0", "created_at"}), text_of(first, {"data", "0", "created_at"}));
+    EXPECT_EQ(code(post(R"({"recipient": "+1", "content": "other"})", {{"Idempotency-Key", "k1"}})), "idempotency_key_reused");
+    EXPECT_EQ(code(post(one, {{"Idempotency-Key", std::string(256, 'k')}})), "bad_idempotency_key");
+    EXPECT_EQ(code(post(one, {{"Idempotency-Key", "two words"}})), "bad_idempotency_key");
+    EXPECT_EQ(post(one, {{"Idempotency-Key", std::string(255, 'k')}}).status, 201);
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "2");
+}
+
+TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
+    const std::vector<std::pair<std::string, std::string>> cases = {{"limit=0", "bad_limit"},
+                                                                    {"limit=251", "bad_limit"},
+                                                                    {"limit=x", "bad_limit"},
+                                                                    {"limit=1x", "bad_limit"},
+                                                                    {"limit=", "bad_limit"},
+                                                                    {"limit=99999999999999999999", "bad_limit"},
+                                                                    {"status=gone", "bad_status"},
+                                                                    {"status=", "bad_status"},
+                                                                    {"recipient=", "bad_recipient"},
+                                                                    {"recipient=%ff", "bad_recipient"},
+                                                                    {"recipient=a%00b", "bad_recipient"},
+                                                                    {"recipient=" + std::string(256, 'r'), "bad_recipient"},
+                                                                    {"cursor=x", "bad_cursor"},
+                                                                    {"cursor=1.sent.1", "bad_cursor"},
+                                                                    {"cursor=1.dead.1.1", "bad_cursor"},
+                                                                    {"cursor=1.sent.1.99999999999999999999", "bad_cursor"},
+                                                                    {"page=2", "unknown_parameter"}};
+    for (const auto& [query, expected] : cases) EXPECT_EQ(code(ask("GET", "/messages?" + query)), expected) << query;
+    for (const char* id : {"0", "-1", "1x", "99999999999999999999", "%31%00"}) {
+        EXPECT_EQ(code(ask("GET", std::string("/messages/") + id)), "bad_id") << id;
+    }
+}
+
+TEST_F(ApiTest, AnsweringTheWrongMethodNamesTheRightOnes) {
+    const HttpReply refused = ask("DELETE", "/messages");
+    EXPECT_EQ(refused.status, 405);
+    EXPECT_EQ(refused.header("allow"), "GET, POST");
+    EXPECT_EQ(code(refused), "method_not_allowed");
+    for (const char* method : {"PUT", "PATCH", "OPTIONS", "TRACE", "BREW"})
+        EXPECT_EQ(ask(method, "/start").status, 405) << method;
+    EXPECT_EQ(code(ask("GET", "/nothing/here")), "not_found");
+    EXPECT_EQ(code(ask("GET", "/messages/")), "not_found");
+    const HttpReply head = ask("HEAD", "/messages");
+    EXPECT_EQ(head.status, 200);
+    EXPECT_EQ(head.body, "");
+}
+
+TEST_F(ApiTest, PagesKeepTheirPlaceWhileMessagesArrive) {
+    service_.sql("INSERT INTO messages (recipient, content) SELECT '+1', g::text FROM generate_series(1, 7) g");
+    std::string contents;
+    std::string cursor;
+    do {
+        const HttpReply page = ask("GET", "/messages?status=all&limit=3" + (cursor.empty() ? "" : "&cursor=" + cursor));
+        for (const char* index : {"0", "1", "2"}) {
+            const std::string content = text_of(page, {"data", index, "content"});
+            if (content != "missing") contents += content + " ";
+        }
+        cursor = text_of(page, {"meta", "next_cursor"});
+        service_.sql("INSERT INTO messages (recipient, content) VALUES ('+2', 'late')");
+    } while (cursor != "null" && contents.size() < 100);
+    EXPECT_EQ(contents, "7 6 5 4 3 2 1 ");
+}
+
+TEST_F(ApiTest, ARequestHasAnIdInAnswerAndHeader) {
+    const HttpReply own = ask("GET", "/nothing", "", {{"X-Request-Id", "mine-1.2_3"}});
+    EXPECT_EQ(own.header("x-request-id"), "mine-1.2_3");
+    EXPECT_EQ(text_of(own, {"meta", "request_id"}), "mine-1.2_3");
+    for (const std::string& bad : {std::string("has space"), std::string(65, 'x'), std::string("<script>")}) {
+        const HttpReply fresh = ask("GET", "/status", "", {{"X-Request-Id", bad}});
+        EXPECT_EQ(fresh.header("x-request-id")->size(), 16u) << bad;
+        EXPECT_EQ(text_of(fresh, {"meta", "request_id"}), *fresh.header("x-request-id"));
+    }
+}
+
+TEST_F(ApiTest, WhatIsNoHttpIsRefusedInTheSameShape) {
+    const int port = std::stoi(service_.url("").substr(service_.url("").rfind(':') + 1));
+    for (const char* request : {"NONSENSE\r\n\r\n", "GET /status HTTP/1.1\r\nno colon\r\n\r\n",
+                                "POST /messages HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n"}) {
+        const std::string answer = raw_exchange(port, request);
+        EXPECT_EQ(answer.find("HTML"), std::string::npos) << answer;
+        EXPECT_NE(answer.find(R"("data":null,"meta":{"code":")"), std::string::npos) << answer;
+        EXPECT_NE(answer.find("X-Request-Id: "), std::string::npos) << answer;
+    }
+}
+
+TEST_F(ApiTest, DocumentsAreServedCompressedToThoseWhoTakeIt) {
+    EXPECT_EQ(ask("GET", "/docs/").header("location"), "/docs/index.html");
+    const HttpReply page = ask("GET", "/docs/start.js", "", {{"Accept-Encoding", "identity"}});
+    EXPECT_EQ(page.header("content-type"), "text/javascript; charset=utf-8");
+    EXPECT_NE(page.header("content-security-policy")->find("default-src 'none'"), std::string::npos);
+    EXPECT_EQ(page.body, read_text_file(source_file("api-docs/pages/start.js")));
+    for (const char* path : {"/docs/..", "/docs/%2e%2e%2fopenapi.json", "/docs/../openapi.json", "/docs/..%2f..%2f.env"}) {
+        EXPECT_EQ(ask("GET", path).status, 404) << path;
+    }
+}
+
+TEST(ApiDocument, HasTheVersionOfTheProgram) {
+    ProcessOptions options;
+    options.arguments = {messaging_binary(), "--version"};
+    EXPECT_EQ(run_command(options).output, contract().version() + "\n");
+}
+
+}  // namespace
+}  // namespace messaging::test
