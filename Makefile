@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
 
-.PHONY: help deps docs build test check asan tsan format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test check asan tsan compose-test format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,10 +20,10 @@ build: deps docs ## build/messaging
 docs: deps ## the Swagger pages
 	@scripts/build-docs $(BUILD)/docs
 
-rebuild: build ## start everything with fresh data, and say what to try
+rebuild: ## start everything with fresh data, and say what to try (RUNTIME=docker|local)
 	@scripts/runtime rebuild
 
-up: build ## start everything, data kept
+up: ## start everything, data kept
 	@scripts/runtime up
 
 down: ## stop everything, data kept
@@ -31,10 +31,10 @@ down: ## stop everything, data kept
 
 clean: ## stop everything, and remove its data and the builds
 	@scripts/runtime clean
-	@rm -rf build build-*
+	@rm -rf build build-* api-docs/node_modules
 
 logs: ## follow the service's log
-	@tail -n 50 -F .local/service.log
+	@scripts/runtime logs
 
 ps: ## what runs
 	@scripts/runtime ps
@@ -43,13 +43,13 @@ env: ## the addresses, as KEY=value lines
 	@scripts/runtime env
 
 psql: ## a psql session in the database
-	@eval "$$(scripts/runtime env)" && psql "$$DATABASE_URL"
+	@scripts/runtime psql
 
 faker: ## insert COUNT=5000 believable messages (SEED=n repeats them)
-	@eval "$$(scripts/runtime env)" && DATABASE_URL="$$DATABASE_URL" $(BUILD)/messaging faker --count $(COUNT) --seed $(SEED)
+	@scripts/runtime faker --count $(COUNT) --seed $(SEED)
 
 migrate: ## bring the schema up
-	@eval "$$(scripts/runtime env)" && DATABASE_URL="$$DATABASE_URL" $(BUILD)/messaging migrate up
+	@scripts/runtime migrate up
 
 test: ## every test, set-up included
 	@scripts/install-deps --test
@@ -72,13 +72,18 @@ tsan: ## the tests under the thread sanitizer
 
 SOURCES = $$(git ls-files --cached --others --exclude-standard 'src/*.cc' 'src/*.h' 'tests/*.cc' 'tests/*.h')
 
+compose-test: ## docker-compose.yml tried with a Docker engine
+	@scripts/test-compose
+
 format: ## lay the sources out as .clang-format says
 	@clang-format-14 -i $(SOURCES)
 
-lint: ## formatting, layers, clang-tidy, the OpenAPI document
+lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@scripts/install-deps --test
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
+	@shellcheck -x scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
+	    scripts/test-compose .ci/run
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@scripts/tidy build-test
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \

@@ -10,8 +10,8 @@
 
 namespace messaging::app {
 
-int run_healthcheck(int port) {
-    const std::string url = "http://127.0.0.1:" + std::to_string(port) + "/livez";
+int run_healthcheck(int port, const char* path) {
+    const std::string url = "http://127.0.0.1:" + std::to_string(port) + path;
     const http::EasyHandle easy(curl_easy_init());
     long status = 0;
     curl_easy_setopt(easy.get(), CURLOPT_URL, url.c_str());

@@ -79,8 +79,14 @@ int main(int argc, char** argv) {
     receiver->add_option("--status", receive.status, "HTTP status of the answers")->check(CLI::Range(200, 599));
     receiver->add_option("--delay", delay, "wait before an answer, such as 200ms");
     receiver->add_option("--failure-rate", receive.failure_rate, "share answered with 500")->check(CLI::Range(0.0, 1.0));
+    int retry_after = -1;
+    receiver->add_option("--retry-after", retry_after, "seconds, sent with every answer that is not 2xx")
+        ->check(CLI::Range(0, 86400));
+    receiver->add_flag("--hang", receive.hang, "take requests, and never answer");
     receiver->add_flag("--quiet", receive.quiet, "no line per message");
     auto* const health = program.add_subcommand("healthcheck", "ask the service on this machine whether it is alive");
+    bool ready = false;
+    health->add_flag("--ready", ready, "ask whether it can send, which takes PostgreSQL");
     auto* const config = program.add_subcommand("config", "show the settings, and the waits between attempts");
     bool markdown = false;
     config->add_flag("--markdown", markdown, "the table of the README");
@@ -93,7 +99,11 @@ int main(int argc, char** argv) {
     }
     if (serve->parsed()) return messaging::app::run_serve(config_or_exit(true));
     if (migrate->parsed()) return messaging::app::run_migrate(config_or_exit(false), migrate_command);
-    if (health->parsed()) return messaging::app::run_healthcheck(config_or_exit(false).port);
+    if (health->parsed()) {
+        // PORT is all it needs: a container of the receiver has nothing else.
+        return messaging::app::run_healthcheck(messaging::app::read_config(look_up, false).config.port,
+                                               ready ? "/readyz" : "/livez");
+    }
     if (faker->parsed()) {
         fake.database_url = config_or_exit(false).database_url;
         return messaging::app::run_faker(fake);
@@ -105,6 +115,7 @@ int main(int argc, char** argv) {
             return kUsageExit;
         }
         receive.delay = parsed.value();
+        if (retry_after >= 0) receive.retry_after = std::chrono::seconds(retry_after);
         return messaging::app::run_receiver(receive);
     }
     std::fputs((markdown ? messaging::app::config_markdown() : messaging::app::describe_config(look_up)).c_str(), stdout);

@@ -108,7 +108,7 @@ private:
         } else if (request.path == "/recent") {
             responder.send(json(arrivals_.recent_json()));
         } else {
-            responder.send(text(request.path == "/" ? 200 : 404, kHelp));
+            responder.send(text(request.path == "/" || request.path == "/livez" ? 200 : 404, kHelp));
         }
     }
 
