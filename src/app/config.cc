@@ -9,6 +9,7 @@
 
 #include "app/config_values.h"
 #include "http/client.h"
+#include "pg/conninfo.h"
 #include "redis/client.h"
 
 namespace messaging::app {
@@ -55,7 +56,9 @@ Reader text(std::string Config::*field) {
 
 std::string read_database_url(const std::string& value, Config& config) {
     config.database_url = value;
-    return value.empty() ? "is required: postgres://user:password@host:5432/database" : "";
+    if (value.empty()) return "is required: postgres://user:password@host:5432/database";
+    const auto parsed = pg::parse_conninfo(value);
+    return parsed ? "" : "must be postgres://user:password@host:5432/database; libpq says: " + parsed.error().message;
 }
 
 std::string read_redis_url(const std::string& value, Config& config) {
@@ -198,6 +201,8 @@ const std::vector<Setting>& settings() {
 ConfigResult read_config(const Lookup& lookup, bool serving) {
     ConfigResult result;
     for (const Setting& setting : settings()) {
+        // What cannot be read stays at its default, so that the checks of several settings together find no fault of its own.
+        setting.read(setting.default_value, result.config);
         const auto value = raw_value(setting, lookup);
         const std::string wrong = value ? setting.read(value.value(), result.config) : value.error().message;
         if (!wrong.empty()) result.errors.push_back(std::string(setting.name) + " " + wrong);

@@ -110,10 +110,14 @@ struct EngineThread::Inside {
             owner_.redis_up_ = true;
         };
         events.on_down = [this](const core::Error& error) {
+            owner_.metrics_.on_redis_error();
             redis_trouble_.failed(error.message);
             owner_.redis_up_ = false;
         };
-        events.on_connect_failed = [this](const core::Error& error) { redis_trouble_.failed(error.message); };
+        events.on_connect_failed = [this](const core::Error& error) {
+            owner_.metrics_.on_redis_error();
+            redis_trouble_.failed(error.message);
+        };
         return events;
     }
 

@@ -61,6 +61,8 @@ Metrics::Metrics()
       recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
       adopted_(counter(registry_, "messaging_adopted_messages_total", "Messages taken over from dead engines.")),
+      redis_errors_(counter(registry_, "messaging_redis_errors_total",
+                            "Failed writes to Redis, lost sessions and vain attempts to connect.")),
       in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
       waiting_(gauge(registry_, "messaging_claimed_waiting_messages", "Claimed messages that wait for their turn.")),
       pending_(gauge(registry_, "messaging_pending_messages", "Messages ready to be claimed, all instances.")),
@@ -86,7 +88,7 @@ Metrics::Metrics()
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
-    for (const char* what : {"claim", "claim due", "record", "heartbeat", "rescue", "register", "receipts"}) {
+    for (const char* what : {"claim", "claim due", "record", "heartbeat", "rescue", "register", service::kReceiptsTrouble}) {
         troubles_.Add({{"what", what}});
     }
     for (const auto dependency : {service::Dependency::kClaimSession, service::Dependency::kRecordSession,
@@ -102,6 +104,8 @@ Metrics::Metrics()
 }
 
 void Metrics::on_reconnect(service::Dependency dependency) { reconnects_.Add({{"session", name_of(dependency)}}).Increment(); }
+
+void Metrics::on_redis_error() { redis_errors_.Increment(); }
 
 void Metrics::on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration) {
     http_requests_.Add({{"method", std::string(method)}, {"route", std::string(route)}, {"status", std::to_string(status)}})
@@ -161,6 +165,7 @@ void EngineMetrics::on_adopted(std::size_t deliveries) { metrics_.adopted_.Incre
 
 void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
     metrics_.troubles_.Add({{"what", what}}).Increment();
+    if (std::string_view(what) == service::kReceiptsTrouble) metrics_.on_redis_error();
     troubles_.try_emplace(what, what).first->second.failed(error.message);
 }
 

@@ -24,6 +24,7 @@ public:
     Metrics();
 
     void on_reconnect(service::Dependency dependency);
+    void on_redis_error();
     void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
     void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
     void set_status(const service::StatusView& status);
@@ -44,6 +45,7 @@ private:
     prometheus::Counter& recorded_;
     prometheus::Counter& receipts_;
     prometheus::Counter& adopted_;
+    prometheus::Counter& redis_errors_;
     prometheus::Gauge& in_flight_;
     prometheus::Gauge& waiting_;
     prometheus::Gauge& pending_;

@@ -11,6 +11,8 @@ namespace messaging::service {
 
 enum class Dependency { kClaimSession, kRecordSession, kBellSession, kRedis };
 
+inline constexpr const char* kReceiptsTrouble = "receipts";  // of on_trouble: Redis refused or lost a batch
+
 class EngineObserver {
 public:
     virtual ~EngineObserver() = default;

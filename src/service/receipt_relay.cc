@@ -30,7 +30,7 @@ void ReceiptRelay::write(std::int64_t batch_id, const std::vector<core::Receipt>
         held_receipts_ -= written;
         if (!result) {
             held_.erase(batch_id);
-            observer_.on_trouble("receipts", result.error());
+            observer_.on_trouble(kReceiptsTrouble, result.error());
             return;
         }
         observer_.on_receipts(written);

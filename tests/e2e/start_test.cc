@@ -1,0 +1,118 @@
+// The beginning of `messaging serve`: what it refuses, and what it waits for.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "support/places.h"
+#include "support/private_postgres.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+CommandResult serve(const Environment& environment) {
+    ProcessOptions options;
+    options.arguments = {messaging_binary(), "serve"};
+    options.environment.assign(environment.begin(), environment.end());
+    options.empty_environment = true;
+    return run_command(options);
+}
+
+TEST(Start, ListsEveryConfigurationErrorAtOnceAndExits78) {
+    const CommandResult refused = serve({{"DATABASE_URL", "mysql://x"},
+                                         {"REDIS_URL", "http://x"},
+                                         {"PORT", "70000"},
+                                         {"ENGINES", "none"},
+                                         {"REQUEST_TIMEOUT", "10 parsecs"},
+                                         {"LOG_FORMAT", "xml"},
+                                         {"API_TOKEN", "token-secret"},
+                                         {"API_TOKEN_FILE", "/nowhere"},
+                                         {"WEBHOOK_AUTH_KEY", "line\nbreak-secret"}});
+    EXPECT_EQ(refused.exit_code, 78) << refused.output;
+    for (const char* name : {"DATABASE_URL", "REDIS_URL", "PORT", "ENGINES", "REQUEST_TIMEOUT", "LOG_FORMAT", "API_TOKEN_FILE",
+                             "WEBHOOK_URL", "WEBHOOK_AUTH_KEY"}) {
+        EXPECT_NE(refused.output.find(name), std::string::npos) << name << " in\n" << refused.output;
+    }
+    EXPECT_EQ(refused.output.find("-secret"), std::string::npos) << refused.output;
+    EXPECT_EQ(refused.output.find("CONNECT_TIMEOUT"), std::string::npos) << "nothing is wrong with it\n" << refused.output;
+}
+
+TEST(Start, RefusesAPublicAddressWithoutATokenUnlessThatIsMeant) {
+    const CommandResult refused =
+        serve({{"DATABASE_URL", "postgres://127.0.0.1:1/x"}, {"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"HTTP_ADDR", "0.0.0.0"}});
+    EXPECT_EQ(refused.exit_code, 78);
+    EXPECT_NE(refused.output.find("API_TOKEN"), std::string::npos) << refused.output;
+    const Receiver receiver;
+    for (const Environment& allowed : {Environment{{"API_TOKEN", "t"}}, Environment{{"ALLOW_UNAUTHENTICATED", "true"}}}) {
+        Environment environment = allowed;
+        environment["HTTP_ADDR"] = "0.0.0.0";
+        environment["WEBHOOK_URL"] = receiver.url();
+        const Service service(environment);
+        EXPECT_EQ(call("GET", service.url("/livez")).status, 200);
+    }
+}
+
+TEST(Start, WrongUsageExits64) {
+    for (const std::vector<std::string>& wrong :
+         {std::vector<std::string>{}, {"fly"}, {"serve", "--no-such-flag"}, {"migrate", "sideways"}}) {
+        ProcessOptions options;
+        options.arguments = {messaging_binary()};
+        options.arguments.insert(options.arguments.end(), wrong.begin(), wrong.end());
+        EXPECT_EQ(run_command(options).exit_code, 64);
+    }
+}
+
+TEST(Start, RefusesPendingMigrationsNamingTheCommand) {
+    const CommandResult refused = serve({{"DATABASE_URL", empty_database()},
+                                         {"WEBHOOK_URL", "http://127.0.0.1:1/"},
+                                         {"PORT", "0"},
+                                         {"MIGRATIONS_DIR", migrations_dir()}});
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.output.find("messaging migrate up"), std::string::npos) << refused.output;
+}
+
+TEST(Start, RefusesAnEditedMigrationNamingTheFile) {
+    const std::string database = migrated(empty_database());
+    const TemporaryDirectory directory;
+    std::filesystem::copy(migrations_dir(), directory.path() + "/m");
+    std::ofstream(directory.path() + "/m/0001_messages.up.sql", std::ios::app) << "-- edited\n";
+    const CommandResult refused = serve({{"DATABASE_URL", database},
+                                         {"WEBHOOK_URL", "http://127.0.0.1:1/"},
+                                         {"PORT", "0"},
+                                         {"MIGRATIONS_DIR", directory.path() + "/m"}});
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.output.find("0001_messages.up.sql was edited"), std::string::npos) << refused.output;
+}
+
+TEST(Start, WaitsForPostgresAndSaysSo) {
+    PrivatePostgres postgres;
+    const std::string database = migrated(postgres.create_database("late"));
+    postgres.stop();
+    const TemporaryDirectory directory;
+    const std::string log = directory.path() + "/log";
+    const Receiver receiver;
+    ProcessOptions options;
+    options.arguments = {messaging_binary(), "serve", "--port", "0"};
+    options.environment = {{"DATABASE_URL", database}, {"WEBHOOK_URL", receiver.url()}, {"MIGRATIONS_DIR", migrations_dir()}};
+    options.output_file = log;
+    Process process(options);
+    ASSERT_TRUE(wait_until([&] { return read_text_file(log).find("waiting for PostgreSQL") != std::string::npos; }))
+        << read_text_file(log);
+    postgres.start();
+    postgres.run_sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')", "late");
+    EXPECT_TRUE(wait_until([&] { return receiver.stat("distinct") == 1; })) << read_text_file(log);
+    EXPECT_EQ(process.stop(SIGTERM), 0) << read_text_file(log);
+}
+
+TEST(Start, ASecretMayComeFromAFile) {
+    const TemporaryDirectory directory;
+    std::ofstream(directory.path() + "/token") << "from-a-file\n";
+    const Receiver receiver;
+    const Service service({{"WEBHOOK_URL", receiver.url()}, {"API_TOKEN_FILE", directory.path() + "/token"}});
+    EXPECT_EQ(call("GET", service.url("/status")).status, 401);
+    EXPECT_EQ(call("GET", service.url("/status"), "", {{"Authorization", "Bearer from-a-file"}}).status, 200);
+}
+
+}  // namespace
+}  // namespace messaging::test

@@ -1,0 +1,135 @@
+// What an operator sees: metrics, logs, health.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "support/places.h"
+#include "support/private_redis.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+// The value of one sample, by its name and labels as they are written; -1 when it is not there.
+double sample(const std::string& metrics, const std::string& name) {
+    std::istringstream lines(metrics);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(name + " ")) return std::stod(line.substr(name.size() + 1));
+    }
+    return -1;
+}
+
+TEST(Metrics, TellWhatHappenedAndPassPromtool) {
+    const Receiver good;
+    const Receiver bad({"--status", "503"});
+    const PrivateRedis redis;
+    Service service({{"WEBHOOK_URL", good.url()}, {"MAX_ATTEMPTS", "2"}, {"BACKOFF_BASE", "50ms"}, {"REDIS_URL", redis.url()}});
+    service.sql("INSERT INTO endpoints (name, url) VALUES ('bad', '" + bad.url() + "')");
+    service.sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, 10)");
+    service.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'never', 2)");
+    std::string text;
+    EXPECT_TRUE(wait_until([&] {
+        text = call("GET", service.url("/metrics")).body;
+        return sample(text, "messaging_deliveries_total{outcome=\"dead\"}") == 1 &&
+               sample(text, "messaging_receipts_total") == 10 && sample(text, "messaging_dead_messages") == 1;
+    }));
+    for (const auto& [name, value] :
+         std::vector<std::pair<std::string, double>>{{"messaging_deliveries_total{outcome=\"delivered\"}", 10},
+                                                     {"messaging_deliveries_total{outcome=\"retry\"}", 1},
+                                                     {"messaging_attempts_total{status_class=\"2xx\"}", 10},
+                                                     {"messaging_attempts_total{status_class=\"5xx\"}", 2},
+                                                     {"messaging_attempt_duration_seconds_count", 12},
+                                                     {"messaging_insert_to_sent_seconds_count", 10},
+                                                     {"messaging_recorded_outcomes_total", 12},
+                                                     {"messaging_in_flight_requests", 0},
+                                                     {"messaging_pending_messages", 0},
+                                                     {"messaging_oldest_pending_age_seconds", 0},
+                                                     {"messaging_running", 1},
+                                                     {"messaging_redis_errors_total", 0},
+                                                     {"messaging_reconnects_total{session=\"postgres_claim\"}", 0},
+                                                     {"messaging_reconnects_total{session=\"redis\"}", 0}}) {
+        EXPECT_EQ(sample(text, name), value) << name;
+    }
+    for (const char* name : {"messaging_claim_duration_seconds_count", "messaging_claim_size_messages_sum",
+                             "messaging_record_duration_seconds_count",
+                             "messaging_http_requests_total{method=\"GET\",route=\"/readyz\",status=\"200\"}",
+                             "messaging_http_request_duration_seconds_count"}) {
+        EXPECT_GT(sample(text, name), 0) << name;
+    }
+    EXPECT_NE(text.find("messaging_loop_lag_seconds{loop=\"api\"}"), std::string::npos);
+    EXPECT_NE(text.find("messaging_build_info{"), std::string::npos);
+
+    const TemporaryDirectory directory;
+    std::ofstream(directory.path() + "/metrics") << text;
+    ProcessOptions promtool;
+    promtool.arguments = {"sh", "-c", "promtool check metrics < " + directory.path() + "/metrics"};
+    const CommandResult checked = run_command(promtool);
+    EXPECT_EQ(checked.exit_code, 0) << checked.output << " (promtool is in Debian's package prometheus)";
+    EXPECT_EQ(checked.output, "");
+}
+
+TEST(Metrics, CountWhatRedisMisses) {
+    const Receiver receiver;
+    Service service({{"WEBHOOK_URL", receiver.url()}, {"REDIS_URL", "redis://127.0.0.1:" + std::to_string(free_port()) + "/0"}});
+    EXPECT_TRUE(wait_until([&] { return sample(call("GET", service.url("/metrics")).body, "messaging_redis_errors_total") > 0; }))
+        << "without Redis the service is ready all the same";
+}
+
+TEST(Logs, AreValidJsonWithoutContentsOrSecretsWhateverComes) {
+    const std::string hostile = "Secret\"content\\ \t {\"a\":1} \xF0\x9F\x98\x80 \\u0000";
+    const Receiver bad({"--status", "500"});
+    Service service({{"WEBHOOK_URL", bad.url() + "?q=\"x\"\\y"},
+                     {"WEBHOOK_AUTH_KEY", "auth-key-secret"},
+                     {"API_TOKEN", "api-token-secret"},
+                     {"LOG_FORMAT", "json"},
+                     {"LOG_LEVEL", "debug"},
+                     {"MAX_ATTEMPTS", "1"}});
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('+90recipient', $$" + hostile + "$$)");
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_dead") == "1"; }));
+    call("GET", service.url("/nothing/%22%0a%00here?x=\"\n"), "",
+         {{"X-Request-Id", "\"quoted\""}, {"Authorization", "Bearer wrong-secret"}});
+    call("POST", service.url("/messages"), R"({"recipient": "posted-recipient", "content": "posted-content"})",
+         {{"Authorization", "Bearer api-token-secret"}});
+    service.send(SIGTERM);
+    EXPECT_EQ(service.wait(), 0);
+    std::istringstream lines(service.output());
+    int count = 0;
+    for (std::string line; std::getline(lines, line); ++count) {
+        const auto parsed = core::JsonDocument::parse(line);
+        ASSERT_TRUE(parsed.ok()) << line;
+        for (const char* field : {"time", "level", "message"}) EXPECT_TRUE(parsed->root().member(field)) << line;
+    }
+    EXPECT_GT(count, 5);
+    for (const char* secret : {"Secret", "+90recipient", "posted-", "auth-key-secret", "token-secret", "wrong-secret"}) {
+        EXPECT_EQ(service.output().find(secret), std::string::npos) << secret;
+    }
+}
+
+TEST(Logs, HaveARequestIdBesideItsFailure) {
+    const Receiver receiver;
+    Service service({{"WEBHOOK_URL", receiver.url()}, {"LOG_LEVEL", "debug"}});
+    call("GET", service.url("/status"), "", {{"X-Request-Id", "look-for-me"}});
+    EXPECT_TRUE(
+        wait_until([&] { return service.output().find("request look-for-me: GET /status answered 200") != std::string::npos; }));
+}
+
+TEST(Health, TheSubcommandAsksTheService) {
+    const Receiver receiver;
+    Service service({{"WEBHOOK_URL", receiver.url()}});
+    const std::string port = service.url("").substr(service.url("").rfind(':') + 1);
+    const auto check = [&](std::vector<std::string> arguments) {
+        ProcessOptions options;
+        options.arguments = {messaging_binary(), "healthcheck"};
+        options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
+        return run_command(options).exit_code;
+    };
+    EXPECT_EQ(check({"--port", port}), 0);
+    EXPECT_EQ(check({"--ready", "--port", port}), 0);
+    service.send(SIGTERM);
+    service.wait();
+    EXPECT_EQ(check({"--port", port}), 1);
+}
+
+}  // namespace
+}  // namespace messaging::test
