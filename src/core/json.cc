@@ -1,4 +1,4 @@
-// The only file that may include RapidJSON's parser (checked by scripts/check-json-door).
+// The only file that may include RapidJSON's parser (checked by scripts/check-layers).
 #include "core/json.h"
 
 #include <rapidjson/error/en.h>

@@ -20,7 +20,8 @@ std::optional<int> digits(std::string_view text) {
 }
 
 // IMF-fixdate, the only form a sender may generate: "Sun, 06 Nov 1994 08:49:37 GMT".
-std::optional<WallTime> parse_http_date(std::string_view text) {
+// In seconds: a WallTime of nanoseconds ends in the year 2262.
+std::optional<std::chrono::sys_seconds> parse_http_date(std::string_view text) {
     if (text.size() != 29 || text.substr(3, 2) != ", " || text.substr(25) != " GMT") return std::nullopt;
     const auto day = digits(text.substr(5, 2));
     const auto month = std::find(kMonths.begin(), kMonths.end(), text.substr(8, 3));
@@ -54,7 +55,7 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, Wa
     }
     const auto date = parse_http_date(value);
     if (!date) return std::nullopt;
-    const auto wait = std::chrono::ceil<std::chrono::seconds>(*date - now);
+    const auto wait = *date - std::chrono::floor<std::chrono::seconds>(now);
     return std::clamp(wait, std::chrono::seconds(0), kLargest);
 }
 

@@ -1,6 +1,8 @@
 // Registration, activity, rescue and shutdown of one engine.
 #include "service/engine.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace messaging::service {
@@ -108,11 +110,22 @@ void Engine::read_control() {
     presence_.read_state([this](core::Result<bool> running) {
         if (running) set_running(running.value());
     });
-    queue_.load_endpoints([this](core::Result<std::vector<core::Endpoint>> endpoints) {
-        if (!endpoints) return;  // the next heartbeat asks again
-        endpoints_loaded_ = true;
-        dispatcher_.set_endpoints(endpoints.value());
-        update_activity();
+    load_endpoints();
+}
+
+// `strangers` are dispatched once the endpoints have been read.
+void Engine::load_endpoints(std::vector<core::Delivery> strangers) {
+    loading_strangers_ += strangers.size();
+    queue_.load_endpoints([this, strangers = std::move(strangers)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
+        if (endpoints) {  // else the next heartbeat asks again
+            endpoints_loaded_ = true;
+            dispatcher_.set_endpoints(endpoints.value());
+            update_activity();
+        }
+        loading_strangers_ -= strangers.size();
+        // Meanwhile another instance may have taken over their claims.
+        std::erase_if(strangers, [this](const core::Delivery& delivery) { return !ledger_.holds(delivery.claim_id); });
+        if (!strangers.empty()) dispatch(std::move(strangers));
     });
 }
 
@@ -164,6 +177,17 @@ void Engine::adopt(const std::vector<AdoptedDelivery>& adopted) {
 
 void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
     for (const core::Delivery& delivery : deliveries) ledger_.add(delivery.claim_id, 1);
+    // A message can be claimed before the notification of its new endpoint has been read.
+    const auto known = [this](const core::Delivery& delivery) { return dispatcher_.knows(delivery.endpoint_id); };
+    const auto first_stranger = std::stable_partition(deliveries.begin(), deliveries.end(), known);
+    if (first_stranger != deliveries.end()) {
+        load_endpoints({std::make_move_iterator(first_stranger), std::make_move_iterator(deliveries.end())});
+        deliveries.erase(first_stranger, deliveries.end());
+    }
+    dispatch(std::move(deliveries));
+}
+
+void Engine::dispatch(std::vector<core::Delivery> deliveries) {
     dispatcher_.add(std::move(deliveries));
     // Stopped while the claim was under way: none of it was started.
     if (!running_ || shutting_down_) dispatcher_.return_waiting();
@@ -185,7 +209,8 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
 
 void Engine::shutdown_step() {
     if (!on_shutdown_) return;
-    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || recorder_.unrecorded() > 0 || !claimer_.idle()) {
+    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || loading_strangers_ > 0 || recorder_.unrecorded() > 0 ||
+        !claimer_.idle()) {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }

@@ -1,0 +1,171 @@
+// The engine's ports, as a test plays them: calls are kept, and answered when the test says so.
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "service/engine_observer.h"
+#include "service/queue_store.h"
+#include "service/receipt_log.h"
+#include "service/sender.h"
+
+namespace messaging::test {
+
+// A call that waits for its answer.
+template <typename Request, typename Answer>
+struct Call {
+    Request request;
+    service::Completion<Answer> answer;
+};
+
+template <typename T>
+T take_first(std::deque<T>& calls) {
+    T first = std::move(calls.front());
+    calls.pop_front();
+    return first;
+}
+
+inline core::Error unavailable() { return {core::ErrorKind::kUnavailable, "not there", ""}; }
+
+class FakeQueueStore : public service::QueueStore {
+public:
+    void claim_ready(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override {
+        ready.push_back({request, std::move(done)});
+    }
+    void claim_due(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override {
+        due.push_back({request, std::move(done)});
+    }
+    void return_orphans(core::InstanceId, std::vector<core::ClaimId> known, service::Completion<std::size_t> done) override {
+        orphans.push_back({std::move(known), std::move(done)});
+    }
+    void record(service::RecordRequest request, service::Completion<service::RecordResult> done) override {
+        records.push_back({std::move(request), std::move(done)});
+    }
+    void load_endpoints(service::Completion<std::vector<core::Endpoint>> done) override {
+        endpoints.push_back({0, std::move(done)});
+    }
+
+    std::deque<Call<service::ClaimRequest, service::ClaimBatch>> ready;
+    std::deque<Call<service::ClaimRequest, service::ClaimBatch>> due;
+    std::deque<Call<std::vector<core::ClaimId>, std::size_t>> orphans;
+    std::deque<Call<service::RecordRequest, service::RecordResult>> records;
+    std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
+};
+
+class FakePresenceStore : public service::PresenceStore {
+public:
+    struct Move {
+        core::InstanceId from = 0;
+        core::InstanceId to = 0;
+        std::vector<core::ClaimId> claims;
+    };
+    void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override {
+        registrations.push_back({name, std::move(done)});
+    }
+    void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+                     service::Completion<std::vector<core::ClaimId>> done) override {
+        moves.push_back({{from, to, std::move(claims)}, std::move(done)});
+    }
+    void heartbeat(core::InstanceId id, int, service::Floor, service::Completion<core::Nothing> done) override {
+        heartbeats.push_back({id, std::move(done)});
+    }
+    void read_state(service::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
+    void adopt_dead(core::InstanceId, std::vector<core::ClaimId> known, std::chrono::milliseconds,
+                    service::Completion<std::vector<service::AdoptedDelivery>> done) override {
+        rescues.push_back({std::move(known), std::move(done)});
+    }
+    void unregister_instance(core::InstanceId id, service::Completion<core::Nothing> done) override {
+        goodbyes.push_back({id, std::move(done)});
+    }
+
+    std::deque<Call<std::string, core::InstanceId>> registrations;
+    std::deque<Call<Move, std::vector<core::ClaimId>>> moves;
+    std::deque<Call<core::InstanceId, core::Nothing>> heartbeats;
+    std::deque<Call<int, bool>> states;
+    std::deque<Call<std::vector<core::ClaimId>, std::vector<service::AdoptedDelivery>>> rescues;
+    std::deque<Call<core::InstanceId, core::Nothing>> goodbyes;
+};
+
+class FakeBacklogStore : public service::ReceiptBacklogStore {
+public:
+    void read_backlog(core::InstanceId, std::vector<std::int64_t> held, int,
+                      service::Completion<std::vector<service::BacklogBatch>> done) override {
+        reads.push_back({std::move(held), std::move(done)});
+    }
+    std::deque<Call<std::vector<std::int64_t>, std::vector<service::BacklogBatch>>> reads;
+};
+
+class FakeReceiptLog : public service::ReceiptLog {
+public:
+    bool up() const override { return is_up; }
+    void write(const std::vector<core::Receipt>& receipts, service::Completion<core::Nothing> done) override {
+        writes.push_back({receipts, std::move(done)});
+    }
+    bool is_up = true;
+    std::deque<Call<std::vector<core::Receipt>, core::Nothing>> writes;
+};
+
+class FakeSender : public service::Sender {
+public:
+    struct Attempt {
+        core::Delivery delivery;
+        core::Endpoint endpoint;
+        std::function<void(core::AttemptResult)> done;
+    };
+    void start_attempt(const core::Delivery& delivery, const core::Endpoint& endpoint,
+                       std::function<void(core::AttemptResult)> done) override {
+        attempts.push_back({delivery, endpoint, std::move(done)});
+    }
+    // Answers the oldest attempt.
+    void answer(int status) {
+        core::AttemptResult result;
+        result.status = status;
+        take_first(attempts).done(result);
+    }
+    std::deque<Attempt> attempts;
+};
+
+class FakeObserver : public service::EngineObserver {
+public:
+    void on_claim(std::size_t, std::chrono::microseconds) override {}
+    void on_outcome(const core::Outcome&) override {}
+    void on_delivered(double seconds_since_insert) override { ages.push_back(seconds_since_insert); }
+    void on_recorded(std::size_t, std::chrono::microseconds) override {}
+    void on_in_flight(std::size_t in_flight_now, std::size_t waiting_now) override {
+        in_flight = in_flight_now;
+        waiting = waiting_now;
+    }
+    void on_receipts(std::size_t written) override { receipts += written; }
+    void on_adopted(std::size_t deliveries) override { adopted += deliveries; }
+    void on_trouble(const char* what, const core::Error&) override { ++troubles[what]; }
+
+    std::vector<double> ages;
+    std::size_t in_flight = 0;
+    std::size_t waiting = 0;
+    std::size_t receipts = 0;
+    std::size_t adopted = 0;
+    std::map<std::string, int> troubles;
+};
+
+inline core::Delivery delivery(core::MessageId id, core::EndpointId endpoint = 1, core::ClaimId claim = 1, int attempts = 0) {
+    core::Delivery one;
+    one.id = id;
+    one.endpoint_id = endpoint;
+    one.claim_id = claim;
+    one.attempts = attempts;
+    return one;
+}
+
+inline core::Endpoint endpoint(core::EndpointId id, int max_in_flight) {
+    core::Endpoint one;
+    one.id = id;
+    one.max_in_flight = max_in_flight;
+    return one;
+}
+
+}  // namespace messaging::test

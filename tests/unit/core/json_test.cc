@@ -1,0 +1,81 @@
+// The door to RapidJSON, against hostile text.
+#include "core/json.h"
+
+#include <gtest/gtest.h>
+
+namespace messaging::core {
+namespace {
+
+bool parses(const std::string& text, JsonLimits limits = {}) { return JsonDocument::parse(text, limits).ok(); }
+
+TEST(Json, ReadsEveryKindOfValue) {
+    const auto document = JsonDocument::parse(R"({"s":"x\u00e9","n":-1.5e3,"t":true,"z":null,"a":[1,[2]],"o":{"k":"v"}})");
+    ASSERT_TRUE(document.ok());
+    const JsonView root = document->root();
+    EXPECT_EQ(root.member("s")->text(), "x\xC3\xA9");
+    EXPECT_EQ(root.member("n")->text(), "-1.5e3") << "a number stays as written";
+    EXPECT_TRUE(root.member("n")->is_number());
+    EXPECT_TRUE(root.member("t")->boolean());
+    EXPECT_TRUE(root.member("z")->is_null());
+    EXPECT_EQ(root.member("a")->at(1).at(0).text(), "2");
+    EXPECT_EQ(root.member("o")->member("k")->text(), "v");
+    EXPECT_FALSE(root.member("missing"));
+    EXPECT_EQ(root.keys().size(), 6u);
+}
+
+TEST(Json, TheLastOfTwoEqualKeysWins) { EXPECT_EQ(JsonDocument::parse(R"({"a":"1","a":"2"})")->root().member("a")->text(), "2"); }
+
+// CVE-2024-38517: the exponent overflows an int in RapidJSON 1.1.0.
+TEST(Json, SurvivesTheNumberThatCrashesRapidJson) {
+    EXPECT_TRUE(parses("1." + std::string(100, '1') + "e-2147483638"));
+    EXPECT_FALSE(parses("[1e99999999999999999999]"));
+}
+
+TEST(Json, RefusesDepthBeyondItsLimit) {
+    EXPECT_TRUE(parses(std::string(32, '[') + std::string(32, ']')));
+    EXPECT_FALSE(parses(std::string(33, '[') + std::string(33, ']')));
+    EXPECT_FALSE(parses(std::string(200'000, '[')));
+    EXPECT_FALSE(parses(R"({"a":)" + std::string(40, '[')));
+}
+
+TEST(Json, RefusesMoreBytesThanItsLimit) {
+    EXPECT_TRUE(parses("\"12345678\"", {10, 32}));
+    EXPECT_FALSE(parses("\"123456789\"", {10, 32}));
+}
+
+TEST(Json, RefusesWhatIsNotJson) {
+    for (const char* text : {"", " ", "{", "[1,]", "{\"a\"}", "'a'", "nul", "01", "+1", ".5", "1.", "\"\t\"", "\"\xFF\"",
+                             "\"\xED\xA0\x80\"", "\"\\ud800\"", "{} {}", "NaN", "// x"}) {
+        const auto document = JsonDocument::parse(text);
+        EXPECT_FALSE(document.ok()) << text;
+        if (!document) {
+            EXPECT_EQ(document.error().kind, ErrorKind::kInvalid);
+        }
+    }
+}
+
+TEST(Json, AnErrorNamesThePlaceAndNeverQuotesTheText) {
+    const auto document = JsonDocument::parse(R"({"key": secret})");
+    ASSERT_FALSE(document.ok());
+    EXPECT_EQ(document.error().message.find("secret"), std::string::npos);
+    EXPECT_NE(document.error().message.find('8'), std::string::npos) << document.error().message;
+}
+
+TEST(Json, AWriterWritesValidJsonWhateverItIsGiven) {
+    JsonWriter json;
+    json.begin_object()
+        .key("a\"b")
+        .string(std::string_view("\0\xFF\n\"", 4))
+        .key("n")
+        .number(1.0 / 0.0)
+        .key("i")
+        .integer(-5)
+        .end_object();
+    const auto back = JsonDocument::parse(json.text());
+    ASSERT_TRUE(back.ok()) << json.text();
+    EXPECT_EQ(back->root().member("i")->text(), "-5");
+    EXPECT_TRUE(back->root().member("a\"b"));
+}
+
+}  // namespace
+}  // namespace messaging::core

@@ -1,0 +1,211 @@
+// The life of an engine: registration, activity, rescue, the loss of its bell, the end.
+#include "service/engine.h"
+
+#include <gtest/gtest.h>
+
+#include "support/fake_ports.h"
+#include "support/fake_time.h"
+#include "support/fixed_random.h"
+
+namespace messaging::service {
+namespace {
+
+using core::OutcomeKind;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::delivery;
+using test::take_first;
+
+class EngineTest : public testing::Test {
+protected:
+    void register_as(core::InstanceId id) {
+        engine_.on_bell_up();
+        take_first(presence_.registrations).answer(id);
+    }
+    void answer_control(bool running = true) {
+        take_first(presence_.states).answer(running);
+        take_first(queue_.endpoints).answer(std::vector<core::Endpoint>{test::endpoint(1, 10)});
+    }
+    void start() {
+        register_as(5);
+        answer_control();
+        settle();
+    }
+    // Answers what the claimer asks until it is idle, with nothing.
+    void settle() {
+        while (!queue_.orphans.empty() || !queue_.due.empty() || !queue_.ready.empty()) {
+            if (!queue_.orphans.empty()) take_first(queue_.orphans).answer(std::size_t{0});
+            if (!queue_.due.empty()) take_first(queue_.due).answer(ClaimBatch{});
+            if (!queue_.ready.empty()) take_first(queue_.ready).answer(ClaimBatch{});
+        }
+    }
+    void claim(std::vector<core::Delivery> deliveries) {
+        engine_.on_ready();
+        ClaimBatch batch;
+        batch.taken = deliveries.size();
+        batch.deliveries = std::move(deliveries);
+        take_first(queue_.ready).answer(batch);
+    }
+    RecordRequest commit() {
+        auto call = take_first(queue_.records);
+        call.answer(RecordResult{});
+        return call.request;
+    }
+
+    test::FakeTime time_;
+    test::FixedRandom random_{0.5};
+    test::FakeQueueStore queue_;
+    test::FakePresenceStore presence_;
+    test::FakeBacklogStore backlog_;
+    test::FakeReceiptLog receipts_;
+    test::FakeSender sender_;
+    test::FakeObserver observer_;
+    Engine engine_{{queue_, presence_, backlog_, receipts_, sender_}, time_, time_, random_, observer_, {"test", {}}};
+};
+
+TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {
+    register_as(5);
+    EXPECT_TRUE(queue_.orphans.empty());
+    answer_control();
+    EXPECT_EQ(queue_.orphans.size(), 1u);
+    settle();
+    claim({delivery(1)});
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+    sender_.answer(200);
+    EXPECT_EQ(commit().instance_id, 5);
+}
+
+TEST_F(EngineTest, StoppedItClaimsNothing) {
+    register_as(5);
+    answer_control(false);
+    engine_.on_ready();
+    time_.advance(seconds(1));
+    EXPECT_TRUE(queue_.ready.empty() && queue_.due.empty());
+}
+
+TEST_F(EngineTest, AStopGivesBackWhatWasNotStartedAndLetsTheRestFinish) {
+    start();
+    std::vector<core::Delivery> many;
+    for (int id = 1; id <= 12; ++id) many.push_back(delivery(id));
+    claim(many);
+    EXPECT_EQ(sender_.attempts.size(), 10u);
+    engine_.on_control_changed();
+    answer_control(false);
+    EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReturned);
+    EXPECT_EQ(engine_.in_flight(), 10u);
+    sender_.answer(200);
+    EXPECT_EQ(sender_.attempts.size(), 9u) << "nothing new";
+}
+
+TEST_F(EngineTest, WithoutItsBellItStartsNothingAndAfterwardsTakesItsClaimsAlong) {
+    start();
+    std::vector<core::Delivery> many;
+    for (int id = 1; id <= 11; ++id) many.push_back(delivery(id, 1, id <= 10 ? 100 : 200));
+    claim(many);
+    engine_.on_bell_down();
+    sender_.answer(200);
+    EXPECT_EQ(sender_.attempts.size(), 9u) << "another engine may take this one for dead";
+    register_as(6);
+    auto move = take_first(presence_.moves);
+    EXPECT_EQ(move.request.from, 5);
+    EXPECT_EQ(move.request.to, 6);
+    move.answer(std::vector<core::ClaimId>{100});  // 200 was taken over
+    answer_control();
+    settle();
+    EXPECT_EQ(sender_.attempts.size(), 9u) << "the waiting one of claim 200 is another's now";
+    EXPECT_EQ(engine_.instance_id(), 6);
+}
+
+TEST_F(EngineTest, AVainRegistrationIsTriedAgain) {
+    engine_.on_bell_up();
+    take_first(presence_.registrations).answer(test::unavailable());
+    EXPECT_TRUE(presence_.registrations.empty());
+    time_.advance(milliseconds(500));
+    EXPECT_EQ(presence_.registrations.size(), 1u);
+}
+
+TEST_F(EngineTest, TakesOverWhatADeadEngineLeft) {
+    start();
+    time_.advance(kRescuePeriod);
+    settle();
+    take_first(presence_.rescues).answer(std::vector<AdoptedDelivery>{{7, 300, 0}, {8, 300, 15}});
+    EXPECT_EQ(observer_.adopted, 2u);
+    const auto first = commit().outcomes.front();
+    EXPECT_EQ(first.kind, OutcomeKind::kRetry);
+    EXPECT_EQ(first.delay, seconds(0));
+    const auto second = commit();
+    EXPECT_EQ(second.outcomes.front().kind, OutcomeKind::kDead) << "its last attempt";
+    EXPECT_EQ(second.finished, std::vector<core::ClaimId>{300});
+}
+
+TEST_F(EngineTest, AMessageOfANewEndpointWaitsForTheEndpointToBeReadAndNoLonger) {
+    start();
+    claim({delivery(1, 1), delivery(2, 9)});
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+    take_first(queue_.endpoints).answer(std::vector<core::Endpoint>{test::endpoint(1, 10), test::endpoint(9, 10)});
+    ASSERT_EQ(sender_.attempts.size(), 2u);
+    EXPECT_EQ(sender_.attempts.back().delivery.id, 2);
+}
+
+TEST_F(EngineTest, AShutdownFinishesWhatIsInFlightAndSaysGoodbye) {
+    start();
+    claim({delivery(1)});
+    std::optional<bool> clean;
+    engine_.start_shutdown(seconds(10), [&](bool value) { clean = value; });
+    time_.advance(seconds(1));
+    EXPECT_TRUE(presence_.goodbyes.empty());
+    sender_.answer(200);
+    commit();
+    time_.advance(seconds(1));
+    settle();
+    time_.advance(seconds(1));
+    ASSERT_EQ(presence_.goodbyes.size(), 1u);
+    take_first(presence_.goodbyes).answer(core::Nothing{});
+    EXPECT_EQ(clean, true);
+}
+
+TEST_F(EngineTest, AtTheDeadlineOfAShutdownTheRestIsGivenBack) {
+    start();
+    claim({delivery(1)});
+    std::optional<bool> clean;
+    engine_.start_shutdown(seconds(10), [&](bool value) { clean = value; });
+    time_.advance(seconds(10));
+    EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReturned);
+    time_.advance(seconds(1));
+    take_first(presence_.goodbyes).answer(core::Nothing{});
+    EXPECT_EQ(clean, true);
+}
+
+TEST_F(EngineTest, WithoutPostgresAShutdownEndsAtTwiceItsDeadline) {
+    start();
+    claim({delivery(1)});
+    std::optional<bool> clean;
+    engine_.start_shutdown(seconds(10), [&](bool value) { clean = value; });
+    sender_.answer(200);  // and the record is never answered
+    time_.advance(seconds(19));
+    EXPECT_FALSE(clean);
+    time_.advance(seconds(1));
+    EXPECT_EQ(clean, false);
+}
+
+TEST_F(EngineTest, TooMuchUnrecordedStopsTheClaiming) {
+    start();
+    core::MessageId id = 0;
+    for (std::size_t sent = 0; sent < kMaxUnrecorded + 2; sent += 500) {
+        std::vector<core::Delivery> many;
+        for (int i = 0; i < 500; ++i) many.push_back(delivery(++id));
+        engine_.on_ready();
+        if (queue_.ready.empty()) break;
+        ClaimBatch batch;
+        batch.taken = many.size();
+        batch.deliveries = std::move(many);
+        take_first(queue_.ready).answer(batch);
+        settle();
+        while (!sender_.attempts.empty()) sender_.answer(200);
+    }
+    engine_.on_ready();
+    EXPECT_TRUE(queue_.ready.empty()) << "what is sent and not recorded would be sent again after a crash";
+}
+
+}  // namespace
+}  // namespace messaging::service

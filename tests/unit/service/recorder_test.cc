@@ -1,0 +1,142 @@
+// Outcomes are kept until PostgreSQL has them.
+#include "service/recorder.h"
+
+#include <gtest/gtest.h>
+
+#include "support/fake_ports.h"
+#include "support/fake_time.h"
+
+namespace messaging::service {
+namespace {
+
+using std::chrono::milliseconds;
+using test::take_first;
+
+class RecorderTest : public testing::Test {
+protected:
+    void add(core::MessageId id, core::ClaimId claim = 1) {
+        core::Outcome outcome;
+        outcome.id = id;
+        outcome.claim_id = claim;
+        outcome.receiver_message_id = "theirs";
+        recorder_.add(std::move(outcome));
+    }
+    // Answers the transaction under way as committed, everything in it newly sent.
+    RecordRequest commit() {
+        auto call = take_first(store_.records);
+        RecordResult result;
+        result.sent_batch = ++last_batch_;
+        for (const auto& outcome : call.request.outcomes) result.sent.push_back(outcome.id);
+        call.answer(result);
+        return call.request;
+    }
+    RecordRequest fail(core::ErrorKind kind) {
+        auto call = take_first(store_.records);
+        call.answer(core::Error{kind, "no", ""});
+        return call.request;
+    }
+    static std::string ids(const RecordRequest& request) {
+        std::string text;
+        for (const auto& outcome : request.outcomes) text += std::to_string(outcome.id) + " ";
+        return text;
+    }
+
+    test::FakeTime time_;
+    test::FakeQueueStore store_;
+    test::FakeObserver observer_;
+    ClaimLedger ledger_;
+    std::vector<core::Receipt> receipts_;
+    std::int64_t last_batch_ = 0;
+    std::vector<std::int64_t> forgotten_;
+    int progress_ = 0;
+    Recorder recorder_{store_,
+                       ledger_,
+                       time_,
+                       time_,
+                       observer_,
+                       {[] { return 5; },
+                        [this](std::int64_t, std::vector<core::Receipt> receipts) {
+                            receipts_.insert(receipts_.end(), receipts.begin(), receipts.end());
+                        },
+                        [this](const std::vector<std::int64_t>& batches) { forgotten_ = batches; }, [this] { ++progress_; }}};
+};
+
+TEST_F(RecorderTest, OneAloneGoesAtOnceAndWhatComesMeanwhileGoesTogether) {
+    add(1);
+    add(2);
+    add(3);
+    ASSERT_EQ(store_.records.size(), 1u) << "one transaction at a time";
+    EXPECT_EQ(ids(commit()), "1 ");
+    EXPECT_EQ(ids(commit()), "2 3 ");
+    EXPECT_TRUE(recorder_.idle());
+    EXPECT_EQ(receipts_.size(), 3u);
+    EXPECT_EQ(progress_, 2);
+}
+
+TEST_F(RecorderTest, NoTransactionHoldsMoreThanItsLimit) {
+    for (int id = 0; id <= 2500; ++id) add(id);
+    EXPECT_EQ(commit().outcomes.size(), 1u);
+    EXPECT_EQ(commit().outcomes.size(), kMaxRecordBatch);
+    EXPECT_EQ(commit().outcomes.size(), kMaxRecordBatch);
+    EXPECT_EQ(commit().outcomes.size(), 500u);
+}
+
+TEST_F(RecorderTest, TriesForEverAndLosesNothing) {
+    add(1);
+    add(2);
+    EXPECT_EQ(ids(fail(core::ErrorKind::kUnavailable)), "1 ");
+    for (int i = 0; i < 20; ++i) {
+        EXPECT_TRUE(store_.records.empty()) << "not at once";
+        EXPECT_EQ(recorder_.unrecorded(), 2u);
+        time_.advance(milliseconds(2000));
+        EXPECT_EQ(ids(fail(core::ErrorKind::kUnavailable)), "1 2 ");
+    }
+    recorder_.retry_now();
+    EXPECT_EQ(ids(commit()), "1 2 ") << "a new session tries at once";
+    EXPECT_EQ(observer_.troubles["record"], 21);
+}
+
+TEST_F(RecorderTest, WhatCannotBeRecordedEndsUpAloneBehindTheOthers) {
+    for (int id = 0; id <= 4; ++id) add(id);
+    commit();
+    std::vector<std::string> recorded;
+    for (int round = 0; round < 30 && !(store_.records.empty() && recorder_.unrecorded() == 0); ++round) {
+        time_.advance(milliseconds(2000));
+        if (store_.records.empty()) continue;
+        const auto& outcomes = store_.records.front().request.outcomes;
+        const bool poisoned =
+            std::any_of(outcomes.begin(), outcomes.end(), [](const auto& one) { return one.id == 3 && one.receiver_message_id; });
+        recorded.push_back((poisoned ? "refused " : "") + ids(poisoned ? fail(core::ErrorKind::kInvalid) : commit()));
+    }
+    EXPECT_TRUE(recorder_.idle());
+    EXPECT_EQ(receipts_.size(), 5u) << "the one that was refused is recorded without the receiver's words";
+    EXPECT_EQ(recorded.back(), "3 ");
+}
+
+TEST_F(RecorderTest, AClaimIsFinishedWithTheLastOfItsDeliveries) {
+    ledger_.add(9, 2);
+    add(1, 9);
+    EXPECT_TRUE(commit().finished.empty());
+    add(2, 9);
+    EXPECT_EQ(commit().finished, std::vector<core::ClaimId>{9});
+    EXPECT_FALSE(ledger_.holds(9));
+}
+
+TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
+    recorder_.confirm(4);
+    recorder_.confirm(5);
+    EXPECT_TRUE(store_.records.empty());
+    time_.advance(kConfirmDelay);
+    ASSERT_EQ(store_.records.size(), 1u);
+    EXPECT_EQ(store_.records.front().request.confirmed_batches, (std::vector<std::int64_t>{4, 5}));
+    fail(core::ErrorKind::kUnavailable);
+    time_.advance(milliseconds(2000));
+    EXPECT_EQ(commit().confirmed_batches, (std::vector<std::int64_t>{4, 5})) << "kept over a failure";
+    EXPECT_EQ(forgotten_, (std::vector<std::int64_t>{4, 5}));
+    recorder_.confirm(6);
+    add(1);
+    EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{6}) << "along with an outcome";
+}
+
+}  // namespace
+}  // namespace messaging::service
