@@ -56,19 +56,25 @@ test: ## every test, set-up included
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@cmake --build build-test -j $(JOBS)
 	@scripts/check-config-docs build-test/messaging
-	@ctest --test-dir build-test --output-on-failure
+	@ctest --test-dir build-test -j $(JOBS) --output-on-failure
+
+test-unit: ## the tests without I/O, in a second
+	@scripts/install-deps --test
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS) --target unit_tests
+	@build-test/unit_tests --gtest_brief=1
 
 asan: ## the tests under address and undefined-behaviour sanitizers
 	@scripts/install-deps --test
 	@cmake -S . -B build-asan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan -j $(JOBS)
-	@ctest --test-dir build-asan --output-on-failure
+	@ctest --test-dir build-asan -j $(JOBS) --output-on-failure
 
 tsan: ## the tests under the thread sanitizer
 	@scripts/install-deps --test
 	@cmake -S . -B build-tsan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=thread >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
-	@ctest --test-dir build-tsan --output-on-failure
+	@ctest --test-dir build-tsan -j $(JOBS) --output-on-failure
 
 SOURCES = $$(git ls-files --cached --others --exclude-standard 'src/*.cc' 'src/*.h' 'tests/*.cc' 'tests/*.h')
 
@@ -89,4 +95,4 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \
 	    REDOCLY_TELEMETRY=off node_modules/.bin/redocly lint openapi.json
 
-check: lint test ## what CI runs
+check: lint compose-test asan tsan test ## what CI runs
