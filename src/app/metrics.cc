@@ -2,10 +2,12 @@
 #include "app/metrics.h"
 
 #include <prometheus/text_serializer.h>
+#include <spdlog/spdlog.h>
 
 #include <sstream>
 
 #include "app/version.h"
+#include "service/death_watch.h"
 
 namespace messaging::app {
 namespace {
@@ -61,6 +63,8 @@ Metrics::Metrics()
       recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
       adopted_(counter(registry_, "messaging_adopted_messages_total", "Messages taken over from dead engines.")),
+      hung_(counter(registry_, "messaging_hung_instances_total",
+                    "Instances without a sign of life whose sessions this one has ended.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
                             "Failed writes to Redis, lost sessions and vain attempts to connect.")),
       in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
@@ -162,6 +166,12 @@ void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
 void EngineMetrics::on_receipts(std::size_t written) { metrics_.receipts_.Increment(static_cast<double>(written)); }
 
 void EngineMetrics::on_adopted(std::size_t deliveries) { metrics_.adopted_.Increment(static_cast<double>(deliveries)); }
+
+void EngineMetrics::on_hung(std::size_t instances) {
+    metrics_.hung_.Increment(static_cast<double>(instances));
+    spdlog::warn("{} instance(s) gave no sign of life for {} s: their sessions are ended, their messages are taken over",
+                 instances, std::chrono::duration_cast<std::chrono::seconds>(service::kSilentAfter).count());
+}
 
 void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
     metrics_.troubles_.Add({{"what", what}}).Increment();

@@ -45,6 +45,7 @@ private:
     prometheus::Counter& recorded_;
     prometheus::Counter& receipts_;
     prometheus::Counter& adopted_;
+    prometheus::Counter& hung_;
     prometheus::Counter& redis_errors_;
     prometheus::Gauge& in_flight_;
     prometheus::Gauge& waiting_;
@@ -73,6 +74,7 @@ public:
     void on_in_flight(std::size_t in_flight, std::size_t waiting) override;
     void on_receipts(std::size_t written) override;
     void on_adopted(std::size_t deliveries) override;
+    void on_hung(std::size_t instances) override;
     void on_trouble(const char* what, const core::Error& error) override;
 
 private:

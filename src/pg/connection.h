@@ -31,7 +31,7 @@ struct ConnectionOptions {
     std::chrono::milliseconds connect_timeout{5000};            // one attempt, name look-up included
     std::chrono::milliseconds reply_timeout{10000};  // a unit of work without an answer for so long: the session is cut
     std::chrono::milliseconds reconnect_min{50};     // doubled per failure, with jitter
-    std::chrono::milliseconds reconnect_max{2000};
+    std::chrono::milliseconds reconnect_max{500};    // an engine is back before others take it for dead
 };
 
 // Loop thread only. Destroying it drops every pending completion.

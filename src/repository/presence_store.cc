@@ -14,23 +14,34 @@ WITH me AS (INSERT INTO engine_instance (name) VALUES ($1::text) RETURNING insta
 SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
 
 constexpr pg::Statement kMoveClaims{"move_claims", R"sql(
-UPDATE message_claim SET instance_id = $2::bigint WHERE claim_id = ANY ($3::bigint[]) AND instance_id = $1::bigint
-RETURNING claim_id)sql"};
+UPDATE message_claim SET instance_id = $2::bigint WHERE instance_id = $1::bigint RETURNING claim_id)sql"};
 
 constexpr pg::Statement kHeartbeat{"heartbeat", R"sql(
 UPDATE engine_instance SET last_seen = now(), in_flight = $2::int, floor = $3::text::xid8 WHERE instance_id = $1::bigint)sql"};
 
 constexpr pg::Statement kReadState{"read_state", "SELECT state = 'running' FROM service_state"};
 
+// The inner LIMIT keeps the lock function to the rows meant. Shared: those who look are not in each other's way.
+constexpr pg::Statement kLookAtOthers{"look_at_others", R"sql(
+SELECT instance_id, pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int),
+       last_seen < now() - $2::bigint * interval '1 millisecond'
+FROM (SELECT instance_id, last_seen FROM engine_instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
+
+constexpr pg::Statement kEndSessions{"end_sessions", R"sql(
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'ExclusiveLock' AND granted AND pid <> pg_backend_pid()
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND objid = ANY (ARRAY(SELECT (id % 2147483647)::oid FROM unnest($1::bigint[]) AS id)))sql"};
+
 // Step one: the dead ones' claims become ours, which waits for whoever holds them FOR SHARE. A dead instance's lock is
-// taken on a handful of rows only, and ends with the transaction.
+// tried on a handful of rows only, and ends with the transaction.
 constexpr pg::Statement kTakeOver{"take_over_claims", R"sql(
-WITH stale AS MATERIALIZED (
+WITH named AS MATERIALIZED (
     SELECT instance_id FROM engine_instance
-    WHERE instance_id <> $1::bigint AND last_seen < now() - $2::bigint * interval '1 millisecond'
-    ORDER BY instance_id LIMIT 100 FOR UPDATE SKIP LOCKED),
+    WHERE instance_id <> $1::bigint AND instance_id = ANY ($2::bigint[])
+    ORDER BY instance_id FOR UPDATE SKIP LOCKED),
 dead AS MATERIALIZED (
-    SELECT instance_id FROM stale WHERE pg_try_advisory_xact_lock(772, (instance_id % 2147483647)::int)),
+    SELECT instance_id FROM named WHERE pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int)),
 gone AS (
     DELETE FROM engine_instance WHERE instance_id IN (SELECT instance_id FROM dead))
 UPDATE message_claim c SET instance_id = $1::bigint, adopted = true
@@ -69,10 +80,10 @@ void PgPresenceStore::register_instance(const std::string& name, service::Comple
         });
 }
 
-void PgPresenceStore::move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+void PgPresenceStore::move_claims(core::InstanceId from, core::InstanceId to,
                                   service::Completion<std::vector<core::ClaimId>> done) {
     pg::Params params;
-    params.bigint(from).bigint(to).bigint_array(claims);
+    params.bigint(from).bigint(to);
     run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
         std::vector<core::ClaimId> moved;
         moved.reserve(static_cast<std::size_t>(rows.size()));
@@ -92,10 +103,32 @@ void PgPresenceStore::read_state(service::Completion<bool> done) {
     run_one<bool>(bell_, kReadState, {}, std::move(done), [](const pg::Rows& rows) { return rows.boolean(0, 0); });
 }
 
-void PgPresenceStore::adopt_dead(core::InstanceId me, std::vector<core::ClaimId> known, std::chrono::milliseconds stale,
+void PgPresenceStore::look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
+                                     service::Completion<std::vector<service::InstanceSign>> done) {
+    pg::Params params;
+    params.bigint(me).bigint(silence.count());
+    run_one<std::vector<service::InstanceSign>>(
+        bell_, kLookAtOthers, std::move(params), std::move(done), [](const pg::Rows& rows) {
+            std::vector<service::InstanceSign> signs;
+            signs.reserve(static_cast<std::size_t>(rows.size()));
+            for (int row = 0; row < rows.size(); ++row) {
+                signs.push_back({rows.bigint(row, 0), rows.boolean(row, 1), rows.boolean(row, 2)});
+            }
+            return signs;
+        });
+}
+
+void PgPresenceStore::end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) {
+    pg::Params params;
+    params.bigint_array(hung);
+    run_one<std::size_t>(bell_, kEndSessions, std::move(params), std::move(done),
+                         [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
+}
+
+void PgPresenceStore::adopt_dead(core::InstanceId me, std::vector<core::ClaimId> known, std::vector<core::InstanceId> dead,
                                  service::Completion<std::vector<service::AdoptedDelivery>> done) {
     pg::Params take_over;
-    take_over.bigint(me).bigint(stale.count());
+    take_over.bigint(me).bigint_array(dead);
     pg::Params read;
     read.bigint(me).bigint_array(known);
     run_unit<std::vector<service::AdoptedDelivery>>(

@@ -8,6 +8,7 @@
 namespace messaging::service {
 namespace {
 
+constexpr std::chrono::milliseconds kRegisterWait{5};
 constexpr std::chrono::milliseconds kRegisterRetry{500};
 constexpr std::chrono::milliseconds kShutdownPeriod{20};  // between looks at what is still under way
 
@@ -34,8 +35,10 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
            [this] { return ledger_.claims(); },
            [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
            [this] { set_running(false); }}),
+      rescuer_(ports.presence, timers, clock, random, observer,
+               {[this] { return instance_id_; }, [this] { return ledger_.claims(); },
+                [this](const std::vector<AdoptedDelivery>& adopted) { adopt(adopted); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
-      rescue_timer_(timers.make_timer([this] { rescue(); })),
       register_timer_(timers.make_timer([this] { register_anew(); })),
       deadline_timer_(timers.make_timer([this] { dispatcher_.return_in_flight(); })),
       shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
@@ -54,7 +57,7 @@ void Engine::on_bell_down() {
     registered_ = false;
     register_timer_->stop();
     heartbeat_timer_->stop();
-    rescue_timer_->stop();
+    rescuer_.stop();
     update_activity();
 }
 
@@ -67,6 +70,11 @@ void Engine::on_ready() { claimer_.ring(); }
 void Engine::on_control_changed() { read_control(); }
 
 void Engine::register_anew() {
+    // A claim under way is made in the old instance's name: it would be left behind there.
+    if (!claimer_.idle()) {
+        register_timer_->start(kRegisterWait);
+        return;
+    }
     presence_.register_instance(options_.name, [this, session = bell_session_](core::Result<core::InstanceId> result) {
         if (session != bell_session_ || !bell_up_) return;
         if (result) {
@@ -79,19 +87,20 @@ void Engine::register_anew() {
 }
 
 void Engine::on_registered(core::InstanceId instance_id) {
-    const core::InstanceId before = std::exchange(instance_id_, instance_id);
-    if (before == 0 || ledger_.claims().empty()) {
+    if (instance_id_ == 0) {
+        instance_id_ = instance_id;
         become_active();
         return;
     }
-    presence_.move_claims(before, instance_id, ledger_.claims(),
-                          [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
+    presence_.move_claims(instance_id_, instance_id,
+                          [this, instance_id, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
                               if (session != bell_session_ || !bell_up_) return;
                               if (!moved) {
                                   observer_.on_trouble("move claims", moved.error());
                                   register_timer_->start(kRegisterRetry);
                                   return;
                               }
+                              instance_id_ = instance_id;
                               ledger_.keep_only(moved.value());
                               dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
                               become_active();
@@ -101,7 +110,7 @@ void Engine::on_registered(core::InstanceId instance_id) {
 void Engine::become_active() {
     registered_ = true;
     heartbeat_timer_->start(kHeartbeatPeriod);
-    rescue_timer_->start(kRescuePeriod);
+    rescuer_.start();
     read_control();
 }
 
@@ -151,20 +160,7 @@ void Engine::heartbeat() {
     read_control();
 }
 
-void Engine::rescue() {
-    const double jittered = static_cast<double>(kRescuePeriod.count()) * (0.75 + 0.5 * random_.next_unit());
-    rescue_timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
-    presence_.adopt_dead(instance_id_, ledger_.claims(), kStaleAfter, [this](core::Result<std::vector<AdoptedDelivery>> adopted) {
-        if (adopted) {
-            adopt(adopted.value());
-        } else {
-            observer_.on_trouble("rescue", adopted.error());
-        }
-    });
-}
-
 void Engine::adopt(const std::vector<AdoptedDelivery>& adopted) {
-    if (adopted.empty()) return;
     observer_.on_adopted(adopted.size());
     for (const AdoptedDelivery& delivery : adopted) ledger_.add(delivery.claim_id, 1);
     for (const AdoptedDelivery& delivery : adopted) {
@@ -214,7 +210,7 @@ void Engine::shutdown_step() {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }
-    rescue_timer_->stop();
+    rescuer_.stop();
     heartbeat_timer_->stop();
     presence_.unregister_instance(instance_id_,
                                   [this](const core::Result<core::Nothing>& result) { finish_shutdown(result.ok()); });

@@ -17,15 +17,12 @@
 #include "service/queue_store.h"
 #include "service/receipt_relay.h"
 #include "service/recorder.h"
+#include "service/rescuer.h"
 #include "service/sender.h"
 
 namespace messaging::service {
 
-inline constexpr std::chrono::milliseconds kHeartbeatPeriod{1000};  // an instance's row is rewritten so often
-inline constexpr std::chrono::milliseconds kRescuePeriod{1000};     // the dead are looked for so often
-// Dead = lock free, and not seen for so long: the time that an instance has to come back after a lost session and take its
-// claims along. With the longest rescue period the dead one's messages are taken over within 4.25 s.
-inline constexpr std::chrono::milliseconds kStaleAfter{3000};
+inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // an instance's row is rewritten so often
 
 struct EngineOptions {
     std::string name;  // shown in /status
@@ -75,7 +72,6 @@ private:
     void set_running(bool running);
     void update_activity();
     void heartbeat();
-    void rescue();
     void adopt(const std::vector<AdoptedDelivery>& adopted);
     void add_claimed(std::vector<core::Delivery> deliveries);
     void shutdown_step();
@@ -92,9 +88,9 @@ private:
     Recorder recorder_;  // depends-on: ledger_
     Dispatcher dispatcher_;
     Claimer claimer_;
+    Rescuer rescuer_;
 
     std::unique_ptr<loop::Timer> heartbeat_timer_;
-    std::unique_ptr<loop::Timer> rescue_timer_;
     std::unique_ptr<loop::Timer> register_timer_;
     std::unique_ptr<loop::Timer> deadline_timer_;
     std::unique_ptr<loop::Timer> shutdown_timer_;

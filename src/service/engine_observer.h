@@ -24,6 +24,8 @@ public:
     virtual void on_in_flight(std::size_t in_flight, std::size_t waiting) = 0;
     virtual void on_receipts(std::size_t written) = 0;
     virtual void on_adopted(std::size_t deliveries) = 0;
+    // So many instances held their locks without a sign of life, and had their sessions ended.
+    virtual void on_hung(std::size_t instances) = 0;
     // A store call failed; it will be tried again.
     virtual void on_trouble(const char* what, const core::Error& error) = 0;
 };

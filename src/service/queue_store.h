@@ -10,6 +10,7 @@
 
 #include "core/message.h"
 #include "core/result.h"
+#include "service/death_watch.h"
 
 namespace messaging::service {
 
@@ -79,15 +80,19 @@ public:
 
     // A new instance row, and the session lock that proves it alive.
     virtual void register_instance(const std::string& name, Completion<core::InstanceId> done) = 0;
-    // Moves those of `claims` that are still `from`'s to `to`; answers which ones were.
-    virtual void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
-                             Completion<std::vector<core::ClaimId>> done) = 0;
+    // Moves what is still `from`'s to `to`, and answers which claims these are: some may be unknown to the engine.
+    virtual void move_claims(core::InstanceId from, core::InstanceId to, Completion<std::vector<core::ClaimId>> done) = 0;
     virtual void heartbeat(core::InstanceId instance_id, int in_flight, Floor floor, Completion<core::Nothing> done) = 0;
     // Reads service_state: true = running.
     virtual void read_state(Completion<bool> done) = 0;
-    // Takes over the claims of instances that are dead (lock free, last_seen older than `stale`) and removes their rows.
-    // `known`: the claims this engine holds already.
-    virtual void adopt_dead(core::InstanceId me, std::vector<core::ClaimId> known, std::chrono::milliseconds stale,
+    // What is to be seen of every instance but `me`. Silent = no heartbeat for `silence`.
+    virtual void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
+                                Completion<std::vector<InstanceSign>> done) = 0;
+    // Ends the sessions that hold these instances' locks; answers how many.
+    virtual void end_sessions(std::vector<core::InstanceId> hung, Completion<std::size_t> done) = 0;
+    // Takes over the claims of those of `dead` whose lock is still free, and removes their rows; likewise the claims of
+    // instances that have no row. `known`: the claims this engine holds already.
+    virtual void adopt_dead(core::InstanceId me, std::vector<core::ClaimId> known, std::vector<core::InstanceId> dead,
                             Completion<std::vector<AdoptedDelivery>> done) = 0;
     // Clean end: the row goes, its claims must have been recorded.
     virtual void unregister_instance(core::InstanceId instance_id, Completion<core::Nothing> done) = 0;

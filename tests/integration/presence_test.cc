@@ -13,8 +13,6 @@ using service::AdoptedDelivery;
 using test::Stores;
 using Adopted = std::vector<AdoptedDelivery>;
 
-constexpr std::chrono::milliseconds kStale{5000};
-
 // One engine's sessions: its locks end with them.
 struct Engine {
     explicit Engine(Stores& stores)
@@ -26,8 +24,17 @@ struct Engine {
     service::ClaimBatch claim(int limit) {
         return db.value<service::ClaimBatch>([&](auto done) { queue.claim_ready({id, 0, limit}, std::move(done)); });
     }
+    // What it has seen dead, as if it had looked for long enough.
     Adopted adopt(std::vector<core::ClaimId> known = {}) {
-        return db.value<Adopted>([&](auto done) { presence.adopt_dead(id, known, kStale, std::move(done)); });
+        std::vector<core::InstanceId> dead;
+        for (const service::InstanceSign& sign : look()) {
+            if (sign.lock_free) dead.push_back(sign.id);
+        }
+        return db.value<Adopted>([&](auto done) { presence.adopt_dead(id, known, dead, std::move(done)); });
+    }
+    std::vector<service::InstanceSign> look() {
+        return db.value<std::vector<service::InstanceSign>>(
+            [&](auto done) { presence.look_at_others(id, service::kSilentAfter, std::move(done)); });
     }
 
     Stores& db;
@@ -43,11 +50,10 @@ protected:
                   ")");
     }
     void look_stale(core::InstanceId id) {
-        mine_.sql("UPDATE engine_instance SET last_seen = now() - interval '6 s' WHERE instance_id = " + std::to_string(id));
+        mine_.sql("UPDATE engine_instance SET last_seen = now() - interval '11 s' WHERE instance_id = " + std::to_string(id));
     }
     void kill(core::InstanceId id) {
         theirs_.close_sessions();
-        look_stale(id);
         const std::string lock =
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 772 AND database = "
             "(SELECT oid FROM pg_database WHERE datname = current_database()) AND objid = " +
@@ -85,20 +91,32 @@ TEST_F(Presence, UnregisteringRemovesTheRow) {
     EXPECT_EQ(mine_.number("SELECT instance_id FROM engine_instance"), other_.id);
 }
 
-TEST_F(Presence, AnInstanceThatHoldsItsLockIsAliveHoweverStaleItLooks) {
+TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItDead) {
     insert(1);
     other_.claim(1);
     look_stale(other_.id);
-    EXPECT_TRUE(me_.adopt().empty());
+    ASSERT_EQ(me_.look().size(), 1U);
+    EXPECT_FALSE(me_.look()[0].lock_free);
+    EXPECT_TRUE(me_.look()[0].silent);
+    EXPECT_TRUE(
+        mine_.value<Adopted>([&](auto done) { me_.presence.adopt_dead(me_.id, {}, {other_.id}, std::move(done)); }).empty());
     EXPECT_EQ(mine_.number("SELECT instance_id FROM message_claim"), other_.id);
 }
 
-TEST_F(Presence, AnInstanceSeenJustNowIsAliveAlthoughItsLockIsFree) {
-    insert(1);
-    other_.claim(1);
-    kill(other_.id);
-    mine_.sql("UPDATE engine_instance SET last_seen = now()");
-    EXPECT_TRUE(me_.adopt().empty());
+TEST_F(Presence, AHungInstanceLosesItsLockAndNobodyElseDoes) {
+    Engine third(mine_);
+    look_stale(other_.id);
+    const auto ended = mine_.value<std::size_t>([&](auto done) { me_.presence.end_sessions({other_.id}, std::move(done)); });
+    EXPECT_EQ(ended, 1U);
+    const auto free = [&] {
+        std::vector<core::InstanceId> ids;
+        for (const service::InstanceSign& sign : me_.look()) {
+            if (sign.lock_free) ids.push_back(sign.id);
+        }
+        return ids;
+    };
+    ASSERT_TRUE(test::wait_until([&] { return !free().empty(); }));
+    EXPECT_EQ(free(), std::vector<core::InstanceId>{other_.id});
 }
 
 TEST_F(Presence, TheClaimsOfADeadInstanceAreAdoptedOnce) {
@@ -152,7 +170,7 @@ TEST_F(Presence, OfSeveralRescuersOnlyOneAdopts) {
     std::size_t adopted = 0;
     int answers = 0;
     for (const auto& rescuer : rescuers) {
-        rescuer->presence.adopt_dead(rescuer->id, {}, kStale, [&](const core::Result<Adopted>& result) {
+        rescuer->presence.adopt_dead(rescuer->id, {}, {other_.id}, [&](const core::Result<Adopted>& result) {
             ++answers;
             ASSERT_TRUE(result.ok());
             adopted += result->size();
@@ -181,10 +199,9 @@ TEST_F(Presence, AFailureRecordedByTheOneThoughtDeadIsDroppedAfterTheRescue) {
 TEST_F(Presence, OnlyClaimsThatAreStillTheOldInstancesMove) {
     insert(2);
     const core::ClaimId mine = me_.claim(1).deliveries.at(0).claim_id;
-    const core::ClaimId theirs = other_.claim(1).deliveries.at(0).claim_id;
-    const auto moved = mine_.value<std::vector<core::ClaimId>>([&](auto done) {
-        me_.presence.move_claims(me_.id, 99, {mine, theirs}, std::move(done));
-    });
+    other_.claim(1);
+    const auto moved =
+        mine_.value<std::vector<core::ClaimId>>([&](auto done) { me_.presence.move_claims(me_.id, 99, std::move(done)); });
     EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
     EXPECT_EQ(mine_.sql("SELECT instance_id FROM message_claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
 }

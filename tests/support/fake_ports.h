@@ -62,22 +62,31 @@ public:
     struct Move {
         core::InstanceId from = 0;
         core::InstanceId to = 0;
-        std::vector<core::ClaimId> claims;
+    };
+    struct Rescue {
+        std::vector<core::ClaimId> known;
+        std::vector<core::InstanceId> dead;
     };
     void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override {
         registrations.push_back({name, std::move(done)});
     }
-    void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
-                     service::Completion<std::vector<core::ClaimId>> done) override {
-        moves.push_back({{from, to, std::move(claims)}, std::move(done)});
+    void move_claims(core::InstanceId from, core::InstanceId to, service::Completion<std::vector<core::ClaimId>> done) override {
+        moves.push_back({{from, to}, std::move(done)});
     }
     void heartbeat(core::InstanceId id, int, service::Floor, service::Completion<core::Nothing> done) override {
         heartbeats.push_back({id, std::move(done)});
     }
     void read_state(service::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
-    void adopt_dead(core::InstanceId, std::vector<core::ClaimId> known, std::chrono::milliseconds,
+    void look_at_others(core::InstanceId, std::chrono::milliseconds,
+                        service::Completion<std::vector<service::InstanceSign>> done) override {
+        looks.push_back({0, std::move(done)});
+    }
+    void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override {
+        endings.push_back({std::move(hung), std::move(done)});
+    }
+    void adopt_dead(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::InstanceId> dead,
                     service::Completion<std::vector<service::AdoptedDelivery>> done) override {
-        rescues.push_back({std::move(known), std::move(done)});
+        rescues.push_back({{std::move(known), std::move(dead)}, std::move(done)});
     }
     void unregister_instance(core::InstanceId id, service::Completion<core::Nothing> done) override {
         goodbyes.push_back({id, std::move(done)});
@@ -87,7 +96,9 @@ public:
     std::deque<Call<Move, std::vector<core::ClaimId>>> moves;
     std::deque<Call<core::InstanceId, core::Nothing>> heartbeats;
     std::deque<Call<int, bool>> states;
-    std::deque<Call<std::vector<core::ClaimId>, std::vector<service::AdoptedDelivery>>> rescues;
+    std::deque<Call<int, std::vector<service::InstanceSign>>> looks;
+    std::deque<Call<std::vector<core::InstanceId>, std::size_t>> endings;
+    std::deque<Call<Rescue, std::vector<service::AdoptedDelivery>>> rescues;
     std::deque<Call<core::InstanceId, core::Nothing>> goodbyes;
 };
 
@@ -142,6 +153,7 @@ public:
     }
     void on_receipts(std::size_t written) override { receipts += written; }
     void on_adopted(std::size_t deliveries) override { adopted += deliveries; }
+    void on_hung(std::size_t instances) override { hung += instances; }
     void on_trouble(const char* what, const core::Error&) override { ++troubles[what]; }
 
     std::vector<double> ages;
@@ -149,6 +161,7 @@ public:
     std::size_t waiting = 0;
     std::size_t receipts = 0;
     std::size_t adopted = 0;
+    std::size_t hung = 0;
     std::map<std::string, int> troubles;
 };
 

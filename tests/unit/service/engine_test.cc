@@ -126,8 +126,8 @@ TEST_F(EngineTest, AVainRegistrationIsTriedAgain) {
 
 TEST_F(EngineTest, TakesOverWhatADeadEngineLeft) {
     start();
-    time_.advance(kRescuePeriod);
-    settle();
+    time_.advance(milliseconds(0));
+    take_first(presence_.looks).answer(std::vector<InstanceSign>{});
     take_first(presence_.rescues).answer(std::vector<AdoptedDelivery>{{7, 300, 0}, {8, 300, 15}});
     EXPECT_EQ(observer_.adopted, 2u);
     const auto first = commit().outcomes.front();
@@ -136,6 +136,29 @@ TEST_F(EngineTest, TakesOverWhatADeadEngineLeft) {
     const auto second = commit();
     EXPECT_EQ(second.outcomes.front().kind, OutcomeKind::kDead) << "its last attempt";
     EXPECT_EQ(second.finished, std::vector<core::ClaimId>{300});
+}
+
+TEST_F(EngineTest, AClaimUnderWayWhenTheBellIsLostIsWaitedForBeforeItRegistersAnew) {
+    start();
+    engine_.on_ready();
+    engine_.on_bell_down();
+    engine_.on_bell_up();
+    EXPECT_TRUE(presence_.registrations.empty()) << "it is made in the old instance's name, and would be left behind there";
+    settle();
+    time_.advance(milliseconds(100));
+    EXPECT_EQ(presence_.registrations.size(), 1u);
+}
+
+TEST_F(EngineTest, AfterAVainMoveTheClaimsOfTheFirstInstanceAreMovedAllTheSame) {
+    start();
+    claim({delivery(1, 1, 100)});
+    engine_.on_bell_down();
+    register_as(6);
+    take_first(presence_.moves).answer(test::unavailable());
+    time_.advance(milliseconds(500));
+    take_first(presence_.registrations).answer(core::InstanceId{7});
+    EXPECT_EQ(presence_.moves.front().request.from, 5);
+    EXPECT_EQ(presence_.moves.front().request.to, 7);
 }
 
 TEST_F(EngineTest, AMessageOfANewEndpointWaitsForTheEndpointToBeReadAndNoLonger) {

@@ -1,0 +1,53 @@
+// Rescuer: looks after the other instances, and takes over what the dead ones held.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/random.h"
+#include "loop/timer.h"
+#include "service/death_watch.h"
+#include "service/engine_observer.h"
+#include "service/queue_store.h"
+
+namespace messaging::service {
+
+inline constexpr std::chrono::milliseconds kLookPeriod{250};
+inline constexpr std::chrono::milliseconds kAdoptPeriod{1000};  // claims that nobody answers for, without a death seen
+
+// Loop thread only. Works between start() and stop(), that is while its own engine is registered.
+class Rescuer {
+public:
+    struct Mediator {
+        std::function<core::InstanceId()> instance_id;
+        std::function<std::vector<core::ClaimId>()> known_claims;
+        std::function<void(const std::vector<AdoptedDelivery>&)> on_adopted;
+    };
+
+    Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+            EngineObserver& observer, Mediator mediator);
+
+    void start();
+    void stop();
+
+private:
+    void look();
+    void judge(const std::vector<InstanceSign>& signs);
+    void adopt(std::vector<core::InstanceId> dead);
+    void look_again();
+
+    PresenceStore& store_;
+    const core::Clock& clock_;
+    core::Random& random_;
+    EngineObserver& observer_;
+    Mediator mediator_;
+    DeathWatch watch_;
+    std::unique_ptr<loop::Timer> timer_;
+    core::MonoTime next_adopt_{};
+    std::uint64_t round_ = 0;  // counts starts and stops: an answer to an earlier round is stale
+};
+
+}  // namespace messaging::service
