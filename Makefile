@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
 
-.PHONY: help deps docs build test check asan tsan compose-test format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test check asan tsan compose-test bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,11 @@ compose-test: ## docker-compose.yml tried with a Docker engine
 
 format: ## lay the sources out as .clang-format says
 	@clang-format-14 -i $(SOURCES)
+
+bench-quick: deps ## drain ratio, latency, instructions per message; under a minute
+	@cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF -DBUILD_BENCH=ON >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+	@scripts/bench quick $(BUILD)
 
 lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@scripts/install-deps --test

@@ -2,12 +2,11 @@
 #include "support/contract.h"
 
 #define VALIJSON_USE_EXCEPTIONS 1
-#include <valijson/adapters/rapidjson_adapter.hpp>  // sets up RapidJSON, and so must be the first to include it
-
 #include <algorithm>
 #include <map>
 #include <memory>
 #include <regex>
+#include <valijson/adapters/rapidjson_adapter.hpp>  // sets up RapidJSON, and so must be the first to include it
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
 #include <valijson/validation_results.hpp>

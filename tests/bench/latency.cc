@@ -1,0 +1,112 @@
+// Insert-to-received: inserts single rows at a steady rate and is itself the receiver.
+//   bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS
+// Prints the milliseconds from before the INSERT until the request was read: median, p99, largest; and how many were lost.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/json.h"
+#include "http/server.h"
+#include "loop/event_loop.h"
+#include "pg/session.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace messaging;  // NOLINT(google-build-using-namespace)
+
+constexpr std::chrono::seconds kPatience{30};
+constexpr int kWarmUp = 50;  // messages before those that count
+constexpr const char* kInsert = "INSERT INTO messages (recipient, content) VALUES ($1::text, $2::text)";
+
+struct Bench {
+    explicit Bench(std::size_t messages) : inserted(messages), received(messages) {}
+    std::vector<Clock::time_point> inserted;  // by number; each written by one thread, before its message can arrive
+    std::vector<Clock::time_point> received;  // of the receiver's thread, until arrived is complete
+    std::atomic<std::size_t> arrived{0};
+};
+
+void receive(Bench& bench, const http::Request& request) {
+    const auto now = Clock::now();
+    const auto document = core::JsonDocument::parse(request.body);
+    if (!document) return;
+    const auto number = static_cast<std::size_t>(std::atol(std::string(document->root().member("content")->text()).c_str()));
+    if (number >= bench.received.size() || bench.received[number] != Clock::time_point{}) return;
+    bench.received[number] = now;
+    ++bench.arrived;
+}
+
+// Inserts every `connections`-th message from `first` on, each at its own time.
+void insert(Bench& bench, const std::string& url, std::size_t first, std::size_t end, std::size_t connections,
+            Clock::time_point began, double rate) {
+    auto session = pg::Session::connect(url, "bench");
+    if (!session) {
+        std::fprintf(stderr, "%s\n", session.error().message.c_str());
+        std::exit(1);
+    }
+    for (std::size_t i = first; i < end; i += connections) {
+        std::this_thread::sleep_until(
+            began + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(static_cast<double>(i) / rate)));
+        pg::Params params;
+        params.text("+905551111111").text(std::to_string(i));
+        bench.inserted[i] = Clock::now();
+        if (!session->execute(kInsert, params)) std::exit(1);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 6) {
+        std::fputs("usage: bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS\n", stderr);
+        return 64;
+    }
+    const double rate = std::atof(argv[3]);
+    const auto counted = static_cast<std::size_t>(rate * std::atof(argv[4]));
+    const auto connections = static_cast<std::size_t>(std::atol(argv[5]));
+    Bench bench(kWarmUp + counted);
+    loop::EventLoop loop;
+    http::ServerOptions options;
+    options.port = std::atoi(argv[1]);
+    auto server = http::Server::listen(loop, std::move(options), [&](const http::Request& request, http::Responder responder) {
+        receive(bench, request);
+        responder.send({200, "application/json", {}, R"({"message":"Accepted","messageId":"b"})"});
+    });
+    if (!server) {
+        std::fprintf(stderr, "%s\n", server.error().message.c_str());
+        return 1;
+    }
+    std::thread serving([&] { loop.run(); });
+    const auto began = Clock::now();
+    std::vector<std::thread> inserters;
+    for (std::size_t i = 0; i < connections; ++i) {
+        inserters.emplace_back([&, i] { insert(bench, argv[2], i, bench.inserted.size(), connections, began, rate); });
+    }
+    for (std::thread& inserter : inserters) inserter.join();
+    const auto deadline = Clock::now() + kPatience;
+    while (bench.arrived < bench.received.size() && Clock::now() < deadline)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    loop.stop();
+    serving.join();
+    std::vector<double> milliseconds;
+    for (std::size_t i = kWarmUp; i < bench.received.size(); ++i) {
+        if (bench.received[i] == Clock::time_point{}) continue;
+        milliseconds.push_back(std::chrono::duration<double, std::milli>(bench.received[i] - bench.inserted[i]).count());
+    }
+    std::sort(milliseconds.begin(), milliseconds.end());
+    if (milliseconds.empty()) return 1;
+    const auto at = [&](double share) {
+        return milliseconds[static_cast<std::size_t>(share * static_cast<double>(milliseconds.size() - 1))];
+    };
+    std::printf("{\"median_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"lost\": %zu}\n", at(0.5), at(0.99), at(1.0),
+                counted - milliseconds.size());
+    server.value().reset();
+    return 0;
+}
