@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
 
-.PHONY: help deps docs build test check asan tsan compose-test bench-quick format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test test-faults test-unit check asan tsan compose-test bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,12 @@ test: ## every test, set-up included
 	@scripts/check-config-docs build-test/messaging
 	@ctest --test-dir build-test -j $(JOBS) --output-on-failure
 
+test-faults: ## what is lost when things die: nothing; a few minutes
+	@scripts/install-deps --test
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS)
+	@scripts/test-faults build-test
+
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
@@ -68,13 +74,13 @@ asan: ## the tests under address and undefined-behaviour sanitizers
 	@scripts/install-deps --test
 	@cmake -S . -B build-asan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan -j $(JOBS)
-	@ctest --test-dir build-asan -j $(JOBS) --output-on-failure
+	@ctest --test-dir build-asan -LE fault -j $(JOBS) --output-on-failure
 
 tsan: ## the tests under the thread sanitizer
 	@scripts/install-deps --test
 	@cmake -S . -B build-tsan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=thread >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
-	@ctest --test-dir build-tsan -j $(JOBS) --output-on-failure
+	@ctest --test-dir build-tsan -LE fault -j $(JOBS) --output-on-failure
 
 SOURCES = $$(git ls-files --cached --others --exclude-standard 'src/*.cc' 'src/*.h' 'tests/*.cc' 'tests/*.h')
 
@@ -94,7 +100,7 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
 	@shellcheck -x scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
-	    scripts/test-compose .ci/run
+	    scripts/test-compose scripts/test-faults .ci/run
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@scripts/tidy build-test
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \

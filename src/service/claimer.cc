@@ -34,6 +34,13 @@ void Claimer::ring() {
     poll();
 }
 
+void Claimer::expect_due(std::chrono::milliseconds delay) {
+    const core::MonoTime at = clock_.mono() + delay;
+    if (!active_ || (due_timer_->armed() && next_due_ <= at)) return;
+    next_due_ = at;
+    due_timer_->start(delay);
+}
+
 void Claimer::on_room() {
     if (more_ready_ || due_) poll();
 }
@@ -107,7 +114,7 @@ void Claimer::on_due(core::Result<ClaimBatch> result) {
     }
     // Still due: the next one is in the past, because the limit ended this claim.
     due_ = result->next_due && result->next_due->count() <= 0;
-    if (result->next_due && !due_) due_timer_->start(*result->next_due);
+    if (result->next_due && !due_) expect_due(*result->next_due);
     if (take(result)) poll();
 }
 

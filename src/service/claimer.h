@@ -38,6 +38,8 @@ public:
     void set_active(bool active);
     // Something is ready (a notification).
     void ring();
+    // Something has been put off for so long.
+    void expect_due(std::chrono::milliseconds delay);
     // There is room again.
     void on_room();
     // The claim session is new: an answer may have been lost, and the floor with it.
@@ -65,6 +67,7 @@ private:
     std::unique_ptr<loop::Timer> timer_;      // the fallback
     std::unique_ptr<loop::Timer> due_timer_;  // the next scheduled message
     Floor floor_ = 0;
+    core::MonoTime next_due_{};  // when due_timer_ fires, while it is armed
     core::MonoTime next_sweep_{};
     core::MonoTime started_{};
     std::chrono::microseconds last_sweep_cost_{0};

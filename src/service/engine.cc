@@ -26,7 +26,8 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       recorder_(ports.queue, ledger_, timers, clock, observer,
                 {[this] { return instance_id_; },
                  [this](std::int64_t batch, const std::vector<core::Receipt>& receipts) { relay_.add(batch, receipts); },
-                 [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); }, [this] { claimer_.on_room(); }}),
+                 [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); },
+                 [this](std::chrono::milliseconds delay) { claimer_.expect_due(delay); }, [this] { claimer_.on_room(); }}),
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
                   {[this](core::Outcome outcome) { recorder_.add(std::move(outcome)); }, [this] { claimer_.on_room(); }}),
       claimer_(

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 
@@ -62,6 +63,7 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     ledger_.recorded(sending_);
     publish(result.value());
+    announce_schedule();
     sending_.clear();
     if (!confirming_.empty()) mediator_.on_confirmations_recorded(std::exchange(confirming_, {}));
     if (!waiting_.empty()) {
@@ -70,6 +72,15 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
         timer_->start(kConfirmDelay);
     }
     mediator_.on_progress();
+}
+
+void Recorder::announce_schedule() {
+    std::optional<std::chrono::milliseconds> soonest;
+    for (const core::Outcome& outcome : sending_) {
+        if (outcome.kind != core::OutcomeKind::kRetry && outcome.kind != core::OutcomeKind::kDeferred) continue;
+        soonest = std::min(soonest.value_or(outcome.delay), outcome.delay);
+    }
+    if (soonest) mediator_.on_scheduled(*soonest);
 }
 
 void Recorder::publish(const RecordResult& result) {

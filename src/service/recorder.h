@@ -30,7 +30,8 @@ public:
         // Committed; receipts of what was newly sent, when there were any.
         std::function<void(std::int64_t batch_id, std::vector<core::Receipt>)> on_sent_batch;
         std::function<void(const std::vector<std::int64_t>&)> on_confirmations_recorded;
-        std::function<void()> on_progress;  // a transaction has committed
+        std::function<void(std::chrono::milliseconds)> on_scheduled;  // something falls due after so long
+        std::function<void()> on_progress;                            // a transaction has committed
     };
 
     Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
@@ -50,6 +51,7 @@ private:
     void on_recorded(core::Result<RecordResult> result);
     void on_failed(const core::Error& error);
     void publish(const RecordResult& result);
+    void announce_schedule();
 
     QueueStore& store_;
     ClaimLedger& ledger_;

@@ -120,6 +120,15 @@ std::size_t ScriptedReceiver::distinct() const {
     return counts_.size();
 }
 
+std::optional<std::chrono::steady_clock::time_point> ScriptedReceiver::first_arrival_after(
+    std::chrono::steady_clock::time_point when) const {
+    const std::lock_guard lock(mutex_);
+    const auto first = std::upper_bound(requests_.begin(), requests_.end(), when,
+                                        [](const auto& at, const auto& request) { return at < request.at; });
+    if (first == requests_.end()) return std::nullopt;
+    return first->at;
+}
+
 std::size_t ScriptedReceiver::most_in_flight() const {
     const std::lock_guard lock(mutex_);
     return most_in_flight_;

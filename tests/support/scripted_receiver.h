@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,6 +61,7 @@ public:
     std::size_t count() const;
     std::size_t count(const std::string& id) const;
     std::size_t distinct() const;
+    std::optional<std::chrono::steady_clock::time_point> first_arrival_after(std::chrono::steady_clock::time_point when) const;
     std::size_t most_in_flight() const;  // requests without an answer at one time, at the most so far
 
 private:

@@ -2,6 +2,7 @@
 #include "support/world.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -67,16 +68,19 @@ long Receiver::stat(const std::string& name) const {
     return value ? std::atol(std::string(value->text()).c_str()) : -1;
 }
 
-Service::Service(const Environment& environment, const std::string& database_url)
-    : database_url_(database_url.empty() ? migrated(empty_database()) : database_url), log_(directory_.path() + "/log") {
-    Environment all = {{"DATABASE_URL", database_url_},
-                       {"REDIS_URL", shared_redis().url()},
-                       {"PORT", "0"},
-                       {"MIGRATIONS_DIR", migrations_dir()}};
+ProcessOptions Service::process(const Environment& environment, const std::string& database_url) {
+    Environment all = {
+        {"DATABASE_URL", database_url}, {"REDIS_URL", shared_redis().url()}, {"PORT", "0"}, {"MIGRATIONS_DIR", migrations_dir()}};
     for (const auto& [name, value] : environment) all[name] = value;
     ProcessOptions options;
     options.arguments = {messaging_binary(), "serve"};
     options.environment.assign(all.begin(), all.end());
+    return options;
+}
+
+Service::Service(const Environment& environment, const std::string& database_url)
+    : database_url_(database_url.empty() ? migrated(empty_database()) : database_url), log_(directory_.path() + "/log") {
+    ProcessOptions options = process(environment, database_url_);
     options.output_file = log_;
     process_ = std::make_unique<Process>(options);
     wait_until([this] {
@@ -88,6 +92,18 @@ Service::Service(const Environment& environment, const std::string& database_url
 }
 
 Service::~Service() { EXPECT_TRUE(process_->stop(SIGTERM).has_value()) << "did not end: " << output(); }
+
+double Service::metric(const std::string& series) const {
+    const std::string text = "\n" + call("GET", url("/metrics")).body;
+    const auto at = text.find("\n" + series + " ");
+    return at == std::string::npos ? -1 : std::strtod(text.c_str() + at + series.size() + 2, nullptr);
+}
+
+long Service::resident_bytes() const {
+    const std::string pages = read_text_file("/proc/" + std::to_string(pid()) + "/statm");
+    const auto space = pages.find(' ');
+    return space == std::string::npos ? -1 : std::atol(pages.c_str() + space) * sysconf(_SC_PAGESIZE);
+}
 
 std::string Service::sql(const std::string& text) {
     auto session = pg::Session::connect(database_url_, "test");

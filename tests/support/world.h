@@ -43,13 +43,20 @@ private:
 class Service {
 public:
     explicit Service(const Environment& environment, const std::string& database_url = "");
+    // How it is started, for a test that starts it itself.
+    static ProcessOptions process(const Environment& environment, const std::string& database_url);
     ~Service();
 
     std::string url(const std::string& path) const { return url_ + path; }
     const std::string& database_url() const { return database_url_; }
+    pid_t pid() const { return process_->pid(); }
+    bool running() { return process_->running(); }
     void send(int signal_number) { process_->send(signal_number); }
     std::optional<int> wait() { return process_->wait(); }
     std::string output() const { return read_text_file(log_); }
+    // One sample of /metrics, by its name with its labels; -1 when there is none.
+    double metric(const std::string& series) const;
+    long resident_bytes() const;
     // Runs SQL; the first column of the first row, or empty. Fails the test on an error.
     std::string sql(const std::string& text);
 

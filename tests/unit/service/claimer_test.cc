@@ -105,6 +105,20 @@ TEST_F(ClaimerTest, TakesNoMoreThanThereIsRoomAndWaitsForRoom) {
     EXPECT_EQ(answer_ready(0, 52).limit, 4);
 }
 
+TEST_F(ClaimerTest, WhatIsPutOffIsClaimedWhenItFallsDueNotAtTheNextTick) {
+    activate();
+    claimer_.expect_due(milliseconds(400));
+    claimer_.expect_due(milliseconds(100));
+    claimer_.expect_due(milliseconds(300));
+    time_.advance(milliseconds(99));
+    EXPECT_TRUE(store_.due.empty());
+    time_.advance(milliseconds(1));
+    ASSERT_EQ(store_.due.size(), 1u);
+    answer_due(milliseconds(200));
+    time_.advance(milliseconds(200));
+    EXPECT_EQ(store_.due.size(), 1u);
+}
+
 TEST_F(ClaimerTest, TheFallbackLooksEverySecond) {
     activate();
     time_.advance(kFallbackPeriod - milliseconds(1));

@@ -49,6 +49,7 @@ protected:
     std::int64_t last_batch_ = 0;
     std::vector<std::int64_t> forgotten_;
     int progress_ = 0;
+    std::vector<milliseconds> due_;
     Recorder recorder_{store_,
                        ledger_,
                        time_,
@@ -58,7 +59,8 @@ protected:
                         [this](std::int64_t, std::vector<core::Receipt> receipts) {
                             receipts_.insert(receipts_.end(), receipts.begin(), receipts.end());
                         },
-                        [this](const std::vector<std::int64_t>& batches) { forgotten_ = batches; }, [this] { ++progress_; }}};
+                        [this](const std::vector<std::int64_t>& batches) { forgotten_ = batches; },
+                        [this](milliseconds delay) { due_.push_back(delay); }, [this] { ++progress_; }}};
 };
 
 TEST_F(RecorderTest, OneAloneGoesAtOnceAndWhatComesMeanwhileGoesTogether) {
@@ -71,6 +73,24 @@ TEST_F(RecorderTest, OneAloneGoesAtOnceAndWhatComesMeanwhileGoesTogether) {
     EXPECT_TRUE(recorder_.idle());
     EXPECT_EQ(receipts_.size(), 3u);
     EXPECT_EQ(progress_, 2);
+}
+
+TEST_F(RecorderTest, TellsWhenTheFirstOfWhatWasPutOffFallsDue) {
+    const auto put_off = [this](core::MessageId id, core::OutcomeKind kind, milliseconds delay) {
+        core::Outcome outcome;
+        outcome.id = id;
+        outcome.kind = kind;
+        outcome.delay = delay;
+        recorder_.add(std::move(outcome));
+    };
+    put_off(1, core::OutcomeKind::kRetry, milliseconds(700));
+    put_off(2, core::OutcomeKind::kDeferred, milliseconds(300));
+    put_off(3, core::OutcomeKind::kRetry, milliseconds(500));
+    put_off(4, core::OutcomeKind::kDelivered, milliseconds(0));
+    EXPECT_TRUE(due_.empty()) << "it is not due before it is committed";
+    commit();
+    commit();
+    EXPECT_EQ(due_, (std::vector<milliseconds>{milliseconds(700), milliseconds(300)}));
 }
 
 TEST_F(RecorderTest, NoTransactionHoldsMoreThanItsLimit) {
