@@ -13,6 +13,7 @@
 #include "loop/event_loop.h"
 #include "pg/connection.h"
 #include "redis/client.h"
+#include "repository/doorbell_store.h"
 #include "repository/presence_store.h"
 #include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
@@ -62,11 +63,12 @@ struct EngineThread::Inside {
           client_(loop_, client_options(owner.config_)),
           queue_store_(claim_, record_),
           presence_store_(bell_),
+          doorbell_store_(bell_),
           backlog_store_(record_),
           receipt_log_(redis_, {owner.config_.receipt_stream_max, owner.config_.receipt_ttl}),
           sender_(client_, clock_, {owner.config_.request_timeout, owner.config_.webhook_auth_key}),
-          engine_({queue_store_, presence_store_, backlog_store_, receipt_log_, sender_}, loop_, clock_, random_, metrics_,
-                  engine_options(owner.config_, owner.name_)) {}
+          engine_({queue_store_, presence_store_, doorbell_store_, backlog_store_, receipt_log_, sender_}, loop_, clock_, random_,
+                  metrics_, engine_options(owner.config_, owner.name_)) {}
 
     void start() {
         claim_.start();
@@ -140,6 +142,7 @@ struct EngineThread::Inside {
     http::Client client_;
     repository::PgQueueStore queue_store_;
     repository::PgPresenceStore presence_store_;
+    repository::PgDoorbellStore doorbell_store_;
     repository::PgReceiptBacklogStore backlog_store_;
     repository::RedisReceiptLog receipt_log_;
     gateway::WebhookSender sender_;

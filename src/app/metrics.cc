@@ -65,6 +65,9 @@ Metrics::Metrics()
       adopted_(counter(registry_, "messaging_adopted_messages_total", "Messages taken over from dead engines.")),
       hung_(counter(registry_, "messaging_hung_instances_total",
                     "Instances without a sign of life whose sessions this one has ended.")),
+      missed_rings_(
+          counter(registry_, "messaging_found_by_fallback_messages_total",
+                  "Messages that only the fallback timer has found: their notification was lost, or its trigger bypassed.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
                             "Failed writes to Redis, lost sessions and vain attempts to connect.")),
       in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
@@ -92,7 +95,7 @@ Metrics::Metrics()
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
-    for (const char* what : {"claim", "claim due", "record", "heartbeat", "rescue", "register", service::kReceiptsTrouble}) {
+    for (const char* what : {"claim", "claim due", "record", "heartbeat", "rescue", "register", "doorbell", service::kReceiptsTrouble}) {
         troubles_.Add({{"what", what}});
     }
     for (const auto dependency : {service::Dependency::kClaimSession, service::Dependency::kRecordSession,
@@ -172,6 +175,8 @@ void EngineMetrics::on_hung(std::size_t instances) {
     spdlog::warn("{} instance(s) gave no sign of life for {} s: their sessions are ended, their messages are taken over",
                  instances, std::chrono::duration_cast<std::chrono::seconds>(service::kSilentAfter).count());
 }
+
+void EngineMetrics::on_missed_rings(std::size_t messages) { metrics_.missed_rings_.Increment(static_cast<double>(messages)); }
 
 void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
     metrics_.troubles_.Add({{"what", what}}).Increment();

@@ -46,6 +46,7 @@ private:
     prometheus::Counter& receipts_;
     prometheus::Counter& adopted_;
     prometheus::Counter& hung_;
+    prometheus::Counter& missed_rings_;
     prometheus::Counter& redis_errors_;
     prometheus::Gauge& in_flight_;
     prometheus::Gauge& waiting_;
@@ -75,6 +76,7 @@ public:
     void on_receipts(std::size_t written) override;
     void on_adopted(std::size_t deliveries) override;
     void on_hung(std::size_t instances) override;
+    void on_missed_rings(std::size_t messages) override;
     void on_trouble(const char* what, const core::Error& error) override;
 
 private:

@@ -90,8 +90,8 @@ void MessageRoutes::get(const http::Request& request, const Reply& reply) {
     if (const auto* problem = std::get_if<Problem>(&id)) return reply.send(*problem);
     store_.get(std::get<core::MessageId>(id), [reply](const auto& found) {
         if (!found) return reply.send(found.error());
-        const auto& [message, attempts] = found.value();
-        reply.send(Answer{200, "ok", [&](core::JsonWriter& json) { write_message(json, message, &attempts); }, {}});
+        const auto write = [&](core::JsonWriter& json) { write_message(json, found.value().first, &found.value().second); };
+        reply.send(Answer{200, "ok", write, {}});
     });
 }
 

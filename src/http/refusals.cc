@@ -5,7 +5,7 @@
 #include <event2/bufferevent.h>
 
 #include <array>
-#include <cstdlib>
+#include <charconv>
 #include <string>
 #include <string_view>
 
@@ -33,7 +33,8 @@ void on_output(evbuffer* output, const evbuffer_cb_info* change, void* context) 
     std::array<char, kStatusAt + 4> begin{};
     if (evbuffer_copyout(output, begin.data(), begin.size() - 1) != static_cast<ev_ssize_t>(begin.size() - 1)) return;
     if (!std::string_view(begin.data()).starts_with(kProtocol)) return;
-    const int status = std::atoi(begin.data() + kStatusAt);
+    int status = 0;
+    std::from_chars(begin.data() + kStatusAt, begin.data() + begin.size() - 1, status);
     if (status < 400 || !has(output, kPageBegin) || !has(output, kPageEnd)) return;
     const auto& refuse = *static_cast<const std::function<Response(int)>*>(context);
     const evbuffer_ptr end = evbuffer_search_eol(output, nullptr, nullptr, EVBUFFER_EOL_CRLF_STRICT);

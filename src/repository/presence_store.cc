@@ -65,8 +65,6 @@ SELECT id, claim_id, attempts FROM open)sql"};
 
 constexpr pg::Statement kUnregister{"unregister_instance", "DELETE FROM engine_instance WHERE instance_id = $1::bigint"};
 
-core::Nothing nothing(const pg::Rows&) { return {}; }
-
 }  // namespace
 
 void PgPresenceStore::register_instance(const std::string& name, service::Completion<core::InstanceId> done) {

@@ -22,6 +22,9 @@ void run_unit(pg::Connection& connection, const pg::Steps& steps, service::Compl
     });
 }
 
+// For statements whose rows say nothing.
+inline core::Nothing nothing(const pg::Rows&) { return {}; }
+
 template <typename T, typename Read>
 void run_one(pg::Connection& connection, const pg::Statement& statement, pg::Params params, service::Completion<T> done,
              Read read) {

@@ -31,6 +31,7 @@ void Claimer::set_active(bool active) {
 
 void Claimer::ring() {
     more_ready_ = true;
+    by_fallback_ = false;
     poll();
 }
 
@@ -58,6 +59,7 @@ void Claimer::tick() {
     const double jitter = 0.9 + 0.2 * random_.next_unit();
     const auto period = static_cast<double>(kFallbackPeriod.count()) * jitter;
     timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(period)));
+    by_fallback_ = !more_ready_;
     more_ready_ = true;
     due_ = true;
     poll();
@@ -65,16 +67,23 @@ void Claimer::tick() {
 
 void Claimer::poll() {
     if (!active_ || busy_) return;
+    if (!orphans_ && !due_ && !more_ready_) {
+        mediator_.on_idle();
+        return;
+    }
     if (orphans_) {
         return_orphans();
         return;
     }
     const std::size_t room = mediator_.room();
-    if (room == 0) return;
+    if (room == 0) {
+        if (more_ready_ && !by_fallback_) mediator_.on_overload();
+        return;
+    }
     const int limit = static_cast<int>(std::min<std::size_t>(room, kMaxClaim));
     if (due_) {
         claim_due(limit);
-    } else if (more_ready_) {
+    } else {
         claim_ready(limit, clock_.mono() >= next_sweep_);
     }
 }
@@ -127,6 +136,7 @@ void Claimer::on_ready(core::Result<ClaimBatch> result, int limit, bool sweep) {
     const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
     const bool short_claim = result->running && result->taken < static_cast<std::size_t>(limit);
     if (short_claim) floor_ = result->next_floor;
+    if (result->taken > 0) mediator_.on_found(result->taken, std::exchange(by_fallback_, false));
     if (result->taken == static_cast<std::size_t>(limit)) more_ready_ = true;
     if (sweep && short_claim) {
         // A held snapshot makes sweeps walk what is dead; then they are made rarer, so that they stay below 2 %.

@@ -29,6 +29,9 @@ public:
         std::function<std::vector<core::ClaimId>()> known_claims;
         std::function<void(std::vector<core::Delivery>)> on_claimed;
         std::function<void()> on_stopped;  // the service state, seen by a claim, is stopped
+        std::function<void()> on_idle;     // nothing more is ready, and nobody has rung since
+        std::function<void(std::size_t messages, bool by_fallback)> on_found;
+        std::function<void()> on_overload;  // more is ready than there is room for
     };
 
     Claimer(QueueStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -73,9 +76,10 @@ private:
     std::chrono::microseconds last_sweep_cost_{0};
     bool active_ = false;
     bool busy_ = false;
-    bool more_ready_ = false;  // rung, or the last claim was full
-    bool due_ = false;         // something scheduled may be due
-    bool orphans_ = false;     // the ledger may hold what we do not know
+    bool more_ready_ = false;   // rung, or the last claim was full
+    bool by_fallback_ = false;  // what is ready was asked for by the timer alone
+    bool due_ = false;          // something scheduled may be due
+    bool orphans_ = false;      // the ledger may hold what we do not know
 };
 
 }  // namespace messaging::service

@@ -34,8 +34,11 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
           ports.queue, timers, clock, random, observer,
           {[this] { return instance_id_; }, [this] { return recorder_.unrecorded() >= kMaxUnrecorded ? 0 : dispatcher_.room(); },
            [this] { return ledger_.claims(); },
-           [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
-           [this] { set_running(false); }}),
+           [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); }, [this] { set_running(false); },
+           [this] { doorbell_.on_idle(); },
+           [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
+           [this] { doorbell_.on_overload(); }}),
+      doorbell_(ports.doorbell, timers, clock, observer, {[this] { claimer_.ring(); }}),
       rescuer_(ports.presence, timers, clock, random, observer,
                {[this] { return instance_id_; }, [this] { return ledger_.claims(); },
                 [this](const std::vector<AdoptedDelivery>& adopted) { adopt(adopted); }}),
@@ -56,6 +59,7 @@ void Engine::on_bell_up() {
 void Engine::on_bell_down() {
     bell_up_ = false;
     registered_ = false;
+    doorbell_.on_session_lost();
     register_timer_->stop();
     heartbeat_timer_->stop();
     rescuer_.stop();
@@ -66,7 +70,10 @@ void Engine::on_claim_session_up() { claimer_.on_session_up(); }
 
 void Engine::on_record_session_up() { recorder_.retry_now(); }
 
-void Engine::on_ready() { claimer_.ring(); }
+void Engine::on_ready() {
+    doorbell_.on_ring();
+    claimer_.ring();
+}
 
 void Engine::on_control_changed() { read_control(); }
 
@@ -147,6 +154,7 @@ void Engine::set_running(bool running) {
 void Engine::update_activity() {
     const bool may_send = registered_ && endpoints_loaded_ && !shutting_down_;
     const bool may_claim = may_send && running_;
+    if (!may_claim) doorbell_.leave();
     claimer_.set_active(may_claim);
     dispatcher_.set_paused(!may_claim);
     if ((registered_ || shutting_down_) && !may_claim) dispatcher_.return_waiting();

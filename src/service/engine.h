@@ -13,6 +13,7 @@
 #include "service/claim_ledger.h"
 #include "service/claimer.h"
 #include "service/dispatcher.h"
+#include "service/doorbell.h"
 #include "service/engine_observer.h"
 #include "service/queue_store.h"
 #include "service/receipt_relay.h"
@@ -32,6 +33,7 @@ struct EngineOptions {
 struct EnginePorts {
     QueueStore& queue;
     PresenceStore& presence;
+    DoorbellStore& doorbell;
     ReceiptBacklogStore& backlog;
     ReceiptLog& receipts;
     Sender& sender;
@@ -88,6 +90,7 @@ private:
     Recorder recorder_;  // depends-on: ledger_
     Dispatcher dispatcher_;
     Claimer claimer_;
+    Doorbell doorbell_;
     Rescuer rescuer_;
 
     std::unique_ptr<loop::Timer> heartbeat_timer_;

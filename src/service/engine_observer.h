@@ -26,6 +26,8 @@ public:
     virtual void on_adopted(std::size_t deliveries) = 0;
     // So many instances held their locks without a sign of life, and had their sessions ended.
     virtual void on_hung(std::size_t instances) = 0;
+    // Only the fallback has found them, while the engine slept with the doorbell's lock: a notification was lost.
+    virtual void on_missed_rings(std::size_t messages) = 0;
     // A store call failed; it will be tried again.
     virtual void on_trouble(const char* what, const core::Error& error) = 0;
 };

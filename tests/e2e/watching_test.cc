@@ -11,15 +11,6 @@
 namespace messaging::test {
 namespace {
 
-// The value of one sample, by its name and labels as they are written; -1 when it is not there.
-double sample(const std::string& metrics, const std::string& name) {
-    std::istringstream lines(metrics);
-    for (std::string line; std::getline(lines, line);) {
-        if (line.starts_with(name + " ")) return std::stod(line.substr(name.size() + 1));
-    }
-    return -1;
-}
-
 TEST(Metrics, TellWhatHappenedAndPassPromtool) {
     const Receiver good;
     const Receiver bad({"--status", "503"});

@@ -70,6 +70,7 @@ protected:
 TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndHearsTheBell) {
     EXPECT_NE(me_.id, other_.id);
     EXPECT_EQ(mine_.number("SELECT count(*) FROM engine_instance"), 2);
+    theirs_.sql("SELECT pg_advisory_lock(771, 1)");  // asleep: inserters ring
     insert(1);
     mine_.sql("UPDATE service_state SET state = 'stopped'");
     ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return mine_.notified().size() >= 2; }));

@@ -1,4 +1,5 @@
 // What lands in the queue when people use SQL: the triggers, the bell, and the rights of an application's role.
+#include "repository/doorbell_store.h"
 #include "repository/presence_store.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -18,17 +19,47 @@ protected:
         EXPECT_TRUE(result.ok()) << script << ": " << (result ? "" : result.error().message);
     }
 
+    // An engine that listens, and sleeps with the doorbell's lock.
+    void fall_asleep() {
+        pg::Connection& bell = db_.open_session(bell_session_settings());
+        PgPresenceStore presence(bell);
+        db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
+        ask_for_sleep(bell, service::SleepAnswer::kHeld);
+    }
+    void ask_for_sleep(pg::Connection& bell, service::SleepAnswer expected) {
+        PgDoorbellStore doorbell(bell);
+        EXPECT_EQ(db_.value<service::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); }), expected);
+    }
+
     Stores db_{test::fresh_database()};
     pg::Session application_ = test::connect_or_abort(db_.url());
 };
 
 TEST_F(Psql, ASingleInsertIsQueuedAndRingsTheBellOnce) {
-    PgPresenceStore presence(db_.open_session(bell_session_settings()));
-    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
+    fall_asleep();
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+905551111111', 'Hello')");
     ASSERT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
     EXPECT_EQ(db_.notified(), std::vector<std::string>{kReadyChannel});
     EXPECT_EQ(queue(), "1");
+}
+
+TEST_F(Psql, WhileAnEngineIsAwakeNothingRings) {
+    pg::Connection& bell = db_.open_session(bell_session_settings());
+    PgPresenceStore presence(bell);
+    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
+    run(application_, "BEGIN");
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+    ask_for_sleep(bell, service::SleepAnswer::kInserters);
+    run(application_, "COMMIT");
+    ask_for_sleep(bell, service::SleepAnswer::kHeld);
+    EXPECT_EQ(queue(), "1") << "seen by whoever looks once more with the lock";
+    ask_for_sleep(db_.open_session(bell_session_settings()), service::SleepAnswer::kAnother);
+    PgDoorbellStore doorbell(bell);
+    db_.value<core::Nothing>([&](auto done) { doorbell.wake_up(std::move(done)); });
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'b')");
+    db_.value<core::Nothing>([&](auto done) { doorbell.call_help(std::move(done)); });
+    ASSERT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
+    EXPECT_EQ(db_.notified().size(), 1U) << "of the call for help alone";
 }
 
 TEST_F(Psql, AMultiRowInsertIsQueuedWhole) {
@@ -37,8 +68,7 @@ TEST_F(Psql, AMultiRowInsertIsQueuedWhole) {
 }
 
 TEST_F(Psql, AnInsertOfAHundredThousandIsQueuedWholeWithOneNotification) {
-    PgPresenceStore presence(db_.open_session(bell_session_settings()));
-    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
+    fall_asleep();
     run(application_, "INSERT INTO messages (recipient, content) SELECT '+' || g, 'text' FROM generate_series(1, 100000) g");
     EXPECT_EQ(queued(), 100000);
     EXPECT_EQ(

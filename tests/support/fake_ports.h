@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "service/doorbell.h"
 #include "service/engine_observer.h"
 #include "service/queue_store.h"
 #include "service/receipt_log.h"
@@ -102,6 +103,17 @@ public:
     std::deque<Call<core::InstanceId, core::Nothing>> goodbyes;
 };
 
+class FakeDoorbellStore : public service::DoorbellStore {
+public:
+    void try_to_sleep(service::Completion<service::SleepAnswer> done) override { sleeps.push_back({0, std::move(done)}); }
+    void wake_up(service::Completion<core::Nothing>) override { ++wakes; }
+    void call_help(service::Completion<core::Nothing>) override { ++helps; }
+
+    std::deque<Call<int, service::SleepAnswer>> sleeps;
+    int wakes = 0;
+    int helps = 0;
+};
+
 class FakeBacklogStore : public service::ReceiptBacklogStore {
 public:
     void read_backlog(core::InstanceId, std::vector<std::int64_t> held, int,
@@ -154,6 +166,7 @@ public:
     void on_receipts(std::size_t written) override { receipts += written; }
     void on_adopted(std::size_t deliveries) override { adopted += deliveries; }
     void on_hung(std::size_t instances) override { hung += instances; }
+    void on_missed_rings(std::size_t messages) override { missed_rings += messages; }
     void on_trouble(const char* what, const core::Error&) override { ++troubles[what]; }
 
     std::vector<double> ages;
@@ -161,6 +174,7 @@ public:
     std::size_t waiting = 0;
     std::size_t receipts = 0;
     std::size_t adopted = 0;
+    std::size_t missed_rings = 0;
     std::size_t hung = 0;
     std::map<std::string, int> troubles;
 };

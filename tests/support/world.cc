@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <sstream>
 
 #include "support/contract.h"
 #include "support/places.h"
@@ -40,6 +41,14 @@ HttpReply call(const std::string& method, const std::string& url, const std::str
         EXPECT_EQ(contract().breach(method, target.substr(0, target.find('?')), reply), "");
     }
     return reply;
+}
+
+double sample(const std::string& metrics, const std::string& name) {
+    std::istringstream lines(metrics);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(name + " ")) return std::stod(line.substr(name.size() + 1));
+    }
+    return -1;
 }
 
 std::string migrated(const std::string& url) {

@@ -25,6 +25,9 @@ std::string migrated(const std::string& empty_database_url);
 
 using Environment = std::map<std::string, std::string>;
 
+// The value of one sample of /metrics, by its name and labels as they are written; -1 when it is not there.
+double sample(const std::string& metrics, const std::string& name);
+
 // `messaging receiver` on a free port.
 class Receiver {
 public:

@@ -47,6 +47,9 @@ protected:
     std::size_t room_ = 5000;
     std::size_t claimed_ = 0;
     int stopped_ = 0;
+    int idles_ = 0;
+    int found_by_fallback_ = 0;
+    int overloads_ = 0;
     Claimer claimer_{
         store_,
         time_,
@@ -54,7 +57,9 @@ protected:
         random_,
         observer_,
         {[] { return 5; }, [this] { return room_; }, [] { return std::vector<core::ClaimId>{}; },
-         [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); }, [this] { ++stopped_; }}};
+         [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); }, [this] { ++stopped_; },
+         [this] { ++idles_; }, [this](std::size_t, bool by_fallback) { found_by_fallback_ += by_fallback ? 1 : 0; },
+         [this] { ++overloads_; }}};
 };
 
 TEST_F(ClaimerTest, BeginsWithOrphansDueOnesAndASweep) {
@@ -185,6 +190,32 @@ TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
     answer_ready(0, 99, false);
     EXPECT_EQ(stopped_, 1);
     EXPECT_EQ(claimer_.floor(), 50u) << "a claim that did not look tells nothing of the floor";
+}
+
+TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenThereIsMoreThanRoom) {
+    activate();
+    EXPECT_EQ(idles_, 1);
+    claimer_.ring();
+    answer_ready(2, 60);
+    EXPECT_EQ(idles_, 2);
+    room_ = 10;
+    claimer_.ring();
+    room_ = 0;
+    answer_ready(10, 61);
+    EXPECT_EQ(overloads_, 1);
+    EXPECT_EQ(idles_, 2);
+}
+
+TEST_F(ClaimerTest, KnowsWhatOnlyTheFallbackFound) {
+    activate();
+    time_.advance(kFallbackPeriod);
+    answer_due();
+    answer_ready(1, 60);
+    EXPECT_EQ(found_by_fallback_, 1);
+    time_.advance(kFallbackPeriod - milliseconds(1));
+    claimer_.ring();
+    answer_ready(1, 61);
+    EXPECT_EQ(found_by_fallback_, 1);
 }
 
 TEST_F(ClaimerTest, InactiveItClaimsNothing) {

@@ -56,11 +56,12 @@ protected:
     test::FixedRandom random_{0.5};
     test::FakeQueueStore queue_;
     test::FakePresenceStore presence_;
+    test::FakeDoorbellStore doorbell_;
     test::FakeBacklogStore backlog_;
     test::FakeReceiptLog receipts_;
     test::FakeSender sender_;
     test::FakeObserver observer_;
-    Engine engine_{{queue_, presence_, backlog_, receipts_, sender_}, time_, time_, random_, observer_, {"test", {}}};
+    Engine engine_{{queue_, presence_, doorbell_, backlog_, receipts_, sender_}, time_, time_, random_, observer_, {"test", {}}};
 };
 
 TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {

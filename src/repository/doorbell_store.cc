@@ -1,0 +1,33 @@
+// The lock's statements. Migration 0002 has the inserters' half.
+#include "repository/doorbell_store.h"
+
+#include "repository/unit.h"
+
+namespace messaging::repository {
+namespace {
+
+// Refused, somebody has it: shared by inserters, where a shared one is granted too (and ends with the statement), or
+// exclusively by another engine.
+constexpr pg::Statement kTryToSleep{"try_to_sleep", R"sql(
+SELECT pg_try_advisory_lock(771, 1) AS mine, pg_try_advisory_xact_lock_shared(771, 1) AS shared)sql"};
+constexpr pg::Statement kWakeUp{"wake_up", "SELECT pg_advisory_unlock(771, 1)"};
+constexpr pg::Statement kCallHelp{"call_help", "SELECT pg_notify('messaging_ready', '')"};
+
+}  // namespace
+
+void PgDoorbellStore::try_to_sleep(service::Completion<service::SleepAnswer> done) {
+    run_one<service::SleepAnswer>(bell_, kTryToSleep, {}, std::move(done), [](const pg::Rows& rows) {
+        if (rows.boolean(0, 0)) return service::SleepAnswer::kHeld;
+        return rows.boolean(0, 1) ? service::SleepAnswer::kInserters : service::SleepAnswer::kAnother;
+    });
+}
+
+void PgDoorbellStore::wake_up(service::Completion<core::Nothing> done) {
+    run_one<core::Nothing>(bell_, kWakeUp, {}, std::move(done), nothing);
+}
+
+void PgDoorbellStore::call_help(service::Completion<core::Nothing> done) {
+    run_one<core::Nothing>(bell_, kCallHelp, {}, std::move(done), nothing);
+}
+
+}  // namespace messaging::repository

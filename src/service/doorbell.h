@@ -1,0 +1,83 @@
+// Doorbell: the engine's half of the lock that spares inserters their NOTIFY while an engine is awake; pure but for its port.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "core/clock.h"
+#include "loop/timer.h"
+#include "service/engine_observer.h"
+#include "service/queue_store.h"
+
+namespace messaging::service {
+
+enum class SleepAnswer {
+    kHeld,       // the lock is ours: whoever skipped the NOTIFY has ended, and is visible
+    kInserters,  // somebody who skipped the NOTIFY is still open
+    kAnother,    // another engine sleeps with it: everybody rings
+};
+
+// On the session that listens. A port; repository implements it.
+class DoorbellStore {
+public:
+    virtual ~DoorbellStore() = default;
+    virtual void try_to_sleep(Completion<SleepAnswer> done) = 0;
+    virtual void wake_up(Completion<core::Nothing> done) = 0;
+    // Wakes every engine that sleeps.
+    virtual void call_help(Completion<core::Nothing> done) = 0;
+};
+
+inline constexpr std::chrono::milliseconds kOpenInsertersMin{1};  // between polls while inserters are open
+inline constexpr std::chrono::milliseconds kOpenInsertersMax{5};
+inline constexpr std::chrono::milliseconds kHelpPeriod{100};  // help is called no more often
+inline constexpr std::chrono::milliseconds kRingGrace{250};   // a ring may come so much later than the row can be seen
+
+// Loop thread only. Awake → asks for the lock → looks once more → asleep. A row that was committed before the lock was granted
+// is seen by the look; everybody who comes after it rings. Reasons and measurements: src/README.md.
+class Doorbell {
+public:
+    struct Mediator {
+        std::function<void()> poll;  // look for ready messages, now
+    };
+    Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
+             Mediator mediator);
+
+    // A look has found nothing, and nobody has rung since.
+    void on_idle();
+    // A look has found something. `by_fallback`: only the timer had asked for it.
+    void on_found(std::size_t messages, bool by_fallback);
+    // A notification.
+    void on_ring();
+    // There is more than this engine can carry.
+    void on_overload();
+    // The engine stops claiming: others' inserters need not ring for it.
+    void leave();
+    // The session is gone, and the lock with it.
+    void on_session_lost();
+
+    bool asleep() const { return state_ == State::kAsleep; }
+
+private:
+    enum class State { kAwake, kAsking, kLooking, kAsleep };
+    void ask();
+    void on_answer(core::Result<SleepAnswer> answer);
+    void wake();
+
+    DoorbellStore& store_;
+    const core::Clock& clock_;
+    EngineObserver& observer_;
+    Mediator mediator_;
+    std::unique_ptr<loop::Timer> poll_timer_;   // while inserters are open
+    std::unique_ptr<loop::Timer> grace_timer_;  // a find of the fallback that a ring may still explain
+    State state_ = State::kAwake;
+    bool held_ = false;
+    bool rung_ = false;        // while asking
+    std::size_t finds_ = 0;    // messages that the fallback has found in our sleep
+    std::uint64_t round_ = 0;  // an answer to an earlier round is stale
+    std::chrono::milliseconds open_wait_{kOpenInsertersMin};
+    core::MonoTime next_help_{};
+};
+
+}  // namespace messaging::service

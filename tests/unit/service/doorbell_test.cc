@@ -1,0 +1,152 @@
+// Falling asleep without losing a ring.
+#include "service/doorbell.h"
+
+#include <gtest/gtest.h>
+
+#include "support/fake_ports.h"
+#include "support/fake_time.h"
+
+namespace messaging::service {
+namespace {
+
+using std::chrono::milliseconds;
+using test::take_first;
+
+class DoorbellTest : public testing::Test {
+protected:
+    void answer(SleepAnswer answer) { take_first(store_.sleeps).answer(answer); }
+    void sleep() {
+        bell_.on_idle();
+        answer(SleepAnswer::kHeld);
+        bell_.on_idle();
+        ASSERT_TRUE(bell_.asleep());
+    }
+
+    test::FakeTime time_;
+    test::FakeDoorbellStore store_;
+    test::FakeObserver observer_;
+    int polls_ = 0;
+    Doorbell bell_{store_, time_, time_, observer_, {[this] { ++polls_; }}};
+};
+
+TEST_F(DoorbellTest, LooksOnceMoreBetweenTheLockAndTheSleep) {
+    bell_.on_idle();
+    EXPECT_EQ(polls_, 0);
+    answer(SleepAnswer::kHeld);
+    EXPECT_EQ(polls_, 1) << "who skipped the NOTIFY is visible now";
+    EXPECT_FALSE(bell_.asleep());
+    bell_.on_idle();
+    EXPECT_TRUE(bell_.asleep());
+    EXPECT_EQ(store_.wakes, 0);
+}
+
+TEST_F(DoorbellTest, WhatTheLastLookFindsKeepsItAwake) {
+    bell_.on_idle();
+    answer(SleepAnswer::kHeld);
+    bell_.on_found(3, false);
+    EXPECT_EQ(store_.wakes, 1);
+    bell_.on_idle();
+    EXPECT_EQ(store_.sleeps.size(), 1u) << "asks anew";
+}
+
+TEST_F(DoorbellTest, ARingGivesTheLockUpOnce) {
+    sleep();
+    bell_.on_ring();
+    bell_.on_ring();
+    EXPECT_EQ(store_.wakes, 1);
+    EXPECT_FALSE(bell_.asleep());
+}
+
+TEST_F(DoorbellTest, ARingWhileItAsksIsNotSleptOn) {
+    bell_.on_idle();
+    bell_.on_ring();
+    answer(SleepAnswer::kHeld);
+    EXPECT_EQ(store_.wakes, 1);
+    EXPECT_EQ(polls_, 1);
+    bell_.on_idle();
+    EXPECT_FALSE(bell_.asleep());
+}
+
+TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAndSeldomer) {
+    std::vector<milliseconds> waits;
+    for (int i = 0; i < 5; ++i) {
+        bell_.on_idle();
+        answer(SleepAnswer::kInserters);
+        bell_.on_idle();
+        EXPECT_TRUE(store_.sleeps.empty()) << "not before the next look";
+        const int before = polls_;
+        milliseconds waited{0};
+        for (; polls_ == before; ++waited) time_.advance(milliseconds(1));
+        waits.push_back(waited);
+    }
+    EXPECT_EQ(waits,
+              (std::vector<milliseconds>{milliseconds(1), milliseconds(2), milliseconds(4), milliseconds(5), milliseconds(5)}));
+    bell_.on_idle();
+    answer(SleepAnswer::kHeld);
+    EXPECT_EQ(store_.wakes, 0);
+}
+
+TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
+    bell_.on_idle();
+    answer(SleepAnswer::kAnother);
+    EXPECT_TRUE(bell_.asleep());
+    bell_.on_ring();
+    EXPECT_EQ(store_.wakes, 0) << "it is not ours to give up";
+    bell_.on_idle();
+    EXPECT_EQ(store_.sleeps.size(), 1u) << "the other may have gone";
+}
+
+TEST_F(DoorbellTest, CountsWhatOnlyTheFallbackFindsUnlessARingComesAfterAll) {
+    sleep();
+    bell_.on_found(2, true);
+    bell_.on_ring();
+    time_.advance(kRingGrace);
+    EXPECT_EQ(observer_.missed_rings, 0u);
+    sleep();
+    bell_.on_found(3, true);
+    time_.advance(kRingGrace);
+    EXPECT_EQ(observer_.missed_rings, 3u);
+    EXPECT_EQ(store_.wakes, 2);
+}
+
+TEST_F(DoorbellTest, ALostSessionTakesTheLockAlongAndItsAnswers) {
+    sleep();
+    bell_.on_session_lost();
+    EXPECT_EQ(store_.wakes, 0);
+    bell_.on_idle();
+    bell_.on_session_lost();
+    answer(SleepAnswer::kHeld);
+    EXPECT_EQ(polls_, 1) << "of the sleep before; the stale answer is ignored";
+    bell_.on_idle();
+    EXPECT_EQ(store_.sleeps.size(), 1u);
+}
+
+TEST_F(DoorbellTest, LeavingGivesTheLockUpAlsoWhenItIsStillOnItsWay) {
+    sleep();
+    bell_.leave();
+    EXPECT_EQ(store_.wakes, 1);
+    bell_.on_idle();
+    bell_.leave();
+    answer(SleepAnswer::kHeld);
+    EXPECT_EQ(store_.wakes, 2);
+}
+
+TEST_F(DoorbellTest, CallsHelpNoMoreThanTenTimesASecond) {
+    for (int i = 0; i < 1000; ++i) {
+        bell_.on_overload();
+        time_.advance(milliseconds(1));
+    }
+    EXPECT_EQ(store_.helps, 10);
+}
+
+TEST_F(DoorbellTest, AFailedQuestionIsToldAndAskedAgainAtTheNextLook) {
+    bell_.on_idle();
+    take_first(store_.sleeps).answer(test::unavailable());
+    EXPECT_EQ(observer_.troubles["doorbell"], 1);
+    EXPECT_TRUE(store_.sleeps.empty());
+    bell_.on_idle();
+    EXPECT_EQ(store_.sleeps.size(), 1u);
+}
+
+}  // namespace
+}  // namespace messaging::service
