@@ -49,15 +49,15 @@ struct EngineThread::Inside {
           lag_(loop_, owner.metrics_, owner.name_),
           claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim),
                  events(
-                     service::Dependency::kClaimSession, "claim session", claim_trouble_,
+                     claim_, service::Dependency::kClaimSession, "claim session", claim_trouble_,
                      [this] { engine_.on_claim_session_up(); }, [] {})),
           record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord),
                   events(
-                      service::Dependency::kRecordSession, "record session", record_trouble_,
+                      record_, service::Dependency::kRecordSession, "record session", record_trouble_,
                       [this] { engine_.on_record_session_up(); }, [] {})),
           bell_(loop_, random_, session_options(owner.config_, SessionRole::kBell),
                 events(
-                    service::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
+                    bell_, service::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
                     [this] { engine_.on_bell_down(); })),
           redis_(loop_, random_, redis_options(owner.config_), redis_events()),
           client_(loop_, client_options(owner.config_)),
@@ -77,11 +77,11 @@ struct EngineThread::Inside {
         redis_.start();
     }
 
-    pg::Connection::Events events(service::Dependency dependency, const char* what, TroubleLog& trouble,
-                                  std::function<void()> on_up, std::function<void()> on_down) {
+    pg::Connection::Events events(const pg::Connection& session, service::Dependency dependency, const char* what,
+                                  TroubleLog& trouble, std::function<void()> on_up, std::function<void()> on_down) {
         pg::Connection::Events events;
-        events.on_up = [this, dependency, &trouble, on_up = std::move(on_up), first = true]() mutable {
-            if (!std::exchange(first, false)) owner_.metrics_.on_reconnect(dependency);
+        events.on_up = [this, &session, dependency, &trouble, on_up = std::move(on_up)] {
+            if (session.reconnects() > 0) owner_.metrics_.on_reconnect(dependency);
             trouble.recovered();
             update_ready();
             on_up();
@@ -106,8 +106,8 @@ struct EngineThread::Inside {
 
     redis::Client::Events redis_events() {
         redis::Client::Events events;
-        events.on_up = [this, first = true]() mutable {
-            if (!std::exchange(first, false)) owner_.metrics_.on_reconnect(service::Dependency::kRedis);
+        events.on_up = [this] {
+            if (redis_.reconnects() > 0) owner_.metrics_.on_reconnect(service::Dependency::kRedis);
             redis_trouble_.recovered();
             owner_.redis_up_ = true;
         };

@@ -17,7 +17,7 @@ inline constexpr std::chrono::milliseconds kDeadAfter{1000};
 // for hours.
 inline constexpr std::chrono::milliseconds kSilentAfter{10000};
 // Silent at every look for so long. After a time in which nobody could write a heartbeat everybody looks silent for a moment.
-inline constexpr std::chrono::milliseconds kHungAfter{3000};
+inline constexpr std::chrono::milliseconds kHungAfter{2500};
 
 // One look at an instance.
 struct InstanceSign {

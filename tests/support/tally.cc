@@ -45,9 +45,16 @@ void Tally::expect_sending_resumes(SteadyTime fault_ended, std::chrono::millisec
     ASSERT_TRUE(
         wait_until([&] { return (first = receiver_.first_arrival_after(fault_ended)).has_value(); }, std::chrono::seconds(60)))
         << fault_ << ": nothing arrives";
-    const double seconds = std::chrono::duration<double>(*first - fault_ended).count();
-    seconds_ = std::max(seconds_.value_or(0), seconds);
-    EXPECT_LE(seconds, std::chrono::duration<double>(within).count()) << fault_;
+    keep_time(*first - fault_ended, within);
+}
+
+void Tally::expect_no_longer_than(std::chrono::milliseconds within, SteadyTime since) {
+    keep_time(std::chrono::steady_clock::now() - since, within);
+}
+
+void Tally::keep_time(std::chrono::duration<double> took, std::chrono::milliseconds within) {
+    seconds_ = std::max(seconds_.value_or(0), took.count());
+    EXPECT_LE(took.count(), std::chrono::duration<double>(within).count()) << fault_;
 }
 
 void Tally::expect_settled(std::chrono::milliseconds patience) {

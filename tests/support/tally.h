@@ -23,6 +23,8 @@ public:
 
     // Waits for an arrival after `fault_ended`, and keeps the longest such wait.
     void expect_sending_resumes(SteadyTime fault_ended, std::chrono::milliseconds within);
+    // The recovery that began at `since` has just ended.
+    void expect_no_longer_than(std::chrono::milliseconds within, SteadyTime since);
     // Waits until every committed message is sent or dead, and nothing stands in queue, schedule or ledger.
     void expect_settled(std::chrono::milliseconds patience = std::chrono::seconds(60));
     // Commits one more message and sees it arrive: "and it recovers".
@@ -36,6 +38,7 @@ public:
     long duplicated() const;
 
 private:
+    void keep_time(std::chrono::duration<double> took, std::chrono::milliseconds within);
     long lost() const;
     long number(const std::string& sql) const;
 

@@ -1,0 +1,142 @@
+// Several instances on one database: started, ended, stopped in their tracks and set going again, under load.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <memory>
+#include <vector>
+
+#include "support/private_postgres.h"
+#include "support/tally.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr const char* kDelivered = "messaging_deliveries_total{outcome=\"delivered\"}";
+
+ScriptedReceiver::Script answer_after(milliseconds delay) {
+    ScriptedAnswer answer;
+    answer.delay = delay;
+    return ScriptedReceiver::always(answer);
+}
+
+Environment to(const ScriptedReceiver& receiver) { return {{"WEBHOOK_URL", receiver.url()}}; }
+
+TEST(Instances, TermUnderLoadLosesAndRepeatsNothing) {
+    ScriptedReceiver receiver(answer_after(milliseconds(30)));
+    const std::string database = migrated(empty_database());
+    Tally tally("SIGTERM under load", database, receiver);
+    commit_messages(database, 6000);
+    for (std::size_t round = 1; round <= 3; ++round) {
+        Service service(to(receiver), database);
+        ASSERT_TRUE(receiver.wait_for(round * 1000));
+        service.send(SIGTERM);
+        EXPECT_EQ(service.wait(), 0) << service.output();
+        EXPECT_EQ(tally.exposed(), 0) << "what was in flight has been recorded";
+    }
+    const SteadyTime restarted = std::chrono::steady_clock::now();
+    const Service last(to(receiver), database);
+    tally.expect_sending_resumes(restarted, seconds(2));
+    tally.expect_settled();
+    tally.expect_recovered();
+    tally.expect_none_lost(0);
+}
+
+TEST(Instances, ARollingRestartOfThreeLosesAndRepeatsNothing) {
+    ScriptedReceiver receiver(answer_after(milliseconds(30)));
+    const std::string database = migrated(empty_database());
+    Tally tally("rolling restart of 3", database, receiver);
+    std::vector<std::unique_ptr<Service>> services;
+    for (int i = 0; i < 3; ++i) services.push_back(std::make_unique<Service>(to(receiver), database));
+    for (auto& service : services) {
+        commit_messages(database, 4000);
+        ASSERT_TRUE(receiver.wait_for(receiver.count() + 500));
+        service->send(SIGTERM);
+        EXPECT_EQ(service->wait(), 0) << service->output();
+        service = std::make_unique<Service>(to(receiver), database);
+    }
+    tally.expect_settled();
+    tally.expect_recovered();
+    tally.expect_none_lost(0);
+}
+
+TEST(Instances, ASecondSignalExitsAtOnce) {
+    ScriptedAnswer hang;
+    hang.hang = true;
+    ScriptedReceiver receiver(ScriptedReceiver::always(hang));
+    const std::string database = migrated(empty_database());
+    Tally tally("second signal", database, receiver);
+    {
+        Service service(to(receiver), database);
+        commit_messages(database, 10);
+        ASSERT_TRUE(receiver.wait_for(10));
+        service.send(SIGTERM);
+        ASSERT_TRUE(wait_until([&] { return service.output().find("stopping") != std::string::npos; }));
+        const SteadyTime second = std::chrono::steady_clock::now();
+        service.send(SIGTERM);
+        EXPECT_EQ(service.wait(), 130);
+        EXPECT_LT(std::chrono::steady_clock::now() - second, seconds(1));
+    }
+    receiver.set_script(ScriptedReceiver::accept_all());
+    const SteadyTime restarted = std::chrono::steady_clock::now();
+    const Service next(to(receiver), database);
+    tally.expect_sending_resumes(restarted, seconds(2));
+    tally.expect_settled();
+    tally.expect_recovered();
+    tally.expect_none_lost(10);
+}
+
+TEST(Instances, FourOnOneDatabaseShareTheWorkAndSendEachMessageOnce) {
+    ScriptedReceiver receiver(answer_after(milliseconds(20)));
+    const std::string database = migrated(empty_database());
+    Tally tally("4 instances, started and stopped under load", database, receiver);
+    commit_messages(database, 20000);
+    std::vector<std::unique_ptr<Service>> services;
+    for (int i = 0; i < 3; ++i) services.push_back(std::make_unique<Service>(to(receiver), database));
+    ASSERT_TRUE(receiver.wait_for(4000));
+    services.push_back(std::make_unique<Service>(to(receiver), database));
+    ASSERT_TRUE(receiver.wait_for(6000));
+    services.front()->send(SIGTERM);
+    EXPECT_EQ(services.front()->wait(), 0);
+    services.front() = std::make_unique<Service>(to(receiver), database);
+    tally.expect_settled();
+    commit_messages(database, 8000);
+    tally.expect_settled();
+    for (const auto& service : services) {
+        EXPECT_GT(service->metric(kDelivered), 8000 / 16.0) << "each has its share";
+    }
+    tally.expect_recovered();
+    tally.expect_none_lost(0);
+}
+
+TEST(Instances, OneStoppedInItsTracksIsTakenForDeadAndComesBack) {
+    ScriptedReceiver receiver(answer_after(milliseconds(300)));
+    const std::string database = migrated(empty_database());
+    Tally tally("SIGSTOP for 20 s, then SIGCONT", database, receiver);
+    Service stopped(to(receiver), database);
+    Service other(to(receiver), database);
+    commit_messages(database, 3000);
+    ASSERT_TRUE(wait_until([&] { return stopped.metric("messaging_in_flight_requests") > 0; }));
+    const SteadyTime at = std::chrono::steady_clock::now();
+    stopped.send(SIGSTOP);
+    // The others' own share first; then only what the stopped one holds is left, and is taken over.
+    ASSERT_TRUE(wait_until([&] { return other.metric("messaging_adopted_messages_total") > 0; }, seconds(20)));
+    tally.expect_no_longer_than(seconds(15), at);
+    receiver.set_script(ScriptedReceiver::accept_all());
+    tally.expect_settled();
+    ASSERT_TRUE(wait_until([&] { return std::chrono::steady_clock::now() > at + seconds(20); }, seconds(25)));
+    stopped.send(SIGCONT);
+    ASSERT_TRUE(wait_until([&] { return call("GET", stopped.url("/readyz")).status == 200; }));
+    ASSERT_TRUE(wait_until([&] { return other.sql("SELECT count(*) FROM engine_instance") == "2"; }));
+    other.send(SIGTERM);
+    EXPECT_EQ(other.wait(), 0);
+    tally.expect_recovered();
+    tally.expect_none_lost(64 + 64);
+    EXPECT_GT(stopped.metric("messaging_reconnects_total{session=\"postgres_bell\"}"), 0);
+}
+
+}  // namespace
+}  // namespace messaging::test
