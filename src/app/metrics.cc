@@ -95,7 +95,8 @@ Metrics::Metrics()
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
-    for (const char* what : {"claim", "claim due", "record", "heartbeat", "rescue", "register", "doorbell", service::kReceiptsTrouble}) {
+    for (const char* what :
+         {"claim", "claim due", "record", "heartbeat", "rescue", "register", "doorbell", service::kReceiptsTrouble}) {
         troubles_.Add({{"what", what}});
     }
     for (const auto dependency : {service::Dependency::kClaimSession, service::Dependency::kRecordSession,
