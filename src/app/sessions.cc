@@ -20,6 +20,8 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role) {
         case SessionRole::kBell:
             options.application_name = "messaging bell";
             options.settings = repository::bell_session_settings();
+            // An engine that hears nothing from PostgreSQL stops starting requests, well before others take it for dead.
+            options.reply_timeout = std::chrono::seconds(5);
             break;
         case SessionRole::kApi:
             options.application_name = "messaging api";

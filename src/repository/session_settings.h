@@ -37,7 +37,7 @@ inline SessionSettings claim_session_settings() {
 
 inline SessionSettings record_session_settings() { return planner_settings(); }
 
-inline SessionSettings bell_session_settings() { return {{"jit", "off"}, {"statement_timeout", "5s"}, {"lock_timeout", "1s"}}; }
+inline SessionSettings bell_session_settings() { return {{"jit", "off"}, {"statement_timeout", "4s"}, {"lock_timeout", "1s"}}; }
 
 // Lists are pages of an index, joined row by row: a hash join would read the whole archive for one page.
 inline SessionSettings api_session_settings() {

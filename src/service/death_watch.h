@@ -15,7 +15,7 @@ namespace messaging::service {
 inline constexpr std::chrono::milliseconds kDeadAfter{1000};
 // Held, but no heartbeat: a stopped process, or a host that has gone without a word, whose sessions PostgreSQL believes in
 // for hours.
-inline constexpr std::chrono::milliseconds kSilentAfter{10000};
+inline constexpr std::chrono::milliseconds kSilentAfter{8000};
 // Silent at every look for so long. After a time in which nobody could write a heartbeat everybody looks silent for a moment.
 inline constexpr std::chrono::milliseconds kHungAfter{2500};
 
