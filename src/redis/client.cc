@@ -213,6 +213,8 @@ void Client::Impl::fail(const core::Error& error) {
 void Client::Impl::send(const std::vector<std::string>& arguments, Completion done) {
     std::vector<const char*> values;
     std::vector<std::size_t> lengths;
+    values.reserve(arguments.size());
+    lengths.reserve(arguments.size());
     for (const std::string& argument : arguments) {
         values.push_back(argument.data());
         lengths.push_back(argument.size());

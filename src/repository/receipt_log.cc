@@ -1,9 +1,11 @@
 // Pipelined writing of receipts.
 #include "repository/receipt_log.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/json.h"
 
@@ -22,6 +24,15 @@ std::string receipt_json(const core::Receipt& receipt) {
     return std::string(json.text());
 }
 
+// A batch is one command: as two commands a message, formatting and replies took a sixth of all the engine's instructions.
+// ARGV: the stream's bound, the keys' life in seconds, and then, for each receipt, id, messageId, time and JSON.
+constexpr const char* kWriteBatch = R"lua(
+for i = 3, #ARGV, 4 do
+    redis.call('XADD', 'messages:sent', 'MAXLEN', '~', ARGV[1], '*', 'id', ARGV[i], 'messageId', ARGV[i + 1], 'sentAt', ARGV[i + 2])
+    redis.call('SET', 'message:' .. ARGV[i], ARGV[i + 3], 'EX', ARGV[2])
+end)lua";
+constexpr std::size_t kReceiptsInACommand = 250;  // Redis does nothing else meanwhile: about a millisecond
+
 // Counts the replies of one batch, and keeps the first error.
 struct Tally {
     std::size_t left = 0;
@@ -38,17 +49,23 @@ void RedisReceiptLog::write(const std::vector<core::Receipt>& receipts, std::fun
         if (!reply && tally->outcome) tally->outcome = reply.error();
         if (--tally->left == 0) tally->done(tally->outcome);
     };
-    const std::string stream_max = std::to_string(options_.stream_max);
-    const std::string ttl = std::to_string(options_.ttl.count());
-    tally->left = receipts.size() * 2 + (receipts.empty() ? 1 : 0);
-    for (const core::Receipt& receipt : receipts) {
-        const std::string id = std::to_string(receipt.id);
-        client_.command({"XADD", "messages:sent", "MAXLEN", "~", stream_max, "*", "id", id, "messageId",
-                         receipt.receiver_message_id.value_or(""), "sentAt", receipt.sent_at},
-                        on_reply);
-        client_.command({"SET", "message:" + id, receipt_json(receipt), "EX", ttl}, on_reply);
+    std::vector<std::vector<std::string>> commands;
+    for (std::size_t begin = 0; begin < receipts.size(); begin += kReceiptsInACommand) {
+        auto& command = commands.emplace_back();
+        const std::size_t end = std::min(begin + kReceiptsInACommand, receipts.size());
+        command.reserve(5 + 4 * (end - begin));
+        command = {"EVAL", kWriteBatch, "0", std::to_string(options_.stream_max), std::to_string(options_.ttl.count())};
+        for (std::size_t i = begin; i < end; ++i) {
+            const core::Receipt& receipt = receipts[i];
+            command.push_back(std::to_string(receipt.id));
+            command.push_back(receipt.receiver_message_id.value_or(""));
+            command.push_back(receipt.sent_at);
+            command.push_back(receipt_json(receipt));
+        }
     }
-    if (receipts.empty()) client_.command({"PING"}, on_reply);  // a batch whose messages are all gone: confirmed by any reply
+    if (commands.empty()) commands.push_back({"PING"});  // a batch whose messages are all gone: confirmed by any reply
+    tally->left = commands.size();
+    for (const auto& command : commands) client_.command(command, on_reply);
 }
 
 }  // namespace messaging::repository

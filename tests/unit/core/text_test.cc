@@ -17,6 +17,16 @@ TEST(Text, KnowsUtf8) {
     }
 }
 
+TEST(Text, FindsWhatIsBrokenAtEveryPlaceOfALongText) {
+    for (std::size_t length = 0; length < 40; ++length) {
+        const std::string ascii(length, 'a');
+        EXPECT_TRUE(is_utf8(ascii));
+        EXPECT_TRUE(is_utf8(ascii + "\xC5\x9F" + ascii));
+        EXPECT_FALSE(is_utf8(ascii + "\xFF" + ascii));
+        EXPECT_EQ(clean_text(ascii + std::string(1, '\0') + ascii, 100), ascii + kReplacement + ascii);
+    }
+}
+
 TEST(Text, CleansWhatIsBroken) {
     EXPECT_EQ(clean_text("a\xFFz", 100), "a" + kReplacement + "z");
     EXPECT_EQ(clean_text(std::string_view("a\0z", 3), 100), "a" + kReplacement + "z");
