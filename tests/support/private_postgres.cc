@@ -51,16 +51,27 @@ std::string next_name() {
 
 }  // namespace
 
-PrivatePostgres::PrivatePostgres() {
+PrivatePostgres::PrivatePostgres(Empty) {
     binaries_ = must_run({"pg_config", "--bindir"}).output;
     while (!binaries_.empty() && binaries_.back() == '\n') binaries_.pop_back();
     if (geteuid() == 0) must_run({"chown", "postgres:postgres", directory_.path()});
     chmod(directory_.path().c_str(), 0755);  // the test, as another user, reads the log and uses the socket
+}
+
+PrivatePostgres::PrivatePostgres() : PrivatePostgres(Empty::kYes) {
     must_run(as_server_user({binaries_ + "/initdb", "--pgdata=" + directory_.path() + "/data", "--username=postgres",
                              "--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync",
                              "--no-instructions"}));
     start();
     run_sql(std::string("ALTER ROLE postgres PASSWORD '") + kPassword + "'");
+}
+
+std::unique_ptr<PrivatePostgres> PrivatePostgres::standby_of(PrivatePostgres& primary) {
+    std::unique_ptr<PrivatePostgres> standby(new PrivatePostgres(Empty::kYes));
+    must_run(standby->as_server_user({standby->binaries_ + "/pg_basebackup", "--pgdata=" + standby->directory_.path() + "/data",
+                                      "--dbname=" + primary.url(), "--write-recovery-conf", "--no-sync", "--checkpoint=fast"}));
+    standby->start();
+    return standby;
 }
 
 PrivatePostgres::~PrivatePostgres() { stop(SIGQUIT); }

@@ -16,6 +16,8 @@ public:
     static constexpr const char* kPassword = "right-password";
 
     PrivatePostgres();
+    // A standby of `primary`, which streams from it.
+    static std::unique_ptr<PrivatePostgres> standby_of(PrivatePostgres& primary);
     ~PrivatePostgres();
     PrivatePostgres(const PrivatePostgres&) = delete;
     PrivatePostgres& operator=(const PrivatePostgres&) = delete;
@@ -23,6 +25,7 @@ public:
     std::string url(const std::string& database = "postgres") const;  // through the Unix socket, as superuser
     std::string tcp_url(const std::string& database = "postgres", const std::string& password = kPassword) const;
     int port() const { return port_; }
+    const std::string& socket_directory() const { return directory_.path(); }
 
     // A new database; answers its url().
     std::string create_database(const std::string& name, const std::string& database_template = "template1");
@@ -36,6 +39,8 @@ public:
     std::string run_sql(const std::string& sql, const std::string& database = "postgres");
 
 private:
+    enum class Empty { kYes };
+    explicit PrivatePostgres(Empty);  // a directory without a cluster
     std::vector<std::string> as_server_user(std::vector<std::string> command) const;
     bool accepts_connections();
 

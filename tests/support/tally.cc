@@ -41,18 +41,15 @@ Tally::~Tally() {
 }
 
 void Tally::expect_sending_resumes(SteadyTime fault_ended, std::chrono::milliseconds within) {
-    std::optional<SteadyTime> first;
-    ASSERT_TRUE(
-        wait_until([&] { return (first = receiver_.first_arrival_after(fault_ended)).has_value(); }, std::chrono::seconds(60)))
-        << fault_ << ": nothing arrives";
-    keep_time(*first - fault_ended, within);
+    constexpr const char* kLastRecord = "SELECT coalesce(max(batch_id), 0) FROM message_sent_batch";
+    const long before = number(kLastRecord);
+    const auto resumed = [&] { return receiver_.first_arrival_after(fault_ended) && number(kLastRecord) > before; };
+    ASSERT_TRUE(wait_until(resumed, std::chrono::seconds(60))) << fault_ << ": nothing is sent";
+    expect_no_longer_than(within, fault_ended);
 }
 
 void Tally::expect_no_longer_than(std::chrono::milliseconds within, SteadyTime since) {
-    keep_time(std::chrono::steady_clock::now() - since, within);
-}
-
-void Tally::keep_time(std::chrono::duration<double> took, std::chrono::milliseconds within) {
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - since;
     seconds_ = std::max(seconds_.value_or(0), took.count());
     EXPECT_LE(took.count(), std::chrono::duration<double>(within).count()) << fault_;
 }

@@ -21,7 +21,7 @@ public:
     Tally(std::string fault, std::string database_url, const ScriptedReceiver& receiver);
     ~Tally();  // prints the line
 
-    // Waits for an arrival after `fault_ended`, and keeps the longest such wait.
+    // Waits until a message has arrived and another transaction of outcomes is recorded; keeps the longest such wait.
     void expect_sending_resumes(SteadyTime fault_ended, std::chrono::milliseconds within);
     // The recovery that began at `since` has just ended.
     void expect_no_longer_than(std::chrono::milliseconds within, SteadyTime since);
@@ -38,7 +38,6 @@ public:
     long duplicated() const;
 
 private:
-    void keep_time(std::chrono::duration<double> took, std::chrono::milliseconds within);
     long lost() const;
     long number(const std::string& sql) const;
 
