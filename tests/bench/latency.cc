@@ -2,8 +2,8 @@
 //   bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS
 // Prints the milliseconds from before the INSERT until the request was read: median, p99, largest; and how many were lost.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -30,7 +30,9 @@ struct Bench {
     explicit Bench(std::size_t messages) : inserted(messages), received(messages) {}
     std::vector<Clock::time_point> inserted;  // by number; each written by one thread, before its message can arrive
     std::vector<Clock::time_point> received;  // of the receiver's thread, until arrived is complete
-    std::atomic<std::size_t> arrived{0};
+    std::mutex mutex;
+    std::condition_variable all_here;
+    std::size_t arrived = 0;  // under the mutex
 };
 
 void receive(Bench& bench, const http::Request& request) {
@@ -40,7 +42,8 @@ void receive(Bench& bench, const http::Request& request) {
     const auto number = static_cast<std::size_t>(std::atol(std::string(document->root().member("content")->text()).c_str()));
     if (number >= bench.received.size() || bench.received[number] != Clock::time_point{}) return;
     bench.received[number] = now;
-    ++bench.arrived;
+    const std::lock_guard<std::mutex> lock(bench.mutex);
+    if (++bench.arrived == bench.received.size()) bench.all_here.notify_all();
 }
 
 // Inserts every `connections`-th message from `first` on, each at its own time.
@@ -90,9 +93,10 @@ int main(int argc, char** argv) {
         inserters.emplace_back([&, i] { insert(bench, argv[2], i, bench.inserted.size(), connections, began, rate); });
     }
     for (std::thread& inserter : inserters) inserter.join();
-    const auto deadline = Clock::now() + kPatience;
-    while (bench.arrived < bench.received.size() && Clock::now() < deadline)
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    {
+        std::unique_lock<std::mutex> lock(bench.mutex);
+        bench.all_here.wait_for(lock, kPatience, [&] { return bench.arrived == bench.received.size(); });
+    }
     loop.stop();
     serving.join();
     std::vector<double> milliseconds;
