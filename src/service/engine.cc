@@ -66,7 +66,10 @@ void Engine::on_bell_down() {
     update_activity();
 }
 
-void Engine::on_claim_session_up() { claimer_.on_session_up(); }
+void Engine::on_claim_session_up() {
+    claimer_.on_session_up();
+    if (registered_) load_endpoints();  // the bell session may have been the faster one
+}
 
 void Engine::on_record_session_up() { recorder_.retry_now(); }
 

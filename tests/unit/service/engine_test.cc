@@ -76,6 +76,16 @@ TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {
     EXPECT_EQ(commit().instance_id, 5);
 }
 
+TEST_F(EngineTest, AClaimSessionThatComesLaterThanTheBellBringsTheEndpointsAtOnce) {
+    register_as(5);
+    take_first(presence_.states).answer(true);
+    take_first(queue_.endpoints).answer(core::Error{core::ErrorKind::kUnavailable, "not connected", ""});
+    engine_.on_claim_session_up();
+    ASSERT_EQ(queue_.endpoints.size(), 1u) << "not at the next heartbeat";
+    take_first(queue_.endpoints).answer(std::vector<core::Endpoint>{test::endpoint(1, 10)});
+    EXPECT_EQ(queue_.orphans.size(), 1u) << "it claims";
+}
+
 TEST_F(EngineTest, StoppedItClaimsNothing) {
     register_as(5);
     answer_control(false);
