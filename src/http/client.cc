@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "http/handles.h"
+#include "http/sockets.h"
 #include "http/transfer.h"
-#include "loop/fd_watcher.h"
 
 namespace messaging::http {
 namespace {
@@ -29,7 +29,6 @@ struct Client::Impl {
 
     static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void*) noexcept;
     static int on_timer(CURLM*, long wait_ms, void* self) noexcept;
-    void watch(curl_socket_t fd, int what);
     void act(curl_socket_t fd, int events);
     void complete_finished();
     void complete_refused();
@@ -40,18 +39,18 @@ struct Client::Impl {
     const ClientOptions options;
     std::vector<std::unique_ptr<Transfer>> idle;  // handles to use again
     std::unordered_map<Transfer*, std::unique_ptr<Transfer>> active;
-    MultiHandle multi;
-    std::unordered_map<curl_socket_t, std::unique_ptr<loop::FdWatcher>> watchers;
+    Sockets sockets;
+    MultiHandle multi;                                       // depends-on: sockets
     std::vector<std::pair<Completion, PostResult>> refused;  // could not be started; answered by the next turn
     std::unique_ptr<loop::Timer> timer;
     std::unique_ptr<loop::Timer> refused_timer;
-    bool closing = false;
     const std::shared_ptr<bool> alive = std::make_shared<bool>(true);  // a completion may destroy the client
 };
 
 Client::Impl::Impl(loop::EventLoop& the_loop, ClientOptions the_options)
     : loop(the_loop),
       options(std::move(the_options)),
+      sockets(the_loop, [this](curl_socket_t fd, int events) { act(fd, events); }),
       timer(the_loop.make_timer([this] { act(CURL_SOCKET_TIMEOUT, 0); })),
       refused_timer(the_loop.make_timer([this] { complete_refused(); })) {
     set_up_curl_once();
@@ -66,16 +65,14 @@ Client::Impl::Impl(loop::EventLoop& the_loop, ClientOptions the_options)
 }
 
 Client::Impl::~Impl() {
-    closing = true;
     for (const auto& [transfer, owner] : active) curl_multi_remove_handle(multi.get(), transfer->easy());
     active.clear();
     idle.clear();
     multi.reset();
-    watchers.clear();
 }
 
 int Client::Impl::on_socket(CURL*, curl_socket_t fd, int what, void* self, void*) noexcept {
-    static_cast<Impl*>(self)->watch(fd, what);
+    static_cast<Impl*>(self)->sockets.watch(fd, what);
     return 0;
 }
 
@@ -87,21 +84,6 @@ int Client::Impl::on_timer(CURLM*, long wait_ms, void* self) noexcept {
         impl.timer->start(std::chrono::milliseconds(wait_ms));
     }
     return 0;
-}
-
-void Client::Impl::watch(curl_socket_t fd, int what) {
-    if (what == CURL_POLL_REMOVE) {
-        watchers.erase(fd);
-        return;
-    }
-    if (closing) return;
-    auto& watcher = watchers[fd];
-    if (!watcher) {
-        watcher = std::make_unique<loop::FdWatcher>(loop, [this, fd](loop::FdWatcher::Ready ready) {
-            act(fd, (ready.readable ? CURL_CSELECT_IN : 0) | (ready.writable ? CURL_CSELECT_OUT : 0));
-        });
-    }
-    watcher->watch(fd, (what & CURL_POLL_IN) != 0, (what & CURL_POLL_OUT) != 0);
 }
 
 void Client::Impl::act(curl_socket_t fd, int events) {
@@ -147,7 +129,7 @@ void Client::Impl::refuse(std::unique_ptr<Transfer> transfer) {
 void Client::Impl::start(PostRequest request, Completion done) {
     std::unique_ptr<Transfer> transfer;
     if (idle.empty()) {
-        transfer = std::make_unique<Transfer>(options);
+        transfer = std::make_unique<Transfer>(options, sockets);
     } else {
         transfer = std::move(idle.back());
         idle.pop_back();

@@ -2,7 +2,6 @@
 #include "http/transfer.h"
 
 #include <strings.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -66,7 +65,8 @@ bool starts_with_name(std::string_view line, std::string_view name) {
 
 }  // namespace
 
-Transfer::Transfer(const ClientOptions& options) : options_(options), easy_(curl_easy_init()) {
+Transfer::Transfer(const ClientOptions& options, Sockets& sockets)
+    : options_(options), sockets_(sockets), easy_(curl_easy_init()) {
     if (easy_) set_constant_options();
 }
 
@@ -80,6 +80,8 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &Transfer::on_close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, &sockets_);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -169,9 +171,15 @@ PostResult Transfer::take_result(CURLcode code) {
 }
 
 curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
-    const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd < 0) static_cast<Transfer*>(self)->socket_error_ = errno;  // curl itself forgets it
-    return fd < 0 ? CURL_SOCKET_BAD : fd;
+    auto& transfer = *static_cast<Transfer*>(self);
+    const curl_socket_t fd = transfer.sockets_.open(*address);
+    if (fd == CURL_SOCKET_BAD) transfer.socket_error_ = errno;  // curl itself forgets it
+    return fd;
+}
+
+int Transfer::on_close_socket(void* sockets, curl_socket_t fd) noexcept {
+    static_cast<Sockets*>(sockets)->close(fd);
+    return 0;
 }
 
 std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept {

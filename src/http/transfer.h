@@ -8,13 +8,14 @@
 
 #include "http/client.h"
 #include "http/handles.h"
+#include "http/sockets.h"
 
 namespace messaging::http {
 
 // Loop thread only. Not movable: curl holds its address.
 class Transfer {
 public:
-    explicit Transfer(const ClientOptions& options);
+    Transfer(const ClientOptions& options, Sockets& sockets);  // both outlive it, and the sockets its connections
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
 
@@ -32,11 +33,13 @@ private:
     static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept;
     static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
     static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
+    static int on_close_socket(void* sockets, curl_socket_t fd) noexcept;
     bool read_header(std::string_view line);
     bool set_headers();
     void set_constant_options();
 
     const ClientOptions& options_;
+    Sockets& sockets_;
     EasyHandle easy_;
     SlistHandle headers_;
     PostRequest request_;

@@ -36,6 +36,7 @@ public:
     RawServer& operator=(const RawServer&) = delete;
 
     std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/"; }
+    int port() const { return port_; }
     std::size_t connections() const { return connections_; }
 
 private:
