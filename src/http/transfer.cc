@@ -11,6 +11,7 @@
 namespace messaging::http {
 namespace {
 
+constexpr std::size_t kOwnHeaders = 2;              // of a request, behind the caller's
 constexpr std::size_t kMaxHeaderBytes = 64u << 10;  // of an answer's headers, all together
 
 bool is_shortage(long os_error) { return os_error == EMFILE || os_error == ENFILE || os_error == ENOBUFS || os_error == ENOMEM; }
@@ -86,11 +87,12 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");  // the environment's proxy is not the receiver's
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    curl_easy_setopt(easy, CURLOPT_CURLU, url_.get());
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);  // a name server that never answers must not hold up the end
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout.count()));
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
 }
 
@@ -99,9 +101,24 @@ void Transfer::fail(TransportFault fault, std::string detail) {
     partial_.fault_detail = std::move(detail);
 }
 
+// Read once and kept: a handle mostly sends to where it has sent before.
+bool Transfer::set_url() {
+    if (!url_text_.empty() && request_.url == url_text_) return true;
+    url_text_.clear();
+    curl_url_set(url_.get(), CURLUPART_URL, nullptr, 0);  // else a relative one would be joined to what was there
+    const CURLUcode code = curl_url_set(url_.get(), CURLUPART_URL, request_.url.c_str(), 0);
+    if (code != CURLUE_OK) {
+        fail(code == CURLUE_OUT_OF_MEMORY ? TransportFault::kLocal : TransportFault::kInvalidRequest, curl_url_strerror(code));
+        return false;
+    }
+    url_text_ = request_.url;
+    return true;
+}
+
 bool Transfer::set_headers() {
-    headers_.reset();
-    for (const auto& [name, value] : request_.headers) {
+    header_lines_.resize(request_.headers.size() + kOwnHeaders);  // what was there keeps its memory
+    for (std::size_t i = 0; i < request_.headers.size(); ++i) {
+        const auto& [name, value] = request_.headers[i];
         if (!is_token(name)) {
             fail(TransportFault::kInvalidRequest, "a header has a name that HTTP does not allow");
             return false;
@@ -110,12 +127,21 @@ bool Transfer::set_headers() {
             fail(TransportFault::kInvalidRequest, "the header " + name + " contains a line break");
             return false;
         }
-        // curl takes "Name:" for the wish to leave out a header of its own.
-        headers_.reset(curl_slist_append(
-            headers_.release(), is_blank(value) ? (name + ";").c_str() : std::string(name).append(": ").append(value).c_str()));
+        std::string& line = header_lines_[i];
+        line = name;
+        if (is_blank(value)) {
+            line += ';';  // curl takes "Name:" for the wish to leave out a header of its own
+        } else {
+            line.append(": ").append(value);
+        }
     }
-    // Without this curl asks before it sends a large body, and waits up to a second for the answer.
-    headers_.reset(curl_slist_append(headers_.release(), "Expect:"));
+    std::string* own = &header_lines_[request_.headers.size()];
+    *own++ = "User-Agent: " + options_.user_agent;  // curl's own option for it is written twice
+    *own++ = "Expect:";  // without this curl asks before it sends a large body, and waits up to a second for the answer
+    headers_.resize(header_lines_.size());
+    for (std::size_t i = 0; i < headers_.size(); ++i) {
+        headers_[i] = {header_lines_[i].data(), i + 1 < headers_.size() ? &headers_[i + 1] : nullptr};
+    }
     return true;
 }
 
@@ -128,14 +154,13 @@ bool Transfer::prepare(PostRequest request, Client::Completion done) {
     answered_ = false;
     socket_error_ = 0;
     error_text_[0] = '\0';
-    if (!easy_) {
+    if (!easy_ || !url_) {
         fail(TransportFault::kLocal, "out of memory for a request");
         return false;
     }
-    if (!set_headers()) return false;
+    if (!set_url() || !set_headers()) return false;
     CURL* const easy = easy_.get();
-    curl_easy_setopt(easy, CURLOPT_URL, request_.url.c_str());
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.get());
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.data());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request_.body.data());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request_.timeout.count()));

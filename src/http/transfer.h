@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "http/client.h"
 #include "http/handles.h"
@@ -35,13 +36,17 @@ private:
     static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static int on_close_socket(void* sockets, curl_socket_t fd) noexcept;
     bool read_header(std::string_view line);
+    bool set_url();
     bool set_headers();
     void set_constant_options();
 
     const ClientOptions& options_;
     Sockets& sockets_;
+    CurlUrlHandle url_{curl_url()};  // read by easy_
+    std::string url_text_;           // what url_ was made of
     EasyHandle easy_;
-    SlistHandle headers_;
+    std::vector<std::string> header_lines_;
+    std::vector<curl_slist> headers_;  // a list over header_lines_, as curl reads it
     PostRequest request_;
     Client::Completion done_;
     PostResult partial_;

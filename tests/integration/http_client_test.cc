@@ -296,12 +296,15 @@ TEST_F(HttpClientTest, RefusesWhatCannotBeSent) {
         EXPECT_EQ(result.fault, TransportFault::kInvalidRequest) << name;
         EXPECT_NE(result.fault_detail, "");
     }
-    for (const char* url : {"", "http://", "ftp://127.0.0.1/", "file:///etc/passwd", "http://a b/"}) {
+    ASSERT_EQ(post(receiver.url("/first")).status, 200);  // by the handle that is used again
+    for (const char* url :
+         {"", "/relative", "?relative", "//127.0.0.1/", "http://", "ftp://127.0.0.1/", "file:///etc/passwd", "http://a b/"}) {
         EXPECT_EQ(post(std::string(url)).fault, TransportFault::kInvalidRequest) << url;
     }
-    EXPECT_EQ(receiver.count(), 0u);
+    EXPECT_EQ(receiver.count(), 1u);
     EXPECT_EQ(client_->in_flight(), 0u);
-    EXPECT_EQ(post(receiver.url()).status, 200);
+    EXPECT_EQ(post(receiver.url("/second?a=1")).status, 200);
+    EXPECT_EQ(receiver.requests().at(1).request.path, "/second");
 }
 
 TEST_F(HttpClientTest, TellsItsOwnShortageOfDescriptorsFromTheReceiversFaults) {
