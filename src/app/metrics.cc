@@ -68,6 +68,8 @@ Metrics::Metrics()
       missed_rings_(
           counter(registry_, "messaging_found_by_fallback_messages_total",
                   "Messages that only the fallback timer has found: their notification was lost, or its trigger bypassed.")),
+      audited_(counter(registry_, "messaging_found_by_audit_messages_total",
+                       "Messages that had come past the trigger, and were queued by the audit.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
                             "Failed writes to Redis, lost sessions and vain attempts to connect.")),
       in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
@@ -114,6 +116,8 @@ Metrics::Metrics()
 void Metrics::on_reconnect(service::Dependency dependency) { reconnects_.Add({{"session", name_of(dependency)}}).Increment(); }
 
 void Metrics::on_redis_error() { redis_errors_.Increment(); }
+
+void Metrics::on_audited(std::size_t found) { audited_.Increment(static_cast<double>(found)); }
 
 void Metrics::on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration) {
     http_requests_.Add({{"method", std::string(method)}, {"route", std::string(route)}, {"status", std::to_string(status)}})

@@ -25,6 +25,7 @@ public:
 
     void on_reconnect(service::Dependency dependency);
     void on_redis_error();
+    void on_audited(std::size_t found);
     void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
     void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
     void set_status(const service::StatusView& status);
@@ -47,6 +48,7 @@ private:
     prometheus::Counter& adopted_;
     prometheus::Counter& hung_;
     prometheus::Counter& missed_rings_;
+    prometheus::Counter& audited_;
     prometheus::Counter& redis_errors_;
     prometheus::Gauge& in_flight_;
     prometheus::Gauge& waiting_;

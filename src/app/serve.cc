@@ -24,9 +24,11 @@
 #include "http/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
+#include "repository/audit_store.h"
 #include "repository/control_store.h"
 #include "repository/message_store.h"
 #include "repository/schema.h"
+#include "service/auditor.h"
 
 namespace messaging::app {
 namespace {
@@ -53,6 +55,9 @@ public:
           messages_(session_),
           control_(session_),
           api_(messages_, control_, random_, api_options()),
+          audit_session_(loop_, random_, session_options(config, SessionRole::kAudit), audit_session_events()),
+          audit_store_(audit_session_),
+          auditor_(audit_store_, loop_, clock_, random_, audit_events()),
           start_timer_(loop_.make_timer([this] { try_to_start(); })),
           status_timer_(loop_.make_timer([this] { refresh_status(); })),
           leave_timer_(loop_.make_timer([this] { leave(); })),
@@ -91,6 +96,22 @@ private:
         events.on_connect_failed = [this](const core::Error& error) {
             trouble_.failed("waiting for PostgreSQL: " + error.message);
         };
+        return events;
+    }
+
+    service::Auditor::Mediator audit_events() {
+        return {[this](std::size_t found) {
+                    audit_trouble_.recovered();
+                    if (found == 0) return;
+                    metrics_.on_audited(found);
+                    spdlog::warn("the audit has found {} message(s) that had come past the trigger: they are queued now", found);
+                },
+                [this](const core::Error& error) { audit_trouble_.failed(error.message); }};
+    }
+
+    pg::Connection::Events audit_session_events() {
+        pg::Connection::Events events;
+        events.on_up = [this] { auditor_.start(); };
         return events;
     }
 
@@ -163,6 +184,7 @@ private:
             engines_.push_back(std::make_unique<EngineThread>(config_, metrics_, name));
         }
         spdlog::info("{} engine(s) started", engines_.size());
+        audit_session_.start();
     }
 
     void refresh_status() {
@@ -202,13 +224,18 @@ private:
     const Config& config_;
     Metrics metrics_;
     RealRandom random_;
+    RealClock clock_;
     TroubleLog trouble_{"API session"};
+    TroubleLog audit_trouble_{"audit"};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;
     handler::Api api_;
+    pg::Connection audit_session_;
+    repository::PgAuditStore audit_store_;
+    service::Auditor auditor_;
     std::unique_ptr<http::Server> server_;
     std::unique_ptr<loop::Timer> start_timer_;
     std::unique_ptr<loop::Timer> status_timer_;

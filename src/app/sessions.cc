@@ -27,6 +27,11 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role) {
             options.application_name = "messaging api";
             options.settings = repository::api_session_settings();
             break;
+        case SessionRole::kAudit:
+            options.application_name = "messaging audit";
+            options.settings = repository::audit_session_settings();
+            options.reply_timeout = std::chrono::seconds(35);
+            break;
     }
     return options;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "service/auditor.h"
 #include "service/doorbell.h"
 #include "service/engine_observer.h"
 #include "service/queue_store.h"
@@ -112,6 +113,14 @@ public:
     std::deque<Call<int, service::SleepAnswer>> sleeps;
     int wakes = 0;
     int helps = 0;
+};
+
+class FakeAuditStore : public service::AuditStore {
+public:
+    void audit(int max_rows, service::Completion<service::AuditRound> done) override {
+        audits.push_back({max_rows, std::move(done)});
+    }
+    std::deque<Call<int, service::AuditRound>> audits;
 };
 
 class FakeBacklogStore : public service::ReceiptBacklogStore {

@@ -1,0 +1,2 @@
+DROP FUNCTION messaging_audit(integer);
+DROP TABLE message_audit;

@@ -1,0 +1,85 @@
+// Notifications and triggers that fail: what was queued without a word, and what was not even queued, is sent all the same.
+#include <gtest/gtest.h>
+
+#include "support/private_postgres.h"
+#include "support/stores.h"
+#include "support/tally.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr const char* kByAudit = "messaging_found_by_audit_messages_total";
+constexpr const char* kByFallback = "messaging_found_by_fallback_messages_total";
+constexpr const char* kAsleep =
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 771 AND mode = 'ExclusiveLock' AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+class Notifications : public testing::Test {
+protected:
+    static std::string insert(int count) {
+        return "INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, " + std::to_string(count) +
+               "); ";
+    }
+    static SteadyTime now() { return std::chrono::steady_clock::now(); }
+    void script(const std::string& sql) {
+        auto session = connect_or_abort(database_);
+        const auto done = session.execute_script(sql);
+        ASSERT_TRUE(done.ok()) << done.error().message;
+    }
+    void expect_all_arrive(Tally& tally, std::size_t count, std::chrono::milliseconds within, SteadyTime since) {
+        EXPECT_TRUE(receiver_.wait_for_distinct(count, within + seconds(30)));
+        tally.expect_no_longer_than(within, since);
+        tally.expect_settled();
+    }
+
+    ScriptedReceiver receiver_;
+    std::string database_ = migrated(empty_database());
+    Service service_{{{"WEBHOOK_URL", receiver_.url()}}, database_};
+};
+
+TEST_F(Notifications, AListeningSessionKilledAgainAndAgainLosesNothing) {
+    Tally tally("the listening session killed ten times", database_, receiver_);
+    for (int round = 1; round <= 10; ++round) {
+        script(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
+            "'messaging bell'");
+        const SteadyTime inserted = now();
+        script(insert(20));
+        EXPECT_TRUE(receiver_.wait_for_distinct(static_cast<std::size_t>(round) * 20));
+        tally.expect_no_longer_than(seconds(5), inserted);
+    }
+    tally.expect_recovered();
+    tally.expect_none_lost(0);
+}
+
+TEST_F(Notifications, WhatIsQueuedWithoutARingIsFoundByTheFallback) {
+    Tally tally("queued without a notification", database_, receiver_);
+    ASSERT_TRUE(wait_until([this] { return service_.sql(kAsleep) == "1"; })) << "its engine sleeps, with the doorbell's lock";
+    const SteadyTime inserted = now();
+    script("SET session_replication_role = replica; " + insert(10) + "INSERT INTO message_queue (id) SELECT id FROM messages");
+    expect_all_arrive(tally, 10, seconds(3), inserted);
+    EXPECT_TRUE(wait_until([&] { return service_.metric(kByFallback) == 10; })) << "and the operator is told";
+    EXPECT_EQ(service_.metric(kByAudit), 0);
+    tally.expect_recovered();
+    tally.expect_none_lost(0);
+}
+
+TEST_F(Notifications, WhatCamePastTheTriggerIsFoundByTheAuditWithinAMinute) {
+    Tally tally("inserted past the trigger", database_, receiver_);
+    script(insert(5));
+    const SteadyTime inserted = now();
+    script("SET session_replication_role = replica; " + insert(1000));
+    script("ALTER TABLE messages DISABLE TRIGGER messages_enqueue; " + insert(10) +
+           "ALTER TABLE messages ENABLE TRIGGER messages_enqueue");
+    expect_all_arrive(tally, 1015, seconds(60), inserted);
+    EXPECT_EQ(service_.metric(kByAudit), 1010);
+    EXPECT_NE(service_.output().find("past the trigger"), std::string::npos);
+    tally.expect_recovered();
+    tally.expect_none_lost(0);
+}
+
+}  // namespace
+}  // namespace messaging::test
