@@ -19,6 +19,7 @@ struct AttemptResult {
     int status = 0;
     std::optional<std::string> receiver_message_id;  // cleaned: UTF-8, no NUL, bounded
     std::string retry_after;                         // header as received, empty when absent
+    std::string date;                                // the answer's own, as received; empty when absent or 2xx
     std::chrono::microseconds duration{0};
 };
 

@@ -43,7 +43,7 @@ Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, 
                          answered ? "the receiver answered HTTP " + std::to_string(result.status) : result.detail);
         if (outcome.kind == OutcomeKind::kRetry) {
             outcome.delay = next_delay(policy.backoff, outcome.attempts, random);
-            if (const auto asked = parse_retry_after(result.retry_after, now)) {
+            if (const auto asked = parse_retry_after(result.retry_after, result.date, now)) {
                 const auto bounded = std::min<std::chrono::milliseconds>(*asked, policy.retry_after_max);
                 outcome.delay = std::max(outcome.delay, bounded);
             }

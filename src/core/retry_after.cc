@@ -46,16 +46,16 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, WallTime now) {
+std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, std::string_view date, WallTime now) {
     value = trimmed(value);
     if (value.empty()) return std::nullopt;
     if (value.find_first_not_of("0123456789") == std::string_view::npos) {
         const auto seconds = digits(value);
         return seconds ? std::min(std::chrono::seconds(*seconds), kLargest) : kLargest;
     }
-    const auto date = parse_http_date(value);
-    if (!date) return std::nullopt;
-    const auto wait = *date - std::chrono::floor<std::chrono::seconds>(now);
+    const auto until = parse_http_date(value);
+    if (!until) return std::nullopt;
+    const auto wait = *until - parse_http_date(trimmed(date)).value_or(std::chrono::floor<std::chrono::seconds>(now));
     return std::clamp(wait, std::chrono::seconds(0), kLargest);
 }
 

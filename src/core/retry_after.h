@@ -11,6 +11,7 @@ namespace messaging::core {
 
 // The wait that the header asks for, never negative; nullopt when it is absent or not well-formed.
 // A value too large to count becomes the largest wait; the caller bounds it.
-std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, WallTime now);
+// A date is compared with the answer's own Date, because either clock may be wrong; with `now` when that has none.
+std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, std::string_view date, WallTime now);
 
 }  // namespace messaging::core

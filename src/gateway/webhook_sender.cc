@@ -19,6 +19,7 @@ core::AttemptResult to_attempt(http::PostResult result) {
         case http::TransportFault::kNone:
             attempt.status = result.status;
             attempt.retry_after = std::move(result.retry_after);
+            attempt.date = std::move(result.date);
             if (!result.body_truncated && result.status >= 200 && result.status <= 299) {
                 attempt.receiver_message_id = receiver_message_id(result.body);
             }

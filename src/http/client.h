@@ -50,6 +50,7 @@ struct PostResult {
     std::string body;             // at most max_response_bytes
     bool body_truncated = false;  // cut by our limits, by the deadline or by the receiver
     std::string retry_after;      // the header's value, empty when absent
+    std::string date;             // the header's value, empty when absent, and for a status below 300
     std::chrono::microseconds duration{0};
 };
 

@@ -152,6 +152,7 @@ bool Transfer::prepare(PostRequest request, Client::Completion done) {
     received_bytes_ = 0;
     header_bytes_ = 0;
     answered_ = false;
+    status_ = 0;
     socket_error_ = 0;
     error_text_[0] = '\0';
     if (!easy_ || !url_) {
@@ -228,15 +229,18 @@ std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count,
 
 bool Transfer::read_header(std::string_view line) {
     constexpr std::string_view kRetryAfter = "retry-after:";
+    constexpr std::string_view kDate = "date:";
+    constexpr std::size_t kMaxValueBytes = 128;
     if (!answered_ && starts_with_name(line, "HTTP/")) {
         partial_.retry_after.clear();  // of an interim answer
     } else if (starts_with_name(line, kRetryAfter)) {
-        partial_.retry_after = trimmed(line.substr(kRetryAfter.size())).substr(0, 128);
+        partial_.retry_after = trimmed(line.substr(kRetryAfter.size())).substr(0, kMaxValueBytes);
+    } else if (status_ >= 300 && starts_with_name(line, kDate)) {
+        partial_.date = trimmed(line.substr(kDate.size())).substr(0, kMaxValueBytes);
     }
     header_bytes_ += line.size();
-    long status = 0;
-    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
-    answered_ = status >= 200;
+    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
+    answered_ = status_ >= 200;
     return header_bytes_ <= kMaxHeaderBytes;
 }
 

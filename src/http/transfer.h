@@ -52,6 +52,7 @@ private:
     PostResult partial_;
     std::size_t received_bytes_ = 0;
     std::size_t header_bytes_ = 0;
+    long status_ = 0;        // of the latest status line
     bool answered_ = false;  // the final answer's status is here
     int socket_error_ = 0;   // of our own attempt to open a socket
     char error_text_[CURL_ERROR_SIZE] = {};

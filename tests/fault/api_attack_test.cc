@@ -1,0 +1,143 @@
+// The API under attack: it answers or closes, its memory stays bounded, and sending goes on.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/private_postgres.h"
+#include "support/raw_tcp.h"
+#include "support/stores.h"
+#include "support/tally.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr long kMemoryBound = 200L << 20;
+
+class ApiAttack : public testing::Test {
+protected:
+    int port() const {
+        const std::string url = service_.url("");
+        return std::stoi(url.substr(url.rfind(':') + 1));
+    }
+    // Open until the test ends.
+    int connection() {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.sin_port = htons(static_cast<in_port_t>(port()));
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+        open_.push_back(fd);
+        return fd;
+    }
+    static void say(int fd, const std::string& text) {
+        static_cast<void>(send(fd, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+    }
+    static std::string post(const std::string& body) {
+        return "POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: " +
+               std::to_string(body.size()) + "\r\n\r\n" + body;
+    }
+    static std::size_t count(const std::string& text, const std::string& part) {
+        std::size_t found = 0;
+        for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+        return found;
+    }
+    // Sending and the API still work, and the memory is bounded.
+    void expect_unimpressed(Tally& tally) {
+        const SteadyTime asked = std::chrono::steady_clock::now();
+        EXPECT_EQ(call("GET", service_.url("/status")).status, 200);
+        tally.expect_no_longer_than(seconds(2), asked);
+        tally.expect_settled();
+        tally.expect_recovered();
+        tally.expect_none_lost(0);
+        EXPECT_LT(service_.resident_bytes(), kMemoryBound);
+        std::printf("resident memory %ld MB\n", service_.resident_bytes() >> 20);
+    }
+
+    ApiAttack() {
+        rlimit files{};
+        getrlimit(RLIMIT_NOFILE, &files);
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+        commit_messages(database_, 3000);  // to be sent meanwhile
+    }
+    ~ApiAttack() override {
+        for (const int fd : open_) close(fd);
+    }
+
+    ScriptedReceiver receiver_;
+    std::string database_ = migrated(empty_database());
+    Service service_{{{"WEBHOOK_URL", receiver_.url()}}, database_};
+    std::vector<int> open_;
+};
+
+TEST_F(ApiAttack, AThousandIdleConnectionsAndAThousandSlowOnes) {
+    Tally tally("1,000 idle and 1,000 slow connections to the API", database_, receiver_);
+    for (int i = 0; i < 1000; ++i) connection();
+    for (int i = 0; i < 1000; ++i) say(connection(), "GET /status HTTP/1.1\r\nX-Slow: ");
+    for (int round = 0; round < 10; ++round) {
+        for (const int fd : open_) say(fd, "a");
+    }
+    expect_unimpressed(tally);
+}
+
+TEST_F(ApiAttack, AHundredThousandBadRequests) {
+    Tally tally("100,000 bad requests to the API", database_, receiver_);
+    const std::vector<std::string> bad = {post("{"),
+                                          post("5"),
+                                          post(R"({"recipient":1})"),
+                                          "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n",
+                                          "GET /messages?limit=x HTTP/1.1\r\nHost: a\r\n\r\n",
+                                          "DELETE /status HTTP/1.1\r\nHost: a\r\n\r\n"};
+    constexpr std::size_t kRounds = 100;
+    constexpr std::size_t kInOneGo = 1000;
+    std::string requests;
+    for (std::size_t i = 0; i < kInOneGo; ++i) requests += bad[i % bad.size()];
+    for (std::size_t round = 0; round < kRounds; ++round) {
+        const std::string answers =
+            raw_exchange(port(), requests, [&](const std::string& so_far) { return count(so_far, "HTTP/1.1 4") >= kInOneGo; });
+        ASSERT_EQ(count(answers, "HTTP/1.1 4"), kInOneGo) << "pipelined, each is answered";
+        ASSERT_EQ(count(answers, "HTTP/1.1 "), kInOneGo);
+    }
+    expect_unimpressed(tally);
+}
+
+TEST_F(ApiAttack, DeepHugeAndCrookedJson) {
+    Tally tally("hostile JSON to the API", database_, receiver_);
+    const std::vector<std::string> bodies = {
+        std::string(100'000, '['), std::string(50'000, '[') + std::string(50'000, ']'),
+        R"({"recipient":"a","content":)" + std::string(900'000, ' ') + "\"b\"}{",
+        R"({"recipient":)" + std::string(1, '1') + "." + std::string(308, '0') + "e-" + std::string(100, '9') + "}",
+        // CVE-2024-38517: RapidJSON's number parser reads behind its buffer for some of these.
+        "1" + std::string(112, '0') + "e", "-" + std::string(113, '9'), "\xEF\xBB\xBF{}",
+        std::string("{\"recipient\":\"a\0b\"}", 19)};
+    for (int round = 0; round < 20; ++round) {
+        for (const std::string& body : bodies) {
+            const HttpReply reply = call("POST", service_.url("/messages"), body);
+            EXPECT_TRUE(reply.status == 400 || reply.status == 413 || reply.status == 422)
+                << reply.status << " " << body.substr(0, 60);
+        }
+    }
+    expect_unimpressed(tally);
+}
+
+TEST_F(ApiAttack, ClientsThatNeverRead) {
+    Tally tally("clients that never read the API's answers", database_, receiver_);
+    std::string many;
+    for (int i = 0; i < 200; ++i) many += "GET /messages?status=all&limit=100 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (int i = 0; i < 50; ++i) {
+        const int fd = connection();
+        const int small = 4096;
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        say(fd, many);
+    }
+    expect_unimpressed(tally);
+}
+
+}  // namespace
+}  // namespace messaging::test

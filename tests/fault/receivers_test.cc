@@ -1,0 +1,239 @@
+// Receivers that misbehave in every way we know: each has its outcome and a reason that an operator can read.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+
+#include "support/private_postgres.h"
+#include "support/raw_tcp.h"
+#include "support/stores.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr const char* kSent = "sent";
+constexpr const char* kDead = "dead";
+
+struct Misbehaviour {
+    std::string name;
+    std::string url;  // empty: that of a raw server which runs `answer`
+    std::function<void(RawPeer&)> answer;
+    std::string outcome;              // kSent or kDead, with a single attempt
+    std::string reason;               // part of what is stored
+    std::string receiver_message_id;  // what is stored of a receiver that accepted
+};
+
+std::string ok(const std::string& body, const std::string& headers = "") {
+    return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+           headers + "\r\n" + body;
+}
+
+std::function<void(RawPeer&)> says(std::string bytes) {
+    return [bytes = std::move(bytes)](RawPeer& peer) {
+        peer.read_request();
+        peer.send(bytes);
+    };
+}
+
+// The first part at once, then a byte a second until nobody listens any more.
+std::function<void(RawPeer&)> trickles(std::string at_once, std::string slowly) {
+    return [at_once = std::move(at_once), slowly = std::move(slowly)](RawPeer& peer) {
+        peer.read_request();
+        peer.send(at_once);
+        for (const char byte : slowly) {
+            const auto next = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+            if (!peer.send(std::string(1, byte))) return;
+            wait_until([&] { return std::chrono::steady_clock::now() >= next; }, std::chrono::seconds(2));
+        }
+    };
+}
+
+std::vector<Misbehaviour> misbehaviours(const std::string& self_signed, const std::string& ipv6) {
+    const std::string id = R"("messageId":)";
+    const std::string long_id(1 << 20, 'a');
+    std::string headers_without_end = "HTTP/1.1 200 OK\r\n";
+    for (int i = 0; i < 20'000; ++i)
+        headers_without_end += "X-Flood-" + std::to_string(i) + ": 0123456789012345678901234567890123456789\r\n";
+    return {
+        {"refuses the connection", "http://127.0.0.1:" + std::to_string(free_port()) + "/", {}, kDead, "connect", ""},
+        {"takes the request and hangs", "", [](RawPeer& peer) { peer.wait_for_close(); }, kDead, "timed out", ""},
+        {"trickles its headers", "", trickles("HTTP/1.1 2", "00 OK\r\nContent-Length: 2\r\n\r\n{}"), kDead, "timed out", ""},
+        {"trickles its body", "", trickles("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", "01234567890123456789"), kSent, "",
+         ""},
+        {"breaks off in the body", "", says("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), kSent, "", ""},
+        {"closes before the answer", "", [](RawPeer& peer) { peer.read_request(); }, kDead, "Empty reply", ""},
+        {"speaks no HTTP", "", says("SSH-2.0-OpenSSH_9.2\r\n"), kDead, "HTTP/0.9", ""},
+        {"answers with a status of its own", "", says("HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n"), kDead, "HTTP 999", ""},
+        {"sends 10 MB", "", says(ok(std::string(10 << 20, 'x'))), kSent, "", ""},
+        {"sends a gzip bomb", "", says(ok(std::string(100'000, '\x1f'), "Content-Encoding: gzip\r\n")), kSent, "", ""},
+        {"floods with headers", "", says(headers_without_end), kSent, "", ""},
+        {"NUL in its id", "", says(ok("{" + id + R"("a\u0000b"})")), kSent, "",
+         "a\xEF\xBF\xBD"
+         "b"},
+        {"invalid UTF-8 in its answer", "", says(ok("{" + id + "\"a\xFF\"}")), kSent, "", ""},
+        {"a number as its id", "", says(ok("{" + id + "12345678901234567890}")), kSent, "", "12345678901234567890"},
+        {"an object as its id", "", says(ok("{" + id + R"({"a":1}})")), kSent, "", ""},
+        {"1 MB as its id", "", says(ok("{" + id + "\"" + long_id + "\"}")), kSent, "", ""},
+        {"JSON without end", "", says(ok(std::string(50'000, '['))), kSent, "", ""},
+        {"redirects", "", says("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), kDead,
+         "HTTP 302", ""},
+        {"says 100 and 103 first", "",
+         says("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok("{" + id + "\"early\"}")), kSent,
+         "", "early"},
+        {"says 100 for ever", "", says("HTTP/1.1 100 Continue\r\n\r\n"), kDead, "", ""},
+        {"answers 204", "", says("HTTP/1.1 204 No Content\r\n\r\n"), kSent, "", ""},
+        {"is gone (410)", "", says("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"), kDead, "HTTP 410", ""},
+        {"fails (500)", "", says("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), kDead, "HTTP 500", ""},
+        {"has a certificate of its own making", self_signed, {}, kDead, "certificate", ""},
+        {"speaks no TLS where TLS is asked for", "https", says("HTTP/1.1 400 Bad Request\r\n\r\n"), kDead, "SSL", ""},
+        {"has a name that nobody knows", "http://no-such-host.invalid/", {}, kDead, "resolve", ""},
+        {"lives on IPv6 only", ipv6, {}, kSent, "", "-"},
+    };
+}
+
+// `openssl s_server` with a certificate that nobody has signed.
+class SelfSigned {
+public:
+    SelfSigned() {
+        const std::string key = directory_.path() + "/key.pem";
+        const std::string certificate = directory_.path() + "/certificate.pem";
+        ProcessOptions make;
+        make.arguments = {"openssl", "req", "-x509", "-newkey",       "rsa:2048", "-nodes",
+                          "-days",   "2",   "-subj", "/CN=localhost", "-addext",  "subjectAltName=IP:127.0.0.1",
+                          "-keyout", key,   "-out",  certificate};
+        const CommandResult made = run_command(make);
+        EXPECT_EQ(made.exit_code, 0) << made.output;
+        ProcessOptions serve;
+        serve.arguments = {"openssl", "s_server",  "-accept", "127.0.0.1:" + std::to_string(port_), "-key", key,
+                           "-cert",   certificate, "-www"};
+        serve.output_file = directory_.path() + "/log";
+        server_ = std::make_unique<Process>(serve);
+        EXPECT_TRUE(wait_until([&] { return read_text_file(serve.output_file).find("ACCEPT") != std::string::npos; }))
+            << read_text_file(serve.output_file);
+    }
+    std::string url() const { return "https://127.0.0.1:" + std::to_string(port_) + "/"; }
+
+private:
+    TemporaryDirectory directory_;
+    int port_ = free_port();
+    std::unique_ptr<Process> server_;
+};
+
+class Receivers : public testing::Test {
+protected:
+    // An endpoint for this URL, with one message for it; answers the message's id.
+    std::string message_for(const std::string& name, const std::string& url) {
+        const std::string endpoint =
+            service_->sql("INSERT INTO endpoints (name, url) VALUES ('" + name + "', '" + url + "') RETURNING id");
+        return service_->sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'b', " + endpoint +
+                             ") RETURNING id");
+    }
+    std::string column(const std::string& what, const std::string& id) {
+        return service_->sql("SELECT " + what +
+                             " FROM messages m LEFT JOIN message_dead d USING (id) LEFT JOIN delivery_attempt a ON "
+                             "a.message_id = m.id LEFT JOIN message_schedule s USING (id) WHERE m.id = " +
+                             id + " ORDER BY a.at DESC LIMIT 1");
+    }
+    void serve(const std::string& attempts) {
+        service_ = std::make_unique<Service>(Environment{{"WEBHOOK_URL", default_.url()},
+                                                         {"REQUEST_TIMEOUT", "2s"},
+                                                         {"CONNECT_TIMEOUT", "1s"},
+                                                         {"MAX_ATTEMPTS", attempts},
+                                                         {"BACKOFF_BASE", "1s"}});
+    }
+
+    Receiver default_;
+    std::unique_ptr<Service> service_;
+};
+
+TEST_F(Receivers, EachMisbehaviourHasItsOutcomeAndAReadableReason) {
+    serve("1");
+    const SelfSigned self_signed;
+    const Receiver ipv6({"--addr", "::1"});
+    const std::vector<Misbehaviour> cases = misbehaviours(self_signed.url(), ipv6.url());
+    std::deque<RawServer> servers;
+    std::vector<std::string> ids;
+    for (const Misbehaviour& one : cases) {
+        std::string url = one.url;
+        if (one.answer) {
+            const std::string raw = servers.emplace_back(one.answer).url();
+            url = url.empty() ? raw : url + raw.substr(raw.find(':'));
+        }
+        ids.push_back(message_for(one.name, url));
+    }
+    double lag = 0;
+    EXPECT_TRUE(wait_until([&] {
+        const std::string metrics = call("GET", service_->url("/metrics")).body;
+        for (std::size_t at = metrics.find("messaging_loop_lag_seconds{"); at != std::string::npos;
+             at = metrics.find("messaging_loop_lag_seconds{", at + 1)) {
+            lag = std::max(lag, std::strtod(metrics.c_str() + metrics.find(' ', at), nullptr));
+        }
+        return service_->sql(
+                   "SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM message_dead d WHERE d.id = "
+                   "m.id)") == "0";
+    }));
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+        SCOPED_TRACE(cases[i].name);
+        const HttpReply reply = call("GET", service_->url("/messages/" + ids[i]));  // held against the OpenAPI document
+        EXPECT_EQ(reply.status, 200);
+        const std::string reason = column("d.reason", ids[i]);
+        EXPECT_EQ(column("m.is_sent", ids[i]), cases[i].outcome == kSent ? "t" : "f") << reason;
+        EXPECT_EQ(column("m.attempts", ids[i]), "1");
+        if (cases[i].outcome == kDead) {
+            EXPECT_NE(reason, "");
+            EXPECT_NE(reason.find(cases[i].reason), std::string::npos) << reason;
+            EXPECT_LE(reason.size(), 500u);
+            EXPECT_LT(std::stol(column("a.duration_ms", ids[i])), 4000) << "the deadline is 2 s";
+        } else if (cases[i].receiver_message_id != "-") {
+            EXPECT_EQ(column("m.receiver_message_id", ids[i]), cases[i].receiver_message_id);
+        }
+        std::printf("%s: %s%s\n", cases[i].name.c_str(), cases[i].outcome.c_str(), reason.empty() ? "" : (", " + reason).c_str());
+    }
+    std::printf("the longest a loop was late: %.1f ms\n", lag * 1e3);
+    EXPECT_LT(lag, 0.25) << "50 ms on a machine that does nothing else";
+    EXPECT_LT(service_->resident_bytes(), 100 << 20);
+}
+
+struct Asked {
+    std::string name;
+    std::string status_and_headers;
+    double from_seconds;
+    double to_seconds;
+};
+
+TEST_F(Receivers, RetryAfterIsHonouredWithinReason) {
+    serve("5");
+    const std::string unavailable = "503 Service Unavailable\r\n";
+    const std::vector<Asked> cases = {
+        {"no Retry-After", unavailable, 0.4, 1.6},
+        {"seconds", unavailable + "Retry-After: 100\r\n", 99, 101},
+        {"429 with seconds", "429 Too Many Requests\r\nRetry-After: 200\r\n", 199, 201},
+        {"a date long gone", unavailable + "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n", 0.4, 1.6},
+        {"a date far away", unavailable + "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n", 60, 86'401},
+        {"absurd seconds", unavailable + "Retry-After: 99999999999999999999\r\n", 0.4, 86'401},
+        {"negative seconds", unavailable + "Retry-After: -5\r\n", 0.4, 1.6},
+        {"nonsense", unavailable + "Retry-After: soon\r\n", 0.4, 1.6},
+    };
+    std::deque<RawServer> servers;
+    std::vector<std::string> ids;
+    for (const Asked& one : cases) {
+        servers.emplace_back(says("HTTP/1.1 " + one.status_and_headers + "Content-Length: 0\r\n\r\n"));
+        ids.push_back(message_for(one.name, servers.back().url()));
+    }
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+        SCOPED_TRACE(cases[i].name);
+        const std::string delay = "round(extract(epoch FROM s.due_at - a.at), 2)";
+        std::string asked;
+        ASSERT_TRUE(wait_until([&] { return !(asked = column(delay, ids[i])).empty(); }));
+        EXPECT_GE(std::stod(asked), cases[i].from_seconds);
+        EXPECT_LE(std::stod(asked), cases[i].to_seconds * 2) << "the wait after a second attempt is twice as long";
+        std::printf("%s: next attempt after %s s\n", cases[i].name.c_str(), asked.c_str());
+    }
+}
+
+}  // namespace
+}  // namespace messaging::test
