@@ -87,8 +87,10 @@ Metrics::Metrics()
       http_requests_(
           BuildCounter().Name("messaging_http_requests_total").Help("Requests to this service's API.").Register(registry_)),
       http_seconds_(histogram(registry_, "messaging_http_request_duration_seconds", "One request to the API.", kSeconds)),
-      loop_lag_(
-          BuildGauge().Name("messaging_loop_lag_seconds").Help("How late the last timer of a loop fired.").Register(registry_)) {
+      loop_lag_(BuildGauge()
+                    .Name("messaging_loop_lag_seconds")
+                    .Help("The longest that a loop was late for a timer, within 10 to 20 seconds.")
+                    .Register(registry_)) {
     auto& outcomes = BuildCounter().Name("messaging_deliveries_total").Help("Outcomes of deliveries.").Register(registry_);
     for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
     auto& attempts = BuildCounter()

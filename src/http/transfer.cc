@@ -185,6 +185,8 @@ PostResult Transfer::take_result(CURLcode code) {
         const long shortage = is_shortage(socket_error_) ? socket_error_ : is_shortage(os_error) ? os_error : 0;
         if (shortage != 0) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
+        } else if (header_bytes_ > kMaxHeaderBytes) {
+            fail(TransportFault::kProtocol, "more than 64 KiB of headers came before the answer");
         } else {
             // The protocol that curl does not support may be the URL's or the answer's.
             const bool strange_answer = code == CURLE_UNSUPPORTED_PROTOCOL && sent_bytes > 0;

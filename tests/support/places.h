@@ -8,5 +8,6 @@ namespace messaging::test {
 std::string migrations_dir();
 std::string source_file(const std::string& path);  // relative to the checkout
 std::string messaging_binary();
+std::string hanging_resolver();  // for LD_PRELOAD; see tests/fault/hanging_resolver.cc
 
 }  // namespace messaging::test

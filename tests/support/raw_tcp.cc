@@ -85,6 +85,11 @@ void RawPeer::wait_for_close() {
     while (receive_some(fd_, ignored)) ignored.clear();
 }
 
+void RawPeer::reset() {
+    const sockaddr nobody{AF_UNSPEC, {}};  // connect() to it dissolves the connection, and keeps the descriptor
+    static_cast<void>(::connect(fd_, &nobody, sizeof nobody));
+}
+
 RawServer::RawServer(std::function<void(RawPeer&)> serve) : serve_(std::move(serve)) {
     listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address = loopback(0);

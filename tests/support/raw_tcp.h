@@ -21,6 +21,7 @@ public:
     std::string read_request();
     bool send(const std::string& bytes);  // false when the client has gone
     void wait_for_close();
+    void reset();  // the client gets a reset, not an orderly end; nothing can be sent after it
 
 private:
     int fd_;
