@@ -1,5 +1,8 @@
 // The command line: subcommands, and flags with the same names as the environment's settings.
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -20,6 +23,8 @@ using messaging::app::Config;
 
 constexpr int kUsageExit = 64;   // EX_USAGE of sysexits.h
 constexpr int kConfigExit = 78;  // EX_CONFIG
+
+constexpr rlim_t kMostDescriptors = 65536;
 
 std::map<std::string, std::string> flags;  // setting -> value given as a flag
 
@@ -43,6 +48,14 @@ Config config_or_exit(bool serving) {
     for (const std::string& error : result.errors) std::fprintf(stderr, "configuration: %s\n", error.c_str());
     if (!result.errors.empty()) std::exit(kConfigExit);
     return result.config;
+}
+
+// The usual soft limit of 1,024 is meant for programs that call select(); nothing here does.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kMostDescriptors));
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void add_settings(CLI::App* command) {
@@ -97,6 +110,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return program.exit(error) == 0 ? 0 : kUsageExit;
     }
+    raise_descriptor_limit();
     if (serve->parsed()) return messaging::app::run_serve(config_or_exit(true));
     if (migrate->parsed()) return messaging::app::run_migrate(config_or_exit(false), migrate_command);
     if (health->parsed()) {

@@ -2,7 +2,6 @@
 #include "http/refusals.h"
 
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 
 #include <array>
 #include <charconv>
@@ -45,16 +44,10 @@ void on_output(evbuffer* output, const evbuffer_cb_info* change, void* context) 
     evbuffer_add(output, answer.data(), answer.size());
 }
 
-bufferevent* make_watched(event_base* base, void* refuse) noexcept {
-    bufferevent* const connection = bufferevent_socket_new(base, -1, 0);
-    if (connection != nullptr) evbuffer_add_cb(bufferevent_get_output(connection), &on_output, refuse);
-    return connection;
-}
-
 }  // namespace
 
-void replace_refusals(evhttp* http, const std::function<Response(int)>& refuse) {
-    evhttp_set_bevcb(http, &make_watched, const_cast<std::function<Response(int)>*>(&refuse));
+void replace_refusals(bufferevent* connection, const std::function<Response(int)>& refuse) {
+    evbuffer_add_cb(bufferevent_get_output(connection), &on_output, const_cast<std::function<Response(int)>*>(&refuse));
 }
 
 }  // namespace messaging::http

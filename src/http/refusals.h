@@ -1,7 +1,7 @@
 // Refusals: the pages that evhttp writes by itself, replaced by the server's own answers before they leave.
 #pragma once
 
-#include <event2/http.h>
+#include <event2/bufferevent.h>
 
 #include <functional>
 
@@ -10,8 +10,8 @@
 namespace messaging::http {
 
 // evhttp 2.1 answers what it cannot parse, and bodies over its own limit, with an HTML page, and asks nobody (its error
-// callback came with 2.2). `refuse` is asked for the answer to each status instead; it must outlive `http`. To be called
-// before the first connection.
-void replace_refusals(evhttp* http, const std::function<Response(int status)>& refuse);
+// callback came with 2.2). `refuse` is asked for the answer to each status instead; it must outlive the connection. To be
+// called before anything is written to it.
+void replace_refusals(bufferevent* connection, const std::function<Response(int status)>& refuse);
 
 }  // namespace messaging::http

@@ -6,9 +6,13 @@
 #include <event2/http.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -28,6 +32,18 @@ struct EvhttpDeleter {
 constexpr ev_uint16_t kAllMethods = 0xffff;  // also those that evhttp does not know: it would answer them itself, in HTML
 constexpr int kBacklog = 1024;               // evhttp's own 128 drops connections when hundreds come at once
 constexpr std::size_t kCutFactor = 10;       // up to so many times over the limit a body is read, so that its sender sees the 413
+
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+// The lowest free descriptor is the number that the next connection would get.
+bool descriptors_are_scarce(int any_open_fd) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+    const int lowest_free = fcntl(any_open_fd, F_DUPFD_CLOEXEC, 0);
+    if (lowest_free < 0) return true;
+    ::close(lowest_free);
+    return static_cast<rlim_t>(lowest_free) >= limit.rlim_cur - limit.rlim_cur / 4;
+}
 
 const char* method_name(evhttp_cmd_type method) {
     switch (method) {
@@ -158,9 +174,35 @@ struct Server::Impl {
     Debts debts;
     std::unique_ptr<evhttp, EvhttpDeleter> http;  // depends-on: debts
     evhttp_bound_socket* listener = nullptr;
+    std::unique_ptr<loop::Timer> accept_timer;
     int port = 0;
 
     static void on_request(evhttp_request* raw, void* self) noexcept { static_cast<Impl*>(self)->serve(raw); }
+
+    static bufferevent* on_connection(event_base* base, void* self) noexcept {
+        auto& impl = *static_cast<Impl*>(self);
+        bufferevent* const connection = bufferevent_socket_new(base, -1, 0);
+        if (connection != nullptr) replace_refusals(connection, impl.options.refuse);
+        impl.spare_descriptors();
+        return connection;
+    }
+    static void on_accept_error(evconnlistener*, void* self) noexcept { static_cast<Impl*>(self)->pause_accepting(); }
+
+    void spare_descriptors() {
+        if (listener != nullptr && descriptors_are_scarce(evhttp_bound_socket_get_fd(listener))) pause_accepting();
+    }
+    void pause_accepting() {
+        evconnlistener_disable(evhttp_bound_socket_get_listener(listener));
+        accept_timer->start(kAcceptPause);
+    }
+    void accept_again() {
+        if (listener == nullptr) return;
+        if (descriptors_are_scarce(evhttp_bound_socket_get_fd(listener))) {
+            accept_timer->start(kAcceptPause);
+        } else {
+            evconnlistener_enable(evhttp_bound_socket_get_listener(listener));
+        }
+    }
 
     void serve(evhttp_request* raw) {
         auto state = std::make_shared<Responder::State>();
@@ -190,7 +232,8 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
     evhttp_set_timeout(http, static_cast<int>(impl->options.idle_timeout.count()));
     evhttp_set_default_content_type(http, nullptr);
     evhttp_set_gencb(http, &Impl::on_request, impl.get());
-    replace_refusals(http, impl->options.refuse);
+    evhttp_set_bevcb(http, &Impl::on_connection, impl.get());
+    impl->accept_timer = loop.make_timer([raw = impl.get()] { raw->accept_again(); });
     impl->listener =
         evhttp_bind_socket_with_handle(http, impl->options.address.c_str(), static_cast<ev_uint16_t>(impl->options.port));
     if (impl->listener == nullptr) {
@@ -199,6 +242,7 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
             "cannot listen on " + impl->options.address + ":" + std::to_string(impl->options.port) + ": " + std::strerror(errno),
             ""};
     }
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(impl->listener), &Impl::on_accept_error);
     const evutil_socket_t socket = evhttp_bound_socket_get_fd(impl->listener);
     ::listen(socket, kBacklog);
     sockaddr_storage address{};

@@ -51,7 +51,8 @@ struct ServerOptions {
     std::function<Response(int status)> refuse;
 };
 
-// Loop thread only.
+// Loop thread only. It takes no new connection while three quarters of the process's descriptors are in use: whoever opens
+// connections without end must not take them from others in the process. Those who wait are taken as soon as there is room.
 class Server {
 public:
     // kUnavailable when the address cannot be bound; the message names address, port and reason.

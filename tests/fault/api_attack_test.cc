@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "support/private_postgres.h"
 #include "support/raw_tcp.h"
 #include "support/stores.h"
@@ -86,6 +88,31 @@ TEST_F(ApiAttack, AThousandIdleConnectionsAndAThousandSlowOnes) {
     expect_unimpressed(tally);
 }
 
+// Each connection that the API holds is a descriptor that the sending has not.
+TEST_F(ApiAttack, MoreIdleConnectionsThanDescriptorsLeaveSomeForTheSending) {
+    Tally tally("1,000 idle connections to the API, 256 descriptors", database_, receiver_);
+    tally.expect_settled();
+    rlimit before{};
+    ASSERT_EQ(prlimit(service_.pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+    const rlimit few{256, before.rlim_max};
+    ASSERT_EQ(prlimit(service_.pid(), RLIMIT_NOFILE, &few, nullptr), 0);
+    for (int i = 0; i < 1000; ++i) connection();
+    const SteadyTime began = std::chrono::steady_clock::now();
+    // By another name of the receiver, so that no open connection serves.
+    service_.sql("WITH other AS (INSERT INTO endpoints (name, url) VALUES ('other', 'http://localhost:" +
+                 std::to_string(receiver_.port()) +
+                 "/') RETURNING id) INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM other, "
+                 "generate_series(1, 2000)");
+    ASSERT_TRUE(receiver_.wait_for_distinct(5000));
+    tally.expect_no_longer_than(seconds(10), began);
+    tally.expect_settled();
+    for (const int fd : std::exchange(open_, {})) close(fd);
+    EXPECT_TRUE(wait_until([&] { return http_get(service_.url("/livez")).status == 200; })) << "others are served again";
+    ASSERT_EQ(prlimit(service_.pid(), RLIMIT_NOFILE, &before, nullptr), 0);
+    EXPECT_EQ(service_.sql("SELECT max(attempts) FROM messages"), "1");
+    expect_unimpressed(tally);
+}
+
 TEST_F(ApiAttack, AHundredThousandBadRequests) {
     Tally tally("100,000 bad requests to the API", database_, receiver_);
     const std::vector<std::string> bad = {post("{"),
@@ -113,6 +140,8 @@ TEST_F(ApiAttack, DeepHugeAndCrookedJson) {
         std::string(100'000, '['), std::string(50'000, '[') + std::string(50'000, ']'),
         R"({"recipient":"a","content":)" + std::string(900'000, ' ') + "\"b\"}{",
         R"({"recipient":)" + std::string(1, '1') + "." + std::string(308, '0') + "e-" + std::string(100, '9') + "}",
+        R"({"recipient":"a","content":1.)" + std::string(100, '1') +
+            "e-2147483638}",  // 114 bytes that overflow RapidJSON's exponent
         // CVE-2024-38517: RapidJSON's number parser reads behind its buffer for some of these.
         "1" + std::string(112, '0') + "e", "-" + std::string(113, '9'), "\xEF\xBB\xBF{}",
         std::string("{\"recipient\":\"a\0b\"}", 19)};
