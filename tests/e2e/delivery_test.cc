@@ -32,9 +32,9 @@ TEST(Delivery, InsertIsReceivedAtOnceAndMarkedSent) {
 TEST(Delivery, BulkInsertIsReceivedExactlyOnce) {
     const Receiver receiver;
     Service service(to(receiver));
-    service.sql("INSERT INTO messages (recipient, content) SELECT '+90' || g, 'n' || g FROM generate_series(1, 20000) g");
-    ASSERT_TRUE(wait_until([&] { return receiver.stat("distinct") >= 20000; }, std::chrono::seconds(120)));
-    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "20000"; }));
+    service.sql("INSERT INTO messages (recipient, content) SELECT '+90' || g, 'n' || g FROM generate_series(1, 100000) g");
+    ASSERT_TRUE(wait_until([&] { return receiver.stat("distinct") >= 100'000; }, std::chrono::seconds(200)));
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "100000"; }));
     EXPECT_EQ(receiver.stat("duplicates"), 0);
     EXPECT_EQ(service.sql("SELECT count(*) FROM message_queue"), "0");
     EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_claim") == "0"; }));
