@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
 
-.PHONY: help deps docs build test test-faults test-unit check asan tsan compose-test bench-quick format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test test-faults test-unit check asan tsan compose-test bench bench-peers bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -90,9 +90,20 @@ compose-test: ## docker-compose.yml tried with a Docker engine
 format: ## lay the sources out as .clang-format says
 	@clang-format-14 -i $(SOURCES)
 
+SCALE ?= 1
+SCENARIO ?=
+BENCH_BUILD = cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF -DBUILD_BENCH=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
+
+bench: deps ## every scenario against the limit (SCALE=0.01 is a trial, SCENARIO=drain one of them)
+	@$(BENCH_BUILD)
+	@scripts/bench full $(BUILD) $(SCALE) $(SCENARIO)
+
+bench-peers: deps ## graphile-worker and pg-boss beside ours (SCALE=0.1)
+	@$(BENCH_BUILD)
+	@scripts/bench peers $(BUILD) $(SCALE)
+
 bench-quick: deps ## drain ratio, latency, instructions per message; under a minute
-	@cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF -DBUILD_BENCH=ON >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS)
+	@$(BENCH_BUILD)
 	@scripts/bench quick $(BUILD)
 
 lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document

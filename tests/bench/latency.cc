@@ -1,5 +1,6 @@
 // Insert-to-received: inserts single rows at a steady rate and is itself the receiver.
-//   bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS
+//   bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS [INSERT]
+// INSERT is the statement, with $1 = recipient and $2 = content; by default that of this project.
 // Prints the milliseconds from before the INSERT until the request was read: median, p99, largest; and how many were lost.
 #include <algorithm>
 #include <chrono>
@@ -47,7 +48,7 @@ void receive(Bench& bench, const http::Request& request) {
 }
 
 // Inserts every `connections`-th message from `first` on, each at its own time.
-void insert(Bench& bench, const std::string& url, std::size_t first, std::size_t end, std::size_t connections,
+void insert(Bench& bench, const std::string& url, const char* statement, std::size_t first, std::size_t end, std::size_t connections,
             Clock::time_point began, double rate) {
     auto session = pg::Session::connect(url, "bench");
     if (!session) {
@@ -60,20 +61,21 @@ void insert(Bench& bench, const std::string& url, std::size_t first, std::size_t
         pg::Params params;
         params.text("+905551111111").text(std::to_string(i));
         bench.inserted[i] = Clock::now();
-        if (!session->execute(kInsert, params)) std::exit(1);
+        if (!session->execute(statement, params)) std::exit(1);
     }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 6) {
-        std::fputs("usage: bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS\n", stderr);
+    if (argc != 6 && argc != 7) {
+        std::fputs("usage: bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS [INSERT]\n", stderr);
         return 64;
     }
     const double rate = std::atof(argv[3]);
     const auto counted = static_cast<std::size_t>(rate * std::atof(argv[4]));
     const auto connections = static_cast<std::size_t>(std::atol(argv[5]));
+    const char* const statement = argc == 7 ? argv[6] : kInsert;
     Bench bench(kWarmUp + counted);
     loop::EventLoop loop;
     http::ServerOptions options;
@@ -90,7 +92,7 @@ int main(int argc, char** argv) {
     const auto began = Clock::now();
     std::vector<std::thread> inserters;
     for (std::size_t i = 0; i < connections; ++i) {
-        inserters.emplace_back([&, i] { insert(bench, argv[2], i, bench.inserted.size(), connections, began, rate); });
+        inserters.emplace_back([&, i] { insert(bench, argv[2], statement, i, bench.inserted.size(), connections, began, rate); });
     }
     for (std::thread& inserter : inserters) inserter.join();
     {

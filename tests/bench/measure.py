@@ -1,0 +1,108 @@
+"""The single measurements that scenarios are made of. A drain's rate is taken from the receiver's own first and last moment."""
+import calendar, json, os, pathlib, re, subprocess, time, urllib.request
+
+from world import free_port, get, wait_for
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def ceiling(world, requests, in_flight=64):
+    """Requests per second of curl multi alone."""
+    return float(world.run([world.build / "bench_ceiling", world.receiver + "/", str(requests), str(in_flight)]))
+
+
+def moment(text):
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + text[19:-1])
+
+
+def settle(world):
+    wait_for(lambda: world.sql("SELECT count(*) FROM message_claim") == "0", 120, "the records")
+
+
+def drain(world, api, count, size=64, insert=None):
+    """Messages per second, from the first to the last that the receiver got; all were in the table before."""
+    world.switch(api, "stop")
+    world.reset()
+    (insert or world.insert)(count, size)
+    world.switch(api, "start")
+    wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= count, 1200, f"{count} messages")
+    stats = get(world.receiver + "/stats")
+    assert stats["duplicates"] == 0, stats
+    settle(world)
+    return count / (moment(stats["last_at"]) - moment(stats["first_at"]))
+
+
+def rates(world, api, count, samples):
+    """Drains what is queued already, and gives the rate of each of `samples` equal parts."""
+    world.reset()
+    world.switch(api, "start")
+    wait_for(lambda: get(world.receiver + "/stats")["distinct"] > 0, 60, "the first message")
+    marks, step = [(time.monotonic(), get(world.receiver + "/stats")["distinct"])], count // samples
+    while marks[-1][1] < count * 0.99:
+        goal = min(marks[-1][1] + step, count)
+        wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= goal * 0.99, 1200, "the drain")
+        marks.append((time.monotonic(), get(world.receiver + "/stats")["distinct"]))
+    return [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(marks, marks[1:]) if b[1] > a[1]]
+
+
+def latency(world, rate, seconds, connections, start=None, statement=()):
+    """Milliseconds from the INSERT until the receiver has read the request; start(url) begins whoever is measured."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    process = start(url) if start else world.serve(webhook=url)[0]
+    try:
+        return json.loads(world.run([world.build / "bench_latency", str(port), world.database, str(rate), str(seconds), str(connections), *statement]))
+    finally:
+        world.stop(process)
+
+
+def instructions_per_message(world, count=2000):
+    """Counted by callgrind from the start of sending to its end: a figure that noise does not move."""
+    profile = world.directory / "callgrind"
+    world.sql("UPDATE service_state SET state = 'stopped'")
+    process, api = world.serve(wrapper=["valgrind", "--tool=callgrind", "--callgrind-out-file=" + str(profile), "--instr-atstart=no"])
+    world.reset()
+    world.insert(count)
+    control = lambda word: subprocess.run(["callgrind_control", f"--instr={word}", str(process.pid)], check=True, capture_output=True)
+    control("on")
+    world.switch(api, "start")
+    wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= count, 120, "the profiled messages")
+    settle(world)
+    control("off")
+    world.stop(process)
+    return int(re.search(r"^totals: (\d+)", profile.read_text(), re.M).group(1)) / count
+
+
+def resident_mb(process):
+    """The largest so far."""
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{process.pid}/status").read_text()).group(1)) / 1024
+
+
+def cpu_seconds(pid):
+    """Of a process and all of its children, the ended ones included."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return 0
+    return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICK + sum(cpu_seconds(child) for child in children)
+
+
+def answer_ms(url, times):
+    """How long each of so many requests took."""
+    took = []
+    for _ in range(times):
+        began = time.monotonic()
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            answer.read()
+        took.append((time.monotonic() - began) * 1000)
+    return sorted(took)
+
+
+def inserts_per_second(world, clients, seconds):
+    """pgbench, one row a transaction."""
+    script = world.directory / "insert.sql"
+    script.write_text("INSERT INTO messages (recipient, content) VALUES ('+905551111111', repeat('x', 64));\n")
+    binaries = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+    out = world.run([f"{binaries}/pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", script, world.database])
+    return float(re.search(r"tps = ([\d.]+)", out).group(1))

@@ -1,0 +1,81 @@
+"""Keeps what was measured (BUILD/bench.json), prints it, and writes RESULTS.md with its plot."""
+import datetime, json, os, pathlib, platform, re, statistics, subprocess
+
+HERE = pathlib.Path(__file__).resolve().parent
+KEPT = HERE.parents[1] / ".local" / "bench.json"
+
+
+def number(value):
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def cells(row):
+    what, samples, unit, base, ratios, asked = row
+    spread = f"{number(min(samples))} to {number(max(samples))}" if len(samples) > 1 else ""
+    ratio = f"{statistics.median(ratios):.2f} {base}" if ratios else ""
+    return [what, f"{number(statistics.median(samples))} {unit}".strip(), spread, ratio, asked]
+
+
+def show(rows):
+    table = [cells(row) for row in rows]
+    widths = [max(len(line[i]) for line in table) for i in range(5)]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip(), flush=True)
+
+
+def first_line(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "not here"
+
+
+def machine(build):
+    cpu = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text()).group(1)) / 2**20
+    return {"machine": f"{os.cpu_count()} cores ({cpu.group(1) if cpu else platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}",
+            "service": first_line(str(pathlib.Path(build) / "messaging"), "--version"), "PostgreSQL": first_line("pg_config", "--version"),
+            "Redis": first_line("redis-server", "--version").split(" sha")[0], "libcurl": first_line("curl-config", "--version"),
+            "Node.js": first_line("node", "--version")}
+
+
+def keep(build, name, scale, rows):
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    kept[name] = {"scale": scale, "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "rows": rows, "machine": machine(build)}
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(kept))
+
+
+def plot(rows):
+    """Bars of the peers' drain and latency, ours first: an SVG without scripts."""
+    drains = [(what.split(": ")[0], statistics.median(samples)) for what, samples, unit, *_ in rows if unit == "messages/s"]
+    delays = [(what.split(": ")[0], statistics.median(samples)) for what, samples, unit, *_ in rows if unit == "ms" and "median" in what]
+    parts, y = [], 30
+    for title, bars, unit in (("Drain, messages a second (more is better)", drains, "/s"), ("Insert to received, median (less is better)", delays, " ms")):
+        parts.append(f'<text x="10" y="{y}" font-weight="bold">{title}</text>')
+        largest = max(value for _, value in bars)
+        for i, (name, value) in enumerate(bars):
+            y += 28
+            width = max(value / largest * 420, 1)
+            parts.append(f'<text x="10" y="{y + 4}">{name}</text><rect x="150" y="{y - 10}" width="{width:.0f}" height="18" fill="{"#2563eb" if i == 0 else "#94a3b8"}"/>'
+                         f'<text x="{155 + width:.0f}" y="{y + 4}">{number(value)}{unit}</text>')
+        y += 48
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="700" height="{y - 20}" font-family="sans-serif" font-size="14">'
+            f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n')
+
+
+def write():
+    kept = json.loads(KEPT.read_text())
+    lines = ["# Results", "", "Written by `scripts/bench report` from runs of `make bench` and `make bench-peers`; everything ran on one machine, which it shares with the",
+             "receiver, PostgreSQL (fsync on) and Redis (receipts on). A ratio is the median of pairs measured one right after the other.", ""]
+    newest = max(kept.values(), key=lambda part: part["at"])
+    lines += [f"- {name}: {text}" for name, text in newest["machine"].items()]
+    for name, part in kept.items():
+        size = "" if part["scale"] == 1 else f", sizes x {part['scale']:g}"
+        lines += ["", f"## {name} ({part['at']}{size})", "", "| what | median | spread | ratio | asked for |", "|---|---|---|---|---|"]
+        lines += ["| " + " | ".join(cells(row)) + " |" for row in part["rows"]]
+    if "peers" in kept:
+        lines += ["", "![drain and latency beside the peers](peers.svg)"]
+        (HERE / "peers.svg").write_text(plot(kept["peers"]["rows"]))
+    (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
+    print(f"wrote {HERE / 'RESULTS.md'}")

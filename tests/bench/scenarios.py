@@ -1,0 +1,237 @@
+"""The scenarios, each a function from a World and a scale to rows: (what, samples, unit, what the ratio is of, ratios, what is asked for)."""
+import re, statistics, time
+
+from measure import (answer_ms, ceiling, cpu_seconds, drain, inserts_per_second, latency, moment, rates, resident_mb, settle)
+from world import get, wait_for
+
+RUNS = 3
+
+
+def scaled(number, scale):
+    return max(int(number * scale), 1000)
+
+
+def archive(world, count):
+    """So many messages that were sent long ago."""
+    world.sql(f"""SET session_replication_role = replica;
+        INSERT INTO messages (recipient, content, is_sent, attempts, sent_at, receiver_message_id)
+        SELECT '+905551111111', repeat('x', 64), true, 1, now(), '67f2f8a8-ea58-4ed0-a6f9-ff217df4d849' FROM generate_series(1, {count});
+        INSERT INTO message_sent_batch (sent_at, size, ids) SELECT now(), 1000, array_agg(id)
+        FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / 1000 AS part FROM messages WHERE is_sent ORDER BY id LIMIT {count}) m GROUP BY part;
+        UPDATE message_audit SET (checked_to, check_to, next_to) = (SELECT max(id), max(id), max(id) FROM messages);""")
+    world.sql("VACUUM ANALYZE messages")
+    world.sql("CHECKPOINT")
+
+
+def drain_small(world, scale):
+    process, api = world.serve()
+    count = scaled(100_000, scale)
+    drain(world, api, 5000)
+    pairs = [(ceiling(world, count), drain(world, api, count)) for _ in range(RUNS)]
+    rows = [("curl multi alone", [c for c, _ in pairs], "requests/s", "", [], ""),
+            (f"drain {count:,} small messages", [d for _, d in pairs], "messages/s", "of curl alone", [d / c for c, d in pairs], ">= 0.65"),
+            ("resident memory at full drain", [resident_mb(process)], "MB", "", [], "<= 64")]
+    world.stop(process)
+    return rows
+
+
+def latency_slow(world, scale):
+    found = [latency(world, 50, max(10 * scale, 2), 1) for _ in range(RUNS)]
+    return [("insert to received at 50/s, median", [f["median_ms"] for f in found], "ms", "", [], "<= 1.2"),
+            ("insert to received at 50/s, p99", [f["p99_ms"] for f in found], "ms", "", [], "<= 5")]
+
+
+def latency_fast(world, scale):
+    found = [latency(world, 3000, max(10 * scale, 2), 8) for _ in range(RUNS)]
+    return [("insert to received at 3,000/s, median", [f["median_ms"] for f in found], "ms", "", [], "<= 3"),
+            ("insert to received at 3,000/s, p99", [f["p99_ms"] for f in found], "ms", "", [], "<= 25")]
+
+
+def inserting(world, scale):
+    rows, seconds = [], max(int(5 * scale), 2)
+    for clients in (1, 4, 16):
+        pairs = []
+        for _ in range(RUNS):
+            process, api = world.serve()
+            ours = inserts_per_second(world, clients, seconds)
+            wait_for(lambda: world.sql("SELECT count(*) FROM message_queue") == "0", 300, "the drain")
+            settle(world)
+            world.stop(process)
+            world.sql("ALTER TABLE messages DISABLE TRIGGER messages_enqueue")
+            pairs.append((inserts_per_second(world, clients, seconds), ours))
+            world.sql("ALTER TABLE messages ENABLE TRIGGER messages_enqueue")
+        rows.append((f"inserting, {clients} client(s), while all of it is sent", [o for _, o in pairs], "rows/s", "of a table without trigger or service",
+                     [o / n for n, o in pairs], ">= 0.8"))
+    world.sql("UPDATE message_audit SET (checked_to, check_to, next_to) = (SELECT max(id), max(id), max(id) FROM messages)")
+    return rows
+
+
+def with_archive(world, scale):
+    count, sent = scaled(100_000, scale), scaled(10_000_000, scale)
+    process, api = world.serve()
+    drain(world, api, 5000)
+    without = [drain(world, api, count) for _ in range(RUNS)]
+    archive(world, sent)
+    with_it = [drain(world, api, count) for _ in range(RUNS)]
+    rows = [(f"drain with {sent:,} sent rows beside it", with_it, "messages/s", "of the drain without them", [w / n for n, w in zip(without, with_it)], ">= 0.95")]
+    world.switch(api, "stop")
+    world.reset()
+    world.insert(count)
+    world.switch(api, "start")
+    took = {path: answer_ms(api + path, 100) for path in ("/messages", "/status")}
+    wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= count, 300, "the drain")
+    for path, times in took.items():
+        rows.append((f"GET {path} meanwhile, p99", [times[98]], "ms", "", [], "<= 20"))
+    settle(world)
+    world.stop(process)
+    return rows
+
+
+def held_snapshot(world, scale):
+    count = scaled(1_000_000, scale)
+    process, api = world.serve()
+    drain(world, api, 5000)
+    found = []
+    for held in (False, True):
+        world.switch(api, "stop")
+        world.insert(count)
+        holder = None
+        if held:
+            holder = world.start(["psql", "-qX", world.database, "-c", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM endpoints; SELECT pg_sleep(3600)"])
+        found.append(rates(world, api, count, 10))
+        settle(world)
+        if holder:
+            world.stop(holder)
+    world.stop(process)
+    free, held = found
+    half = len(held) // 2
+    return [(f"drain {count:,} while a snapshot is held", held, "messages/s", "of the drain without", [statistics.median(held) / statistics.median(free)], ">= 0.9"),
+            ("its second half against its first", [statistics.median(held[half:])], "messages/s", "of the first half",
+             [statistics.median(held[half:]) / statistics.median(held[:half])], "flat")]
+
+
+def backlog(world, scale):
+    count = scaled(5_000_000, scale)
+    process, api = world.serve()
+    drain(world, api, 5000)
+    world.switch(api, "stop")
+    world.insert(count)
+    found = rates(world, api, count, 20)
+    settle(world)
+    world.stop(process)
+    return [(f"backlog of {count:,}", found, "messages/s", "last tenth of the first", [statistics.median(found[-2:]) / statistics.median(found[:2])], "within 5 %")]
+
+
+def slow_receivers(world, scale):
+    in_flight, seconds = 10_000, max(int(20 * scale), 6)
+    slow = world.start_receiver("--delay", "1s")
+    process, api = world.serve(webhook=slow + "/", MAX_IN_FLIGHT=str(in_flight), ENDPOINT_MAX_IN_FLIGHT=str(in_flight))
+    world.switch(api, "stop")
+    world.insert(in_flight * (seconds + 3))
+    world.switch(api, "start")
+    wait_for(lambda: get(slow + "/stats")["received"] > in_flight, 60, "the first answers")
+    found = []
+    for _ in range(RUNS):
+        before, began = get(slow + "/stats")["received"], time.monotonic()
+        time.sleep(seconds / RUNS)
+        found.append((get(slow + "/stats")["received"] - before) / (time.monotonic() - began))
+    memory = resident_mb(process)
+    world.switch(api, "stop")
+    world.stop(process)
+    world.sql("TRUNCATE messages, message_queue, message_claim, message_schedule")
+    return [("10,000 in flight, answers after 1 s", found, "messages/s", "", [], ">= 9,000"), ("resident memory with 10,000 in flight", [memory], "MB", "", [], "<= 300")]
+
+
+def hundred_endpoints(world, scale):
+    count, pairs = scaled(100_000, scale), []
+    hanging = world.start_receiver("--hang")
+    world.sql(f"INSERT INTO endpoints (name, url) SELECT 'bench ' || g, '{world.receiver}/' FROM generate_series(1, 100) g")
+    spread = lambda count, size: world.sql(
+        f"""INSERT INTO messages (recipient, content, endpoint_id) SELECT '+905551111111', repeat('x', {size}), e.id
+            FROM generate_series(1, {count // 99}) g, (SELECT id FROM endpoints WHERE name LIKE 'bench %' AND name <> 'bench 1') e""")
+    for _ in range(RUNS):
+        pair = []
+        for first in (world.receiver, hanging):
+            world.sql(f"UPDATE endpoints SET url = '{first}/' WHERE name = 'bench 1'")
+            process, api = world.serve()
+            drain(world, api, 4950, insert=spread)
+            world.switch(api, "stop")
+            world.sql(f"INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM endpoints, generate_series(1, 500) WHERE name = 'bench 1' AND url LIKE '{hanging}%'")
+            world.switch(api, "stop")
+            world.reset()
+            whole = count // 99 * 99
+            spread(whole, 64)
+            world.switch(api, "start")
+            wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= whole, 300, "the drain")
+            stats = get(world.receiver + "/stats")
+            pair.append(whole / (moment(stats["last_at"]) - moment(stats["first_at"])))
+            process.kill()
+            world.stop(process)
+            world.sql("TRUNCATE messages, message_queue, message_claim, message_schedule")
+        pairs.append(pair)
+    world.sql("DELETE FROM endpoints WHERE name LIKE 'bench %'")
+    return [("100 endpoints, one of them hanging", [h for _, h in pairs], "messages/s", "of 100 good ones", [h / g for g, h in pairs], ">= 0.97")]
+
+
+def several(world, scale):
+    count, found = scaled(100_000, scale), {"one engine": [], "two engines": [], "two processes": []}
+    for _ in range(RUNS):
+        for name, settings in (("one engine", [{}]), ("two engines", [{"ENGINES": "2"}]), ("two processes", [{}, {}])):
+            services = [world.serve(**one) for one in settings]
+            drain(world, services[0][1], 5000)
+            found[name].append(drain(world, services[0][1], count))
+            for process, _ in services:
+                world.stop(process)
+    one = found["one engine"]
+    return [(name, found[name], "messages/s", "of one engine", [f / o for f, o in zip(found[name], one)], "no slower") for name in ("two engines", "two processes")]
+
+
+def start_up(world, scale):
+    found = []
+    for _ in range(RUNS * 3):
+        world.reset()
+        world.insert(1)
+        began = time.time()
+        process, _ = world.serve(wait=False)
+        wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= 1, 60, "the delivery")
+        found.append((moment(get(world.receiver + "/stats")["first_at"]) - began) * 1000)
+        settle(world)
+        world.stop(process)
+    return [("start to first delivery", found, "ms", "", [], "<= 300")]
+
+
+def cost(world, scale):
+    """What a message costs, inserts included for the WAL only."""
+    count = scaled(100_000, scale)
+    process, api = world.serve()
+    drain(world, api, 5000)
+    world.switch(api, "stop")
+    world.reset()
+    wal = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
+    world.sql("CHECKPOINT")
+    before_insert = float(world.sql(wal))
+    world.insert(count, 100)
+    inserted = float(world.sql(wal))
+    world.sql("SELECT pg_stat_statements_reset(); SELECT pg_stat_reset_single_table_counters('messages'::regclass)")
+    cpu = {"PostgreSQL": world.postgres.pid, "the service": process.pid}
+    before = {name: cpu_seconds(pid) for name, pid in cpu.items()}
+    world.switch(api, "start")
+    wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= count, 300, "the drain")
+    settle(world)
+    rows = [(f"CPU of {name}", [(cpu_seconds(pid) - before[name]) * 1e6 / count], "us/message", "", [], "") for name, pid in cpu.items()]
+    total = float(world.sql(wal))
+    statements = world.sql(f"""SELECT round((total_exec_time * 1000 / {count})::numeric, 2) || ' ' || calls || ' ' || left(regexp_replace(query, '\\s+', ' ', 'g'), 60)
+                               FROM pg_stat_statements WHERE total_exec_time * 1000 / {count} > 0.05 ORDER BY total_exec_time DESC""").splitlines()
+    world.stop(process)  # which flushes its sessions' statistics
+    time.sleep(1)
+    updated, hot = (int(n) for n in world.sql("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'messages'").split("|"))
+    rows += [("WAL, contents of 100 bytes", [(total - before_insert) / count], "bytes/message", "the insert's share", [(inserted - before_insert) / (total - before_insert)], "<= 1,200"),
+             ("HOT share of mark-sent", [hot / max(updated, 1)], "", "", [], ">= 0.98")]
+    for line in statements:
+        micros, calls, text = line.split(" ", 2)
+        rows.append((f"statement: {re.sub('[|]', ' ', text)}", [float(micros)], "us/message", "", [], f"{calls} calls"))
+    return rows
+
+
+ALL = {"drain": drain_small, "latency": latency_slow, "latency-3000": latency_fast, "inserting": inserting, "archive": with_archive, "snapshot": held_snapshot,
+       "backlog": backlog, "slow-receivers": slow_receivers, "endpoints": hundred_endpoints, "several": several, "start": start_up, "cost": cost}

@@ -1,0 +1,116 @@
+"""PostgreSQL (fsync on), Redis, the receiver and the service on free ports, for a measurement; each is ended by its pid."""
+import json, os, pathlib, shutil, signal, socket, subprocess, tempfile, time, urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit(f"bench: waited {seconds} s in vain for {what}")
+        time.sleep(0.01)
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+class World:
+    """PostgreSQL, Redis and the receiver; services come and go."""
+
+    def __init__(self, build):
+        self.build = pathlib.Path(build).resolve()
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="messaging-bench-"))
+        self.processes = []
+        self.log = open(self.directory / "log", "w")
+        self.user = []
+        if os.geteuid() == 0:  # PostgreSQL refuses root
+            self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+            shutil.chown(self.directory, "postgres", "postgres")
+        self.start_postgres()
+        self.redis_port = free_port()
+        self.start(["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory)])
+        self.receiver = self.start_receiver()
+        self.run([self.build / "messaging", "migrate", "up"])
+
+    def start_postgres(self):
+        binaries = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+        data, self.postgres_port = self.directory / "postgres", free_port()
+        subprocess.run(self.user + [f"{binaries}/initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"],
+                       cwd="/", check=True, stdout=self.log, stderr=self.log)
+        self.postgres = self.start(self.user + [f"{binaries}/postgres", "-D", str(data), "-p", str(self.postgres_port), "-c", "listen_addresses=127.0.0.1",
+                                                "-c", f"unix_socket_directories={self.directory}", "-c", "max_wal_size=8GB", "-c", "shared_buffers=256MB",
+                                                "-c", "shared_preload_libraries=pg_stat_statements"])
+        self.database = f"postgresql://bench@127.0.0.1:{self.postgres_port}/bench"
+        admin = f"postgresql://bench@127.0.0.1:{self.postgres_port}/postgres"
+        wait_for(lambda: subprocess.run(["psql", "-qtAX", admin, "-c", "SELECT 1"], capture_output=True).returncode == 0, 30, "PostgreSQL")
+        subprocess.run(["psql", "-qX", admin, "-c", "CREATE DATABASE bench"], check=True)
+        self.sql("CREATE EXTENSION pg_stat_statements")
+
+    def start_receiver(self, *options):
+        port = free_port()
+        self.receiver_process = self.start([self.build / "messaging", "receiver", "--quiet", "--port", str(port), *options])
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: self.answers(url + "/livez"), 10, "the receiver")
+        return url
+
+    def start(self, command, **environment):
+        process = subprocess.Popen([str(word) for word in command], stdout=self.log, stderr=self.log, cwd="/", env={**os.environ, **environment})
+        self.processes.append(process)
+        return process
+
+    def run(self, command):
+        environment = {**os.environ, "DATABASE_URL": self.database, "MIGRATIONS_DIR": str(ROOT / "migrations")}
+        return subprocess.run([str(word) for word in command], env=environment, check=True, capture_output=True, text=True).stdout
+
+    def sql(self, text):
+        return subprocess.run(["psql", "-qtAX", "-v", "ON_ERROR_STOP=1", self.database, "-c", text], check=True, capture_output=True, text=True).stdout.strip()
+
+    @staticmethod
+    def answers(url):
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return True
+        except OSError:
+            return False
+
+    def serve(self, webhook=None, wrapper=(), wait=True, **settings):
+        port = free_port()
+        api = f"http://127.0.0.1:{port}"
+        process = self.start([*wrapper, self.build / "messaging", "serve"], DATABASE_URL=self.database, WEBHOOK_URL=webhook or self.receiver + "/",
+                             REDIS_URL=f"redis://127.0.0.1:{self.redis_port}/0", PORT=str(port), MIGRATIONS_DIR=str(ROOT / "migrations"), **settings)
+        if wait:
+            wait_for(lambda: self.answers(api + "/readyz"), 120, "the service")
+        return process, api
+
+    def stop(self, process, number=signal.SIGTERM):
+        process.send_signal(number)
+        process.wait(60)
+        self.processes.remove(process)
+
+    def switch(self, api, word):
+        urllib.request.urlopen(urllib.request.Request(f"{api}/{word}", method="POST"), timeout=10).close()
+
+    def reset(self):
+        urllib.request.urlopen(urllib.request.Request(self.receiver + "/reset", method="POST", data=b""), timeout=10).close()
+
+    def insert(self, count, size=64):
+        self.sql(f"INSERT INTO messages (recipient, content) SELECT '+905551111111', repeat('x', {size}) FROM generate_series(1, {count})")
+
+    def end(self):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGINT if process is self.postgres else signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
