@@ -26,7 +26,17 @@ Recorder::Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& t
 
 void Recorder::add(core::Outcome outcome) {
     waiting_.push_back(std::move(outcome));
-    if (retry_delay_.count() == 0) flush();
+    if (retry_delay_.count() == 0) flush_when_rested();
+}
+
+void Recorder::flush_when_rested() {
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(rested_ - clock_.mono());
+    if (rest.count() <= 0 || waiting_.size() >= batch_limit_) {
+        flush();
+    } else if (!busy_ && !resting_) {
+        resting_ = true;
+        timer_->start(rest);
+    }
 }
 
 void Recorder::confirm(std::int64_t batch_id) {
@@ -42,6 +52,7 @@ void Recorder::retry_now() {
 void Recorder::flush() {
     if (busy_ || (waiting_.empty() && confirmed_.empty())) return;
     timer_->stop();
+    resting_ = false;
     busy_ = true;
     started_ = clock_.mono();
     const auto count = static_cast<std::ptrdiff_t>(std::min(batch_limit_, waiting_.size()));
@@ -58,7 +69,9 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
         on_failed(result.error());
         return;
     }
-    observer_.on_recorded(sending_.size(), std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_));
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+    observer_.on_recorded(sending_.size(), took);
+    rested_ = clock_.mono() + std::min<std::chrono::microseconds>(took, kLongestRest);
     retry_delay_ = std::chrono::milliseconds(0);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     ledger_.recorded(sending_);
@@ -67,7 +80,7 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     sending_.clear();
     if (!confirming_.empty()) mediator_.on_confirmations_recorded(std::exchange(confirming_, {}));
     if (!waiting_.empty()) {
-        flush();
+        flush_when_rested();
     } else if (!confirmed_.empty() && !timer_->armed()) {
         timer_->start(kConfirmDelay);
     }

@@ -1,4 +1,4 @@
-// Recorder: keeps every outcome until PostgreSQL has it; batches by what is waiting, never by a nap.
+// Recorder: keeps every outcome until PostgreSQL has it; batches by what is waiting and by what a transaction costs.
 #pragma once
 
 #include <chrono>
@@ -19,9 +19,12 @@ namespace messaging::service {
 
 inline constexpr std::size_t kMaxRecordBatch = 1000;             // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;             // outcomes waiting; beyond, nothing more is claimed
+inline constexpr std::chrono::milliseconds kLongestRest{20};     // between transactions
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
 
-// Loop thread only. An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
+// Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took: commits
+// would else follow each other without a gap, each waiting for the disk, and the inserters' commits would wait behind them.
+// An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
 // again, in smaller batches until the one that cannot be recorded stands alone and waits behind the others.
 class Recorder {
 public:
@@ -47,6 +50,7 @@ public:
     bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
 
 private:
+    void flush_when_rested();
     void flush();
     void on_recorded(core::Result<RecordResult> result);
     void on_failed(const core::Error& error);
@@ -58,7 +62,7 @@ private:
     const core::Clock& clock_;
     EngineObserver& observer_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> timer_;  // a flush put off: after a failure, or for confirmations alone
+    std::unique_ptr<loop::Timer> timer_;  // a flush put off: resting, after a failure, or for confirmations alone
     std::deque<core::Outcome> waiting_;
     std::vector<core::Outcome> sending_;
     std::vector<std::int64_t> confirmed_;
@@ -66,7 +70,9 @@ private:
     std::size_t batch_limit_ = kMaxRecordBatch;
     std::chrono::milliseconds retry_delay_{0};  // > 0 while the last try has failed
     core::MonoTime started_{};
+    core::MonoTime rested_{};  // no transaction before it, unless a full one is waiting
     bool busy_ = false;
+    bool resting_ = false;  // timer_ ends the rest
 };
 
 }  // namespace messaging::service

@@ -75,6 +75,38 @@ TEST_F(RecorderTest, OneAloneGoesAtOnceAndWhatComesMeanwhileGoesTogether) {
     EXPECT_EQ(progress_, 2);
 }
 
+TEST_F(RecorderTest, RestsAsLongAsATransactionTook) {
+    add(1);
+    time_.advance(milliseconds(7));
+    commit();
+    add(2);
+    add(3);
+    time_.advance(milliseconds(6));
+    EXPECT_TRUE(store_.records.empty());
+    time_.advance(milliseconds(1));
+    EXPECT_EQ(ids(commit()), "2 3 ");
+    time_.advance(milliseconds(1));
+    add(4);
+    EXPECT_EQ(store_.records.size(), 1u) << "one alone, long after the last: at once";
+}
+
+TEST_F(RecorderTest, ADearTransactionIsFollowedByABoundedRest) {
+    add(1);
+    time_.advance(milliseconds(4000));
+    commit();
+    add(2);
+    time_.advance(kLongestRest);
+    EXPECT_EQ(store_.records.size(), 1u);
+}
+
+TEST_F(RecorderTest, AFullTransactionDoesNotWaitForTheRest) {
+    add(0);
+    time_.advance(milliseconds(7));
+    commit();
+    for (int id = 1; id <= static_cast<int>(kMaxRecordBatch); ++id) add(id);
+    EXPECT_EQ(store_.records.size(), 1u);
+}
+
 TEST_F(RecorderTest, TellsWhenTheFirstOfWhatWasPutOffFallsDue) {
     const auto put_off = [this](core::MessageId id, core::OutcomeKind kind, milliseconds delay) {
         core::Outcome outcome;
@@ -153,6 +185,7 @@ TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
     time_.advance(milliseconds(2000));
     EXPECT_EQ(commit().confirmed_batches, (std::vector<std::int64_t>{4, 5})) << "kept over a failure";
     EXPECT_EQ(forgotten_, (std::vector<std::int64_t>{4, 5}));
+    time_.advance(kLongestRest);
     recorder_.confirm(6);
     add(1);
     EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{6}) << "along with an outcome";
