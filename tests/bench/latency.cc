@@ -48,8 +48,8 @@ void receive(Bench& bench, const http::Request& request) {
 }
 
 // Inserts every `connections`-th message from `first` on, each at its own time.
-void insert(Bench& bench, const std::string& url, const char* statement, std::size_t first, std::size_t end, std::size_t connections,
-            Clock::time_point began, double rate) {
+void insert(Bench& bench, const std::string& url, const char* statement, std::size_t first, std::size_t end,
+            std::size_t connections, Clock::time_point began, double rate) {
     auto session = pg::Session::connect(url, "bench");
     if (!session) {
         std::fprintf(stderr, "%s\n", session.error().message.c_str());
