@@ -15,8 +15,11 @@
 
 namespace messaging::http {
 
+// curl looks through all connections of a multi handle for one to use: with 5,000 in one handle that alone took 190 us a request.
+inline constexpr std::size_t kRequestsOfAMulti = 128;
+
 struct ClientOptions {
-    std::size_t max_in_flight = 256;  // sizes curl's connection cache; the caller keeps to it
+    std::size_t max_in_flight = 256;  // sizes curl's connection caches; the caller keeps to it
     std::chrono::milliseconds connect_timeout{5000};
     std::size_t max_response_bytes = 64u << 10;  // kept of a body; what comes after is counted and dropped
     std::size_t max_received_bytes = 1u << 20;   // of a body: reading stops, the status still decides

@@ -127,9 +127,9 @@ def slow_receivers(world, scale):
     slow = world.start_receiver("--delay", "1s")
     process, api = world.serve(webhook=slow + "/", MAX_IN_FLIGHT=str(in_flight), ENDPOINT_MAX_IN_FLIGHT=str(in_flight))
     world.switch(api, "stop")
-    world.insert(in_flight * (seconds + 3))
+    world.insert(in_flight * (seconds + 6))
     world.switch(api, "start")
-    wait_for(lambda: get(slow + "/stats")["received"] > in_flight, 60, "the first answers")
+    wait_for(lambda: get(slow + "/stats")["received"] > 4 * in_flight, 60, "the connections and the first waves")
     found = []
     for _ in range(RUNS):
         before, began = get(slow + "/stats")["received"], time.monotonic()
