@@ -43,7 +43,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                {[this] { return instance_id_; }, [this] { return ledger_.claims(); },
                 [this](const std::vector<AdoptedDelivery>& adopted) { adopt(adopted); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
-      register_timer_(timers.make_timer([this] { register_anew(); })),
+      register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : take_claims_along(); })),
       deadline_timer_(timers.make_timer([this] { dispatcher_.return_in_flight(); })),
       shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
       give_up_timer_(timers.make_timer([this] { finish_shutdown(false); })) {
@@ -53,6 +53,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
 void Engine::on_bell_up() {
     bell_up_ = true;
     ++bell_session_;
+    registered_as_ = 0;
     register_anew();
 }
 
@@ -89,7 +90,8 @@ void Engine::register_anew() {
     presence_.register_instance(options_.name, [this, session = bell_session_](core::Result<core::InstanceId> result) {
         if (session != bell_session_ || !bell_up_) return;
         if (result) {
-            on_registered(result.value());
+            registered_as_ = result.value();
+            take_claims_along();
         } else {
             observer_.on_trouble("register", result.error());
             register_timer_->start(kRegisterRetry);
@@ -97,21 +99,22 @@ void Engine::register_anew() {
     });
 }
 
-void Engine::on_registered(core::InstanceId instance_id) {
+// Those of the instance that this engine was before it lost its session, as far as nobody has taken them over.
+void Engine::take_claims_along() {
     if (instance_id_ == 0) {
-        instance_id_ = instance_id;
+        instance_id_ = registered_as_;
         become_active();
         return;
     }
-    presence_.move_claims(instance_id_, instance_id,
-                          [this, instance_id, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
+    presence_.move_claims(instance_id_, registered_as_,
+                          [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
                               if (session != bell_session_ || !bell_up_) return;
                               if (!moved) {
                                   observer_.on_trouble("move claims", moved.error());
                                   register_timer_->start(kRegisterRetry);
                                   return;
                               }
-                              instance_id_ = instance_id;
+                              instance_id_ = registered_as_;
                               ledger_.keep_only(moved.value());
                               dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
                               become_active();

@@ -66,7 +66,7 @@ public:
 
 private:
     void register_anew();
-    void on_registered(core::InstanceId instance_id);
+    void take_claims_along();
     void become_active();
     void read_control();
     void load_endpoints(std::vector<core::Delivery> strangers = {});
@@ -100,8 +100,9 @@ private:
     std::unique_ptr<loop::Timer> give_up_timer_;
 
     core::InstanceId instance_id_ = 0;
-    std::uint64_t bell_session_ = 0;     // counts bell sessions: an answer to an earlier one is stale
-    std::size_t loading_strangers_ = 0;  // deliveries for endpoints that are not known, and are being loaded
+    core::InstanceId registered_as_ = 0;  // in this bell session; 0 = not yet
+    std::uint64_t bell_session_ = 0;      // counts bell sessions: an answer to an earlier one is stale
+    std::size_t loading_strangers_ = 0;   // deliveries for endpoints that are not known, and are being loaded
     bool bell_up_ = false;
     bool registered_ = false;  // in this bell session
     bool running_ = false;     // service state
