@@ -51,14 +51,14 @@ std::string next_name() {
 
 }  // namespace
 
-PrivatePostgres::PrivatePostgres(Empty) {
+PrivatePostgres::PrivatePostgres(Empty, const std::string& parent) : directory_(parent) {
     binaries_ = must_run({"pg_config", "--bindir"}).output;
     while (!binaries_.empty() && binaries_.back() == '\n') binaries_.pop_back();
     if (geteuid() == 0) must_run({"chown", "postgres:postgres", directory_.path()});
     chmod(directory_.path().c_str(), 0755);  // the test, as another user, reads the log and uses the socket
 }
 
-PrivatePostgres::PrivatePostgres() : PrivatePostgres(Empty::kYes) {
+PrivatePostgres::PrivatePostgres(const std::string& parent) : PrivatePostgres(Empty::kYes, parent) {
     must_run(as_server_user({binaries_ + "/initdb", "--pgdata=" + directory_.path() + "/data", "--username=postgres",
                              "--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync",
                              "--no-instructions"}));

@@ -15,7 +15,8 @@ class PrivatePostgres {
 public:
     static constexpr const char* kPassword = "right-password";
 
-    PrivatePostgres();
+    // In a new directory under `parent`, as TemporaryDirectory has it.
+    explicit PrivatePostgres(const std::string& parent = "");
     // A standby of `primary`, which streams from it.
     static std::unique_ptr<PrivatePostgres> standby_of(PrivatePostgres& primary);
     ~PrivatePostgres();
@@ -40,7 +41,7 @@ public:
 
 private:
     enum class Empty { kYes };
-    explicit PrivatePostgres(Empty);  // a directory without a cluster
+    explicit PrivatePostgres(Empty, const std::string& parent = "");  // a directory without a cluster
     std::vector<std::string> as_server_user(std::vector<std::string> command) const;
     bool accepts_connections();
 

@@ -133,7 +133,8 @@ std::string read_text_file(const std::string& path) {
     return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-TemporaryDirectory::TemporaryDirectory() : path_(environment_value("TMPDIR", "/tmp") + "/messaging-test-XXXXXX") {
+TemporaryDirectory::TemporaryDirectory(const std::string& parent)
+    : path_((parent.empty() ? environment_value("TMPDIR", "/tmp") : parent) + "/messaging-test-XXXXXX") {
     if (mkdtemp(path_.data()) == nullptr) std::abort();
 }
 

@@ -56,10 +56,10 @@ CommandResult run_command(ProcessOptions options, std::chrono::milliseconds pati
 
 std::string read_text_file(const std::string& path);
 
-// A new directory under TMPDIR (else /tmp), removed with all of its contents at the end.
+// A new directory under `parent` (empty = TMPDIR, else /tmp), removed with all of its contents at the end.
 class TemporaryDirectory {
 public:
-    TemporaryDirectory();
+    explicit TemporaryDirectory(const std::string& parent = "");
     ~TemporaryDirectory();
     TemporaryDirectory(const TemporaryDirectory&) = delete;
     TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
