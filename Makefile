@@ -4,8 +4,9 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
+MINUTES ?= 10
 
-.PHONY: help deps docs build test test-faults test-unit check asan tsan compose-test bench bench-peers bench-quick format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test test-faults soak test-unit check asan tsan compose-test bench bench-peers bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +64,12 @@ test-faults: ## what is lost when things die: nothing; a few minutes
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@cmake --build build-test -j $(JOBS)
 	@scripts/test-faults build-test
+
+soak: ## random faults under load for MINUTES=10; SEED=n repeats their order
+	@scripts/install-deps --test
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS) --target soak
+	@SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) build-test/soak --gtest_brief=1
 
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test

@@ -1,0 +1,194 @@
+// Random faults under load, for SOAK_MINUTES; SOAK_SEED repeats their order. Nothing committed may be lost.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "pg/session.h"
+#include "support/private_postgres.h"
+#include "support/private_redis.h"
+#include "support/tally.h"
+#include "support/world.h"
+
+namespace messaging::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::size_t kInstances = 3;
+// Sent and not yet recorded when an engine dies: MAX_IN_FLIGHT at the most, under a load as light as this.
+constexpr long kExposedPerEngine = 512;
+
+unsigned long from_environment(const char* name, unsigned long fallback) {
+    const char* const text = std::getenv(name);
+    const unsigned long value = text == nullptr ? 0 : std::strtoul(text, nullptr, 10);
+    return value == 0 ? fallback : value;
+}
+
+void wait(milliseconds time) {
+    const SteadyTime end = std::chrono::steady_clock::now() + time;
+    wait_until([&] { return std::chrono::steady_clock::now() >= end; }, time * 2);
+}
+
+// Inserts some messages every now and then on a thread of its own, and does not mind PostgreSQL's absence.
+class Load {
+public:
+    Load(std::string database_url, unsigned seed) : database_url_(std::move(database_url)), random_(seed) {
+        thread_ = std::thread([this] { run(); });
+    }
+    ~Load() {
+        ended_ = true;
+        thread_.join();
+    }
+    Load(const Load&) = delete;
+    Load& operator=(const Load&) = delete;
+
+private:
+    void run() {
+        while (!ended_) {
+            if (auto session = pg::Session::connect(database_url_, "load")) {
+                while (!ended_ && insert(session.value())) wait(milliseconds(20 + random_() % 500));
+            }
+            wait(milliseconds(100));
+        }
+    }
+    bool insert(pg::Session& session) {
+        const std::string count = std::to_string(1 + random_() % 120);
+        return session
+            .execute(("INSERT INTO messages (recipient, content) SELECT 'r', 'c' || g FROM generate_series(1, " + count + ") g")
+                         .c_str())
+            .ok();
+    }
+
+    std::string database_url_;
+    std::mt19937 random_;
+    std::atomic<bool> ended_{false};
+    std::thread thread_;
+};
+
+class Soak : public testing::Test {
+protected:
+    struct Fault {
+        const char* name;
+        std::function<void()> begin;
+        std::function<void()> end;
+    };
+
+    void SetUp() override {
+        database_ = migrated(shared_postgres().create_database("soak"));
+        for (auto& instance : instances_) instance = start();
+    }
+    std::unique_ptr<Service> start() {
+        return std::make_unique<Service>(Environment{{"WEBHOOK_URL", receiver_.url()},
+                                                     {"REDIS_URL", redis_.url()},
+                                                     {"BACKOFF_BASE", "500ms"},
+                                                     {"BACKOFF_CAP", "5s"},
+                                                     {"MAX_ATTEMPTS", "1000"},
+                                                     {"REQUEST_TIMEOUT", "3s"},
+                                                     {"CONNECT_TIMEOUT", "2s"}},
+                                         database_);
+    }
+    void receiver_does(ScriptedAnswer answer) {
+        receiver_.set_script([this, answer](const http::Request&, std::size_t) {
+            if (++asked_ % 3 != 0) return ScriptedAnswer{};
+            ++refused_;
+            return answer;
+        });
+    }
+    void terminate_sessions(const std::string& like) {
+        shared_postgres().run_sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE '" +
+                                  like + "' AND datname = 'soak'");
+    }
+    // An instance that leaves; one that is not asked to may have sent what it has not recorded.
+    void end(int signal_number) {
+        victim_ = &instances_[random_() % kInstances];
+        (*victim_)->send(signal_number);
+        if (signal_number != SIGTERM) ++deaths_;
+        if (signal_number == SIGSTOP) return;
+        EXPECT_TRUE((*victim_)->wait().has_value());
+    }
+
+    // After a fault's end the instances, PostgreSQL, Redis and the receiver are what they were.
+    std::vector<Fault> faults() {
+        const auto nothing = [] {};
+        const auto restart_victim = [this] { *victim_ = start(); };
+        ScriptedAnswer failing;
+        failing.status = 503;
+        ScriptedAnswer closing;
+        closing.close = true;
+        ScriptedAnswer hanging;
+        hanging.hang = true;
+        const auto accepts = [this] { receiver_.set_script(ScriptedReceiver::accept_all()); };
+        return {{"kill -9", [this] { end(SIGKILL); }, restart_victim},
+                {"SIGTERM", [this] { end(SIGTERM); }, restart_victim},
+                {"SIGSTOP", [this] { end(SIGSTOP); }, [this] { (*victim_)->send(SIGCONT); }},
+                {"PostgreSQL crash", [] { shared_postgres().stop(SIGQUIT); }, [] { shared_postgres().start(); }},
+                {"PostgreSQL restart", [] { shared_postgres().restart(SIGINT); }, nothing},
+                {"bell sessions ended", [this] { terminate_sessions("messaging bell"); }, nothing},
+                {"claim sessions ended", [this] { terminate_sessions("messaging claim"); }, nothing},
+                {"record sessions ended", [this] { terminate_sessions("messaging record"); }, nothing},
+                {"all sessions ended", [this] { terminate_sessions("%"); }, nothing},
+                {"Redis away", [this] { redis_.stop(); }, [this] { redis_.start(); }},
+                {"Redis hangs", [this] { redis_.pause(); }, [this] { redis_.resume(); }},
+                {"receiver fails", [this, failing] { receiver_does(failing); }, accepts},
+                {"receiver closes", [this, closing] { receiver_does(closing); }, accepts},
+                {"receiver hangs", [this, hanging] { receiver_does(hanging); }, accepts}};
+    }
+
+    std::mt19937 random_;
+    std::atomic<long> asked_{0};
+    std::atomic<long> refused_{0};
+    long deaths_ = 0;
+    PrivateRedis redis_;
+    ScriptedReceiver receiver_;
+    std::string database_;
+    std::array<std::unique_ptr<Service>, kInstances> instances_;
+    std::unique_ptr<Service>* victim_ = nullptr;
+};
+
+TEST_F(Soak, RandomFaultsLoseNothing) {
+    const unsigned long minutes = from_environment("SOAK_MINUTES", 10);
+    const auto seed = static_cast<unsigned>(from_environment("SOAK_SEED", std::random_device{}() % 100000 + 1));
+    random_.seed(seed);
+    std::printf("soak: %lu minutes, seed %u\n", minutes, seed);
+    Tally tally("soak, seed " + std::to_string(seed), database_, receiver_);
+    {
+        const Load load(database_, seed);
+        const std::vector<Fault> all = faults();
+        const SteadyTime end = std::chrono::steady_clock::now() + std::chrono::minutes(minutes);
+        for (int round = 1; std::chrono::steady_clock::now() < end && !HasFailure(); ++round) {
+            const Fault& fault = all[random_() % all.size()];
+            const milliseconds lasting(random_() % 12000);
+            const milliseconds rest(random_() % 3000);
+            std::printf("%4d  %s, %.1f s\n", round, fault.name, static_cast<double>(lasting.count()) / 1000);
+            std::fflush(stdout);
+            fault.begin();
+            wait(lasting);
+            fault.end();
+            const SteadyTime ended = std::chrono::steady_clock::now();
+            EXPECT_TRUE(wait_until([&] { return receiver_.first_arrival_after(ended).has_value(); }, seconds(20)))
+                << fault.name << ": nothing is sent";
+            wait(rest);
+        }
+    }
+    tally.expect_settled(seconds(90));
+    tally.expect_recovered();
+    tally.expect_none_lost(refused_ + deaths_ * kExposedPerEngine);
+    std::printf("%ld killed or stopped; sent again: %ld refused on purpose, %ld because of a fault\n", deaths_, refused_.load(),
+                tally.duplicated() - refused_);
+    EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM message_dead", "soak"), "0");
+    EXPECT_TRUE(wait_until([] { return shared_postgres().run_sql("SELECT count(*) FROM receipt_backlog", "soak") == "0"; }))
+        << "receipts are owed";
+}
+
+}  // namespace
+}  // namespace messaging::test
