@@ -1,4 +1,4 @@
-"""Keeps what was measured (BUILD/bench.json), prints it, and writes RESULTS.md with its plot."""
+"""Keeps what was measured (.local/bench.json), prints it, and writes RESULTS.md with its plot."""
 import datetime, json, os, pathlib, platform, re, statistics, subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent

@@ -29,9 +29,15 @@ class World:
     def __init__(self, build):
         self.build = pathlib.Path(build).resolve()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="messaging-bench-"))
-        self.processes = []
+        self.processes, self.postgres, self.user = [], None, []
         self.log = open(self.directory / "log", "w")
-        self.user = []
+        try:
+            self.begin()
+        except BaseException:
+            self.end()
+            raise
+
+    def begin(self):
         if os.geteuid() == 0:  # PostgreSQL refuses root
             self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
             shutil.chown(self.directory, "postgres", "postgres")
@@ -112,5 +118,6 @@ class World:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         self.log.close()
         shutil.rmtree(self.directory, ignore_errors=True)
