@@ -19,8 +19,8 @@ namespace messaging::service {
 
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
-inline constexpr std::chrono::milliseconds kLongestRest{
-    2};  // between transactions: what is not recorded is sent again after a crash
+// Between transactions. What is not recorded is sent again after a crash, so it is short.
+inline constexpr std::chrono::milliseconds kLongestRest{2};
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
 
 // Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took: commits

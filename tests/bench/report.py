@@ -67,7 +67,8 @@ def plot(rows):
 def write():
     kept = json.loads(KEPT.read_text())
     lines = ["# Results", "", "Written by `scripts/bench report` from runs of `make bench` and `make bench-peers`; everything ran on one machine, which it shares with the",
-             "receiver, PostgreSQL (fsync on) and Redis (receipts on). A ratio is the median of pairs measured one right after the other.", ""]
+             "receiver, PostgreSQL (fsync on) and Redis (receipts on). A ratio is the median of pairs measured one right after the other. Sizes below 1 are a",
+             "trial: what is asked for is asked at full size, on a machine that does nothing else.", ""]
     newest = max(kept.values(), key=lambda part: part["at"])
     lines += [f"- {name}: {text}" for name, text in newest["machine"].items()]
     for name, part in kept.items():
