@@ -1,7 +1,8 @@
 // Insert-to-received: inserts single rows at a steady rate and is itself the receiver.
 //   bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS [INSERT]
-// INSERT is the statement, with $1 = recipient and $2 = content; by default that of this project.
-// Prints the milliseconds from before the INSERT until the request was read: median, p99, largest; and how many were lost.
+// INSERT is the statement, prepared once on each connection, with $1 = recipient and $2 = content; by default that of this
+// project. Prints the milliseconds from before the INSERT until the request was read: median, p99, largest; how many were lost;
+// and the median of the INSERT by itself, until its commit was answered.
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -16,7 +17,7 @@
 #include "core/json.h"
 #include "http/server.h"
 #include "loop/event_loop.h"
-#include "pg/session.h"
+#include "pg/handles.h"
 
 namespace {
 
@@ -28,9 +29,10 @@ constexpr int kWarmUp = 50;  // messages before those that count
 constexpr const char* kInsert = "INSERT INTO messages (recipient, content) VALUES ($1::text, $2::text)";
 
 struct Bench {
-    explicit Bench(std::size_t messages) : inserted(messages), received(messages) {}
-    std::vector<Clock::time_point> inserted;  // by number; each written by one thread, before its message can arrive
-    std::vector<Clock::time_point> received;  // of the receiver's thread, until arrived is complete
+    explicit Bench(std::size_t messages) : inserted(messages), committed(messages), received(messages) {}
+    std::vector<Clock::time_point> inserted;   // by number; each written by one thread, before its message can arrive
+    std::vector<Clock::time_point> committed;  // of the same thread
+    std::vector<Clock::time_point> received;   // of the receiver's thread, until arrived is complete
     std::mutex mutex;
     std::condition_variable all_here;
     std::size_t arrived = 0;  // under the mutex
@@ -47,22 +49,42 @@ void receive(Bench& bench, const http::Request& request) {
     if (++bench.arrived == bench.received.size()) bench.all_here.notify_all();
 }
 
+[[noreturn]] void fail(PGconn* session) {
+    std::fputs(PQerrorMessage(session), stderr);
+    std::exit(1);
+}
+
 // Inserts every `connections`-th message from `first` on, each at its own time.
 void insert(Bench& bench, const std::string& url, const char* statement, std::size_t first, std::size_t end,
             std::size_t connections, Clock::time_point began, double rate) {
-    auto session = pg::Session::connect(url, "bench");
-    if (!session) {
-        std::fprintf(stderr, "%s\n", session.error().message.c_str());
-        std::exit(1);
-    }
+    const pg::ConnHandle session(PQconnectdb(url.c_str()));
+    const pg::ResultHandle prepared(PQprepare(session.get(), "insert", statement, 2, nullptr));
+    if (PQresultStatus(prepared.get()) != PGRES_COMMAND_OK) fail(session.get());
     for (std::size_t i = first; i < end; i += connections) {
         std::this_thread::sleep_until(
             began + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(static_cast<double>(i) / rate)));
-        pg::Params params;
-        params.text("+905551111111").text(std::to_string(i));
+        const std::string content = std::to_string(i);
+        const char* const values[] = {"+905551111111", content.c_str()};
         bench.inserted[i] = Clock::now();
-        if (!session->execute(statement, params)) std::exit(1);
+        const pg::ResultHandle done(PQexecPrepared(session.get(), "insert", 2, values, nullptr, nullptr, 0));
+        if (PQresultStatus(done.get()) != PGRES_COMMAND_OK && PQresultStatus(done.get()) != PGRES_TUPLES_OK) fail(session.get());
+        bench.committed[i] = Clock::now();
     }
+}
+
+// Of the messages that count and that have both moments.
+std::vector<double> sorted_ms(const std::vector<Clock::time_point>& from, const std::vector<Clock::time_point>& until) {
+    std::vector<double> milliseconds;
+    for (std::size_t i = kWarmUp; i < until.size(); ++i) {
+        if (until[i] == Clock::time_point{}) continue;
+        milliseconds.push_back(std::chrono::duration<double, std::milli>(until[i] - from[i]).count());
+    }
+    std::sort(milliseconds.begin(), milliseconds.end());
+    return milliseconds;
+}
+
+double at(const std::vector<double>& sorted, double share) {
+    return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
 }
 
 }  // namespace
@@ -101,18 +123,11 @@ int main(int argc, char** argv) {
     }
     loop.stop();
     serving.join();
-    std::vector<double> milliseconds;
-    for (std::size_t i = kWarmUp; i < bench.received.size(); ++i) {
-        if (bench.received[i] == Clock::time_point{}) continue;
-        milliseconds.push_back(std::chrono::duration<double, std::milli>(bench.received[i] - bench.inserted[i]).count());
-    }
-    std::sort(milliseconds.begin(), milliseconds.end());
-    if (milliseconds.empty()) return 1;
-    const auto at = [&](double share) {
-        return milliseconds[static_cast<std::size_t>(share * static_cast<double>(milliseconds.size() - 1))];
-    };
-    std::printf("{\"median_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"lost\": %zu}\n", at(0.5), at(0.99), at(1.0),
-                counted - milliseconds.size());
+    const std::vector<double> arrival = sorted_ms(bench.inserted, bench.received);
+    const std::vector<double> commit = sorted_ms(bench.inserted, bench.committed);
+    if (arrival.empty()) return 1;
+    std::printf("{\"median_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"lost\": %zu, \"commit_ms\": %.3f}\n",
+                at(arrival, 0.5), at(arrival, 0.99), at(arrival, 1.0), counted - arrival.size(), at(commit, 0.5));
     server.value().reset();
     return 0;
 }

@@ -83,7 +83,7 @@ def cpu_seconds(pid):
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICK + sum(cpu_seconds(child) for child in children)
 
