@@ -1,6 +1,8 @@
 // Counting by id, and the JSON of GET /stats and /recent.
 #include "app/arrivals.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <ctime>
 #include <utility>
@@ -10,7 +12,8 @@
 namespace messaging::app {
 namespace {
 
-constexpr std::size_t kMaxIds = 10'000'000;
+constexpr std::size_t kMaxIds = 10'000'000;      // that are not numbers of ours
+constexpr std::size_t kMaxNumber = 100'000'000;  // a bit each
 constexpr std::size_t kRecent = 50;
 constexpr std::size_t kMaxKeptBody = 64u << 10;
 
@@ -25,6 +28,17 @@ std::string rfc3339(core::WallTime time) {
     char text[48];
     std::snprintf(text, sizeof(text), "%s.%03dZ", date, static_cast<int>(milliseconds % 1000));
     return text;
+}
+
+// Of "msg_17", 17; nullopt of what is not written so.
+std::optional<std::size_t> number_of(std::string_view id) {
+    constexpr std::string_view kPrefix = "msg_";
+    if (!id.starts_with(kPrefix) || id.size() == kPrefix.size() || id[kPrefix.size()] == '0') return std::nullopt;
+    const std::string_view digits = id.substr(kPrefix.size());
+    std::size_t number = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (error != std::errc() || end != digits.data() + digits.size() || number >= kMaxNumber) return std::nullopt;
+    return number;
 }
 
 void write_time(core::JsonWriter& json, const std::optional<core::WallTime>& time) {
@@ -49,17 +63,24 @@ std::optional<std::string> recipient_of(std::string_view body) {
     return std::string(to->text());
 }
 
+std::optional<bool> Arrivals::see(const std::string& id) {
+    if (const auto number = number_of(id)) {
+        if (*number >= numbers_.size()) numbers_.resize(std::max(*number + 1, std::min(numbers_.size() * 2, kMaxNumber)));
+        const bool seen = numbers_[*number];
+        numbers_[*number] = true;
+        return seen;
+    }
+    if (others_.size() < kMaxIds) return !others_.insert(id).second;
+    return others_.contains(id) ? std::optional(true) : std::nullopt;
+}
+
 void Arrivals::add(std::string_view id, std::string body, core::WallTime at) {
     ++received_;
     if (!first_at_) first_at_ = at;
     last_at_ = at;
     std::string key(id);
     if (!key.empty()) {
-        if (ids_.size() < kMaxIds) {
-            if (!ids_.insert(key).second) ++duplicates_;
-        } else if (ids_.contains(key)) {
-            ++duplicates_;
-        }
+        if (const auto seen = see(key)) ++(*seen ? duplicates_ : distinct_);
     }
     const std::size_t bytes = body.size();
     if (recent_.size() == kRecent) recent_.pop_front();
@@ -72,7 +93,7 @@ std::string Arrivals::stats_json(std::size_t in_flight) const {
     core::JsonWriter json;
     json.begin_object();
     write_count(json, "received", received_);
-    write_count(json, "distinct", ids_.size());
+    write_count(json, "distinct", distinct_);
     write_count(json, "duplicates", duplicates_);
     write_time(json.key("first_at"), first_at_);
     write_time(json.key("last_at"), last_at_);

@@ -23,6 +23,19 @@ TEST(Arrivals, TellsRepetitionsFromNewIds) {
                                       R"("last_at":"2023-11-14T22:13:20.070Z","in_flight":4})");
 }
 
+TEST(Arrivals, AnIdOfAnyKindIsKnownAgainAndNoneIsTakenForAnother) {
+    Arrivals arrivals;
+    for (const char* id :
+         {"msg_7", "msg_07", "msg_", "msg_7x", "msg_-7", "msg_0", "msg_99999999999999999999", "msg_5000000", "evt_7", "7"}) {
+        const std::size_t before = arrivals.distinct();
+        arrivals.add(id, "", at(0));
+        EXPECT_EQ(arrivals.distinct(), before + 1) << id;
+        arrivals.add(id, "", at(1));
+        EXPECT_EQ(arrivals.distinct(), before + 1) << id;
+    }
+    EXPECT_EQ(arrivals.duplicates(), arrivals.distinct());
+}
+
 TEST(Arrivals, CountsRequestsWithoutIdAsReceivedOnly) {
     Arrivals arrivals;
     arrivals.add("", "", at(0));
