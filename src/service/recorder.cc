@@ -30,10 +30,12 @@ void Recorder::add(core::Outcome outcome) {
 }
 
 void Recorder::flush_when_rested() {
-    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(rested_ - clock_.mono());
+    if (busy_) return;
+    const core::MonoTime until = waiting_.size() < kFew ? rested_for_few_ : rested_;
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.mono());
     if (rest.count() <= 0 || waiting_.size() >= batch_limit_) {
         flush();
-    } else if (!busy_ && !resting_) {
+    } else if (!resting_ || waiting_.size() == kFew) {
         resting_ = true;
         timer_->start(rest);
     }
@@ -72,6 +74,7 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     const auto took = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
     observer_.on_recorded(sending_.size(), took);
     rested_ = clock_.mono() + std::min<std::chrono::microseconds>(took, kLongestRest);
+    rested_for_few_ = clock_.mono() + kRestOfFew;
     retry_delay_ = std::chrono::milliseconds(0);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     ledger_.recorded(sending_);

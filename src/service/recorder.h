@@ -19,12 +19,15 @@ namespace messaging::service {
 
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
-// Between transactions. What is not recorded is sent again after a crash, so it is short.
+// Between transactions. What is not recorded is sent again after a crash, so it is short, and few are what may wait longer.
 inline constexpr std::chrono::milliseconds kLongestRest{2};
+inline constexpr std::size_t kFew = 32;  // outcomes
+inline constexpr std::chrono::milliseconds kRestOfFew{20};
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
 
-// Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took: commits
-// would else follow each other without a gap, each waiting for the disk, and the inserters' commits would wait behind them.
+// Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took, and while
+// only few wait, a little longer: commits would else follow each other without a gap, each waiting for the disk, and the
+// inserters' commits would wait behind them.
 // An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
 // again, in smaller batches until the one that cannot be recorded stands alone and waits behind the others.
 class Recorder {
@@ -72,6 +75,7 @@ private:
     std::chrono::milliseconds retry_delay_{0};  // > 0 while the last try has failed
     core::MonoTime started_{};
     core::MonoTime rested_{};  // no transaction before it, unless a full one is waiting
+    core::MonoTime rested_for_few_{};
     bool busy_ = false;
     bool resting_ = false;  // timer_ ends the rest
 };

@@ -27,7 +27,7 @@ struct Call {
 
 template <typename T>
 T take_first(std::deque<T>& calls) {
-    T first = std::move(calls.front());
+    T first = std::move(calls.at(0));
     calls.pop_front();
     return first;
 }

@@ -47,6 +47,7 @@ protected:
         take_first(queue_.ready).answer(batch);
     }
     RecordRequest commit() {
+        if (queue_.records.empty()) time_.advance(kRestOfFew);
         auto call = take_first(queue_.records);
         call.answer(RecordResult{});
         return call.request;

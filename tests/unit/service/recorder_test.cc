@@ -21,14 +21,18 @@ protected:
         outcome.receiver_message_id = "theirs";
         recorder_.add(std::move(outcome));
     }
-    // Answers the transaction under way as committed, everything in it newly sent.
+    // Answers the transaction under way, or the next after the rest, as committed, everything in it newly sent.
     RecordRequest commit() {
+        if (store_.records.empty()) time_.advance(kRestOfFew);
         auto call = take_first(store_.records);
         RecordResult result;
         result.sent_batch = ++last_batch_;
         for (const auto& outcome : call.request.outcomes) result.sent.push_back(outcome.id);
         call.answer(result);
         return call.request;
+    }
+    void add_many(core::MessageId first, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) add(first + static_cast<core::MessageId>(i));
     }
     RecordRequest fail(core::ErrorKind kind) {
         auto call = take_first(store_.records);
@@ -79,12 +83,26 @@ TEST_F(RecorderTest, RestsAsLongAsATransactionTook) {
     add(1);
     time_.advance(milliseconds(1));
     commit();
-    add(2);
-    add(3);
+    add_many(100, kFew);
     EXPECT_TRUE(store_.records.empty());
     time_.advance(milliseconds(1));
-    EXPECT_EQ(ids(commit()), "2 3 ");
+    EXPECT_EQ(commit().outcomes.size(), kFew);
+}
+
+TEST_F(RecorderTest, FewWaitALittleLongerForCompany) {
+    add(1);
+    commit();
+    add_many(100, kFew - 1);
+    time_.advance(kRestOfFew - milliseconds(1));
+    EXPECT_TRUE(store_.records.empty());
     time_.advance(milliseconds(1));
+    EXPECT_EQ(commit().outcomes.size(), kFew - 1);
+    add_many(200, kFew - 1);
+    time_.advance(kRestOfFew / 2);
+    EXPECT_TRUE(store_.records.empty());
+    add(300);
+    EXPECT_EQ(commit().outcomes.size(), kFew) << "which is no longer few";
+    time_.advance(kRestOfFew);
     add(4);
     EXPECT_EQ(store_.records.size(), 1u) << "one alone, long after the last: at once";
 }
@@ -93,7 +111,7 @@ TEST_F(RecorderTest, ADearTransactionIsFollowedByABoundedRest) {
     add(1);
     time_.advance(milliseconds(4000));
     commit();
-    add(2);
+    add_many(100, kFew);
     time_.advance(kLongestRest);
     EXPECT_EQ(store_.records.size(), 1u);
 }
@@ -102,7 +120,7 @@ TEST_F(RecorderTest, AFullTransactionDoesNotWaitForTheRest) {
     add(0);
     time_.advance(milliseconds(7));
     commit();
-    for (int id = 1; id <= static_cast<int>(kMaxRecordBatch); ++id) add(id);
+    add_many(1, kMaxRecordBatch);
     EXPECT_EQ(store_.records.size(), 1u);
 }
 
@@ -184,7 +202,7 @@ TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
     time_.advance(milliseconds(2000));
     EXPECT_EQ(commit().confirmed_batches, (std::vector<std::int64_t>{4, 5})) << "kept over a failure";
     EXPECT_EQ(forgotten_, (std::vector<std::int64_t>{4, 5}));
-    time_.advance(kLongestRest);
+    time_.advance(kRestOfFew);
     recorder_.confirm(6);
     add(1);
     EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{6}) << "along with an outcome";
