@@ -12,13 +12,22 @@ Doorbell::Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core:
       clock_(clock),
       observer_(observer),
       mediator_(std::move(mediator)),
-      poll_timer_(timers.make_timer([this] { mediator_.poll(); })),
+      ask_timer_(timers.make_timer([this] { after_a_while(); })),
       grace_timer_(timers.make_timer([this] { observer_.on_missed_rings(std::exchange(finds_, 0)); })) {}
 
 void Doorbell::on_idle() {
+    finds_in_a_row_ = std::exchange(found_, false) ? finds_in_a_row_ + 1 : 0;
     if (state_ == State::kLooking) {
         state_ = State::kAsleep;
-    } else if (state_ == State::kAwake && !poll_timer_->armed()) {
+    } else if (state_ == State::kAwake && !ask_timer_->armed()) {
+        ask_timer_->start(drowsy_);
+    }
+}
+
+void Doorbell::after_a_while() {
+    if (finds_in_a_row_ > 1) {
+        mediator_.poll();
+    } else {
         ask();
     }
 }
@@ -40,7 +49,7 @@ void Doorbell::on_answer(core::Result<SleepAnswer> answer) {
     switch (answer.value()) {
         case SleepAnswer::kHeld:
             held_ = true;
-            open_wait_ = kOpenInsertersMin;
+            drowsy_ = kDrowsyMin;
             if (rung_) {
                 wake();
             } else {
@@ -49,15 +58,16 @@ void Doorbell::on_answer(core::Result<SleepAnswer> answer) {
             mediator_.poll();
             break;
         case SleepAnswer::kInserters:
-            poll_timer_->start(open_wait_);
-            open_wait_ = std::min(open_wait_ * 2, kOpenInsertersMax);
+            drowsy_ = std::min(drowsy_ * 2, kDrowsyMax);
+            mediator_.poll();
             break;
         case SleepAnswer::kAnother: state_ = State::kAsleep; break;
     }
 }
 
 void Doorbell::on_found(std::size_t messages, bool by_fallback) {
-    open_wait_ = kOpenInsertersMin;
+    drowsy_ = kDrowsyMin;
+    found_ = true;
     if (by_fallback && held_ && state_ == State::kAsleep) {
         finds_ += messages;
         grace_timer_->start(kRingGrace);
@@ -89,14 +99,14 @@ void Doorbell::on_overload() {
 }
 
 void Doorbell::leave() {
-    poll_timer_->stop();
+    ask_timer_->stop();
     rung_ = true;  // an answer that is on its way is not slept on
     wake();
 }
 
 void Doorbell::on_session_lost() {
     ++round_;
-    poll_timer_->stop();
+    ask_timer_->stop();
     held_ = false;
     state_ = State::kAwake;
 }

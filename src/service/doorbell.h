@@ -29,13 +29,16 @@ public:
     virtual void call_help(Completion<core::Nothing> done) = 0;
 };
 
-inline constexpr std::chrono::milliseconds kOpenInsertersMin{1};  // between polls while inserters are open
-inline constexpr std::chrono::milliseconds kOpenInsertersMax{5};
+// From a look that left nothing to the question whether it may sleep. Not at once: what was just found is being sent then, and
+// another session's work would stand in its way. Longer while inserters are open. Where one look after another finds something
+// the question is left out, and it is the time between looks.
+inline constexpr std::chrono::milliseconds kDrowsyMin{1};
+inline constexpr std::chrono::milliseconds kDrowsyMax{5};
 inline constexpr std::chrono::milliseconds kHelpPeriod{100};  // help is called no more often
 inline constexpr std::chrono::milliseconds kRingGrace{250};   // a ring may come so much later than the row can be seen
 
-// Loop thread only. Awake → asks for the lock → looks once more → asleep. A row that was committed before the lock was granted
-// is seen by the look; everybody who comes after it rings. Reasons and measurements: src/README.md.
+// Loop thread only. Awake → drowsy → asks for the lock → looks once more → asleep. A row that was committed before the lock was
+// granted is seen by the look; everybody who comes after it rings. Reasons and measurements: src/README.md.
 class Doorbell {
 public:
     struct Mediator {
@@ -44,7 +47,7 @@ public:
     Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
              Mediator mediator);
 
-    // A look has found nothing, and nobody has rung since.
+    // A look has left nothing, and nobody has rung since.
     void on_idle();
     // A look has found something. `by_fallback`: only the timer had asked for it.
     void on_found(std::size_t messages, bool by_fallback);
@@ -61,6 +64,7 @@ public:
 
 private:
     enum class State { kAwake, kAsking, kLooking, kAsleep };
+    void after_a_while();
     void ask();
     void on_answer(core::Result<SleepAnswer> answer);
     void wake();
@@ -69,14 +73,16 @@ private:
     const core::Clock& clock_;
     EngineObserver& observer_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> poll_timer_;   // while inserters are open
+    std::unique_ptr<loop::Timer> ask_timer_;    // while drowsy
     std::unique_ptr<loop::Timer> grace_timer_;  // a find of the fallback that a ring may still explain
     State state_ = State::kAwake;
     bool held_ = false;
+    bool found_ = false;       // by the last look
+    int finds_in_a_row_ = 0;   // looks
     bool rung_ = false;        // while asking
     std::size_t finds_ = 0;    // messages that the fallback has found in our sleep
     std::uint64_t round_ = 0;  // an answer to an earlier round is stale
-    std::chrono::milliseconds open_wait_{kOpenInsertersMin};
+    std::chrono::milliseconds drowsy_{kDrowsyMin};
     core::MonoTime next_help_{};
 };
 

@@ -75,8 +75,8 @@ void Engine::on_claim_session_up() {
 void Engine::on_record_session_up() { recorder_.retry_now(); }
 
 void Engine::on_ready() {
+    claimer_.ring();  // first: this is what somebody waits for
     doorbell_.on_ring();
-    claimer_.ring();
 }
 
 void Engine::on_control_changed() { read_control(); }

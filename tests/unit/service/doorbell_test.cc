@@ -15,8 +15,14 @@ using test::take_first;
 class DoorbellTest : public testing::Test {
 protected:
     void answer(SleepAnswer answer) { take_first(store_.sleeps).answer(answer); }
-    void sleep() {
+    // Nothing is left; the question comes after a while.
+    void idle() {
         bell_.on_idle();
+        EXPECT_TRUE(store_.sleeps.empty());
+        time_.advance(kDrowsyMin);
+    }
+    void sleep() {
+        idle();
         answer(SleepAnswer::kHeld);
         bell_.on_idle();
         ASSERT_TRUE(bell_.asleep());
@@ -30,7 +36,7 @@ protected:
 };
 
 TEST_F(DoorbellTest, LooksOnceMoreBetweenTheLockAndTheSleep) {
-    bell_.on_idle();
+    idle();
     EXPECT_EQ(polls_, 0);
     answer(SleepAnswer::kHeld);
     EXPECT_EQ(polls_, 1) << "who skipped the NOTIFY is visible now";
@@ -41,11 +47,11 @@ TEST_F(DoorbellTest, LooksOnceMoreBetweenTheLockAndTheSleep) {
 }
 
 TEST_F(DoorbellTest, WhatTheLastLookFindsKeepsItAwake) {
-    bell_.on_idle();
+    idle();
     answer(SleepAnswer::kHeld);
     bell_.on_found(3, false);
     EXPECT_EQ(store_.wakes, 1);
-    bell_.on_idle();
+    idle();
     EXPECT_EQ(store_.sleeps.size(), 1u) << "asks anew";
 }
 
@@ -58,7 +64,7 @@ TEST_F(DoorbellTest, ARingGivesTheLockUpOnce) {
 }
 
 TEST_F(DoorbellTest, ARingWhileItAsksIsNotSleptOn) {
-    bell_.on_idle();
+    idle();
     bell_.on_ring();
     answer(SleepAnswer::kHeld);
     EXPECT_EQ(store_.wakes, 1);
@@ -71,28 +77,43 @@ TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAndSeldomer) {
     std::vector<milliseconds> waits;
     for (int i = 0; i < 5; ++i) {
         bell_.on_idle();
-        answer(SleepAnswer::kInserters);
-        bell_.on_idle();
-        EXPECT_TRUE(store_.sleeps.empty()) << "not before the next look";
-        const int before = polls_;
         milliseconds waited{0};
-        for (; polls_ == before; ++waited) time_.advance(milliseconds(1));
+        for (; store_.sleeps.empty(); ++waited) time_.advance(milliseconds(1));
         waits.push_back(waited);
+        answer(SleepAnswer::kInserters);
+        EXPECT_EQ(polls_, i + 1);
     }
     EXPECT_EQ(waits,
               (std::vector<milliseconds>{milliseconds(1), milliseconds(2), milliseconds(4), milliseconds(5), milliseconds(5)}));
     bell_.on_idle();
+    time_.advance(kDrowsyMax);
     answer(SleepAnswer::kHeld);
     EXPECT_EQ(store_.wakes, 0);
 }
 
+TEST_F(DoorbellTest, WhereEveryLookFindsSomethingNobodyAsksForSleep) {
+    bell_.on_found(1, false);
+    idle();
+    answer(SleepAnswer::kInserters);
+    EXPECT_EQ(polls_, 1);
+    for (int look = 2; look < 10; ++look) {
+        bell_.on_found(1, false);
+        bell_.on_idle();
+        time_.advance(kDrowsyMin);
+        EXPECT_EQ(polls_, look);
+        EXPECT_TRUE(store_.sleeps.empty());
+    }
+    idle();
+    EXPECT_EQ(store_.sleeps.size(), 1u) << "the last look found nothing";
+}
+
 TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
-    bell_.on_idle();
+    idle();
     answer(SleepAnswer::kAnother);
     EXPECT_TRUE(bell_.asleep());
     bell_.on_ring();
     EXPECT_EQ(store_.wakes, 0) << "it is not ours to give up";
-    bell_.on_idle();
+    idle();
     EXPECT_EQ(store_.sleeps.size(), 1u) << "the other may have gone";
 }
 
@@ -113,11 +134,11 @@ TEST_F(DoorbellTest, ALostSessionTakesTheLockAlongAndItsAnswers) {
     sleep();
     bell_.on_session_lost();
     EXPECT_EQ(store_.wakes, 0);
-    bell_.on_idle();
+    idle();
     bell_.on_session_lost();
     answer(SleepAnswer::kHeld);
     EXPECT_EQ(polls_, 1) << "of the sleep before; the stale answer is ignored";
-    bell_.on_idle();
+    idle();
     EXPECT_EQ(store_.sleeps.size(), 1u);
 }
 
@@ -125,7 +146,7 @@ TEST_F(DoorbellTest, LeavingGivesTheLockUpAlsoWhenItIsStillOnItsWay) {
     sleep();
     bell_.leave();
     EXPECT_EQ(store_.wakes, 1);
-    bell_.on_idle();
+    idle();
     bell_.leave();
     answer(SleepAnswer::kHeld);
     EXPECT_EQ(store_.wakes, 2);
@@ -140,11 +161,11 @@ TEST_F(DoorbellTest, CallsHelpNoMoreThanTenTimesASecond) {
 }
 
 TEST_F(DoorbellTest, AFailedQuestionIsToldAndAskedAgainAtTheNextLook) {
-    bell_.on_idle();
+    idle();
     take_first(store_.sleeps).answer(test::unavailable());
     EXPECT_EQ(observer_.troubles["doorbell"], 1);
     EXPECT_TRUE(store_.sleeps.empty());
-    bell_.on_idle();
+    idle();
     EXPECT_EQ(store_.sleeps.size(), 1u);
 }
 
