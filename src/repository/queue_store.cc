@@ -12,21 +12,22 @@ namespace {
 constexpr pg::Statement kClaimReady{"claim_ready", R"sql(
 WITH control AS MATERIALIZED (SELECT state = 'running' AS running FROM service_state),
 picked AS MATERIALIZED (
-    SELECT ctid FROM message_queue
-    WHERE xid >= $1::text::xid8 AND (SELECT running FROM control)
-    ORDER BY xid, id LIMIT $2::int FOR UPDATE SKIP LOCKED),
+    SELECT ctid, xid, id FROM message_queue
+    WHERE (xid, id) > ($1::text::xid8, $2::bigint) AND (SELECT running FROM control)
+    ORDER BY xid, id LIMIT $3::int FOR UPDATE SKIP LOCKED),
 taken AS (
     DELETE FROM message_queue WHERE ctid = ANY (ARRAY(SELECT ctid FROM picked)) RETURNING id),
 ready AS MATERIALIZED (
-    SELECT m.id, m.endpoint_id, m.attempts, m.recipient, m.content, extract(epoch FROM now() - m.created_at) AS age
+    SELECT m.id, m.endpoint_id, m.attempts, m.recipient, m.content, date_part('epoch', now() - m.created_at) AS age
     FROM taken t JOIN messages m ON m.id = t.id WHERE NOT m.is_sent),
 ledger AS (
     INSERT INTO message_claim (instance_id, ids, attempts)
-    SELECT $3::bigint, array_agg(id ORDER BY id), array_agg(attempts ORDER BY id) FROM ready HAVING count(*) > 0
+    SELECT $4::bigint, array_agg(id ORDER BY id), array_agg(attempts ORDER BY id) FROM ready HAVING count(*) > 0
     RETURNING claim_id)
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text, (SELECT count(*) FROM taken), (SELECT running FROM control),
-       NULL::bigint, l.claim_id, r.id, r.endpoint_id, r.attempts, r.recipient, r.content, r.age
-FROM (SELECT) one LEFT JOIN (ready r CROSS JOIN ledger l) ON true ORDER BY r.id)sql"};
+       NULL::bigint, l.claim_id, r.id, r.endpoint_id, r.attempts, r.recipient, r.content, r.age, p.xid::text, p.id
+FROM (SELECT) one LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true
+LEFT JOIN (ready r CROSS JOIN ledger l) ON true ORDER BY r.id)sql"};
 
 constexpr pg::Statement kClaimDue{"claim_due", R"sql(
 WITH control AS MATERIALIZED (SELECT state = 'running' AS running FROM service_state),
@@ -37,7 +38,7 @@ picked AS MATERIALIZED (
 taken AS (
     DELETE FROM message_schedule WHERE ctid = ANY (ARRAY(SELECT ctid FROM picked)) RETURNING id),
 ready AS MATERIALIZED (
-    SELECT m.id, m.endpoint_id, m.attempts, m.recipient, m.content, extract(epoch FROM now() - m.created_at) AS age
+    SELECT m.id, m.endpoint_id, m.attempts, m.recipient, m.content, date_part('epoch', now() - m.created_at) AS age
     FROM taken t JOIN messages m ON m.id = t.id WHERE NOT m.is_sent),
 ledger AS (
     INSERT INTO message_claim (instance_id, ids, attempts)
@@ -98,8 +99,12 @@ std::vector<std::pair<std::string, std::string>> read_headers(std::string_view t
 
 void PgQueueStore::claim_ready(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) {
     pg::Params params;
-    params.text(std::to_string(request.floor)).integer(request.limit).bigint(request.instance_id);
-    run_one<service::ClaimBatch>(claim_, kClaimReady, std::move(params), std::move(done), read_claim);
+    params.text(std::to_string(request.behind.xid)).bigint(request.behind.id).integer(request.limit).bigint(request.instance_id);
+    run_one<service::ClaimBatch>(claim_, kClaimReady, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        service::ClaimBatch batch = read_claim(rows);
+        if (batch.taken > 0) batch.last = {static_cast<service::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
+        return batch;
+    });
 }
 
 void PgQueueStore::claim_due(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) {

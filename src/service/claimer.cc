@@ -48,6 +48,7 @@ void Claimer::on_room() {
 
 void Claimer::on_session_up() {
     floor_ = 0;
+    full_until_.reset();
     next_sweep_ = {};
     orphans_ = true;
     more_ready_ = true;
@@ -104,14 +105,16 @@ void Claimer::return_orphans() {
 void Claimer::claim_due(int limit) {
     busy_ = true;
     started_ = clock_.mono();
-    store_.claim_due({mediator_.instance_id(), 0, limit}, [this](core::Result<ClaimBatch> result) { on_due(std::move(result)); });
+    store_.claim_due({mediator_.instance_id(), {}, limit},
+                     [this](core::Result<ClaimBatch> result) { on_due(std::move(result)); });
 }
 
 void Claimer::claim_ready(int limit, bool sweep) {
     busy_ = true;
     more_ready_ = false;
     started_ = clock_.mono();
-    store_.claim_ready({mediator_.instance_id(), sweep ? 0 : floor_, limit},
+    const QueuePosition behind = sweep ? QueuePosition{} : full_until_.value_or(QueuePosition{floor_});
+    store_.claim_ready({mediator_.instance_id(), behind, limit},
                        [this, limit, sweep](core::Result<ClaimBatch> result) { on_ready(std::move(result), limit, sweep); });
 }
 
@@ -134,11 +137,18 @@ void Claimer::on_ready(core::Result<ClaimBatch> result, int limit, bool sweep) {
         return;
     }
     const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
-    const bool short_claim = result->running && result->taken < static_cast<std::size_t>(limit);
-    if (short_claim) floor_ = result->next_floor;
+    if (result->taken == static_cast<std::size_t>(limit)) {
+        more_ready_ = true;
+        full_until_ = result->last;
+    } else if (result->running) {
+        // A claim that went on from the last one's end says nothing of what was committed before that place.
+        const bool from_the_floor = sweep || !full_until_;
+        if (from_the_floor) floor_ = result->next_floor;
+        if (!from_the_floor) more_ready_ = true;
+        full_until_.reset();
+    }
     if (result->taken > 0) mediator_.on_found(result->taken, std::exchange(by_fallback_, false));
-    if (result->taken == static_cast<std::size_t>(limit)) more_ready_ = true;
-    if (sweep && short_claim) {
+    if (result->running && sweep) {
         // A held snapshot makes sweeps walk what is dead; then they are made rarer, so that they stay below 2 %.
         next_sweep_ = clock_.mono() + std::max<std::chrono::microseconds>(kSweepPeriod, cost * 50);
         orphans_ = true;

@@ -20,7 +20,8 @@ inline constexpr std::chrono::milliseconds kFallbackPeriod{1000};  // a lost not
 inline constexpr std::chrono::milliseconds kSweepPeriod{5000};     // a row the floor missed is found within it
 
 // Loop thread only. One statement is under way at a time. The floor: rows below it cannot be ready, except those that another
-// engine had locked and rolled back, which is what sweeps (floor 0) are for. Reasons: src/README.md.
+// engine had locked and rolled back, which is what sweeps (from 0) are for. While claims are full each goes on where the last
+// one ended; what was committed behind that place is found when a claim is not full, or by the sweep. Reasons: src/README.md.
 class Claimer {
 public:
     struct Mediator {
@@ -70,10 +71,10 @@ private:
     std::unique_ptr<loop::Timer> timer_;      // the fallback
     std::unique_ptr<loop::Timer> due_timer_;  // the next scheduled message
     Floor floor_ = 0;
-    core::MonoTime next_due_{};  // when due_timer_ fires, while it is armed
+    std::optional<QueuePosition> full_until_;  // the end of the last claim, which was full
+    core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
     core::MonoTime next_sweep_{};
     core::MonoTime started_{};
-    std::chrono::microseconds last_sweep_cost_{0};
     bool active_ = false;
     bool busy_ = false;
     bool more_ready_ = false;   // rung, or the last claim was full

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,15 +21,22 @@ using Completion = std::function<void(core::Result<T>)>;
 // PostgreSQL's xid8 as text is carried as a number: rows below the floor cannot be ready.
 using Floor = std::uint64_t;
 
+// A place in the queue, which is in the order of (xid, id).
+struct QueuePosition {
+    Floor xid = 0;
+    core::MessageId id = std::numeric_limits<core::MessageId>::min();
+};
+
 struct ClaimRequest {
     core::InstanceId instance_id = 0;
-    Floor floor = 0;  // 0 = a sweep
-    int limit = 0;    // > 0
+    QueuePosition behind;  // only what comes behind it; xid 0 = a sweep
+    int limit = 0;         // > 0
 };
 
 struct ClaimBatch {
     std::vector<core::Delivery> deliveries;
     std::size_t taken = 0;                              // queue entries consumed, those whose message is gone or sent included
+    QueuePosition last;                                 // of the furthest entry taken, when any was
     Floor next_floor = 0;                               // valid as a floor only if taken < limit
     bool running = true;                                // service_state at the time of the claim; stopped = nothing was claimed
     std::optional<std::chrono::milliseconds> next_due;  // due claims only: time until the next scheduled message

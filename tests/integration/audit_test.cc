@@ -69,7 +69,7 @@ TEST_F(Audit, ATriggerThatWasDisabledForAWhileLosesNothing) {
 TEST_F(Audit, LeavesAloneWhatIsSentScheduledDeadOrClaimed) {
     db_.sql(insert(6));
     PgQueueStore queue_store{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
-    db_.value<service::ClaimBatch>([&](auto done) { queue_store.claim_ready({7, 0, 2}, std::move(done)); });
+    db_.value<service::ClaimBatch>([&](auto done) { queue_store.claim_ready({7, {}, 2}, std::move(done)); });
     db_.sql("DELETE FROM message_queue WHERE id IN (3, 4, 5)");
     db_.sql("INSERT INTO message_schedule VALUES (3, now() + interval '1 hour')");
     db_.sql("INSERT INTO message_dead (id, reason) VALUES (4, 'HTTP 500')");

@@ -43,8 +43,8 @@ TEST(Plans, NoHotStatementScansATableOrHashesAJoin) {
     pg::Connection& record_session = db.open_session(record_session_settings());
     PgQueueStore store(claim_session, record_session);
     db.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
-    db.value<service::ClaimBatch>([&](auto done) { store.claim_due({1, 0, 9}, std::move(done)); });
-    const auto batch = db.value<service::ClaimBatch>([&](auto done) { store.claim_ready({1, 0, 9}, std::move(done)); });
+    db.value<service::ClaimBatch>([&](auto done) { store.claim_due({1, {}, 9}, std::move(done)); });
+    const auto batch = db.value<service::ClaimBatch>([&](auto done) { store.claim_ready({1, {}, 9}, std::move(done)); });
     ASSERT_EQ(batch.deliveries.size(), 5U);
     const core::ClaimId claim = batch.deliveries[0].claim_id;
     std::vector<core::Outcome> outcomes;

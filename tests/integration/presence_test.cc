@@ -22,7 +22,7 @@ struct Engine {
         id = db.value<core::InstanceId>([&](auto done) { presence.register_instance("engine", std::move(done)); });
     }
     service::ClaimBatch claim(int limit) {
-        return db.value<service::ClaimBatch>([&](auto done) { queue.claim_ready({id, 0, limit}, std::move(done)); });
+        return db.value<service::ClaimBatch>([&](auto done) { queue.claim_ready({id, {}, limit}, std::move(done)); });
     }
     // What it has seen dead, as if it had looked for long enough.
     Adopted adopt(std::vector<core::ClaimId> known = {}) {

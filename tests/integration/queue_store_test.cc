@@ -24,10 +24,10 @@ std::string ids_of(const ClaimBatch& batch) {
 class QueueStore : public testing::Test {
 protected:
     ClaimBatch claim(int limit = 100, service::Floor floor = 0, core::InstanceId me = kMe) {
-        return db_.value<ClaimBatch>([&](auto done) { store_.claim_ready({me, floor, limit}, std::move(done)); });
+        return db_.value<ClaimBatch>([&](auto done) { store_.claim_ready({me, {floor}, limit}, std::move(done)); });
     }
     ClaimBatch claim_due(int limit = 100) {
-        return db_.value<ClaimBatch>([&](auto done) { store_.claim_due({kMe, 0, limit}, std::move(done)); });
+        return db_.value<ClaimBatch>([&](auto done) { store_.claim_due({kMe, {}, limit}, std::move(done)); });
     }
     std::size_t return_orphans(std::vector<core::ClaimId> known) {
         return db_.value<std::size_t>([&](auto done) { store_.return_orphans(kMe, known, std::move(done)); });
@@ -67,6 +67,20 @@ TEST_F(QueueStore, ClaimsInTheOrderOfInsertionAndNoMoreThanTheLimit) {
     EXPECT_EQ(ids_of(claim(3)), "4 5 6");
     EXPECT_EQ(ids_of(claim(3)), "7");
     EXPECT_EQ(ids_of(claim(3)), "");
+}
+
+TEST_F(QueueStore, GoesOnBehindAPlaceAndFindsWhatLiesBeforeItFromTheFloor) {
+    insert(6);
+    const ClaimBatch first = claim(2);
+    EXPECT_EQ(first.last.id, 2);
+    const auto behind = [&](service::QueuePosition place) {
+        return db_.value<ClaimBatch>([&](auto done) { store_.claim_ready({kMe, place, 2}, std::move(done)); });
+    };
+    EXPECT_EQ(ids_of(behind({first.last.xid, 3})), "4 5");
+    EXPECT_EQ(ids_of(behind({first.last.xid, 5})), "6");
+    const ClaimBatch nothing = behind({first.last.xid + 1, 0});
+    EXPECT_EQ(ids_of(nothing), "");
+    EXPECT_EQ(ids_of(claim(9, first.last.xid)), "3") << "left out, and not lost";
 }
 
 TEST_F(QueueStore, AnEmptyClaimMovesTheFloorAndWritesNoLedger) {
@@ -147,7 +161,7 @@ TEST_F(QueueStore, EnginesThatClaimAtTheSameTimeShareWithoutOverlap) {
     constexpr int kClaims = 80;
     for (int i = 0; i < kClaims; ++i) {
         const bool mine = i % 2 == 0;
-        (mine ? store_ : other).claim_ready({mine ? kMe : kOther, 0, 97}, [&](const core::Result<ClaimBatch>& batch) {
+        (mine ? store_ : other).claim_ready({mine ? kMe : kOther, {}, 97}, [&](const core::Result<ClaimBatch>& batch) {
             ++answers;
             ASSERT_TRUE(batch.ok());
             for (const auto& delivery : batch->deliveries) claimed.insert(delivery.id);

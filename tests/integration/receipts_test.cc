@@ -107,7 +107,7 @@ protected:
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) +
                 ")");
         const auto batch = db_.value<service::ClaimBatch>([&](auto done) {
-            queue_.claim_ready({me, 0, count}, std::move(done));
+            queue_.claim_ready({me, {}, count}, std::move(done));
         });
         service::RecordRequest request;
         request.instance_id = me;

@@ -24,7 +24,7 @@ protected:
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+905551111111', repeat('x', 64) FROM generate_series(1, " +
                 std::to_string(count) + ")");
         const auto batch = db_.value<service::ClaimBatch>([&](auto done) {
-            store_.claim_ready({me, 0, count}, std::move(done));
+            store_.claim_ready({me, {}, count}, std::move(done));
         });
         return batch.deliveries.empty() ? 0 : batch.deliveries[0].claim_id;
     }

@@ -35,6 +35,7 @@ protected:
         batch.taken = taken;
         for (std::size_t i = 0; i < taken; ++i) batch.deliveries.push_back(test::delivery(static_cast<core::MessageId>(i)));
         batch.next_floor = next_floor;
+        batch.last = {next_floor - 1, 777};
         batch.running = running;
         call.answer(batch);
         return call.request;
@@ -68,7 +69,7 @@ TEST_F(ClaimerTest, BeginsWithOrphansDueOnesAndASweep) {
     EXPECT_TRUE(store_.due.empty() && store_.ready.empty()) << "one statement at a time";
     take_first(store_.orphans).answer(std::size_t{0});
     answer_due();
-    EXPECT_EQ(answer_ready(0, 50).floor, 0u) << "a sweep";
+    EXPECT_EQ(answer_ready(0, 50).behind.xid, 0u) << "a sweep";
     EXPECT_EQ(claimer_.floor(), 50u);
     take_first(store_.orphans).answer(std::size_t{0});
     EXPECT_TRUE(claimer_.idle());
@@ -79,20 +80,40 @@ TEST_F(ClaimerTest, ARingClaimsAtOnceFromTheFloorOn) {
     claimer_.ring();
     ASSERT_EQ(store_.ready.size(), 1u);
     claimer_.ring();  // while under way: once more afterwards
-    EXPECT_EQ(answer_ready(3, 60).floor, 50u);
-    EXPECT_EQ(answer_ready(0, 61).floor, 60u);
+    EXPECT_EQ(answer_ready(3, 60).behind.xid, 50u);
+    EXPECT_EQ(answer_ready(0, 61).behind.xid, 60u);
     EXPECT_TRUE(store_.ready.empty());
     EXPECT_EQ(claimed_, 3u);
 }
 
-TEST_F(ClaimerTest, AFullClaimIsFollowedByAnotherAndMovesNoFloor) {
+TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
     activate();
     claimer_.ring();
     EXPECT_EQ(store_.ready.front().request.limit, kMaxClaim);
     answer_ready(kMaxClaim, 70);
-    EXPECT_EQ(claimer_.floor(), 50u);
-    EXPECT_EQ(answer_ready(1, 71).floor, 50u);
-    EXPECT_EQ(claimer_.floor(), 71u);
+    const ClaimRequest second = answer_ready(kMaxClaim, 70);
+    EXPECT_EQ(second.behind.xid, 69u);
+    EXPECT_EQ(second.behind.id, 777);
+    answer_ready(1, 71);
+    EXPECT_EQ(claimer_.floor(), 50u) << "what lies before that place was not looked at";
+    EXPECT_EQ(answer_ready(1, 72).behind.xid, 50u);
+    EXPECT_EQ(claimer_.floor(), 72u);
+    EXPECT_TRUE(store_.ready.empty());
+}
+
+TEST_F(ClaimerTest, WhileClaimsAreFullASweepStillComesOnTime) {
+    activate();
+    claimer_.ring();
+    std::vector<int> sweeps;
+    for (int second = 0; second < 12; ++second) {
+        for (int i = 0; i < 10; ++i) {
+            if (answer_ready(kMaxClaim, 70).behind.xid == 0) sweeps.push_back(second);
+            if (!store_.orphans.empty()) take_first(store_.orphans).answer(std::size_t{0});
+            time_.advance(milliseconds(100));
+            if (!store_.due.empty()) answer_due();
+        }
+    }
+    EXPECT_EQ(sweeps, (std::vector<int>{5, 10}));
 }
 
 TEST_F(ClaimerTest, TakesNoMoreThanThereIsRoomAndWaitsForRoom) {
@@ -130,7 +151,7 @@ TEST_F(ClaimerTest, TheFallbackLooksEverySecond) {
     EXPECT_TRUE(store_.due.empty());
     time_.advance(milliseconds(1));
     answer_due();
-    EXPECT_EQ(answer_ready(0, 60).floor, 50u);
+    EXPECT_EQ(answer_ready(0, 60).behind.xid, 50u);
 }
 
 TEST_F(ClaimerTest, ASweepComesEveryFewSecondsWithTheOrphans) {
@@ -145,7 +166,7 @@ TEST_F(ClaimerTest, ASweepComesEveryFewSecondsWithTheOrphans) {
                 take_first(store_.orphans).answer(std::size_t{0});
             } else if (!store_.due.empty()) {
                 answer_due();
-            } else if (answer_ready(0, 60).floor == 0) {
+            } else if (answer_ready(0, 60).behind.xid == 0) {
                 ++sweeps;
             }
         }
@@ -181,7 +202,7 @@ TEST_F(ClaimerTest, ANewSessionForgetsTheFloorAndAsksForOrphans) {
     claimer_.on_session_up();
     take_first(store_.orphans).answer(std::size_t{2});
     answer_due();
-    EXPECT_EQ(answer_ready(0, 80).floor, 0u);
+    EXPECT_EQ(answer_ready(0, 80).behind.xid, 0u);
 }
 
 TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
