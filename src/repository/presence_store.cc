@@ -34,7 +34,8 @@ WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'Exclu
   AND objid = ANY (ARRAY(SELECT (id % 2147483647)::oid FROM unnest($1::bigint[]) AS id)))sql"};
 
 // Step one: the dead ones' claims become ours, which waits for whoever holds them FOR SHARE. A dead instance's lock is
-// tried on a handful of rows only, and ends with the transaction.
+// tried on a handful of rows only, and ends with the transaction. The claims get new numbers: an engine that had one of them
+// before, and gets it back, must not take its old outcomes for the new ones' (they would end the claim too early).
 constexpr pg::Statement kTakeOver{"take_over_claims", R"sql(
 WITH named AS MATERIALIZED (
     SELECT instance_id FROM engine_instance
@@ -44,7 +45,7 @@ dead AS MATERIALIZED (
     SELECT instance_id FROM named WHERE pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int)),
 gone AS (
     DELETE FROM engine_instance WHERE instance_id IN (SELECT instance_id FROM dead))
-UPDATE message_claim c SET instance_id = $1::bigint, adopted = true
+UPDATE message_claim c SET claim_id = DEFAULT, instance_id = $1::bigint, adopted = true
 WHERE c.instance_id IN (SELECT instance_id FROM dead)
    OR (c.instance_id <> $1::bigint AND NOT EXISTS (SELECT FROM engine_instance i WHERE i.instance_id = c.instance_id)))sql"};
 

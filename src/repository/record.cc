@@ -18,27 +18,28 @@ constexpr pg::Statement kLockClaims{"lock_claims", R"sql(
 SELECT claim_id FROM message_claim WHERE claim_id = ANY ($1::bigint[]) AND instance_id = $2::bigint
 ORDER BY claim_id FOR SHARE)sql"};
 
+// A message whose attempts were counted by others after this one had begun waits or is dead somewhere: sent all the same, it
+// leaves there. The first attempt at all finds nothing to look for.
 constexpr pg::Statement kMarkSent{"mark_sent", R"sql(
 WITH marked AS (
-    UPDATE messages m SET is_sent = true, sent_at = now(), attempts = u.attempts, receiver_message_id = u.receiver_id
-    FROM unnest($1::bigint[], $2::int[], $3::text[]) AS u(id, attempts, receiver_id)
-    WHERE m.id = u.id AND NOT m.is_sent RETURNING m.id),
+    UPDATE messages m SET is_sent = true, sent_at = now(), attempts = m.attempts + 1, receiver_message_id = u.receiver_id
+    FROM unnest($1::bigint[], $2::text[]) AS u(id, receiver_id)
+    WHERE m.id = u.id AND NOT m.is_sent RETURNING m.id, m.attempts),
+dead AS (
+    DELETE FROM message_dead WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE attempts > 1))),
+waiting AS (
+    DELETE FROM message_schedule WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE attempts > 1))),
 batch AS (
     INSERT INTO message_sent_batch (sent_at, size, ids)
     SELECT now(), count(*), array_agg(id ORDER BY id) FROM marked HAVING count(*) > 0
     RETURNING batch_id, sent_at, ids),
 backlog AS (
-    INSERT INTO receipt_backlog (batch_id, instance_id) SELECT batch_id, $4::bigint FROM batch)
+    INSERT INTO receipt_backlog (batch_id, instance_id) SELECT batch_id, $3::bigint FROM batch)
 SELECT batch_id, to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), id
 FROM batch CROSS JOIN LATERAL unnest(ids) AS id)sql"};
 
-// A message that was put back or put off after this attempt had begun is sent all the same: it need not wait there.
-constexpr pg::Statement kForgetWaiting{"forget_waiting", R"sql(
-WITH dead AS (DELETE FROM message_dead WHERE id = ANY ($1::bigint[]))
-DELETE FROM message_schedule WHERE id = ANY ($1::bigint[]))sql"};
-
-// attempts <> : a repeat of this statement after a lost answer finds its own work and does nothing. IS TRUE keeps the sub-select
-// from becoming the outer side of a join: rows are locked in the order of their ids.
+// attempts < : a repeat of this statement after a lost answer finds its own work, or a later attempt's, and does nothing. IS TRUE
+// keeps the sub-select from becoming the outer side of a join: rows are locked in the order of their ids.
 constexpr pg::Statement kMarkFailed{"mark_failed", R"sql(
 WITH mine AS MATERIALIZED (
     SELECT claim_id FROM message_claim WHERE claim_id = ANY ($8::bigint[]) AND instance_id = $9::bigint),
@@ -46,7 +47,7 @@ failed AS (
     UPDATE messages m SET attempts = u.attempts, last_error = u.error
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[])
          AS u(id, claim_id, attempts, delay_ms, status, duration_ms, error)
-    WHERE m.id = u.id AND NOT m.is_sent AND m.attempts <> u.attempts AND (u.claim_id IN (SELECT claim_id FROM mine)) IS TRUE
+    WHERE m.id = u.id AND NOT m.is_sent AND m.attempts < u.attempts AND (u.claim_id IN (SELECT claim_id FROM mine)) IS TRUE
     RETURNING m.id, u.attempts, u.delay_ms, u.status, u.duration_ms, u.error),
 attempted AS (
     INSERT INTO delivery_attempt (message_id, attempt, status, duration_ms, error)
@@ -104,14 +105,11 @@ std::vector<std::int64_t> ids_of(const std::vector<const Outcome*>& outcomes) {
 }
 
 pg::Params sent_params(const std::vector<const Outcome*>& sent, core::InstanceId instance_id) {
-    std::vector<std::int32_t> attempts;
     std::vector<std::optional<std::string>> receiver_ids;
-    for (const Outcome* outcome : sent) {
-        attempts.push_back(outcome->attempts);
-        receiver_ids.push_back(outcome->receiver_message_id);
-    }
+    receiver_ids.reserve(sent.size());
+    for (const Outcome* outcome : sent) receiver_ids.push_back(outcome->receiver_message_id);
     pg::Params params;
-    params.bigint_array(ids_of(sent)).integer_array(attempts).text_array(receiver_ids).bigint(instance_id);
+    params.bigint_array(ids_of(sent)).text_array(receiver_ids).bigint(instance_id);
     return params;
 }
 
@@ -173,7 +171,6 @@ std::vector<const Outcome*> sorted_by_id(const std::vector<Outcome>& outcomes) {
 
 void PgQueueStore::record(service::RecordRequest request, service::Completion<service::RecordResult> done) {
     std::vector<const Outcome*> sent;
-    std::vector<const Outcome*> sent_again;  // not the first attempt: it may wait somewhere
     std::vector<const Outcome*> failed;
     std::vector<const Outcome*> given;
     std::vector<const Outcome*> fenced;
@@ -181,7 +178,6 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
         const bool delivered = outcome->kind == OutcomeKind::kDelivered;
         const bool counted = outcome->kind == OutcomeKind::kRetry || outcome->kind == OutcomeKind::kDead;
         (delivered ? sent : counted ? failed : given).push_back(outcome);
-        if (delivered && outcome->attempts > 1) sent_again.push_back(outcome);
         if (!delivered) fenced.push_back(outcome);
     }
     pg::Steps steps;
@@ -193,7 +189,6 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
     }
     const std::size_t sent_step = steps.size();
     if (!sent.empty()) steps.push_back({&kMarkSent, sent_params(sent, me)});
-    if (!sent_again.empty()) steps.push_back({&kForgetWaiting, std::move(pg::Params().bigint_array(ids_of(sent_again)))});
     if (!failed.empty()) steps.push_back({&kMarkFailed, failed_params(failed, me)});
     if (!given.empty()) steps.push_back({&kPutBack, put_back_params(given, me)});
     if (!request.finished.empty()) {

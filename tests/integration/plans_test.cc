@@ -79,7 +79,7 @@ TEST(Plans, NoHotStatementScansATableOrHashesAJoin) {
             ++explained;
         }
     }
-    EXPECT_EQ(explained, 9);  // two claims; lock, sent, waiting, failed, put back, finished, confirmed
+    EXPECT_EQ(explained, 8);  // two claims; lock, sent, failed, put back, finished, confirmed
 }
 
 }  // namespace

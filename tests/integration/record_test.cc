@@ -59,6 +59,7 @@ protected:
 
 TEST_F(Record, ADeliveredMessageIsMarkedAndItsBatchWaitsForItsReceipts) {
     const core::ClaimId claim = claimed(2);
+    db_.sql("UPDATE messages SET attempts = 2 WHERE id = 1");
     Outcome first = outcome(2, claim, OutcomeKind::kDelivered);
     first.receiver_message_id = "receiver's 🎈";
     const RecordResult result = record({first, outcome(1, claim, OutcomeKind::kDelivered, 3)}, {claim});
@@ -89,10 +90,25 @@ TEST_F(Record, DeliveredIsTrueEvenWhenTheClaimIsGone) {
 
 TEST_F(Record, ALateDeliveryTakesTheMessageOutOfTheScheduleAndTheDead) {
     const core::ClaimId claim = claimed(2);
+    db_.sql("UPDATE messages SET attempts = 1");  // by a rescue, and then more
+    db_.sql("UPDATE messages SET attempts = 16 WHERE id = 2");
     db_.sql("INSERT INTO message_schedule VALUES (1, now())");
     db_.sql("INSERT INTO message_dead (id, reason) VALUES (2, 'given up')");
-    record({outcome(1, claim, OutcomeKind::kDelivered, 2), outcome(2, claim, OutcomeKind::kDelivered, 16)});
+    record({outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kDelivered)});
     EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead)"), 0);
+    EXPECT_EQ(db_.sql("SELECT attempts FROM messages ORDER BY id"), "2 17") << "every attempt counts, also a late one";
+}
+
+// The answer to the first record was lost; meanwhile the message became due, and was claimed and refused again.
+TEST_F(Record, ARepeatThatALaterAttemptHasOvertakenChangesNothing) {
+    const core::ClaimId claim = claimed(2);
+    record({outcome(1, claim, OutcomeKind::kRetry, 1)});
+    db_.sql("DELETE FROM message_schedule");
+    record({outcome(1, claim, OutcomeKind::kDead, 2)});
+    record({outcome(1, claim, OutcomeKind::kRetry, 1)});
+    EXPECT_EQ(db_.number("SELECT attempts FROM messages WHERE id = 1"), 2);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule"), 0);
+    EXPECT_EQ(db_.number("SELECT id FROM message_dead"), 1);
 }
 
 TEST_F(Record, ARetryIsCountedAndScheduledByPostgresClock) {
