@@ -5,8 +5,9 @@ JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0
 MINUTES ?= 10
+SECONDS ?= 10
 
-.PHONY: help deps docs build test test-faults soak test-unit check asan tsan compose-test bench bench-peers bench-quick format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test test-faults soak fuzz test-unit check asan tsan compose-test bench bench-peers bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +72,12 @@ soak: ## random faults under load for MINUTES=10; SEED=n repeats their order
 	@cmake --build build-test -j $(JOBS) --target soak
 	@SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) build-test/soak --gtest_brief=1
 
+fuzz: ## random input for everything that reads what others wrote, SECONDS=10 a target
+	@scripts/install-deps --test
+	@cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON -DBUILD_TESTS=OFF >/dev/null
+	@cmake --build build-fuzz -j $(JOBS)
+	@scripts/fuzz build-fuzz $(SECONDS)
+
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
@@ -118,10 +125,10 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
 	@shellcheck -x scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
-	    scripts/test-compose scripts/test-faults .ci/run
+	    scripts/test-compose scripts/test-faults scripts/fuzz .ci/run
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@scripts/tidy build-test
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \
 	    REDOCLY_TELEMETRY=off node_modules/.bin/redocly lint openapi.json
 
-check: lint compose-test asan tsan test ## what CI runs
+check: lint compose-test fuzz asan tsan test ## what CI runs

@@ -9,8 +9,7 @@
 namespace messaging::pg {
 
 Connector::Connector(loop::EventLoop& loop, const ConnectionOptions& options, std::size_t first_address, Completion done)
-    : loop_(loop),
-      options_(options),
+    : options_(options),
       first_address_(first_address),
       done_(std::move(done)),
       resolver_(loop),

@@ -30,7 +30,6 @@ private:
     void poll();
     void finish(core::Result<ConnHandle> result);
 
-    loop::EventLoop& loop_;
     const ConnectionOptions& options_;
     const std::size_t first_address_;
     Completion done_;

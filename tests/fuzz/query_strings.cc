@@ -1,0 +1,38 @@
+// GET /messages?…, cursors included, and the path's id: refused with a reason, or within the limits, and a cursor read is the
+// cursor written.
+#include "fuzz/fuzz.h"
+#include "handler/requests.h"
+#include "http/target.h"
+
+using namespace messaging;  // NOLINT(google-build-using-namespace)
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::string text(fuzz::text_of(data, size));
+    http::Request request;
+    http::read_target("/messages?" + text, request);
+    request.path_parameters.emplace_back("id", text);
+    request.headers.emplace_back("Idempotency-Key", text);
+    const auto id = handler::read_id(request);
+    if (const auto* number = std::get_if<core::MessageId>(&id)) fuzz::promise(*number > 0, "an id is positive");
+    handler::read_idempotency_key(request);
+    const auto checked = handler::read_list_query(request);
+    if (const auto* problem = std::get_if<handler::Problem>(&checked)) {
+        fuzz::promise(problem->status == 400 && !problem->message.empty(), "a refusal says why");
+        return 0;
+    }
+    auto query = std::get<service::ListQuery>(checked);
+    fuzz::promise(query.limit >= 1 && query.limit <= handler::kMaxLimit, "a page has one to 250 rows");
+    if (!query.after) return 0;
+    http::Request again = request;
+    again.query.clear();
+    for (const auto& [name, value] : request.query) {
+        if (name != "cursor") again.query.emplace_back(name, value);
+    }
+    again.query.emplace_back("cursor", handler::write_cursor(query, *query.after));
+    const auto reread = handler::read_list_query(again);
+    const auto* same = std::get_if<service::ListQuery>(&reread);
+    fuzz::promise(
+        same != nullptr && same->after && same->after->major == query.after->major && same->after->id == query.after->id,
+        "a cursor is read as it was written");
+    return 0;
+}

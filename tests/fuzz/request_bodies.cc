@@ -1,0 +1,30 @@
+// POST /messages: any body is refused with a reason, or every message in it can be inserted.
+#include "core/text.h"
+#include "fuzz/fuzz.h"
+#include "handler/requests.h"
+
+using namespace messaging;  // NOLINT(google-build-using-namespace)
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    constexpr std::size_t kMaxContent = 100;
+    http::Request request;
+    request.headers.emplace_back("Content-Type", "application/json");
+    request.body = fuzz::text_of(data, size);
+    const auto checked = handler::read_new_messages(request, kMaxContent);
+    if (const auto* problem = std::get_if<handler::Problem>(&checked)) {
+        fuzz::promise(problem->status >= 400 && problem->status < 500 && !problem->message.empty(), "a refusal says why");
+        return 0;
+    }
+    const auto& messages = std::get<handler::NewMessages>(checked);
+    fuzz::promise(!messages.items.empty() && messages.items.size() <= handler::kMaxItems, "one to a thousand items");
+    for (const auto& item : messages.items) {
+        const auto* message = std::get_if<service::NewMessage>(&item);
+        if (message == nullptr) continue;
+        const auto fits = [](const std::string& text, std::size_t limit) {
+            return !text.empty() && text.size() <= limit && core::is_utf8(text) && text.find('\0') == std::string::npos;
+        };
+        fuzz::promise(fits(message->recipient, handler::kMaxRecipientBytes), "PostgreSQL takes the recipient");
+        fuzz::promise(fits(message->content, kMaxContent), "PostgreSQL takes the content");
+    }
+    return 0;
+}
