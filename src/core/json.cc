@@ -1,10 +1,6 @@
 // The only file that may include RapidJSON's parser (checked by scripts/check-layers).
 #include "core/json.h"
 
-#ifdef __SSE2__
-#define RAPIDJSON_SSE2  // the writer copies what needs no escape 16 bytes at a time
-#endif
-
 #include <rapidjson/error/en.h>
 #include <rapidjson/reader.h>
 #include <rapidjson/stringbuffer.h>

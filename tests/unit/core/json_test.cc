@@ -77,5 +77,21 @@ TEST(Json, AWriterWritesValidJsonWhateverItIsGiven) {
     EXPECT_TRUE(back->root().member("a\"b"));
 }
 
+// RapidJSON 1.1 with RAPIDJSON_SSE2 leaves 0x1A to 0x1F as they are in texts of 16 bytes and more.
+TEST(JsonWriter, EscapesEveryControlCharacterWhereverItStands) {
+    for (char control = 0; control < 0x20; ++control) {
+        for (std::size_t place = 0; place < 40; ++place) {
+            std::string text(40, 'x');
+            text[place] = control;
+            JsonWriter json;
+            json.string(text);
+            EXPECT_EQ(json.text().find(control), std::string_view::npos) << static_cast<int>(control) << " at " << place;
+            const auto document = JsonDocument::parse(json.text());
+            ASSERT_TRUE(document.ok());
+            EXPECT_EQ(document->root().text(), text);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace messaging::core
