@@ -72,6 +72,8 @@ Metrics::Metrics()
                        "Messages that had come past the trigger, and were queued by the audit.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
                             "Failed writes to Redis, lost sessions and vain attempts to connect.")),
+      accept_pauses_(counter(registry_, "messaging_api_pauses_total",
+                             "Pauses in which the API took no new connection, because descriptors were scarce.")),
       in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
       waiting_(gauge(registry_, "messaging_claimed_waiting_messages", "Claimed messages that wait for their turn.")),
       pending_(gauge(registry_, "messaging_pending_messages", "Messages ready to be claimed, all instances.")),
@@ -90,6 +92,10 @@ Metrics::Metrics()
       loop_lag_(BuildGauge()
                     .Name("messaging_loop_lag_seconds")
                     .Help("The longest that a loop was late for a timer, within 10 to 20 seconds.")
+                    .Register(registry_)),
+      degraded_(BuildGauge()
+                    .Name("messaging_degraded")
+                    .Help("Engines for which this is out of order: an endpoint that takes less than comes, or starting requests.")
                     .Register(registry_)) {
     auto& outcomes = BuildCounter().Name("messaging_deliveries_total").Help("Outcomes of deliveries.").Register(registry_);
     for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
@@ -118,6 +124,8 @@ Metrics::Metrics()
 void Metrics::on_reconnect(service::Dependency dependency) { reconnects_.Add({{"session", name_of(dependency)}}).Increment(); }
 
 void Metrics::on_redis_error() { redis_errors_.Increment(); }
+
+void Metrics::on_accept_pause() { accept_pauses_.Increment(); }
 
 void Metrics::on_audited(std::size_t found) { audited_.Increment(static_cast<double>(found)); }
 
@@ -175,7 +183,10 @@ void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
 
 void EngineMetrics::on_receipts(std::size_t written) { metrics_.receipts_.Increment(static_cast<double>(written)); }
 
-void EngineMetrics::on_adopted(std::size_t deliveries) { metrics_.adopted_.Increment(static_cast<double>(deliveries)); }
+void EngineMetrics::on_adopted(std::size_t deliveries) {
+    metrics_.adopted_.Increment(static_cast<double>(deliveries));
+    spdlog::warn("{} message(s) of an engine that died are taken over", deliveries);
+}
 
 void EngineMetrics::on_hung(std::size_t instances) {
     metrics_.hung_.Increment(static_cast<double>(instances));
@@ -183,7 +194,20 @@ void EngineMetrics::on_hung(std::size_t instances) {
                  instances, std::chrono::duration_cast<std::chrono::seconds>(service::kSilentAfter).count());
 }
 
-void EngineMetrics::on_missed_rings(std::size_t messages) { metrics_.missed_rings_.Increment(static_cast<double>(messages)); }
+void EngineMetrics::on_missed_rings(std::size_t messages) {
+    metrics_.missed_rings_.Increment(static_cast<double>(messages));
+    spdlog::warn("{} message(s) were found by the fallback: their notification was lost", messages);
+}
+
+void EngineMetrics::on_degraded(const std::string& what, const std::string& reason) {
+    metrics_.degraded_.Add({{"what", what}}).Increment();
+    spdlog::warn("{}: {}", what, reason);
+}
+
+void EngineMetrics::on_well_again(const std::string& what) {
+    metrics_.degraded_.Add({{"what", what}}).Decrement();
+    spdlog::info("{}: well again", what);
+}
 
 void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
     metrics_.troubles_.Add({{"what", what}}).Increment();

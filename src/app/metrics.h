@@ -25,6 +25,7 @@ public:
 
     void on_reconnect(service::Dependency dependency);
     void on_redis_error();
+    void on_accept_pause();
     void on_audited(std::size_t found);
     void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
     void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
@@ -50,6 +51,7 @@ private:
     prometheus::Counter& missed_rings_;
     prometheus::Counter& audited_;
     prometheus::Counter& redis_errors_;
+    prometheus::Counter& accept_pauses_;
     prometheus::Gauge& in_flight_;
     prometheus::Gauge& waiting_;
     prometheus::Gauge& pending_;
@@ -62,6 +64,7 @@ private:
     prometheus::Family<prometheus::Counter>& http_requests_;
     prometheus::Histogram& http_seconds_;
     prometheus::Family<prometheus::Gauge>& loop_lag_;
+    prometheus::Family<prometheus::Gauge>& degraded_;
 };
 
 // One engine's observer. That engine's thread only; the registry behind it is shared.
@@ -79,6 +82,8 @@ public:
     void on_adopted(std::size_t deliveries) override;
     void on_hung(std::size_t instances) override;
     void on_missed_rings(std::size_t messages) override;
+    void on_degraded(const std::string& what, const std::string& reason) override;
+    void on_well_again(const std::string& what) override;
     void on_trouble(const char* what, const core::Error& error) override;
 
 private:

@@ -35,6 +35,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kStartRetry{1000};
 constexpr std::chrono::milliseconds kStatusPeriod{2000};     // gauges of /metrics are so old at the most
+constexpr std::chrono::minutes kPauseLinePeriod{1};          // between lines of the log that say the same
 constexpr std::chrono::milliseconds kAnswersPatience{1000};  // for the API's last answers to be written, at the end
 constexpr std::chrono::milliseconds kAnswersPoll{10};
 constexpr int kSecondSignalExit = 130;
@@ -70,6 +71,7 @@ public:
         options.address = config_.http_addr;
         options.port = config_.port;
         options.refuse = [this](int status) { return api_.refuse(status); };
+        options.on_pause = [this] { on_accept_pause(); };
         auto server = http::Server::listen(loop_, std::move(options), api_.handler());
         if (!server) {
             spdlog::error("{}; set HTTP_ADDR or PORT", server.error().message);
@@ -97,6 +99,13 @@ private:
             trouble_.failed("waiting for PostgreSQL: " + error.message);
         };
         return events;
+    }
+
+    void on_accept_pause() {
+        metrics_.on_accept_pause();
+        if (clock_.mono() < next_pause_line_) return;
+        next_pause_line_ = clock_.mono() + kPauseLinePeriod;
+        spdlog::warn("the API takes no new connections while three quarters of the descriptors are in use (ulimit -n)");
     }
 
     service::Auditor::Mediator audit_events() {
@@ -248,6 +257,7 @@ private:
     bool starting_ = false;
     bool stopping_ = false;
     int exit_status_ = 0;
+    core::MonoTime next_pause_line_{};
 };
 
 }  // namespace

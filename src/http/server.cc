@@ -192,6 +192,7 @@ struct Server::Impl {
         if (listener != nullptr && descriptors_are_scarce(evhttp_bound_socket_get_fd(listener))) pause_accepting();
     }
     void pause_accepting() {
+        if (options.on_pause) options.on_pause();
         evconnlistener_disable(evhttp_bound_socket_get_listener(listener));
         accept_timer->start(kAcceptPause);
     }

@@ -49,6 +49,8 @@ struct ServerOptions {
     // The answer where no handler gives one, in the caller's own shape; an empty one when not set. 413: the body is over
     // max_body_bytes; 500: the Responder was dropped; others: evhttp has refused what is no HTTP request.
     std::function<Response(int status)> refuse;
+    // Whenever it begins a pause in which no new connection is taken.
+    std::function<void()> on_pause;
 };
 
 // Loop thread only. It takes no new connection while three quarters of the process's descriptors are in use: whoever opens

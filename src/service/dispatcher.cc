@@ -23,6 +23,8 @@ core::Outcome uncounted(const core::Delivery& delivery, core::OutcomeKind kind) 
     return outcome;
 }
 
+std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
+
 }  // namespace
 
 Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -39,6 +41,12 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
 }
 
 void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
+    for (const auto& [id, former] : endpoints_) {
+        const auto is_former = [&former = former](const core::Endpoint& one) {
+            return one.id == former.id && one.name == former.name;
+        };
+        if (std::none_of(endpoints.begin(), endpoints.end(), is_former)) tell(label(former), "", false);
+    }
     endpoints_.clear();
     for (const core::Endpoint& endpoint : endpoints) {
         endpoints_.emplace(endpoint.id, endpoint);
@@ -134,6 +142,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     if (flight.empty()) return;  // given back at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
     queues_.finished(delivery.endpoint_id);
+    if (result.fault == core::AttemptFault::kLocal) local_fault_ = result.detail;
     core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);
     observer_.on_outcome(outcome);
     if (outcome.kind == core::OutcomeKind::kDelivered) {
@@ -145,9 +154,20 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     mediator_.on_room();
 }
 
+void Dispatcher::tell(const std::string& what, const std::string& reason, bool degraded) {
+    if (degraded && degraded_.insert(what).second) observer_.on_degraded(what, reason);
+    if (!degraded && degraded_.erase(what) > 0) observer_.on_well_again(what);
+}
+
 void Dispatcher::measure() {
     measure_timer_->start(kMeasurePeriod);
     queues_.measure(std::chrono::duration<double>(kMeasurePeriod).count(), kBackedUpSeconds);
+    for (const auto& [id, endpoint] : endpoints_) {
+        tell(label(endpoint), "it takes less than comes; what it cannot take soon does not hold up the others",
+             queues_.backed_up(id));
+    }
+    const std::string fault = std::exchange(local_fault_, {});
+    tell("starting requests", fault + "; what could not be started is put off, and no attempt is used up", !fault.empty());
     mediator_.on_room();
 }
 

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -60,6 +62,7 @@ private:
     void hand_back(const std::vector<core::Delivery>& deliveries);
     void defer(const core::Delivery& delivery, double seconds, const char* why);
     void measure();
+    void tell(const std::string& what, const std::string& reason, bool degraded);
 
     Sender& sender_;
     const core::Clock& clock_;
@@ -74,6 +77,8 @@ private:
     std::unique_ptr<loop::Timer> measure_timer_;
     bool paused_ = false;
     bool pumping_ = false;
+    std::string local_fault_;         // the last one since the last measuring
+    std::set<std::string> degraded_;  // what the observer has been told of
 };
 
 }  // namespace messaging::service

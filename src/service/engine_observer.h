@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string>
 
 #include "core/message.h"
 #include "core/result.h"
@@ -28,6 +29,9 @@ public:
     virtual void on_hung(std::size_t instances) = 0;
     // Only the fallback has found them, while the engine slept with the doorbell's lock: a notification was lost.
     virtual void on_missed_rings(std::size_t messages) = 0;
+    // Something beside the stores is out of order: told when it begins, with the reason, and when it has ended. `what` names it.
+    virtual void on_degraded(const std::string& what, const std::string& reason) = 0;
+    virtual void on_well_again(const std::string& what) = 0;
     // A store call failed; it will be tried again.
     virtual void on_trouble(const char* what, const core::Error& error) = 0;
 };

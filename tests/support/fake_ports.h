@@ -176,8 +176,11 @@ public:
     void on_adopted(std::size_t deliveries) override { adopted += deliveries; }
     void on_hung(std::size_t instances) override { hung += instances; }
     void on_missed_rings(std::size_t messages) override { missed_rings += messages; }
+    void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
+    void on_well_again(const std::string& what) override { std::erase(degraded, what); }
     void on_trouble(const char* what, const core::Error&) override { ++troubles[what]; }
 
+    std::vector<std::string> degraded;
     std::vector<double> ages;
     std::size_t in_flight = 0;
     std::size_t waiting = 0;

@@ -13,6 +13,7 @@ namespace {
 using core::OutcomeKind;
 using test::delivery;
 using test::endpoint;
+using test::take_first;
 
 class DispatcherTest : public testing::Test {
 protected:
@@ -114,6 +115,36 @@ TEST_F(DispatcherTest, PutsOffWhatABackedUpEndpointCannotTakeWhereThereAreOthers
     EXPECT_EQ(outcomes_[0].delay, std::chrono::seconds(10));
     dispatcher_.add(some(1, 2));
     EXPECT_EQ(sender_.attempts.size(), 3u) << "the other endpoint goes on";
+}
+
+TEST_F(DispatcherTest, TellsWhichEndpointIsBackedUpAndWhenItNoLongerIs) {
+    core::Endpoint slow = endpoint(1, 2);
+    slow.name = "slow";
+    dispatcher_.set_endpoints({slow, endpoint(2, 2)});
+    dispatcher_.add(some(8, 1));
+    time_.advance(std::chrono::seconds(2));
+    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"endpoint slow"}) << "once";
+    while (!sender_.attempts.empty()) sender_.answer(200);
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_TRUE(observer_.degraded.empty());
+    dispatcher_.add(some(8, 1));
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_EQ(observer_.degraded.size(), 1u);
+    dispatcher_.set_endpoints({endpoint(2, 2)});
+    EXPECT_TRUE(observer_.degraded.empty()) << "what was removed is no longer out of order";
+}
+
+TEST_F(DispatcherTest, TellsWhenRequestsCannotBeStartedAndWhenTheyCanAgain) {
+    dispatcher_.add(some(3));
+    core::AttemptResult result;
+    result.fault = core::AttemptFault::kLocal;
+    result.detail = "Too many open files";
+    take_first(sender_.attempts).done(result);
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"starting requests"});
+    sender_.answer(200);
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_TRUE(observer_.degraded.empty());
 }
 
 TEST_F(DispatcherTest, ALoneEndpointIsNeverPutOff) {
