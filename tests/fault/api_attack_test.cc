@@ -110,6 +110,7 @@ TEST_F(ApiAttack, MoreIdleConnectionsThanDescriptorsLeaveSomeForTheSending) {
     EXPECT_TRUE(wait_until([&] { return http_get(service_.url("/livez")).status == 200; })) << "others are served again";
     ASSERT_EQ(prlimit(service_.pid(), RLIMIT_NOFILE, &before, nullptr), 0);
     EXPECT_EQ(service_.sql("SELECT max(attempts) FROM messages"), "1");
+    EXPECT_GT(sample(http_get(service_.url("/metrics")).body, "messaging_api_pauses_total"), 0);
     expect_unimpressed(tally);
 }
 
