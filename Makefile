@@ -72,11 +72,11 @@ soak: ## random faults under load for MINUTES=10; SEED=n repeats their order
 	@cmake --build build-test -j $(JOBS) --target soak
 	@SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) build-test/soak --gtest_brief=1
 
-fuzz: ## random input for everything that reads what others wrote, SECONDS=10 a target
+fuzz: ## random input for everything that reads what others wrote, SECONDS=10 a target; SEED=n repeats it
 	@scripts/install-deps --test
 	@cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON -DBUILD_TESTS=OFF >/dev/null
 	@cmake --build build-fuzz -j $(JOBS)
-	@scripts/fuzz build-fuzz $(SECONDS)
+	@scripts/fuzz build-fuzz $(SECONDS) $(SEED)
 
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test
@@ -131,4 +131,5 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \
 	    REDOCLY_TELEMETRY=off node_modules/.bin/redocly lint openapi.json
 
-check: lint compose-test fuzz asan tsan test ## what CI runs
+check: SEED = 1
+check: lint compose-test fuzz asan tsan test ## what CI runs; the random input is the same each time

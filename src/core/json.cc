@@ -38,10 +38,11 @@ public:
         return add({Kind::kNumber, false, std::string(text, length), {}, {}});
     }
     bool String(const char* text, rapidjson::SizeType length, bool) {
-        return add({Kind::kString, false, std::string(text, length), {}, {}});
+        return is_unicode({text, length}) && add({Kind::kString, false, std::string(text, length), {}, {}});
     }
     bool StartObject() { return open(Kind::kObject); }
     bool Key(const char* text, rapidjson::SizeType length, bool) {
+        if (!is_unicode({text, length})) return false;
         open_.back().names.emplace_back(text, length);
         return true;
     }
@@ -50,9 +51,16 @@ public:
     bool EndArray(rapidjson::SizeType) { return close(); }
 
     bool too_deep() const { return too_deep_; }
+    bool not_unicode() const { return not_unicode_; }
     Node take_root() { return std::move(root_); }
 
 private:
+    // Of the decoded text: the reader's own check sees neither half a surrogate pair written as an escape (\ude00), nor is it
+    // cheap.
+    bool is_unicode(std::string_view text) {
+        not_unicode_ = !is_utf8(text);
+        return !not_unicode_;
+    }
     bool add(Node node) {
         if (open_.empty()) {
             root_ = std::move(node);
@@ -77,16 +85,10 @@ private:
     std::vector<Node> open_;
     Node root_;
     bool too_deep_ = false;
+    bool not_unicode_ = false;
 };
 
 constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
-
-template <unsigned kParseFlags>
-rapidjson::ParseResult read(std::string_view text, TreeBuilder& builder) {
-    rapidjson::MemoryStream bytes(text.data(), text.size());
-    rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
-    return rapidjson::Reader().Parse<kParseFlags>(stream, builder);
-}
 
 Error invalid(std::string message) { return {ErrorKind::kInvalid, std::move(message), ""}; }
 
@@ -106,10 +108,14 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text, const JsonLimits
         return invalid("the JSON text is longer than " + std::to_string(limits.max_bytes) + " bytes");
     }
     TreeBuilder builder(limits.max_depth);
-    // Checking all of it beforehand is cheaper than character by character; the reader's own check knows where the fault is.
-    const rapidjson::ParseResult outcome =
-        is_utf8(text) ? read<kFlags>(text, builder) : read<kFlags | rapidjson::kParseValidateEncodingFlag>(text, builder);
+    rapidjson::MemoryStream bytes(text.data(), text.size());
+    rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+    const rapidjson::ParseResult outcome = rapidjson::Reader().Parse<kFlags>(stream, builder);
     if (builder.too_deep()) return invalid("the JSON text is nested deeper than " + std::to_string(limits.max_depth));
+    if (builder.not_unicode()) {
+        return invalid("not valid JSON: the string that ends at byte " + std::to_string(outcome.Offset()) +
+                       " holds bytes that are not UTF-8, or half of a surrogate pair");
+    }
     if (outcome.IsError()) {
         return invalid(std::string("not valid JSON at byte ") + std::to_string(outcome.Offset()) + ": " +
                        rapidjson::GetParseError_En(outcome.Code()));

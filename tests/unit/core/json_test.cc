@@ -44,8 +44,27 @@ TEST(Json, RefusesMoreBytesThanItsLimit) {
 }
 
 TEST(Json, RefusesWhatIsNotJson) {
-    for (const char* text : {"", " ", "{", "[1,]", "{\"a\"}", "'a'", "nul", "01", "+1", ".5", "1.", "\"\t\"", "\"\xFF\"",
-                             "\"\xED\xA0\x80\"", "\"\\ud800\"", "{} {}", "NaN", "// x"}) {
+    for (const char* text : {"",
+                             " ",
+                             "{",
+                             "[1,]",
+                             "{\"a\"}",
+                             "'a'",
+                             "nul",
+                             "01",
+                             "+1",
+                             ".5",
+                             "1.",
+                             "\"\t\"",
+                             "\"\xFF\"",
+                             "\"\xED\xA0\x80\"",
+                             "\"\\ud800\"",
+                             "\"\\ude00\"",
+                             "\"\\ud31d\\ude00\"",
+                             "{\"\\ude00\":1}",
+                             "{} {}",
+                             "NaN",
+                             "// x"}) {
         const auto document = JsonDocument::parse(text);
         EXPECT_FALSE(document.ok()) << text;
         if (!document) {
