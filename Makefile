@@ -7,7 +7,7 @@ SEED ?= 0
 MINUTES ?= 10
 SECONDS ?= 10
 
-.PHONY: help deps docs build test test-faults soak fuzz test-unit check asan tsan compose-test bench bench-peers bench-quick format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test test-faults soak fuzz test-unit check asan tsan compose-test bench bench-peers bench-pure bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -106,17 +106,21 @@ format: ## lay the sources out as .clang-format says
 
 SCALE ?= 1
 SCENARIO ?=
-BENCH_BUILD = cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF -DBUILD_BENCH=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
+BENCH_BUILD = scripts/install-deps --bench && cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF -DBUILD_BENCH=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
 
-bench: deps ## every scenario against the limit (SCALE=0.01 is a trial, SCENARIO=drain one of them)
+bench: ## every scenario against the limit (SCALE=0.01 is a trial, SCENARIO=drain one of them)
 	@$(BENCH_BUILD)
 	@scripts/bench full $(BUILD) $(SCALE) $(SCENARIO)
 
-bench-peers: deps ## graphile-worker and pg-boss beside ours (SCALE=0.1)
+bench-peers: ## graphile-worker and pg-boss beside ours (SCALE=0.1)
 	@$(BENCH_BUILD)
 	@scripts/bench peers $(BUILD) $(SCALE)
 
-bench-quick: deps ## drain ratio, latency, instructions per message; under a minute
+bench-pure: ## what needs no I/O, by Google Benchmark; half a minute
+	@$(BENCH_BUILD) --target bench_pure
+	@$(BUILD)/bench_pure --benchmark_min_time=0.2
+
+bench-quick: ## drain ratio, latency, instructions per message; under a minute
 	@$(BENCH_BUILD)
 	@scripts/bench quick $(BUILD)
 
