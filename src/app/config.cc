@@ -54,6 +54,15 @@ Reader text(std::string Config::*field) {
     };
 }
 
+Reader truth(bool Config::*field) {
+    return [=](const std::string& value, Config& config) -> std::string {
+        const auto parsed = parse_switch(value);
+        if (!parsed) return parsed.error().message;
+        config.*field = parsed.value();
+        return "";
+    };
+}
+
 std::string read_database_url(const std::string& value, Config& config) {
     config.database_url = value;
     if (value.empty()) return "is required: postgres://user:password@host:5432/database";
@@ -79,11 +88,10 @@ std::string read_auth_key(const std::string& value, Config& config) {
     return value.find_first_of("\r\n") == std::string::npos ? "" : "must not contain a line break: it is sent as a header";
 }
 
-std::string read_allow_unauthenticated(const std::string& value, Config& config) {
-    const auto parsed = parse_switch(value);
-    if (!parsed) return parsed.error().message;
-    config.allow_unauthenticated = parsed.value();
-    return "";
+std::string read_ca_certificates(const std::string& value, Config& config) {
+    config.ca_certificates = value;
+    const bool readable = std::ifstream(value).peek() != std::ifstream::traits_type::eof();
+    return value.empty() || readable ? "" : "names a file that cannot be read, or is empty: " + value;
 }
 
 std::string read_backoff_factor(const std::string& value, Config& config) {
@@ -168,7 +176,8 @@ const std::vector<Setting>& settings() {
         {"PORT", "8080", "port the API listens on; 0 = any free one", false, integer(&Config::port, 0, 65535)},
         {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", true,
          text(&Config::api_token)},
-        {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", false, read_allow_unauthenticated},
+        {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", false,
+         truth(&Config::allow_unauthenticated)},
         {"ENGINES", "1", "claiming-and-sending loops, a thread each", false, integer(&Config::engines, 1, 64)},
         {"MAX_IN_FLIGHT", "512", "requests in flight of one engine, all endpoints", false,
          integer(&Config::max_in_flight, 1, 20000)},
@@ -177,6 +186,10 @@ const std::vector<Setting>& settings() {
         {"REQUEST_TIMEOUT", "10s", "one request, connecting included", false,
          duration(&Config::request_timeout, milliseconds(1))},
         {"CONNECT_TIMEOUT", "5s", "connecting to a receiver", false, duration(&Config::connect_timeout, milliseconds(1))},
+        {"CA_CERTIFICATES", "", "PEM file of authorities that receivers' certificates may be signed by, besides the system's",
+         false, read_ca_certificates},
+        {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS; slower and less safe as yet, see README", false,
+         truth(&Config::http2)},
         {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead", false, read_max_attempts},
         {"BACKOFF_BASE", "2s", "wait after the first failed attempt", false, backoff_duration(&core::BackoffPolicy::base)},
         {"BACKOFF_FACTOR", "2", "each further wait is so many times longer", false, read_backoff_factor},

@@ -28,6 +28,8 @@ struct Config {
     int endpoint_max_in_flight = 0;
     std::chrono::milliseconds request_timeout{0};
     std::chrono::milliseconds connect_timeout{0};
+    std::string ca_certificates;
+    bool http2 = false;
     core::BackoffPolicy backoff;
     std::chrono::milliseconds shutdown_timeout{0};
     std::size_t max_content_bytes = 0;

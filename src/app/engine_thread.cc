@@ -36,6 +36,8 @@ http::ClientOptions client_options(const Config& config) {
     http::ClientOptions options;
     options.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
     options.connect_timeout = config.connect_timeout;
+    options.ca_file = config.ca_certificates;
+    options.http2 = config.http2;
     return options;
 }
 

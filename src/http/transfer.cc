@@ -89,7 +89,10 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_PROXY, "");  // the environment's proxy is not the receiver's
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy, CURLOPT_CURLU, url_.get());
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    // Without CURLOPT_PIPEWAIT: it would have requests wait for a receiver that hangs in the handshake, past their deadlines.
+    const long version = options_.http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
+    if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);  // a name server that never answers must not hold up the end
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout.count()));

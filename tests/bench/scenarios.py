@@ -200,6 +200,32 @@ def start_up(world, scale):
     return [("start to first delivery", found, "ms", "", [], "<= 300")]
 
 
+def http2(world, scale):
+    """Over TLS, to one and the same server, which offers HTTP/2 or does not."""
+    count, plain = scaled(50_000, scale), world.receiver
+    rates_of, connections, spoken = {"http/1.1": [], "h2": []}, {"http/1.1": [], "h2": []}, {"http/1.1": set(), "h2": set()}
+    again = {"http/1.1": [], "h2": []}
+    for _ in range(RUNS):
+        for offered, found in rates_of.items():
+            receiver, webhook, world.receiver, trusted = world.start_tls_receiver(offered)
+            process, api = world.serve(webhook=webhook, CA_CERTIFICATES=str(trusted), HTTP2="true")
+            drain(world, api, 2000, once=False)
+            found.append(drain(world, api, count, once=False))
+            stats = get(world.receiver + "/stats")
+            again[offered].append(stats["duplicates"])
+            connections[offered].append(stats["connections_used"])
+            spoken[offered] |= set(stats["versions"])
+            world.stop(process)
+            world.stop(receiver)
+    world.receiver = plain
+    said = {offered: "HTTP/" + " and ".join(sorted(versions)) for offered, versions in spoken.items()}
+    rows = [(f"drain {count:,} over TLS, {said['http/1.1']}", rates_of["http/1.1"], "messages/s", "", [], ""),
+            (f"drain {count:,} over TLS, {said['h2']} (h2 offered)", rates_of["h2"], "messages/s", "of HTTP/1.1",
+             [two / one for one, two in zip(rates_of["http/1.1"], rates_of["h2"])], "")]
+    rows += [(f"sent twice, {said[offered]}", found, "messages", "", [], "0") for offered, found in again.items()]
+    return rows + [(f"connections used, {said[offered]}", used, "", "", [], "") for offered, used in connections.items()]
+
+
 def cost(world, scale):
     """What a message costs, inserts included for the WAL only."""
     count = scaled(100_000, scale)
@@ -234,4 +260,4 @@ def cost(world, scale):
 
 
 ALL = {"drain": drain_small, "latency": latency_slow, "latency-3000": latency_fast, "inserting": inserting, "archive": with_archive, "snapshot": held_snapshot,
-       "backlog": backlog, "slow-receivers": slow_receivers, "endpoints": hundred_endpoints, "several": several, "start": start_up, "cost": cost}
+       "backlog": backlog, "slow-receivers": slow_receivers, "endpoints": hundred_endpoints, "several": several, "start": start_up, "http2": http2, "cost": cost}

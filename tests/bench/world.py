@@ -68,6 +68,16 @@ class World:
         wait_for(lambda: self.answers(url + "/livez"), 10, "the receiver")
         return url
 
+    def start_tls_receiver(self, offered):
+        """Node.js's server, which offers h2 or http/1.1; answers (process, webhook URL, control URL, the file of whom to trust)."""
+        key, certificate, port, control = self.directory / "key.pem", self.directory / "certificate.pem", free_port(), free_port()
+        if not certificate.exists():
+            self.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                      "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate])
+        process = self.start(["node", ROOT / "tests/support/tls_receiver.js", port, control, key, certificate, offered])
+        wait_for(lambda: self.answers(f"http://127.0.0.1:{control}/stats"), 10, "the TLS receiver")
+        return process, f"https://127.0.0.1:{port}/", f"http://127.0.0.1:{control}", certificate
+
     def start(self, command, **environment):
         process = subprocess.Popen([str(word) for word in command], stdout=self.log, stderr=self.log, cwd="/", env={**os.environ, **environment})
         self.processes.append(process)

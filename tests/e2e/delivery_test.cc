@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include "support/tls_receiver.h"
 #include "support/world.h"
 
 namespace messaging::test {
@@ -39,6 +40,23 @@ TEST(Delivery, BulkInsertIsReceivedExactlyOnce) {
     EXPECT_EQ(service.sql("SELECT count(*) FROM message_queue"), "0");
     EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_claim") == "0"; }));
     EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM receipt_backlog") == "0"; }));
+}
+
+TEST(Delivery, OverTlsToACertificateOfAnAuthorityThatIsNamedByHttp1UnlessHttp2IsAskedFor) {
+    const TlsReceiver receiver("h2");
+    const Environment environment = {{"WEBHOOK_URL", receiver.url()}, {"CA_CERTIFICATES", receiver.certificate()}};
+    for (const std::string http2 : {"false", "true"}) {
+        Environment with = environment;
+        with["HTTP2"] = http2;
+        Service service(with);
+        service.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
+        ASSERT_TRUE(wait_until([&] { return service.sql("SELECT is_sent FROM messages") == "t"; }));
+        EXPECT_EQ(service.sql("SELECT left(receiver_message_id, 3) FROM messages"), http2 == "true" ? "2.0" : "1.1");
+    }
+    Service stranger({{"WEBHOOK_URL", receiver.url()}});
+    stranger.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
+    ASSERT_TRUE(wait_until([&] { return stranger.sql("SELECT attempts FROM messages") == "1"; }));
+    EXPECT_NE(stranger.sql("SELECT last_error FROM messages").find("certificate"), std::string::npos);
 }
 
 TEST(Delivery, RolledBackAndSentOnesAreNotSent) {

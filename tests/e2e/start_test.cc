@@ -26,12 +26,14 @@ TEST(Start, ListsEveryConfigurationErrorAtOnceAndExits78) {
                                          {"ENGINES", "none"},
                                          {"REQUEST_TIMEOUT", "10 parsecs"},
                                          {"LOG_FORMAT", "xml"},
+                                         {"CA_CERTIFICATES", "/"},
+                                         {"HTTP2", "maybe"},
                                          {"API_TOKEN", "token-secret"},
                                          {"API_TOKEN_FILE", "/nowhere"},
                                          {"WEBHOOK_AUTH_KEY", "line\nbreak-secret"}});
     EXPECT_EQ(refused.exit_code, 78) << refused.output;
-    for (const char* name : {"DATABASE_URL", "REDIS_URL", "PORT", "ENGINES", "REQUEST_TIMEOUT", "LOG_FORMAT", "API_TOKEN_FILE",
-                             "WEBHOOK_URL", "WEBHOOK_AUTH_KEY"}) {
+    for (const char* name : {"DATABASE_URL", "REDIS_URL", "PORT", "ENGINES", "REQUEST_TIMEOUT", "LOG_FORMAT", "CA_CERTIFICATES",
+                             "HTTP2", "API_TOKEN_FILE", "WEBHOOK_URL", "WEBHOOK_AUTH_KEY"}) {
         EXPECT_NE(refused.output.find(name), std::string::npos) << name << " in\n" << refused.output;
     }
     EXPECT_EQ(refused.output.find("-secret"), std::string::npos) << refused.output;

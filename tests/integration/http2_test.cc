@@ -1,0 +1,121 @@
+// The HTTP client over TLS: HTTP/2 where the receiver offers it, HTTP/1.1 where it does not.
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "http/client.h"
+#include "support/loop_runner.h"
+#include "support/tls_receiver.h"
+
+namespace messaging {
+namespace {
+
+using http::PostResult;
+using http::TransportFault;
+using std::chrono::milliseconds;
+using test::TlsReceiver;
+
+class Sending {
+public:
+    explicit Sending(const std::string& ca_file, bool http2 = true) {
+        http::ClientOptions options;
+        options.ca_file = ca_file;
+        options.http2 = http2;
+        client_.emplace(loop_, options);
+    }
+
+    // All at once; the results in the order of the URLs.
+    std::vector<PostResult> post(const std::vector<std::string>& urls, milliseconds timeout = test::kPatience) {
+        std::vector<PostResult> results(urls.size());
+        std::size_t done = 0;
+        for (std::size_t i = 0; i < urls.size(); ++i) {
+            client_->start_post({urls[i], {{"webhook-id", "msg_" + std::to_string(i)}, {"X-Empty", ""}}, "{}", timeout},
+                                [&results, &done, i](PostResult result) {
+                                    results[i] = std::move(result);
+                                    ++done;
+                                });
+        }
+        EXPECT_TRUE(test::run_until(
+            loop_, [&] { return done == urls.size(); }, 2 * test::kPatience));
+        return results;
+    }
+    PostResult post(const std::string& url) { return post(std::vector{url}).front(); }
+
+private:
+    loop::EventLoop loop_;
+    std::optional<http::Client> client_;
+};
+
+std::vector<std::string> bodies(const std::vector<PostResult>& results) {
+    std::vector<std::string> all;
+    for (const PostResult& result : results) {
+        EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+        EXPECT_EQ(result.status, 202);
+        all.push_back(result.body);
+    }
+    return all;
+}
+
+TEST(Http2, CarriesManyRequestsOnTheConnectionThatIsThere) {
+    TlsReceiver receiver("h2");
+    Sending sending(receiver.certificate());
+    const std::string first = R"({"messageId":"2.0 1"})";
+    EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector{first});
+    EXPECT_EQ(bodies(sending.post(std::vector(60, receiver.url()))), std::vector(60, first));
+}
+
+TEST(Http2, IsNotSpokenWithAReceiverThatDoesNotOfferIt) {
+    TlsReceiver receiver("http/1.1");
+    Sending sending(receiver.certificate());
+    EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector<std::string>{R"({"messageId":"1.1 1"})"});
+    const std::vector<std::string> answers = bodies(sending.post(std::vector(10, receiver.url())));
+    EXPECT_EQ(std::set(answers.begin(), answers.end()).size(), 10U) << "a connection for each";
+}
+
+TEST(Http2, IsNotSpokenUnlessAskedFor) {
+    TlsReceiver receiver("h2");
+    Sending sending(receiver.certificate(), false);
+    EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector<std::string>{R"({"messageId":"1.1 1"})"});
+}
+
+TEST(Http2, AnAnswerThatNeverComesCostsOnlyItsOwnRequest) {
+    TlsReceiver receiver("h2");
+    Sending sending(receiver.certificate());
+    const std::string first = R"({"messageId":"2.0 1"})";
+    EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector{first});
+    const auto hung = sending.post({receiver.url("/hang"), receiver.url("/hang")}, milliseconds(300));
+    EXPECT_EQ(hung[0].fault, TransportFault::kTimeout);
+    EXPECT_EQ(hung[1].fault, TransportFault::kTimeout);
+    EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector{first}) << "on the same connection";
+}
+
+TEST(Http2, AConnectionThatEndsFailsWhatItCarriedAndIsMadeAnew) {
+    TlsReceiver receiver("h2");
+    Sending sending(receiver.certificate());
+    bodies({sending.post(receiver.url())});
+    // curl itself tries one of them again, which then hangs.
+    const auto cut = sending.post({receiver.url("/cut"), receiver.url("/hang"), receiver.url("/hang")}, milliseconds(1000));
+    for (const PostResult& result : cut) {
+        EXPECT_TRUE(result.fault == TransportFault::kProtocol || result.fault == TransportFault::kTimeout) << result.fault_detail;
+    }
+    bodies({sending.post(receiver.url())});
+}
+
+TEST(Http2, AGoodbyeOfTheReceiverCostsNoRequest) {
+    TlsReceiver receiver("h2");
+    Sending sending(receiver.certificate());
+    bodies({sending.post(receiver.url())});
+    for (int i = 0; i < 20; ++i) bodies(sending.post({receiver.url(), receiver.url("/away"), receiver.url()}));
+}
+
+TEST(Http2, ACertificateThatNobodySignedIsRefused) {
+    TlsReceiver receiver("h2");
+    Sending sending("");
+    EXPECT_EQ(sending.post(receiver.url()).fault, TransportFault::kTls);
+}
+
+}  // namespace
+}  // namespace messaging
