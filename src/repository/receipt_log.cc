@@ -27,10 +27,12 @@ std::string receipt_json(const core::Receipt& receipt) {
 // A batch is one command: as two commands a message, formatting and replies took a sixth of all the engine's instructions.
 // ARGV: the stream's bound, the keys' life in seconds, and then, for each receipt, id, messageId, time and JSON.
 constexpr const char* kWriteBatch = R"lua(
+local call, seconds = redis.call, ARGV[2]
 for i = 3, #ARGV, 4 do
-    redis.call('XADD', 'messages:sent', 'MAXLEN', '~', ARGV[1], '*', 'id', ARGV[i], 'messageId', ARGV[i + 1], 'sentAt', ARGV[i + 2])
-    redis.call('SET', 'message:' .. ARGV[i], ARGV[i + 3], 'EX', ARGV[2])
-end)lua";
+    call('XADD', 'messages:sent', '*', 'id', ARGV[i], 'messageId', ARGV[i + 1], 'sentAt', ARGV[i + 2])
+    call('SET', 'message:' .. ARGV[i], ARGV[i + 3], 'EX', seconds)
+end
+call('XTRIM', 'messages:sent', 'MAXLEN', '~', ARGV[1]))lua";
 constexpr std::size_t kReceiptsInACommand = 250;  // Redis does nothing else meanwhile: about a millisecond
 
 // Counts the replies of one batch, and keeps the first error.

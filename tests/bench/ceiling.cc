@@ -103,6 +103,7 @@ int main(int argc, char** argv) {
         CURL* const easy = easies.emplace_back(curl_easy_init());
         curl_easy_setopt(easy, CURLOPT_URL, argv[1]);
         curl_easy_setopt(easy, CURLOPT_HTTPHEADER, run.headers);
+        curl_easy_setopt(easy, CURLOPT_USERAGENT, "messaging-system");
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(run.body.size()));
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, run.body.data());
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore);

@@ -32,17 +32,15 @@ def drain(world, api, count, size=64, insert=None, once=True):
     return count / (moment(stats["last_at"]) - moment(stats["first_at"]))
 
 
-def rates(world, api, count, samples):
-    """Drains what is queued already, and gives the rate of each of `samples` equal parts."""
+def portion(world, api, count):
+    """Messages per second of the next `count` of what is queued already; a few more are sent until the stop is heard."""
     world.reset()
     world.switch(api, "start")
-    wait_for(lambda: get(world.receiver + "/stats")["distinct"] > 0, 60, "the first message")
-    marks, step = [(time.monotonic(), get(world.receiver + "/stats")["distinct"])], count // samples
-    while marks[-1][1] < count * 0.99:
-        goal = min(marks[-1][1] + step, count)
-        wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= goal * 0.99, 1200, "the drain")
-        marks.append((time.monotonic(), get(world.receiver + "/stats")["distinct"]))
-    return [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(marks, marks[1:]) if b[1] > a[1]]
+    wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= count, 1200, f"{count} messages")
+    stats = get(world.receiver + "/stats")
+    world.switch(api, "stop")
+    settle(world)
+    return stats["distinct"] / (moment(stats["last_at"]) - moment(stats["first_at"]))
 
 
 def latency(world, rate, seconds, connections, start=None, statement=()):

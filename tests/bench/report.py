@@ -1,8 +1,9 @@
-"""Keeps what was measured (.local/bench.json), prints it, and writes RESULTS.md with its plot."""
+"""Keeps what was measured (.local/bench.json), prints it, and writes RESULTS.md, its plot and the README's table."""
 import datetime, json, os, pathlib, platform, re, statistics, subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
-KEPT = HERE.parents[1] / ".local" / "bench.json"
+ROOT = HERE.parents[1]
+KEPT = ROOT / ".local" / "bench.json"
 
 
 def number(value):
@@ -34,13 +35,16 @@ def machine(build):
     cpu = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
     memory = int(re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text()).group(1)) / 2**20
     return {"machine": f"{os.cpu_count()} cores ({cpu.group(1) if cpu else platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}",
-            "service": first_line(str(pathlib.Path(build) / "messaging"), "--version"), "PostgreSQL": first_line("pg_config", "--version"),
+            "revision": first_line("git", "-C", str(ROOT), "describe", "--always", "--dirty"), "PostgreSQL": first_line("pg_config", "--version"),
             "Redis": first_line("redis-server", "--version").split(" sha")[0], "libcurl": first_line("curl-config", "--version"),
             "Node.js": first_line("node", "--version")}
 
 
 def keep(build, name, scale, rows):
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    if name in kept and kept[name]["scale"] > scale:
+        print(f"{name}: the report keeps the run of {kept[name]['at']}, which was larger")
+        return
     kept[name] = {"scale": scale, "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "rows": rows, "machine": machine(build)}
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps(kept))
@@ -64,19 +68,34 @@ def plot(rows):
             f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n')
 
 
+def table(rows):
+    return ["| what | median | spread | ratio | asked for |", "|---|---|---|---|---|"] + ["| " + " | ".join(cells(row)) + " |" for row in rows]
+
+
+def write_readme(kept):
+    """What a figure is asked of, between the markers."""
+    rows = [row for part in kept.values() if part["scale"] == 1 for row in part["rows"] if row[5] and not row[5].endswith("calls")]
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text().split("<!-- speed:begin -->\n")
+    _, after = rest.split("<!-- speed:end -->")
+    readme.write_text(before + "<!-- speed:begin -->\n" + "\n".join(table(rows)) + "\n<!-- speed:end -->" + after)
+
+
 def write():
     kept = json.loads(KEPT.read_text())
     lines = ["# Results", "", "Written by `scripts/bench report` from runs of `make bench` and `make bench-peers`; everything ran on one machine, which it shares with the",
              "receiver, PostgreSQL (fsync on) and Redis (receipts on). A ratio is the median of pairs measured one right after the other. Sizes below 1 are a",
              "trial: what is asked for is asked at full size, on a machine that does nothing else.", ""]
-    newest = max(kept.values(), key=lambda part: part["at"])
-    lines += [f"- {name}: {text}" for name, text in newest["machine"].items()]
+    newest = max(kept.values(), key=lambda part: part["at"])["machine"]
+    lines += [f"- {name}: {text}" for name, text in newest.items() if name != "revision"]
     for name, part in kept.items():
         size = "" if part["scale"] == 1 else f", sizes x {part['scale']:g}"
-        lines += ["", f"## {name} ({part['at']}{size})", "", "| what | median | spread | ratio | asked for |", "|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(cells(row)) + " |" for row in part["rows"]]
+        lines += ["", f"## {name} ({part['at']}, {part['machine']['revision']}{size})", ""]
+        others = [f"- {what}: {text}" for what, text in part["machine"].items() if what != "revision" and text != newest[what]]
+        lines += others + [""] * bool(others) + table(part["rows"])
     if "peers" in kept:
         lines += ["", "![drain and latency beside the peers](peers.svg)"]
         (HERE / "peers.svg").write_text(plot(kept["peers"]["rows"]))
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
-    print(f"wrote {HERE / 'RESULTS.md'}")
+    write_readme(kept)
+    print(f"wrote {HERE / 'RESULTS.md'} and the README's table")

@@ -1,5 +1,5 @@
 """PostgreSQL (fsync on), Redis, the receiver and the service on free ports, for a measurement; each is ended by its pid."""
-import json, os, pathlib, shutil, signal, socket, subprocess, tempfile, time, urllib.request
+import copy, json, os, pathlib, shutil, signal, socket, subprocess, tempfile, time, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -60,6 +60,14 @@ class World:
         wait_for(lambda: subprocess.run(["psql", "-qtAX", admin, "-c", "SELECT 1"], capture_output=True).returncode == 0, 30, "PostgreSQL")
         subprocess.run(["psql", "-qX", admin, "-c", "CREATE DATABASE bench"], check=True)
         self.sql("CREATE EXTENSION pg_stat_statements")
+
+    def beside(self):
+        """The same world with a database of its own, for pairs that another state of the database tells apart."""
+        other = copy.copy(self)
+        other.database = self.database + "_beside"
+        self.sql("CREATE DATABASE bench_beside")
+        other.run([self.build / "messaging", "migrate", "up"])
+        return other
 
     def start_receiver(self, *options):
         port = free_port()
