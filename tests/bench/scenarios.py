@@ -254,7 +254,7 @@ def cost(world, scale):
     world.insert(count, 100)
     inserted = float(world.sql(wal))
     world.sql("SELECT pg_stat_statements_reset(); SELECT pg_stat_reset_single_table_counters('messages'::regclass)")
-    cpu = {"PostgreSQL": world.postgres.pid, "the service": process.pid}
+    cpu = {"the service": process.pid, "the receiver": world.receiver_process.pid, "PostgreSQL": world.postgres.pid, "Redis": world.redis.pid}
     before = {name: cpu_seconds(pid) for name, pid in cpu.items()}
     world.switch(api, "start")
     wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= count, 300, "the drain")

@@ -43,7 +43,7 @@ class World:
             shutil.chown(self.directory, "postgres", "postgres")
         self.start_postgres()
         self.redis_port = free_port()
-        self.start(["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory)])
+        self.redis = self.start(["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory)])
         self.receiver = self.start_receiver()
         self.run([self.build / "messaging", "migrate", "up"])
 

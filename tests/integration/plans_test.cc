@@ -248,8 +248,10 @@ TEST_P(Plans, NoStatementOfAnEngineScansATableThatGrows) {
     }
 }
 
-TEST_P(Plans, NoListReadsMoreThanItsPage) {
-    if (GetParam() == Statistics::kOfAnEmptyDatabase) GTEST_SKIP() << "a scan of an empty table costs no more than an index";
+// Not in an empty database, where a scan costs no more than an index.
+using ListPlans = Plans;
+
+TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
     pg::Connection& api = db_.open_session(api_session_settings());
     use_as_api(api);
     EXPECT_EQ(check_all(api, api_session_settings(), true), 12);  // six lists, message, attempts, retry, three of the status
@@ -288,18 +290,22 @@ TEST_P(Plans, TheAuditNeverScansTheArchiveAndTheTriggersScanNothing) {
     EXPECT_EQ(scans("'messages'") - before_audit, 0);
 }
 
+std::string name_of(const testing::TestParamInfo<Statistics>& each) {
+    switch (each.param) {
+        case Statistics::kOfAnEmptyDatabase: return "OfAnEmptyDatabase";
+        case Statistics::kNone: return "NeverAnalysed";
+        case Statistics::kFromWhenItWasEmpty: return "FromWhenItWasEmpty";
+        case Statistics::kRight: break;
+    }
+    return "Right";
+}
+
 INSTANTIATE_TEST_SUITE_P(WithStatistics, Plans,
                          testing::Values(Statistics::kOfAnEmptyDatabase, Statistics::kNone, Statistics::kFromWhenItWasEmpty,
                                          Statistics::kRight),
-                         [](const auto& each) -> std::string {
-                             switch (each.param) {
-                                 case Statistics::kOfAnEmptyDatabase: return "OfAnEmptyDatabase";
-                                 case Statistics::kNone: return "NeverAnalysed";
-                                 case Statistics::kFromWhenItWasEmpty: return "FromWhenItWasEmpty";
-                                 case Statistics::kRight: break;
-                             }
-                             return "Right";
-                         });
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(WithStatistics, ListPlans,
+                         testing::Values(Statistics::kNone, Statistics::kFromWhenItWasEmpty, Statistics::kRight), name_of);
 
 }  // namespace
 }  // namespace messaging::repository
