@@ -21,15 +21,16 @@ FROM engine_instance ORDER BY instance_id)sql"};
 constexpr pg::Statement kCounts{"count_messages", R"sql(
 WITH bound AS MATERIALIZED (SELECT coalesce(max(floor), '0'::xid8) AS floor FROM engine_instance),
 queue AS MATERIALIZED (
-    SELECT id FROM message_queue WHERE xid >= (SELECT floor FROM bound) ORDER BY xid, id LIMIT $1::int + 1)
-SELECT (SELECT count(*) FROM queue),
+    SELECT count(*) AS pending, min(id) AS oldest FROM (
+        SELECT id FROM message_queue WHERE xid >= (SELECT floor FROM bound) ORDER BY xid, id LIMIT $1::int + 1) q)
+SELECT (SELECT pending FROM queue),
        pg_stat_get_live_tuples('message_queue'::regclass),
        (SELECT count(*) FROM (SELECT FROM message_schedule LIMIT $1::int) s),
        (SELECT count(*) FROM (SELECT FROM message_dead LIMIT $1::int) d),
        (SELECT coalesce(sum(size), 0) / 10.0 FROM (
            SELECT size, sent_at FROM message_sent_batch ORDER BY batch_id DESC LIMIT 5000) b
         WHERE sent_at > now() - interval '10 seconds'),
-       (SELECT extract(epoch FROM now() - m.created_at) FROM messages m WHERE m.id = (SELECT id FROM queue LIMIT 1)))sql"};
+       (SELECT extract(epoch FROM now() - m.created_at) FROM messages m WHERE m.id = (SELECT oldest FROM queue)))sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
 UPDATE endpoints SET url = $1::text, max_in_flight = $2::int

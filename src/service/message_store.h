@@ -89,7 +89,7 @@ struct StatusView {
     double sent_per_second = 0;  // over the last 10 s, all instances
     std::optional<double> oldest_pending_seconds;
 };
-inline constexpr std::int64_t kExactPendingLimit = 10000;
+inline constexpr std::int64_t kExactPendingLimit = 5000;
 
 class ControlStore {
 public:
