@@ -40,12 +40,23 @@ def machine(build):
             "Node.js": first_line("node", "--version")}
 
 
-def keep(build, name, scale, rows):
+def cpu_ticks():
+    """Of all cores since the start of the machine: (all, stolen). What is stolen, a virtual machine's host gave to others."""
+    ticks = [int(field) for field in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(ticks), ticks[7]
+
+
+def stolen_since(before):
+    now = cpu_ticks()
+    return (now[1] - before[1]) / max(now[0] - before[0], 1)
+
+
+def keep(build, name, scale, rows, stolen):
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     if name in kept and kept[name]["scale"] > scale:
         print(f"{name}: the report keeps the run of {kept[name]['at']}, which was larger")
         return
-    kept[name] = {"scale": scale, "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "rows": rows, "machine": machine(build)}
+    kept[name] = {"scale": scale, "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "rows": rows, "machine": machine(build), "stolen": stolen}
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps(kept))
 
@@ -81,15 +92,18 @@ def write_readme(kept):
     readme.write_text(before + "<!-- speed:begin -->\n" + "\n".join(table(rows)) + "\n<!-- speed:end -->" + after)
 
 
-def write():
-    kept = json.loads(KEPT.read_text())
+def write(order):
+    found = json.loads(KEPT.read_text())
+    kept = {name: found[name] for name in order if name in found}
     lines = ["# Results", "", "Written by `scripts/bench report` from runs of `make bench` and `make bench-peers`; everything ran on one machine, which it shares with the",
              "receiver, PostgreSQL (fsync on) and Redis (receipts on). A ratio is the median of pairs measured one right after the other. Sizes below 1 are a",
-             "trial: what is asked for is asked at full size, on a machine that does nothing else.", ""]
+             "trial: what is asked for is asked at full size, on a machine that does nothing else. Stolen is what the host of a virtual machine gave to its other",
+             "guests meanwhile.", ""]
     newest = max(kept.values(), key=lambda part: part["at"])["machine"]
     lines += [f"- {name}: {text}" for name, text in newest.items() if name != "revision"]
     for name, part in kept.items():
         size = "" if part["scale"] == 1 else f", sizes x {part['scale']:g}"
+        size += f", {part['stolen']:.0%} of the cores stolen" if "stolen" in part else ""
         lines += ["", f"## {name} ({part['at']}, {part['machine']['revision']}{size})", ""]
         others = [f"- {what}: {text}" for what, text in part["machine"].items() if what != "revision" and text != newest[what]]
         lines += others + [""] * bool(others) + table(part["rows"])

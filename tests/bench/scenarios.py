@@ -111,7 +111,7 @@ def held_snapshot(world, scale):
         world.stop(process)
     ratios = [held / free for free, held in pairs]
     return [(f"drain {count:,} while a snapshot is held", [held for _, held in pairs], "messages/s", "of the drain without", ratios, ">= 0.9"),
-            ("its second half", [held for _, held in pairs[5:]], "messages/s", "of the drain without", ratios[5:], "flat")]
+            (f"drain {count:,} while a snapshot is held, second half", [held for _, held in pairs[5:]], "messages/s", "of the drain without", ratios[5:], "flat")]
 
 
 def backlog(world, scale):
@@ -132,9 +132,9 @@ def backlog(world, scale):
     world.stop(other)
     of_small = lambda found: statistics.median(large / small for large, small in found)
     return [(f"backlog of {count:,}, its first tenth", [large for large, _ in start], "messages/s", "of a small one", [of_small(start)], ""),
-            ("between", [middle], "messages/s", "", [], ""),
-            ("its last tenth", [large for large, _ in end], "messages/s", "of a small one", [of_small(end)], ""),
-            ("the last tenth's ratio", [of_small(end) / of_small(start)], "of the first's", "", [], "within 5 %")]
+            (f"backlog of {count:,}, between", [middle], "messages/s", "", [], ""),
+            (f"backlog of {count:,}, its last tenth", [large for large, _ in end], "messages/s", "of a small one", [of_small(end)], ""),
+            (f"backlog of {count:,}, its last tenth against its first", [of_small(end) / of_small(start)], "", "", [], "within 5 %")]
 
 
 def slow_receivers(world, scale):
@@ -237,7 +237,7 @@ def http2(world, scale):
     rows = [(f"drain {count:,} over TLS, {said['http/1.1']}", rates_of["http/1.1"], "messages/s", "", [], ""),
             (f"drain {count:,} over TLS, {said['h2']} (h2 offered)", rates_of["h2"], "messages/s", "of HTTP/1.1",
              [two / one for one, two in zip(rates_of["http/1.1"], rates_of["h2"])], "")]
-    rows += [(f"sent twice, {said[offered]}", found, "messages", "", [], "0") for offered, found in again.items()]
+    rows += [(f"sent twice over TLS, {said[offered]}", found, "messages", "", [], "0") for offered, found in again.items()]
     return rows + [(f"connections used, {said[offered]}", used, "", "", [], "") for offered, used in connections.items()]
 
 
