@@ -20,7 +20,7 @@ RUN scripts/build-docs docs
 FROM debian:12-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libpq5 libevent-2.1-7 libevent-pthreads-2.1-7 libhiredis0.14 \
-       libcurl4 libspdlog1.10 libfmt9 libssl3 libprometheus-cpp-core1.0 zlib1g \
+       libcurl4 libspdlog1.10 libfmt9 libssl3 libprometheus-cpp-core1.0 zlib1g libtcmalloc-minimal4 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin messaging
 COPY --from=build /src/build/messaging /usr/bin/messaging
