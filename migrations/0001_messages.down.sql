@@ -1,4 +1,11 @@
--- Removes everything that 0001 made, the messages included.
-DROP TABLE messages, message_queue, message_schedule, message_claim, message_dead, message_sent_batch, receipt_backlog,
-           delivery_attempt, engine_instance, service_state, idempotency_key, endpoints;
-DROP FUNCTION messaging_enqueue(), messaging_resend(), messaging_control_changed();
+-- Removes the messages, the endpoints, and every function and trigger of the product.
+DROP TABLE public.messages, messaging.endpoints, messaging._endpoint_state, messaging._database;
+DO $$
+DECLARE
+    one regprocedure;
+BEGIN
+    FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'messaging'::regnamespace LOOP
+        EXECUTE 'DROP FUNCTION ' || one;
+    END LOOP;
+    DELETE FROM messaging._function_file;
+END $$;

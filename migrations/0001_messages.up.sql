@@ -1,158 +1,81 @@
--- The archive, the queue beside it, and the ledger of claims. src/README.md has the reasons and the measurements.
+-- The messages and the endpoints that receive them. Everything but public.messages lives in schema messaging; a leading underscore
+-- marks an internal table. docs and src/README.md have the reasons and the measurements.
 
-CREATE TABLE endpoints (
-    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name          text    NOT NULL UNIQUE CHECK (name <> ''),
-    url           text    NOT NULL CHECK (url <> ''),
-    headers       text    NOT NULL DEFAULT '{}',          -- a JSON object of header names to values
-    max_in_flight integer NOT NULL DEFAULT 64 CHECK (max_in_flight BETWEEN 1 AND 10000),
-    created_at    timestamptz NOT NULL DEFAULT now()
+-- Two systems that send to one receiver must never use the same webhook-id: these letters are part of each one.
+CREATE TABLE messaging._database (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    tag      text NOT NULL DEFAULT substr(translate(md5(gen_random_uuid()::text), '0123456789', 'ghijkmnpqr'), 1, 6)
 );
--- Row 1: kept equal to WEBHOOK_URL by the service. The address is a placeholder that no request can reach.
-INSERT INTO endpoints (name, url) VALUES ('default', 'http://webhook-url-not-set.invalid/');
+INSERT INTO messaging._database DEFAULT VALUES;
 
--- No index and no partial-index predicate may mention is_sent, sent_at, attempts, last_error or
--- receiver_message_id: marking a message sent must stay a HOT update on the page it is on.
-CREATE TABLE messages (
-    id                  bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    recipient           text    NOT NULL,
-    content             text    NOT NULL,
-    is_sent             boolean NOT NULL DEFAULT false,
-    attempts            integer NOT NULL DEFAULT 0,
+CREATE TABLE messaging.endpoints (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name          text    NOT NULL UNIQUE,
+    url           text    NOT NULL,
+    headers       text    NOT NULL DEFAULT '{}',
+    max_in_flight integer NOT NULL DEFAULT 64,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT endpoints_name_bytes    CHECK (octet_length(name) BETWEEN 1 AND 255),
+    CONSTRAINT endpoints_url_bytes     CHECK (octet_length(url) BETWEEN 1 AND 8192),
+    CONSTRAINT endpoints_headers_bytes CHECK (octet_length(headers) <= 65536),
+    CONSTRAINT endpoints_headers_json  CHECK (json_typeof(headers::json) = 'object'),
+    CONSTRAINT endpoints_max_in_flight CHECK (max_in_flight BETWEEN 1 AND 10000)
+);
+COMMENT ON TABLE messaging.endpoints IS 'The webhooks that messages can be delivered to. Row "default" follows WEBHOOK_URL.';
+COMMENT ON COLUMN messaging.endpoints.headers IS 'A JSON object of header names to values, added to each request.';
+
+-- One row for each endpoint, kept by a trigger. Small and hot, apart from the configuration: each claim reads it. A state other than
+-- active moves the endpoint's messages into messaging._hold at their claim.
+CREATE TABLE messaging._endpoint_state (
+    endpoint_id bigint PRIMARY KEY,
+    state       text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'held', 'disabled')),
+    reason      text,
+    since       timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
+-- No index and no partial-index predicate may mention a column that recording an outcome writes: is_sent, sent_at, attempts,
+-- abandoned, generation, last_error, receiver_message_id. Marking a message sent must stay a HOT update on the page it is on.
+-- The fill factor leaves the room for it: a message of 64 bytes grows by a third when it is marked, and at 50 % a sixth of
+-- the rows moved to another page, which costs a full row of WAL and index entries.
+-- Each CHECK is a promise to the engines: no row that the table accepts can make a claim or a record fail.
+CREATE TABLE public.messages (
+    id                  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    recipient           text        NOT NULL,
+    content             text        NOT NULL,
+    is_sent             boolean     NOT NULL DEFAULT false,
+    abandoned           smallint    NOT NULL DEFAULT 0,
+    attempts            integer     NOT NULL DEFAULT 0,
+    generation          integer     NOT NULL DEFAULT (floor(random() * 16777216)::integer * 128),
     created_at          timestamptz NOT NULL DEFAULT now(),
+    endpoint_id         bigint      NOT NULL DEFAULT 1,
     sent_at             timestamptz,
-    endpoint_id         bigint  NOT NULL DEFAULT 1,
     receiver_message_id text,
     last_error          text,
-    CONSTRAINT messages_recipient_bytes CHECK (octet_length(recipient) BETWEEN 1 AND 255),
-    CONSTRAINT messages_content_bytes   CHECK (octet_length(content) >= 1 AND octet_length(content) <= 4096)
-) WITH (fillfactor = 50);
-CREATE INDEX messages_recipient ON messages (recipient, id);
+    event_id            bigint,
+    ordering_key        text,
+    scheduled_at        timestamptz,
+    expires_at          timestamptz,
+    traceparent         text,
+    CONSTRAINT messages_id                  CHECK (id > 0),
+    CONSTRAINT messages_recipient_bytes     CHECK (octet_length(recipient) BETWEEN 1 AND 255),
+    CONSTRAINT messages_content_bytes       CHECK (octet_length(content) >= 1 AND octet_length(content) <= 4096),
+    CONSTRAINT messages_abandoned           CHECK (abandoned BETWEEN 0 AND 1000),
+    CONSTRAINT messages_attempts            CHECK (attempts BETWEEN 0 AND 32000),
+    CONSTRAINT messages_generation          CHECK (generation >= 0),
+    CONSTRAINT messages_created_at          CHECK (created_at >= '1970-01-01 00:00+00' AND created_at < '3000-01-01 00:00+00'),
+    CONSTRAINT messages_sent_at             CHECK (sent_at >= '1970-01-01 00:00+00' AND sent_at < '3000-01-01 00:00+00'),
+    CONSTRAINT messages_receiver_id_bytes   CHECK (octet_length(receiver_message_id) <= 1024),
+    CONSTRAINT messages_last_error_bytes    CHECK (octet_length(last_error) <= 2048),
+    CONSTRAINT messages_reserved            CHECK (num_nonnulls(event_id, ordering_key, scheduled_at, expires_at, traceparent) = 0)
+) WITH (fillfactor = 42);
+CREATE INDEX messages_recipient ON public.messages (recipient, id);
 
--- Ready to be claimed. Insert and delete only; xid is what the claim's floor compares with.
-CREATE TABLE message_queue (
-    xid xid8   NOT NULL DEFAULT pg_current_xact_id(),
-    id  bigint NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0,
-        autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000);
-CREATE INDEX message_queue_fifo ON message_queue (xid, id);
-
--- Due later: retries, and what an endpoint's full queue had to put off.
-CREATE TABLE message_schedule (
-    id     bigint PRIMARY KEY,
-    due_at timestamptz NOT NULL
-);
-CREATE INDEX message_schedule_due ON message_schedule (due_at, id);
-
--- The ledger: one row for each batch that an engine has taken and not yet resolved. attempts[] is what
--- messages.attempts was at the claim: a message whose count has moved on was resolved by somebody.
-CREATE TABLE message_claim (
-    claim_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    instance_id bigint    NOT NULL,
-    ids         bigint[]  NOT NULL,
-    attempts    integer[] NOT NULL,
-    adopted     boolean   NOT NULL DEFAULT false,     -- taken over from an instance that died
-    claimed_at  timestamptz NOT NULL DEFAULT now()
-);
-
-CREATE TABLE message_dead (
-    id        bigint PRIMARY KEY,
-    failed_at timestamptz NOT NULL DEFAULT now(),
-    reason    text NOT NULL
-);
-CREATE INDEX message_dead_failed ON message_dead (failed_at, id);
-
--- What was sent, in the order it was recorded, a row a recorded batch. It gives "newest sent first" without an
--- index on sent_at: 8 bytes a message where such an index would cost every mark-sent its HOT update.
-CREATE TABLE message_sent_batch (
-    batch_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    sent_at  timestamptz NOT NULL,
-    size     integer     NOT NULL,
-    ids      bigint[]    NOT NULL
-);
--- Sent batches whose receipts Redis has not confirmed yet.
-CREATE TABLE receipt_backlog (
-    batch_id    bigint PRIMARY KEY,
-    instance_id bigint NOT NULL
-);
-
--- Failed attempts only: a success is told by the message's own row.
-CREATE TABLE delivery_attempt (
-    message_id  bigint      NOT NULL,
-    attempt     integer     NOT NULL,
-    at          timestamptz NOT NULL DEFAULT now(),
-    status      integer,                              -- NULL: no HTTP status was received
-    duration_ms integer     NOT NULL,
-    error       text        NOT NULL
-);
-CREATE INDEX delivery_attempt_message ON delivery_attempt (message_id, at);
-
-CREATE TABLE engine_instance (
-    instance_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name        text        NOT NULL,
-    started_at  timestamptz NOT NULL DEFAULT now(),
-    last_seen   timestamptz NOT NULL DEFAULT now(),
-    in_flight   integer     NOT NULL DEFAULT 0,
-    floor       xid8        NOT NULL DEFAULT '0'      -- no ready row below it: bounds the scans of the status page
-) WITH (fillfactor = 10);
-
-CREATE TABLE service_state (
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    state    text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'stopped')),
-    since    timestamptz NOT NULL DEFAULT now(),
-    by       text        NOT NULL DEFAULT 'migration'
-);
-INSERT INTO service_state DEFAULT VALUES;
-
-CREATE TABLE idempotency_key (
-    key         text PRIMARY KEY,
-    fingerprint text        NOT NULL,                 -- of the request body: the same key with another body is refused
-    ids         bigint[],
-    created_at  timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX idempotency_key_age ON idempotency_key (created_at);
-
--- SECURITY DEFINER with a fixed search_path: an application's role needs INSERT on messages and nothing else.
-CREATE FUNCTION messaging_enqueue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-BEGIN
-    INSERT INTO message_queue (id) SELECT id FROM new_rows WHERE NOT is_sent;
-    IF FOUND THEN
-        PERFORM pg_notify('messaging_ready', '');
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER messages_enqueue AFTER INSERT ON messages
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging_enqueue();
-
--- UPDATE messages SET is_sent = false sends again what was sent, is dead, or waits for a retry, with all its attempts
--- before it; what is queued or in flight already stays as it is.
-CREATE FUNCTION messaging_resend() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    again boolean := OLD.is_sent;
-BEGIN
-    DELETE FROM message_dead WHERE id = NEW.id;
-    again := again OR FOUND;
-    DELETE FROM message_schedule WHERE id = NEW.id;
-    again := again OR FOUND;
-    IF again THEN
-        NEW.attempts := 0;
-        NEW.sent_at := NULL;
-        NEW.receiver_message_id := NULL;
-        INSERT INTO message_queue (id) VALUES (NEW.id);
-        PERFORM pg_notify('messaging_ready', '');
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER messages_resend BEFORE UPDATE OF is_sent ON messages
-    FOR EACH ROW WHEN (NOT NEW.is_sent) EXECUTE FUNCTION messaging_resend();
-
--- Engines hear of a start, a stop and a changed endpoint at once.
-CREATE FUNCTION messaging_control_changed() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_notify('messaging_control', '');
-    RETURN NULL;
-END $$;
-CREATE TRIGGER service_state_changed AFTER UPDATE ON service_state
-    FOR EACH STATEMENT EXECUTE FUNCTION messaging_control_changed();
-CREATE TRIGGER endpoints_changed AFTER INSERT OR UPDATE OR DELETE ON endpoints
-    FOR EACH STATEMENT EXECUTE FUNCTION messaging_control_changed();
+COMMENT ON TABLE public.messages IS
+    'One row is one message to deliver to one endpoint. INSERT (recipient, content) sends; UPDATE … SET is_sent = false sends again.';
+COMMENT ON COLUMN public.messages.attempts IS 'Failed and successful attempts so far. The service alone changes it.';
+COMMENT ON COLUMN public.messages.abandoned IS 'How often an engine died while it held the message. The service alone changes it.';
+COMMENT ON COLUMN public.messages.generation IS
+    'Tells this message from another one with the same id, and a sending from an earlier one: a random number in the upper bits, '
+    'and the number of times that the message was sent again in the lower 7. The service alone changes it.';
+COMMENT ON CONSTRAINT messages_reserved ON public.messages IS
+    'event_id, ordering_key, scheduled_at, expires_at and traceparent are reserved for coming versions and must be NULL.';

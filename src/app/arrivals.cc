@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 #include <ctime>
+#include <functional>
 #include <utility>
 
 #include "core/json.h"
@@ -13,7 +14,7 @@ namespace messaging::app {
 namespace {
 
 constexpr std::size_t kMaxIds = 10'000'000;      // that are not numbers of ours
-constexpr std::size_t kMaxNumber = 100'000'000;  // a bit each
+constexpr std::size_t kMaxNumber = 50'000'000;  // four bytes each
 constexpr std::size_t kRecent = 50;
 constexpr std::size_t kMaxKeptBody = 64u << 10;
 
@@ -30,15 +31,22 @@ std::string rfc3339(core::WallTime time) {
     return text;
 }
 
-// Of "msg_17", 17; nullopt of what is not written so.
+// The number in "msg_abcdef_17_0a1b2c", 17; nullopt of what is not written so.
 std::optional<std::size_t> number_of(std::string_view id) {
     constexpr std::string_view kPrefix = "msg_";
-    if (!id.starts_with(kPrefix) || id.size() == kPrefix.size() || id[kPrefix.size()] == '0') return std::nullopt;
-    const std::string_view digits = id.substr(kPrefix.size());
+    if (!id.starts_with(kPrefix)) return std::nullopt;
+    const std::size_t begin = id.find('_', kPrefix.size());
+    const std::size_t end = id.rfind('_');
+    if (begin == std::string_view::npos || end <= begin + 1 || id[begin + 1] == '0') return std::nullopt;
     std::size_t number = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (error != std::errc() || end != digits.data() + digits.size() || number >= kMaxNumber) return std::nullopt;
+    const auto [stop, error] = std::from_chars(id.data() + begin + 1, id.data() + end, number);
+    if (error != std::errc() || stop != id.data() + end || number >= kMaxNumber) return std::nullopt;
     return number;
+}
+
+// Never 0, which means that none was seen.
+std::uint32_t fingerprint_of(const std::string& id) {
+    return static_cast<std::uint32_t>(std::hash<std::string>{}(id)) | 1U;
 }
 
 void write_time(core::JsonWriter& json, const std::optional<core::WallTime>& time) {
@@ -66,9 +74,14 @@ std::optional<std::string> recipient_of(std::string_view body) {
 std::optional<bool> Arrivals::see(const std::string& id) {
     if (const auto number = number_of(id)) {
         if (*number >= numbers_.size()) numbers_.resize(std::max(*number + 1, std::min(numbers_.size() * 2, kMaxNumber)));
-        const bool seen = numbers_[*number];
-        numbers_[*number] = true;
-        return seen;
+        std::uint32_t& first = numbers_[*number];
+        const std::uint32_t fingerprint = fingerprint_of(id);
+        if (first == fingerprint) return true;
+        if (first == 0) {
+            first = fingerprint;
+            return false;
+        }
+        // Another database's message with this number, or another one that was given it.
     }
     if (others_.size() < kMaxIds) return !others_.insert(id).second;
     return others_.contains(id) ? std::optional(true) : std::nullopt;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
@@ -14,7 +15,8 @@
 namespace messaging::app {
 
 // One thread. Bounded: of many different ids only the first ten million are told from their repetitions. Those of this service,
-// msg_ and a number, take a bit each: a set of strings would cost the receiver half as much again per message at a million.
+// msg_<tag>_<number>_<salt>, take four bytes each: a set of strings would cost the receiver half as much again per message at a
+// million.
 class Arrivals {
 public:
     // An empty id is counted as received only.
@@ -38,7 +40,7 @@ private:
     // Whether it came before; nullopt of what is beyond the limits.
     std::optional<bool> see(const std::string& id);
 
-    std::vector<bool> numbers_;
+    std::vector<std::uint32_t> numbers_;  // by message number: a fingerprint of the first id that had it; 0 = none
     std::unordered_set<std::string> others_;
     std::size_t distinct_ = 0;
     std::deque<Recent> recent_;

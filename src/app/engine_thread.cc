@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "app/loop_lag.h"
@@ -24,11 +25,23 @@
 namespace messaging::app {
 namespace {
 
+constexpr std::size_t kMaxClaimBytes = 16u << 20;  // of contents in one claim, were each as long as it may be
+
 service::EngineOptions engine_options(const Config& config, const std::string& name) {
     service::EngineOptions options;
     options.name = name;
     options.dispatch.outcomes.backoff = config.backoff;
     options.dispatch.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
+    options.max_claim = static_cast<int>(std::clamp<std::size_t>(kMaxClaimBytes / config.max_content_bytes, 1, service::kMaxClaim));
+    return options;
+}
+
+gateway::WebhookOptions webhook_options(const Config& config, const std::string& database_tag) {
+    gateway::WebhookOptions options;
+    options.timeout = config.request_timeout;
+    options.auth_key = config.webhook_auth_key;
+    options.auth_key_url = config.webhook_url;
+    options.database_tag = database_tag;
     return options;
 }
 
@@ -43,7 +56,7 @@ http::ClientOptions client_options(const Config& config) {
 
 }  // namespace
 
-// Members in order of dependency; destroyed in reverse, on the engine's own thread.
+// Members in order of dependency; created and destroyed by the owner, on the main thread.
 struct EngineThread::Inside {
     explicit Inside(EngineThread& owner)
         : owner_(owner),
@@ -68,7 +81,7 @@ struct EngineThread::Inside {
           doorbell_store_(bell_),
           backlog_store_(record_),
           receipt_log_(redis_, {owner.config_.receipt_stream_max, owner.config_.receipt_ttl}),
-          sender_(client_, clock_, {owner.config_.request_timeout, owner.config_.webhook_auth_key}),
+          sender_(client_, clock_, webhook_options(owner.config_, owner.database_tag_)),
           engine_({queue_store_, presence_store_, doorbell_store_, backlog_store_, receipt_log_, sender_}, loop_, clock_, random_,
                   metrics_, engine_options(owner.config_, owner.name_)) {}
 
@@ -151,8 +164,12 @@ struct EngineThread::Inside {
     service::Engine engine_;
 };
 
-EngineThread::EngineThread(const Config& config, Metrics& metrics, std::string name)
-    : config_(config), metrics_(metrics), name_(std::move(name)), inside_(std::make_unique<Inside>(*this)) {
+EngineThread::EngineThread(const Config& config, Metrics& metrics, std::string name, std::string database_tag)
+    : config_(config),
+      metrics_(metrics),
+      name_(std::move(name)),
+      database_tag_(std::move(database_tag)),
+      inside_(std::make_unique<Inside>(*this)) {
     thread_ = std::thread([this] { run(); });
 }
 

@@ -15,8 +15,8 @@ namespace messaging::app {
 // Created, stopped and joined by the main thread. Everything inside belongs to its own thread.
 class EngineThread {
 public:
-    // `name` is shown in /status.
-    EngineThread(const Config& config, Metrics& metrics, std::string name);
+    // `name` is shown in /status; `database_tag` is part of each webhook-id.
+    EngineThread(const Config& config, Metrics& metrics, std::string name, std::string database_tag);
     ~EngineThread();  // joins; call stop() first for a clean end
     EngineThread(const EngineThread&) = delete;
     EngineThread& operator=(const EngineThread&) = delete;
@@ -34,6 +34,7 @@ private:
     const Config config_;
     Metrics& metrics_;
     const std::string name_;
+    const std::string database_tag_;
     std::atomic<bool> ready_{false};
     std::atomic<bool> redis_up_{false};
     std::unique_ptr<Inside> inside_;  // depends-on: everything above

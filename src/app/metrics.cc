@@ -62,14 +62,26 @@ Metrics::Metrics()
       record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "One transaction of outcomes.", kSeconds)),
       recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
-      adopted_(counter(registry_, "messaging_adopted_messages_total", "Messages taken over from dead engines.")),
+      reclaimed_(counter(registry_, "messaging_reclaimed_messages_total", "Messages of failed instances that were scheduled again.")),
+      dead_lettered_(counter(registry_, "messaging_dead_lettered_by_claim_messages_total",
+                             "Messages that were dead-lettered without an attempt: no such endpoint, or not readable.")),
+      late_outcomes_(counter(registry_, "messaging_late_outcomes_total",
+                             "Outcomes that changed nothing: their claim had ended, or the message was sent or sent again.")),
+      claims_kept_(counter(registry_, "messaging_claims_kept_total",
+                           "Claims that the engine took for resolved and PostgreSQL did not; their messages are sent again.")),
+      not_held_(counter(registry_, "messaging_not_held_messages_total",
+                        "Messages that the ledger named as the engine's and the engine did not have; they are sent again.")),
+      locked_(counter(registry_, "messaging_locked_outcomes_total",
+                      "Outcomes that waited because another session had locked the message's row.")),
       hung_(counter(registry_, "messaging_hung_instances_total",
                     "Instances without a sign of life whose sessions this one has ended.")),
       missed_rings_(
           counter(registry_, "messaging_found_by_fallback_messages_total",
                   "Messages that only the fallback timer has found: their notification was lost, or its trigger bypassed.")),
-      audited_(counter(registry_, "messaging_found_by_audit_messages_total",
-                       "Messages that had come past the trigger, and were queued by the audit.")),
+      reconciled_(counter(registry_, "messaging_reconciled_messages_total",
+                          "Messages that were unsent and in no place (their trigger was bypassed, or a defect), and are queued now.")),
+      reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds",
+                            "How long the last walk over all messages took: a message in no place is found within this time.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
                             "Failed writes to Redis, lost sessions and vain attempts to connect.")),
       accept_pauses_(counter(registry_, "messaging_api_pauses_total",
@@ -106,7 +118,7 @@ Metrics::Metrics()
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
     for (const char* what :
-         {"claim", "claim due", "record", "heartbeat", "rescue", "register", "doorbell", service::kReceiptsTrouble}) {
+         {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell", service::kReceiptsTrouble}) {
         troubles_.Add({{"what", what}});
     }
     for (const auto dependency : {service::Dependency::kClaimSession, service::Dependency::kRecordSession,
@@ -127,7 +139,10 @@ void Metrics::on_redis_error() { redis_errors_.Increment(); }
 
 void Metrics::on_accept_pause() { accept_pauses_.Increment(); }
 
-void Metrics::on_audited(std::size_t found) { audited_.Increment(static_cast<double>(found)); }
+void Metrics::on_reconcile_round(const service::ReconcileRound& round) {
+    reconciled_.Increment(static_cast<double>(round.found));
+    if (round.walk) reconcile_walk_.Set(static_cast<double>(round.walk->count()));
+}
 
 void Metrics::on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration) {
     http_requests_.Add({{"method", std::string(method)}, {"route", std::string(route)}, {"status", std::to_string(status)}})
@@ -183,14 +198,38 @@ void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
 
 void EngineMetrics::on_receipts(std::size_t written) { metrics_.receipts_.Increment(static_cast<double>(written)); }
 
-void EngineMetrics::on_adopted(std::size_t deliveries) {
-    metrics_.adopted_.Increment(static_cast<double>(deliveries));
-    spdlog::warn("{} message(s) of an engine that died are taken over", deliveries);
+void EngineMetrics::on_reclaimed(std::size_t messages) {
+    metrics_.reclaimed_.Increment(static_cast<double>(messages));
+    spdlog::warn("an instance has failed: {} message(s) that it held are scheduled again", messages);
+}
+
+void EngineMetrics::on_dead_lettered(std::size_t messages) {
+    metrics_.dead_lettered_.Increment(static_cast<double>(messages));
+    troubles_.try_emplace("dead-letter", "dead-letter").first->second.failed(
+        "messages were dead-lettered without an attempt; GET /messages?status=dead has the reasons");
+}
+
+void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outcomes_.Increment(static_cast<double>(outcomes)); }
+
+void EngineMetrics::on_claims_kept(std::size_t claims) {
+    metrics_.claims_kept_.Increment(static_cast<double>(claims));
+    spdlog::warn("{} claim(s) still had open messages when the engine took them for resolved: these are sent again", claims);
+}
+
+void EngineMetrics::on_not_held(std::size_t messages) {
+    metrics_.not_held_.Increment(static_cast<double>(messages));
+    spdlog::warn("{} message(s) of this engine's claims were not in its memory: they are sent again", messages);
+}
+
+void EngineMetrics::on_locked(std::size_t outcomes) {
+    metrics_.locked_.Increment(static_cast<double>(outcomes));
+    troubles_.try_emplace("locked rows", "locked rows").first->second.failed(
+        "another session has locked messages that were sent; they are recorded when it ends (see pg_locks)");
 }
 
 void EngineMetrics::on_hung(std::size_t instances) {
     metrics_.hung_.Increment(static_cast<double>(instances));
-    spdlog::warn("{} instance(s) gave no sign of life for {} s: their sessions are ended, their messages are taken over",
+    spdlog::warn("{} instance(s) gave no sign of life for {} s: their sessions are ended, their messages are reclaimed",
                  instances, std::chrono::duration_cast<std::chrono::seconds>(service::kSilentAfter).count());
 }
 

@@ -15,6 +15,7 @@
 #include "app/logging.h"
 #include "service/engine_observer.h"
 #include "service/message_store.h"
+#include "service/reconciler.h"
 
 namespace messaging::app {
 
@@ -26,7 +27,7 @@ public:
     void on_reconnect(service::Dependency dependency);
     void on_redis_error();
     void on_accept_pause();
-    void on_audited(std::size_t found);
+    void on_reconcile_round(const service::ReconcileRound& round);
     void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
     void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
     void set_status(const service::StatusView& status);
@@ -46,10 +47,16 @@ private:
     prometheus::Histogram& record_seconds_;
     prometheus::Counter& recorded_;
     prometheus::Counter& receipts_;
-    prometheus::Counter& adopted_;
+    prometheus::Counter& reclaimed_;
+    prometheus::Counter& dead_lettered_;
+    prometheus::Counter& late_outcomes_;
+    prometheus::Counter& claims_kept_;
+    prometheus::Counter& not_held_;
+    prometheus::Counter& locked_;
     prometheus::Counter& hung_;
     prometheus::Counter& missed_rings_;
-    prometheus::Counter& audited_;
+    prometheus::Counter& reconciled_;
+    prometheus::Gauge& reconcile_walk_;
     prometheus::Counter& redis_errors_;
     prometheus::Counter& accept_pauses_;
     prometheus::Gauge& in_flight_;
@@ -79,7 +86,12 @@ public:
     void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) override;
     void on_in_flight(std::size_t in_flight, std::size_t waiting) override;
     void on_receipts(std::size_t written) override;
-    void on_adopted(std::size_t deliveries) override;
+    void on_reclaimed(std::size_t messages) override;
+    void on_dead_lettered(std::size_t messages) override;
+    void on_late_outcomes(std::size_t outcomes) override;
+    void on_claims_kept(std::size_t claims) override;
+    void on_not_held(std::size_t messages) override;
+    void on_locked(std::size_t outcomes) override;
     void on_hung(std::size_t instances) override;
     void on_missed_rings(std::size_t messages) override;
     void on_degraded(const std::string& what, const std::string& reason) override;

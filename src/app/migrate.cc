@@ -20,11 +20,11 @@ int fail(const core::Error& error) {
 std::string migrations_dir(const Config& config) { return installed_dir(config.migrations_dir, "migrations"); }
 
 int run_migrate(const Config& config, const std::string& command) {
-    auto migrations = repository::read_migrations(migrations_dir(config));
-    if (!migrations) return fail(migrations.error());
+    auto files = repository::read_schema(migrations_dir(config));
+    if (!files) return fail(files.error());
     auto session = pg::Session::connect(config.database_url, "messaging migrate");
     if (!session) return fail(session.error());
-    repository::Migrator migrator(session.value(), std::move(migrations.value()));
+    repository::Migrator migrator(session.value(), std::move(files.value()));
     if (command == "status") {
         const auto status = migrator.status();
         if (!status) return fail(status.error());

@@ -1,6 +1,8 @@
 // The real clock and the real source of chance.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <random>
 
 #include "core/clock.h"
@@ -18,9 +20,15 @@ public:
 class RealRandom : public core::Random {
 public:
     double next_unit() override { return distribution_(generator_); }
+    // From the system, not from the generator, whose seed two processes can share.
+    std::int64_t next_token() override {
+        const std::uint64_t bits = std::uint64_t{device_()} << 32 | device_();
+        return static_cast<std::int64_t>(std::max<std::uint64_t>(bits >> 1, 1));
+    }
 
 private:
-    std::mt19937_64 generator_{std::random_device{}()};
+    std::random_device device_;
+    std::mt19937_64 generator_{device_()};
     std::uniform_real_distribution<double> distribution_{0.0, 1.0};
 };
 

@@ -24,11 +24,11 @@
 #include "http/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
-#include "repository/audit_store.h"
 #include "repository/control_store.h"
 #include "repository/message_store.h"
-#include "repository/schema.h"
-#include "service/auditor.h"
+#include "repository/reconcile_store.h"
+#include "repository/start_check.h"
+#include "service/reconciler.h"
 
 namespace messaging::app {
 namespace {
@@ -56,9 +56,9 @@ public:
           messages_(session_),
           control_(session_),
           api_(messages_, control_, random_, api_options()),
-          audit_session_(loop_, random_, session_options(config, SessionRole::kAudit), audit_session_events()),
-          audit_store_(audit_session_),
-          auditor_(audit_store_, loop_, clock_, random_, audit_events()),
+          reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
+          reconcile_store_(reconcile_session_),
+          reconciler_(reconcile_store_, loop_, random_, reconcile_events()),
           start_timer_(loop_.make_timer([this] { try_to_start(); })),
           status_timer_(loop_.make_timer([this] { refresh_status(); })),
           leave_timer_(loop_.make_timer([this] { leave(); })),
@@ -108,19 +108,21 @@ private:
         spdlog::warn("the API takes no new connections while three quarters of the descriptors are in use (ulimit -n)");
     }
 
-    service::Auditor::Mediator audit_events() {
-        return {[this](std::size_t found) {
-                    audit_trouble_.recovered();
-                    if (found == 0) return;
-                    metrics_.on_audited(found);
-                    spdlog::warn("the audit has found {} message(s) that had come past the trigger: they are queued now", found);
-                },
-                [this](const core::Error& error) { audit_trouble_.failed(error.message); }};
+    service::Reconciler::Mediator reconcile_events() {
+        return {.on_round =
+                    [this](const service::ReconcileRound& round) {
+                        reconcile_trouble_.recovered();
+                        metrics_.on_reconcile_round(round);
+                        if (round.found == 0) return;
+                        spdlog::warn("{} message(s) were unsent and in no place (inserted past the trigger?): they are queued now",
+                                     round.found);
+                    },
+                .on_error = [this](const core::Error& error) { reconcile_trouble_.failed(error.message); }};
     }
 
-    pg::Connection::Events audit_session_events() {
+    pg::Connection::Events reconcile_session_events() {
         pg::Connection::Events events;
-        events.on_up = [this] { auditor_.start(); };
+        events.on_up = [this] { reconciler_.start(); };
         return events;
     }
 
@@ -154,12 +156,13 @@ private:
     // The schema first: an engine on a schema it does not know would do harm.
     void try_to_start() {
         if (stopping_ || starting_ || !engines_.empty()) return;
-        const auto migrations = repository::read_migrations(migrations_dir(config_));
-        if (!migrations) return refuse(migrations.error());
+        const auto files = repository::read_schema(migrations_dir(config_));
+        if (!files) return refuse(files.error());
         starting_ = true;
-        repository::check_schema(session_, migrations.value(), [this](const core::Result<core::Nothing>& result) {
+        repository::check_start(session_, files.value(), [this](const core::Result<repository::StartFacts>& result) {
             starting_ = false;
             if (result) {
+                database_tag_ = result->database_tag;
                 set_default_endpoint();
             } else if (result.error().kind == core::ErrorKind::kConflict) {
                 refuse(result.error());
@@ -190,10 +193,10 @@ private:
         if (stopping_ || !engines_.empty()) return;
         for (int i = 0; i < config_.engines; ++i) {
             const std::string name = host_name() + ":" + std::to_string(getpid()) + "/" + std::to_string(i + 1);
-            engines_.push_back(std::make_unique<EngineThread>(config_, metrics_, name));
+            engines_.push_back(std::make_unique<EngineThread>(config_, metrics_, name, database_tag_));
         }
         spdlog::info("{} engine(s) started", engines_.size());
-        audit_session_.start();
+        reconcile_session_.start();
     }
 
     void refresh_status() {
@@ -235,16 +238,16 @@ private:
     RealRandom random_;
     RealClock clock_;
     TroubleLog trouble_{"API session"};
-    TroubleLog audit_trouble_{"audit"};
+    TroubleLog reconcile_trouble_{"reconcile"};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;
     handler::Api api_;
-    pg::Connection audit_session_;
-    repository::PgAuditStore audit_store_;
-    service::Auditor auditor_;
+    pg::Connection reconcile_session_;
+    repository::PgReconcileStore reconcile_store_;
+    service::Reconciler reconciler_;
     std::unique_ptr<http::Server> server_;
     std::unique_ptr<loop::Timer> start_timer_;
     std::unique_ptr<loop::Timer> status_timer_;
@@ -252,6 +255,7 @@ private:
     loop::SignalWatcher on_term_;
     loop::SignalWatcher on_int_;
     std::vector<std::unique_ptr<EngineThread>> engines_;
+    std::string database_tag_;
     std::size_t left_ = 0;  // engines that have not finished
     std::chrono::milliseconds waited_{0};
     bool starting_ = false;

@@ -27,9 +27,9 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role) {
             options.application_name = "messaging api";
             options.settings = repository::api_session_settings();
             break;
-        case SessionRole::kAudit:
-            options.application_name = "messaging audit";
-            options.settings = repository::audit_session_settings();
+        case SessionRole::kReconcile:
+            options.application_name = "messaging reconcile";
+            options.settings = repository::reconcile_session_settings();
             options.reply_timeout = std::chrono::seconds(35);
             break;
     }

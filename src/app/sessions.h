@@ -9,7 +9,7 @@
 
 namespace messaging::app {
 
-enum class SessionRole { kClaim, kRecord, kBell, kApi, kAudit };
+enum class SessionRole { kClaim, kRecord, kBell, kApi, kReconcile };
 
 pg::ConnectionOptions session_options(const Config& config, SessionRole role);
 redis::ClientOptions redis_options(const Config& config);

@@ -18,13 +18,15 @@ using ClaimId = std::int64_t;
 using InstanceId = std::int64_t;
 
 inline constexpr EndpointId kDefaultEndpointId = 1;
+inline constexpr int kResendBits = 7;  // the low bits of a generation count how often the message was sent again
 
 // A claimed message, on its way.
 struct Delivery {
     MessageId id = 0;
     ClaimId claim_id = 0;
     EndpointId endpoint_id = kDefaultEndpointId;
-    int attempts = 0;  // used up before this one
+    int attempts = 0;    // used up before this one
+    int generation = 0;  // of the message's row: another one = another message with this id, or sent again since
     std::string recipient;
     std::string content;
     double age_seconds = 0;  // of the message when it was claimed, by PostgreSQL's clock
@@ -52,7 +54,8 @@ struct Outcome {
     MessageId id = 0;
     ClaimId claim_id = 0;
     OutcomeKind kind = OutcomeKind::kDelivered;
-    int attempts = 0;  // including this one, where it counts
+    int attempts = 0;    // including this one, where it counts
+    int generation = 0;  // the delivery's
     std::chrono::milliseconds delay{0};
     std::chrono::milliseconds duration{0};
     std::optional<int> status;                       // HTTP status, when one was received

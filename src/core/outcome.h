@@ -20,8 +20,7 @@ struct OutcomePolicy {
 Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, const AttemptResult& result, WallTime now,
                          Random& random);
 
-// A message whose engine died while it held it: that counts as an attempt, so that one that kills engines ends among
-// the dead. The first time it is due at once; after that it backs off, away from what was claimed beside it.
-Outcome classify_abandoned(const OutcomePolicy& policy, MessageId id, ClaimId claim_id, int attempts, Random& random);
+// An outcome that uses up no attempt: the delivery was not started, or could not be.
+Outcome uncounted(const Delivery& delivery, OutcomeKind kind);
 
 }  // namespace messaging::core

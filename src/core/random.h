@@ -1,6 +1,8 @@
 // Random: the source of chance, handed to policies so that tests decide it.
 #pragma once
 
+#include <cstdint>
+
 namespace messaging::core {
 
 class Random {
@@ -8,6 +10,8 @@ public:
     virtual ~Random() = default;
     // Uniform in [0, 1).
     virtual double next_unit() = 0;
+    // A positive number of 63 random bits, which nobody else has had or will have.
+    virtual std::int64_t next_token() = 0;
 };
 
 }  // namespace messaging::core

@@ -1,6 +1,7 @@
 // The webhook request and the reading of its answer.
 #include "gateway/webhook_sender.h"
 
+#include <cstdio>
 #include <utility>
 
 #include "core/json.h"
@@ -46,7 +47,11 @@ std::string webhook_body(const core::Delivery& delivery) {
     return std::string(json.text());
 }
 
-std::string webhook_id(core::MessageId id) { return "msg_" + std::to_string(id); }
+std::string webhook_id(const std::string& database_tag, const core::Delivery& delivery) {
+    char salt[9];
+    std::snprintf(salt, sizeof(salt), "%06x", static_cast<unsigned>(delivery.generation) >> core::kResendBits);
+    return "msg_" + database_tag + "_" + std::to_string(delivery.id) + "_" + salt;
+}
 
 std::optional<std::string> receiver_message_id(std::string_view body) {
     const auto document = core::JsonDocument::parse(body, kAnswerLimits);
@@ -70,10 +75,11 @@ void WebhookSender::start_attempt(const core::Delivery& delivery, const core::En
     request.body = webhook_body(delivery);
     request.headers = endpoint.headers;
     request.headers.emplace_back("Content-Type", "application/json");
-    request.headers.emplace_back("webhook-id", webhook_id(delivery.id));
+    request.headers.emplace_back("webhook-id", webhook_id(options_.database_tag, delivery));
     request.headers.emplace_back("webhook-timestamp", std::to_string(now.count()));
-    // The key is the default receiver's secret; other endpoints bring headers of their own.
-    if (endpoint.id == core::kDefaultEndpointId && !options_.auth_key.empty()) {
+    // The key is the secret of the receiver at WEBHOOK_URL. Endpoint 1 can have another instance's WEBHOOK_URL for a while; other
+    // endpoints bring headers of their own.
+    if (endpoint.id == core::kDefaultEndpointId && !options_.auth_key.empty() && endpoint.url == options_.auth_key_url) {
         request.headers.emplace_back("x-ins-auth-key", options_.auth_key);
     }
     client_.start_post(std::move(request),

@@ -297,6 +297,8 @@ void Connection::start() { impl_->connect(); }
 
 bool Connection::up() const { return impl_->up; }
 
+int Connection::backend_pid() const { return impl_->up ? PQbackendPID(impl_->conn.get()) : 0; }
+
 void Connection::execute(const Steps& steps, Completion done) { impl_->execute(steps, std::move(done)); }
 
 void Connection::reconnect() {

@@ -7,33 +7,33 @@ namespace messaging::repository {
 namespace {
 
 constexpr pg::Statement kSetState{"set_state", R"sql(
-UPDATE service_state SET state = $1::text, since = now(), by = $2::text WHERE state <> $1::text)sql"};
+UPDATE messaging._state SET state = $1::text, since = now(), by = $2::text WHERE state <> $1::text)sql"};
 
 constexpr pg::Statement kShowState{"show_state", R"sql(
-SELECT state = 'running', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), by FROM service_state)sql"};
+SELECT state = 'running', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), by FROM messaging._state)sql"};
 
 constexpr pg::Statement kInstances{"list_instances", R"sql(
 SELECT instance_id, name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        extract(epoch FROM now() - last_seen), in_flight
-FROM engine_instance ORDER BY instance_id)sql"};
+FROM messaging._instance ORDER BY instance_id)sql"};
 
 // $1: how far is counted. Beyond, the statistics' estimate of live rows serves.
 constexpr pg::Statement kCounts{"count_messages", R"sql(
-WITH bound AS MATERIALIZED (SELECT coalesce(max(floor), '0'::xid8) AS floor FROM engine_instance),
+WITH bound AS MATERIALIZED (SELECT coalesce(max(floor), '0'::xid8) AS floor FROM messaging._instance),
 queue AS MATERIALIZED (
     SELECT count(*) AS pending, min(id) AS oldest FROM (
-        SELECT id FROM message_queue WHERE xid >= (SELECT floor FROM bound) ORDER BY xid, id LIMIT $1::int + 1) q)
+        SELECT id FROM messaging._queue WHERE xid >= (SELECT floor FROM bound) ORDER BY xid, id LIMIT $1::int + 1) q)
 SELECT (SELECT pending FROM queue),
-       pg_stat_get_live_tuples('message_queue'::regclass),
-       (SELECT count(*) FROM (SELECT FROM message_schedule LIMIT $1::int) s),
-       (SELECT count(*) FROM (SELECT FROM message_dead LIMIT $1::int) d),
+       pg_stat_get_live_tuples('messaging._queue'::regclass),
+       (SELECT count(*) FROM (SELECT FROM messaging._schedule LIMIT $1::int) s),
+       (SELECT count(*) FROM (SELECT FROM messaging._dead LIMIT $1::int) d),
        (SELECT coalesce(sum(size), 0) / 10.0 FROM (
-           SELECT size, sent_at FROM message_sent_batch ORDER BY batch_id DESC LIMIT 5000) b
+           SELECT size, sent_at FROM messaging._sent_batch ORDER BY batch_id DESC LIMIT 5000) b
         WHERE sent_at > now() - interval '10 seconds'),
-       (SELECT extract(epoch FROM now() - m.created_at) FROM messages m WHERE m.id = (SELECT oldest FROM queue)))sql"};
+       (SELECT extract(epoch FROM now() - m.created_at) FROM public.messages m WHERE m.id = (SELECT oldest FROM queue)))sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
-UPDATE endpoints SET url = $1::text, max_in_flight = $2::int
+UPDATE messaging.endpoints SET url = $1::text, max_in_flight = $2::int
 WHERE name = 'default' AND (url, max_in_flight) IS DISTINCT FROM ($1::text, $2::int))sql"};
 
 service::ServiceState read_state(const pg::Rows& rows) {

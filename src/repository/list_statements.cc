@@ -6,10 +6,10 @@
 #define RFC3339(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 #define MESSAGE_COLUMNS                                                                                                     \
     "m.id, m.recipient, m.content, m.is_sent, m.attempts, " RFC3339("m.created_at") ", " RFC3339("m.sent_at") ", " RFC3339( \
-        "s.due_at") ", " RFC3339("d.failed_at") ", m.receiver_message_id, m.last_error, e.name"
+        "s.due_at") ", " RFC3339("d.failed_at") ", m.receiver_message_id, coalesce(d.reason, m.last_error), e.name"
 #define MESSAGE_JOINS                                                \
-    " LEFT JOIN message_schedule s ON s.id = m.id AND NOT m.is_sent" \
-    " LEFT JOIN message_dead d ON d.id = m.id AND NOT m.is_sent LEFT JOIN endpoints e ON e.id = m.endpoint_id "
+    " LEFT JOIN messaging._schedule s ON s.id = m.id AND NOT m.is_sent" \
+    " LEFT JOIN messaging._dead d ON d.id = m.id AND NOT m.is_sent LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id "
 
 namespace messaging::repository {
 namespace {
@@ -24,62 +24,62 @@ namespace {
     "SELECT w.key, w.major, w.id FROM (" scan " LIMIT " bound ") w " matching " ORDER BY w.key " order ", w.id " order \
     " LIMIT $1::int) p ON true LEFT JOIN (" scan " OFFSET " last                                                       \
     " LIMIT 1) z ON true"                                                                                              \
-    " LEFT JOIN messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.key " order ", p.id " order
+    " LEFT JOIN public.messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.key " order ", p.id " order
 #define LAST_ID "coalesce($3::bigint, 9223372036854775807)"
-#define STILL_UNSENT "JOIN messages f ON f.id = w.id AND NOT f.is_sent"
+#define STILL_UNSENT "JOIN public.messages f ON f.id = w.id AND NOT f.is_sent"
 
 // A batch lists what it marked; what was sent again since belongs to a later batch, and its time tells.
 constexpr pg::Statement kListSent{
     "list_sent",
-    "WITH page AS (SELECT b.batch_id, u.id FROM (SELECT batch_id, sent_at, ids FROM message_sent_batch"
+    "WITH page AS (SELECT b.batch_id, u.id FROM (SELECT batch_id, sent_at, ids FROM messaging._sent_batch"
     " WHERE batch_id <= coalesce($2::bigint, 9223372036854775807) ORDER BY batch_id DESC LIMIT 500) b"
     " CROSS JOIN LATERAL unnest(b.ids) AS u(id)"
-    " JOIN messages f ON f.id = u.id AND f.is_sent AND f.sent_at = b.sent_at"
+    " JOIN public.messages f ON f.id = u.id AND f.is_sent AND f.sent_at = b.sent_at"
     " WHERE $2::bigint IS NULL OR b.batch_id < $2::bigint OR u.id < $3::bigint"
     " ORDER BY b.batch_id DESC, u.id DESC LIMIT $1::int) "
     "SELECT p.batch_id, p.id, " MESSAGE_COLUMNS
     ", z.batch_id, 0 FROM (SELECT) one LEFT JOIN page p ON true"
-    " LEFT JOIN (SELECT batch_id FROM message_sent_batch WHERE batch_id <= coalesce($2::bigint, 9223372036854775807)"
+    " LEFT JOIN (SELECT batch_id FROM messaging._sent_batch WHERE batch_id <= coalesce($2::bigint, 9223372036854775807)"
     " ORDER BY batch_id DESC OFFSET 499 LIMIT 1) z ON true"
-    " LEFT JOIN messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.batch_id DESC, p.id DESC"};
+    " LEFT JOIN public.messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.batch_id DESC, p.id DESC"};
 
 constexpr pg::Statement kListPending{
-    "list_pending", BOUNDED_LIST("SELECT xid AS key, xid::text::bigint AS major, id FROM message_queue"
-                                 " WHERE xid >= coalesce((SELECT max(floor) FROM engine_instance), '0'::xid8)"
+    "list_pending", BOUNDED_LIST("SELECT xid AS key, xid::text::bigint AS major, id FROM messaging._queue"
+                                 " WHERE xid >= coalesce((SELECT max(floor) FROM messaging._instance), '0'::xid8)"
                                  " AND (xid, id) < (coalesce($2::bigint, 9223372036854775807)::text::xid8, " LAST_ID ")"
                                  " ORDER BY xid DESC, id DESC",
                                  STILL_UNSENT, "DESC", "1000", "999")};
 
 constexpr pg::Statement kListScheduled{
     "list_scheduled",
-    BOUNDED_LIST("SELECT due_at AS key, (extract(epoch FROM due_at) * 1000000)::bigint AS major, id FROM message_schedule"
+    BOUNDED_LIST("SELECT due_at AS key, (extract(epoch FROM due_at) * 1000000)::bigint AS major, id FROM messaging._schedule"
                  " WHERE (due_at, id) > (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', '-infinity'),"
                  " coalesce($3::bigint, 0)) ORDER BY due_at, id",
                  STILL_UNSENT, "ASC", "1000", "999")};
 
 constexpr pg::Statement kListDead{
     "list_dead",
-    BOUNDED_LIST("SELECT failed_at AS key, (extract(epoch FROM failed_at) * 1000000)::bigint AS major, id FROM message_dead"
+    BOUNDED_LIST("SELECT failed_at AS key, (extract(epoch FROM failed_at) * 1000000)::bigint AS major, id FROM messaging._dead"
                  " WHERE (failed_at, id) < (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', 'infinity'),"
                  " " LAST_ID ") ORDER BY failed_at DESC, id DESC",
                  STILL_UNSENT, "DESC", "1000", "999")};
 
 // The cursor's major is 0 in these two.
 constexpr pg::Statement kListAll{"list_all", "SELECT coalesce($2::bigint, 0) * 0, m.id, " MESSAGE_COLUMNS
-                                             ", NULL, NULL FROM (SELECT * FROM messages WHERE id < " LAST_ID
+                                             ", NULL, NULL FROM (SELECT * FROM public.messages WHERE id < " LAST_ID
                                              " ORDER BY id DESC LIMIT $1::int) m" MESSAGE_JOINS "ORDER BY m.id DESC"};
 
 // Newest first by id. $5: sent, pending, scheduled, dead or all.
 constexpr pg::Statement kListRecipient{
     "list_recipient",
-    BOUNDED_LIST("SELECT id AS key, coalesce($2::bigint, 0) * 0 AS major, id, is_sent FROM messages"
+    BOUNDED_LIST("SELECT id AS key, coalesce($2::bigint, 0) * 0 AS major, id, is_sent FROM public.messages"
                  " WHERE recipient = $4::text AND id < " LAST_ID " ORDER BY id DESC",
-                 "LEFT JOIN message_schedule ws ON ws.id = w.id LEFT JOIN message_dead wd ON wd.id = w.id"
+                 "LEFT JOIN messaging._schedule ws ON ws.id = w.id LEFT JOIN messaging._dead wd ON wd.id = w.id"
                  " WHERE $5::text = 'all' OR ($5::text = 'sent' AND w.is_sent) OR (NOT w.is_sent AND $5::text ="
                  " CASE WHEN wd.id IS NOT NULL THEN 'dead' WHEN ws.id IS NOT NULL THEN 'scheduled' ELSE 'pending' END)",
                  "DESC", "5000", "4999")};
 
-constexpr pg::Statement kGet{"get_message", "SELECT " MESSAGE_COLUMNS " FROM messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
+constexpr pg::Statement kGet{"get_message", "SELECT " MESSAGE_COLUMNS " FROM public.messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
 
 static_assert(kMaxBatchesPerPage == 500 && kMaxEntriesScanned == 1000 && kMaxRowsScanned == 5000,
               "the SQL above says the same numbers");

@@ -22,7 +22,7 @@ void append_escaped(std::string& out, std::string_view text) {
 
 core::Result<core::Nothing> MessageLoader::begin() {
     buffer_.clear();
-    return session_.begin_copy("COPY messages (recipient, content) FROM STDIN");
+    return session_.begin_copy("COPY public.messages (recipient, content) FROM STDIN");
 }
 
 core::Result<core::Nothing> MessageLoader::add(std::string_view recipient, std::string_view content) {

@@ -11,42 +11,42 @@ constexpr int kScanEnd = kColumnsBeforeMessage + 12;  // where a bounded scan en
 
 constexpr pg::Statement kAttempts{"get_attempts", R"sql(
 SELECT attempt, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), status, duration_ms, error
-FROM delivery_attempt WHERE message_id = $1::bigint ORDER BY at LIMIT 1000)sql"};
+FROM messaging._attempt WHERE message_id = $1::bigint ORDER BY at LIMIT 1000)sql"};
 
 constexpr pg::Statement kInsert{"insert_messages", R"sql(
-INSERT INTO messages (recipient, content)
+INSERT INTO public.messages (recipient, content)
 SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
 ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))sql"};
 
 constexpr pg::Statement kForgetOldKeys{"forget_old_keys", R"sql(
-DELETE FROM idempotency_key WHERE key IN (
-    SELECT key FROM idempotency_key WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED))sql"};
+DELETE FROM messaging._idempotency_key WHERE key IN (
+    SELECT key FROM messaging._idempotency_key WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED))sql"};
 
 // Waits for a request with the same key that is still open.
 constexpr pg::Statement kTakeKey{"take_key", R"sql(
-INSERT INTO idempotency_key (key, fingerprint) VALUES ($1::text, $2::text) ON CONFLICT (key) DO NOTHING)sql"};
+INSERT INTO messaging._idempotency_key (key, fingerprint) VALUES ($1::text, $2::text) ON CONFLICT (key) DO NOTHING)sql"};
 
 constexpr pg::Statement kInsertOnce{"insert_messages_once", R"sql(
 WITH made AS (
-    INSERT INTO messages (recipient, content)
+    INSERT INTO public.messages (recipient, content)
     SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
-    WHERE EXISTS (SELECT FROM idempotency_key WHERE key = $3::text AND fingerprint = $4::text AND ids IS NULL)
+    WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE key = $3::text AND fingerprint = $4::text AND ids IS NULL)
     ORDER BY u.place RETURNING id)
-UPDATE idempotency_key SET ids = (SELECT array_agg(id ORDER BY id) FROM made) WHERE key = $3::text AND ids IS NULL)sql"};
+UPDATE messaging._idempotency_key SET ids = (SELECT array_agg(id ORDER BY id) FROM made) WHERE key = $3::text AND ids IS NULL)sql"};
 
 constexpr pg::Statement kReadKey{"read_key", R"sql(
 SELECT k.fingerprint = $2::text, u.id, to_char(coalesce(m.created_at, k.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-FROM idempotency_key k LEFT JOIN LATERAL unnest(k.ids) AS u(id) ON true LEFT JOIN messages m ON m.id = u.id
+FROM messaging._idempotency_key k LEFT JOIN LATERAL unnest(k.ids) AS u(id) ON true LEFT JOIN public.messages m ON m.id = u.id
 WHERE k.key = $1::text ORDER BY u.id)sql"};
 
 // The trigger does the work; what waits or flies already is told apart before.
 constexpr pg::Statement kRetry{"retry_message", R"sql(
 WITH target AS MATERIALIZED (
-    SELECT m.id, m.is_sent OR EXISTS (SELECT FROM message_dead d WHERE d.id = m.id)
-                 OR EXISTS (SELECT FROM message_schedule s WHERE s.id = m.id) AS can
-    FROM messages m WHERE m.id = $1::bigint),
+    SELECT m.id, m.is_sent OR EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)
+                 OR EXISTS (SELECT FROM messaging._schedule s WHERE s.id = m.id) AS can
+    FROM public.messages m WHERE m.id = $1::bigint),
 again AS (
-    UPDATE messages m SET is_sent = false FROM target t WHERE m.id = t.id AND t.can RETURNING m.id)
+    UPDATE public.messages m SET is_sent = false FROM target t WHERE m.id = t.id AND t.can RETURNING m.id)
 SELECT t.can, (SELECT count(*) FROM again) FROM target t)sql"};
 
 const char* status_word(service::ListStatus status) {

@@ -15,12 +15,17 @@ constexpr std::chrono::seconds kLockPatience{60};
 
 // $1, $2, $3: version, name and text.
 constexpr const char* kRecordUp = R"sql(
-INSERT INTO schema_migrations (version, name, checksum)
+INSERT INTO messaging._migration (version, name, checksum)
 VALUES ($1::int, $2::text, encode(sha256(convert_to($3::text, 'UTF8')), 'hex')))sql";
-constexpr const char* kRecordDown = "DELETE FROM schema_migrations WHERE version = $1::int";
+constexpr const char* kRecordDown = "DELETE FROM messaging._migration WHERE version = $1::int";
+constexpr const char* kRecordFunctions = R"sql(
+INSERT INTO messaging._function_file (checksum) VALUES (encode(sha256(convert_to($1::text, 'UTF8')), 'hex'))
+ON CONFLICT (only_row) DO UPDATE SET checksum = excluded.checksum, applied_at = now())sql";
+constexpr const char* kNoTransaction = "-- no transaction\n";
+constexpr const char* kEncoding = "SELECT current_setting('server_encoding')";
 constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
-FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'messages'::regclass)sql";
+FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'public.messages'::regclass)sql";
 
 core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
 
@@ -37,15 +42,21 @@ core::Result<core::Nothing> Migrator::lock() {
     }
 }
 
+core::Result<bool> Migrator::exists() {
+    const auto rows = session_.execute(kLookForSchema.sql);
+    if (!rows) return rows.error();
+    return read_existence(rows.value());
+}
+
 core::Result<std::vector<MigrationStatus>> Migrator::status() {
-    const auto exists = session_.execute(kHasSchemaTable.sql);
-    if (!exists) return exists.error();
-    if (exists->size() == 0) {
+    const auto found = exists();
+    if (!found) return found.error();
+    if (!found.value()) {
         std::vector<MigrationStatus> none;
-        for (const Migration& migration : migrations_) none.push_back({migration.name, false, ""});
+        for (const Migration& migration : files_.migrations) none.push_back({migration.name, false, ""});
         return none;
     }
-    const auto rows = session_.execute(kCompareSchema.sql, compare_params(migrations_));
+    const auto rows = session_.execute(kCompareSchema.sql, compare_params(files_.migrations));
     if (!rows) return rows.error();
     return read_comparison(rows.value());
 }
@@ -56,7 +67,26 @@ core::Result<std::size_t> Migrator::count_applied() {
     return static_cast<std::size_t>(std::count_if(all->begin(), all->end(), [](const auto& one) { return one.applied; }));
 }
 
+// Every function file again when one of them has changed: they are written to be repeated.
+core::Result<bool> Migrator::apply_functions() {
+    if (files_.functions.empty()) return false;
+    pg::Params params;
+    params.text(files_.functions);
+    const auto same = session_.execute(kCompareFunctions.sql, params);
+    if (!same) return same.error();
+    if (same->boolean(0, 0)) return false;
+    const auto outcome = run_in_transaction(files_.functions, kRecordFunctions, params);
+    if (!outcome) return core::Error{outcome.error().kind, "functions: " + outcome.error().message, ""};
+    return true;
+}
+
 core::Result<core::Nothing> Migrator::run_in_transaction(const std::string& sql, const char* record, const pg::Params& params) {
+    if (sql.starts_with(kNoTransaction)) {
+        const auto outcome = session_.execute_script(sql);
+        if (!outcome) return outcome;
+        const auto recorded = session_.execute(record, params);
+        return recorded ? core::Result<core::Nothing>(core::Nothing{}) : recorded.error();
+    }
     auto outcome = session_.execute_script("BEGIN");
     if (outcome) outcome = session_.execute_script(sql);
     if (outcome) {
@@ -69,19 +99,29 @@ core::Result<core::Nothing> Migrator::run_in_transaction(const std::string& sql,
 }
 
 core::Result<std::vector<std::string>> Migrator::up() {
+    const auto encoding = session_.execute(kEncoding);
+    if (!encoding) return encoding.error();
+    if (encoding->text(0, 0) != "UTF8") {
+        return conflict("the database's encoding is " + std::string(encoding->text(0, 0)) +
+                        ", and webhooks carry UTF-8: create one with `createdb -T template0 -E UTF8`");
+    }
     if (const auto locked = lock(); !locked) return locked.error();
+    if (const auto found = exists(); !found) return found.error();
     if (const auto created = session_.execute_script(kCreateSchemaTable); !created) return created.error();
     const auto applied = count_applied();
     if (!applied) return applied.error();
     std::vector<std::string> names;
-    for (std::size_t i = applied.value(); i < migrations_.size(); ++i) {
-        const Migration& migration = migrations_[i];
+    for (std::size_t i = applied.value(); i < files_.migrations.size(); ++i) {
+        const Migration& migration = files_.migrations[i];
         pg::Params params;
         params.integer(migration.version).text(migration.name).text(migration.up);
         const auto outcome = run_in_transaction(migration.up, kRecordUp, params);
         if (!outcome) return core::Error{outcome.error().kind, migration.name + ".up.sql: " + outcome.error().message, ""};
         names.push_back(migration.name);
     }
+    const auto functions = apply_functions();
+    if (!functions) return functions.error();
+    if (functions.value()) names.emplace_back("functions");
     return names;
 }
 
@@ -90,7 +130,7 @@ core::Result<std::vector<std::string>> Migrator::down() {
     const auto applied = count_applied();
     if (!applied) return applied.error();
     if (applied.value() == 0) return std::vector<std::string>{};
-    const Migration& migration = migrations_[applied.value() - 1];
+    const Migration& migration = files_.migrations[applied.value() - 1];
     pg::Params params;
     params.integer(migration.version);
     const auto outcome = run_in_transaction(migration.down, kRecordDown, params);
@@ -107,7 +147,7 @@ core::Result<core::Nothing> Migrator::align_content_limit(std::size_t max_conten
     // would fail: a message must never become unrecordable.
     const std::string limit = std::to_string(max_content_bytes);
     auto altered = session_.execute_script(
-        "ALTER TABLE messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT messages_content_bytes "
+        "SET lock_timeout = '10s'; ALTER TABLE public.messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT messages_content_bytes "
         "CHECK (octet_length(content) >= 1 AND octet_length(content) <= " +
         limit + ")" + (max_content_bytes > now ? " NOT VALID" : ""));
     if (altered) return altered;

@@ -11,13 +11,15 @@
 
 namespace messaging::repository {
 
-// Blocking; one thread. Each migration runs in a transaction of its own, under an advisory lock that is *polled*: waiting inside
+// Blocking; one thread. Each migration runs in a transaction of its own
+// (but one whose first line is "-- no transaction", for what PostgreSQL refuses in one), under an advisory lock that is *polled*: waiting inside
 // pg_advisory_lock would hang against CREATE INDEX CONCURRENTLY.
 class Migrator {
 public:
-    Migrator(pg::Session& session, std::vector<Migration> migrations) : session_(session), migrations_(std::move(migrations)) {}
+    Migrator(pg::Session& session, SchemaFiles files) : session_(session), files_(std::move(files)) {}
 
-    // Answers the names applied. kConflict: an applied file was edited, or is missing; the message names it.
+    // Answers the names applied; "functions" where their files have changed. kConflict: an applied file was edited, or is missing;
+    // the message names it. kConflict also where the database is not UTF8, or has the layout of before the first release.
     core::Result<std::vector<std::string>> up();
     // Undoes the newest one; answers its name, or nothing when there is none.
     core::Result<std::vector<std::string>> down();
@@ -26,12 +28,14 @@ public:
     core::Result<core::Nothing> align_content_limit(std::size_t max_content_bytes);
 
 private:
+    core::Result<bool> exists();
+    core::Result<bool> apply_functions();
     core::Result<std::size_t> count_applied();
     core::Result<core::Nothing> lock();
     core::Result<core::Nothing> run_in_transaction(const std::string& sql, const char* record, const pg::Params& params);
 
     pg::Session& session_;
-    std::vector<Migration> migrations_;
+    SchemaFiles files_;
 };
 
 }  // namespace messaging::repository

@@ -1,4 +1,4 @@
-// Registration, heartbeat and rescue.
+// Registration, heartbeat and reclaim.
 #include "repository/presence_store.h"
 
 #include "repository/unit.h"
@@ -6,26 +6,30 @@
 namespace messaging::repository {
 namespace {
 
-// 772 is kInstanceLock; an instance's id wraps into the second key.
+// 772: the key of an instance's life; its id wraps into the second key.
 constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
 constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
 constexpr pg::Statement kRegister{"register_instance", R"sql(
-WITH me AS (INSERT INTO engine_instance (name) VALUES ($1::text) RETURNING instance_id)
+WITH me AS (INSERT INTO messaging._instance (name) VALUES ($1::text) RETURNING instance_id)
 SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
 
+// By the claims' own numbers: whoever has reclaimed one has ended it.
 constexpr pg::Statement kMoveClaims{"move_claims", R"sql(
-UPDATE message_claim SET instance_id = $2::bigint WHERE instance_id = $1::bigint RETURNING claim_id)sql"};
+UPDATE messaging._claim SET instance_id = $1::bigint WHERE claim_id = ANY ($2::bigint[]) RETURNING claim_id)sql"};
+
+constexpr pg::Statement kMoveBacklog{"move_receipt_backlog", R"sql(
+UPDATE messaging._receipt_backlog SET instance_id = $2::bigint WHERE instance_id = $1::bigint)sql"};
 
 constexpr pg::Statement kHeartbeat{"heartbeat", R"sql(
-UPDATE engine_instance SET last_seen = now(), in_flight = $2::int, floor = $3::text::xid8 WHERE instance_id = $1::bigint)sql"};
+UPDATE messaging._instance SET last_seen = now(), in_flight = $2::int, floor = $3::text::xid8 WHERE instance_id = $1::bigint)sql"};
 
-constexpr pg::Statement kReadState{"read_state", "SELECT state = 'running' FROM service_state"};
+constexpr pg::Statement kReadState{"read_state", "SELECT state = 'running' FROM messaging._state"};
 
 // The inner LIMIT keeps the lock function to the rows meant. Shared: those who look are not in each other's way.
 constexpr pg::Statement kLookAtOthers{"look_at_others", R"sql(
 SELECT instance_id, pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int),
        last_seen < now() - $2::bigint * interval '1 millisecond'
-FROM (SELECT instance_id, last_seen FROM engine_instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
+FROM (SELECT instance_id, last_seen FROM messaging._instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
 
 constexpr pg::Statement kEndSessions{"end_sessions", R"sql(
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_locks
@@ -33,38 +37,50 @@ WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'Exclu
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND objid = ANY (ARRAY(SELECT (id % 2147483647)::oid FROM unnest($1::bigint[]) AS id)))sql"};
 
-// Step one: the dead ones' claims become ours, which waits for whoever holds them FOR SHARE. A dead instance's lock is
-// tried on a handful of rows only, and ends with the transaction. The claims get new numbers: an engine that had one of them
-// before, and gets it back, must not take its old outcomes for the new ones' (they would end the claim too early).
-constexpr pg::Statement kTakeOver{"take_over_claims", R"sql(
+// Two statements of one transaction. The first takes the claims, which waits for a record that holds one of them FOR SHARE. The
+// second has a later snapshot, so it sees what that record has committed. In one statement it would put back what was just
+// recorded. No claim of instance 0 is ever committed: the second statement removes what the first has marked.
+constexpr pg::Statement kTakeClaims{"take_claims", R"sql(
 WITH named AS MATERIALIZED (
-    SELECT instance_id FROM engine_instance
+    SELECT instance_id FROM messaging._instance
     WHERE instance_id <> $1::bigint AND instance_id = ANY ($2::bigint[])
     ORDER BY instance_id FOR UPDATE SKIP LOCKED),
-dead AS MATERIALIZED (
+failed AS MATERIALIZED (
     SELECT instance_id FROM named WHERE pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int)),
 gone AS (
-    DELETE FROM engine_instance WHERE instance_id IN (SELECT instance_id FROM dead))
-UPDATE message_claim c SET claim_id = DEFAULT, instance_id = $1::bigint, adopted = true
-WHERE c.instance_id IN (SELECT instance_id FROM dead)
-   OR (c.instance_id <> $1::bigint AND NOT EXISTS (SELECT FROM engine_instance i WHERE i.instance_id = c.instance_id)))sql"};
+    DELETE FROM messaging._instance WHERE instance_id IN (SELECT instance_id FROM failed)),
+picked AS MATERIALIZED (
+    SELECT c.claim_id FROM messaging._claim c
+    WHERE c.instance_id IN (SELECT instance_id FROM failed)
+       OR (c.instance_id <> $1::bigint AND NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = c.instance_id))
+    ORDER BY c.claim_id LIMIT $3::int)
+UPDATE messaging._claim SET instance_id = 0 WHERE claim_id = ANY (ARRAY(SELECT claim_id FROM picked)))sql"};
 
-// Step two (`adopted` keeps out a claim of our own whose answer is still on its way), with a fresh snapshot: what the dead one
-// had resolved before it died has another number of attempts, or is sent.
-constexpr pg::Statement kReadAdopted{"read_adopted", R"sql(
-WITH adopted AS MATERIALIZED (
-    SELECT claim_id, ids, attempts FROM message_claim
-    WHERE instance_id = $1::bigint AND adopted AND claim_id <> ALL ($2::bigint[])),
+// A message whose row somebody else has locked goes on uncounted: one locked row must not keep the others from being sent.
+constexpr pg::Statement kReclaim{"reclaim", R"sql(
+WITH taken AS (
+    DELETE FROM messaging._claim WHERE instance_id = 0 RETURNING ids, attempts, generations),
 open AS MATERIALIZED (
-    SELECT m.id, a.claim_id, m.attempts
-    FROM adopted a CROSS JOIN LATERAL unnest(a.ids, a.attempts) AS u(id, attempts) JOIN messages m ON m.id = u.id
-    WHERE NOT m.is_sent AND m.attempts = u.attempts),
-settled AS (
-    DELETE FROM message_claim
-    WHERE claim_id IN (SELECT claim_id FROM adopted) AND claim_id NOT IN (SELECT claim_id FROM open))
-SELECT id, claim_id, attempts FROM open)sql"};
+    SELECT m.id FROM taken t CROSS JOIN LATERAL unnest(t.ids, t.attempts, t.generations) AS u(id, attempts, generation)
+    JOIN public.messages m ON m.id = u.id
+    WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
+free AS MATERIALIZED (
+    SELECT id FROM public.messages WHERE id = ANY (ARRAY(SELECT id FROM open)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
+counted AS (
+    UPDATE public.messages m SET abandoned = least(m.abandoned + 1, 1000) WHERE m.id = ANY (ARRAY(SELECT id FROM free))
+    RETURNING m.id, m.abandoned),
+dead AS (
+    INSERT INTO messaging._dead (id, reason)
+    SELECT id, 'engines died ' || abandoned || ' times while they held the message' FROM counted WHERE abandoned >= $1::int
+    ON CONFLICT DO NOTHING),
+scheduled AS (
+    INSERT INTO messaging._schedule (id, due_at)
+    SELECT o.id, now() + CASE WHEN coalesce(c.abandoned, 1) <= 1 THEN interval '0'
+                              ELSE least(power(2, c.abandoned), 300) * (0.5 + random()) * interval '1 second' END
+    FROM open o LEFT JOIN counted c ON c.id = o.id WHERE coalesce(c.abandoned, 0) < $1::int ON CONFLICT DO NOTHING)
+SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM open))sql"};
 
-constexpr pg::Statement kUnregister{"unregister_instance", "DELETE FROM engine_instance WHERE instance_id = $1::bigint"};
+constexpr pg::Statement kUnregister{"unregister_instance", "DELETE FROM messaging._instance WHERE instance_id = $1::bigint"};
 
 }  // namespace
 
@@ -79,16 +95,19 @@ void PgPresenceStore::register_instance(const std::string& name, service::Comple
         });
 }
 
-void PgPresenceStore::move_claims(core::InstanceId from, core::InstanceId to,
+void PgPresenceStore::move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
                                   service::Completion<std::vector<core::ClaimId>> done) {
-    pg::Params params;
-    params.bigint(from).bigint(to);
-    run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
-        std::vector<core::ClaimId> moved;
-        moved.reserve(static_cast<std::size_t>(rows.size()));
-        for (int row = 0; row < rows.size(); ++row) moved.push_back(rows.bigint(row, 0));
-        return moved;
-    });
+    pg::Params move;
+    move.bigint(to).bigint_array(claims);
+    pg::Params backlog;
+    backlog.bigint(from).bigint(to);
+    run_unit<std::vector<core::ClaimId>>(bell_, {{&kMoveClaims, std::move(move)}, {&kMoveBacklog, std::move(backlog)}},
+                                         std::move(done), [](const std::vector<pg::Rows>& rows) {
+                                             std::vector<core::ClaimId> moved;
+                                             moved.reserve(static_cast<std::size_t>(rows[0].size()));
+                                             for (int row = 0; row < rows[0].size(); ++row) moved.push_back(rows[0].bigint(row, 0));
+                                             return moved;
+                                         });
 }
 
 void PgPresenceStore::heartbeat(core::InstanceId instance_id, int in_flight, service::Floor floor,
@@ -124,22 +143,16 @@ void PgPresenceStore::end_sessions(std::vector<core::InstanceId> hung, service::
                          [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
 }
 
-void PgPresenceStore::adopt_dead(core::InstanceId me, std::vector<core::ClaimId> known, std::vector<core::InstanceId> dead,
-                                 service::Completion<std::vector<service::AdoptedDelivery>> done) {
-    pg::Params take_over;
-    take_over.bigint(me).bigint_array(dead);
-    pg::Params read;
-    read.bigint(me).bigint_array(known);
-    run_unit<std::vector<service::AdoptedDelivery>>(
-        bell_, {{&kTakeOver, std::move(take_over)}, {&kReadAdopted, std::move(read)}}, std::move(done),
+void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed,
+                              service::Completion<service::Reclaimed> done) {
+    pg::Params take;
+    take.bigint(me).bigint_array(failed).integer(service::kReclaimClaims);
+    pg::Params reclaim;
+    reclaim.integer(service::kMaxAbandonments);
+    run_unit<service::Reclaimed>(
+        bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) {
-            std::vector<service::AdoptedDelivery> adopted;
-            const pg::Rows& open = rows[1];
-            adopted.reserve(static_cast<std::size_t>(open.size()));
-            for (int row = 0; row < open.size(); ++row) {
-                adopted.push_back({open.bigint(row, 0), open.bigint(row, 1), open.integer(row, 2)});
-            }
-            return adopted;
+            return service::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)), static_cast<std::size_t>(rows[1].bigint(0, 1))};
         });
 }
 

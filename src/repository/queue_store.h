@@ -6,6 +6,8 @@
 
 namespace messaging::repository {
 
+inline constexpr std::size_t kMaxErrorBytes = 500;  // of a reason that is kept
+
 // Loop thread only. The sessions must outlive it: claims run on one and records on the other, so that a record's fsync never
 // delays a claim.
 class PgQueueStore : public service::QueueStore {
@@ -15,9 +17,14 @@ public:
 
     void claim_ready(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override;
     void claim_due(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override;
-    void return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
-                        service::Completion<std::size_t> done) override;
+    void peek(service::Source source, service::QueuePosition behind,
+              service::Completion<std::optional<core::MessageId>> done) override;
+    void dead_letter(service::Source source, core::MessageId id, const std::string& reason,
+                     service::Completion<core::Nothing> done) override;
+    void return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
+                        service::Completion<service::OrphanCount> done) override;
     void record(service::RecordRequest request, service::Completion<service::RecordResult> done) override;
+    void find_unlocked(std::vector<core::MessageId> ids, service::Completion<std::vector<core::MessageId>> done) override;
     void load_endpoints(service::Completion<std::vector<core::Endpoint>> done) override;
 
 private:

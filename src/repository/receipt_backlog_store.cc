@@ -9,14 +9,14 @@ namespace {
 // Another live instance's batches are left to it.
 constexpr pg::Statement kReadBacklog{"read_receipt_backlog", R"sql(
 WITH missed AS MATERIALIZED (
-    SELECT b.batch_id FROM receipt_backlog b
+    SELECT b.batch_id FROM messaging._receipt_backlog b
     WHERE b.batch_id <> ALL ($2::bigint[])
-      AND (b.instance_id = $1::bigint OR NOT EXISTS (SELECT FROM engine_instance i WHERE i.instance_id = b.instance_id))
+      AND (b.instance_id = $1::bigint OR NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = b.instance_id))
     ORDER BY b.batch_id LIMIT $3::int)
 SELECT s.batch_id, u.id, m.receiver_message_id, to_char(s.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        coalesce(m.sent_at = s.sent_at, false)
-FROM missed JOIN message_sent_batch s ON s.batch_id = missed.batch_id CROSS JOIN LATERAL unnest(s.ids) AS u(id)
-LEFT JOIN messages m ON m.id = u.id ORDER BY s.batch_id, u.id)sql"};
+FROM missed JOIN messaging._sent_batch s ON s.batch_id = missed.batch_id CROSS JOIN LATERAL unnest(s.ids) AS u(id)
+LEFT JOIN public.messages m ON m.id = u.id ORDER BY s.batch_id, u.id)sql"};
 
 }  // namespace
 

@@ -1,5 +1,7 @@
 // The record statements of PgQueueStore: one transaction for everything that is known at the time.
 #include <algorithm>
+#include <functional>
+#include <iterator>
 
 #include "core/text.h"
 #include "repository/queue_store.h"
@@ -11,78 +13,100 @@ namespace {
 using core::Outcome;
 using core::OutcomeKind;
 
-constexpr std::size_t kMaxErrorBytes = 500;
-
-// Fencing: only claims that are still this instance's may fail or be put off. Held against a rescue until the commit.
+// Fencing: outcomes count only while their claim is in the ledger. A claim's number is used once, so whoever holds the claim
+// now, the outcome belongs to it. The lock keeps a reclaim away until the commit.
 constexpr pg::Statement kLockClaims{"lock_claims", R"sql(
-SELECT claim_id FROM message_claim WHERE claim_id = ANY ($1::bigint[]) AND instance_id = $2::bigint
-ORDER BY claim_id FOR SHARE)sql"};
+SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) ORDER BY claim_id FOR SHARE)sql"};
 
-// A message whose attempts were counted by others after this one had begun waits or is dead somewhere: sent all the same, it
-// leaves there. The first attempt at all finds nothing to look for.
+// No fence: what the receiver has accepted is sent, whoever holds it now. It counts for the message that was sent, though: another
+// generation is another message with the same id, or one that was sent again since. A message that was tried or abandoned before
+// may wait or be dead-lettered meanwhile: it leaves there. The first attempt at all finds nothing to look for.
 constexpr pg::Statement kMarkSent{"mark_sent", R"sql(
 WITH marked AS (
-    UPDATE messages m SET is_sent = true, sent_at = now(), attempts = m.attempts + 1, receiver_message_id = u.receiver_id
-    FROM unnest($1::bigint[], $2::text[]) AS u(id, receiver_id)
-    WHERE m.id = u.id AND NOT m.is_sent RETURNING m.id, m.attempts),
+    UPDATE public.messages m SET is_sent = true, sent_at = now(), attempts = m.attempts + 1, receiver_message_id = u.receiver_id
+    FROM unnest($1::bigint[], $2::int[], $3::text[]) AS u(id, generation, receiver_id)
+    WHERE m.id = u.id AND NOT m.is_sent AND m.generation = u.generation RETURNING m.id, m.attempts > 1 OR m.abandoned > 0 AS known),
 dead AS (
-    DELETE FROM message_dead WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE attempts > 1))),
-waiting AS (
-    DELETE FROM message_schedule WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE attempts > 1))),
+    DELETE FROM messaging._dead WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE known))),
+scheduled AS (
+    DELETE FROM messaging._schedule WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE known))),
+held AS (
+    DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE known))),
 batch AS (
-    INSERT INTO message_sent_batch (sent_at, size, ids)
+    INSERT INTO messaging._sent_batch (sent_at, size, ids)
     SELECT now(), count(*), array_agg(id ORDER BY id) FROM marked HAVING count(*) > 0
     RETURNING batch_id, sent_at, ids),
 backlog AS (
-    INSERT INTO receipt_backlog (batch_id, instance_id) SELECT batch_id, $3::bigint FROM batch)
+    INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, $4::bigint FROM batch)
 SELECT batch_id, to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), id
 FROM batch CROSS JOIN LATERAL unnest(ids) AS id)sql"};
 
 // attempts < : a repeat of this statement after a lost answer finds its own work, or a later attempt's, and does nothing. IS TRUE
 // keeps the sub-select from becoming the outer side of a join: rows are locked in the order of their ids.
 constexpr pg::Statement kMarkFailed{"mark_failed", R"sql(
-WITH mine AS MATERIALIZED (
-    SELECT claim_id FROM message_claim WHERE claim_id = ANY ($8::bigint[]) AND instance_id = $9::bigint),
+WITH live AS MATERIALIZED (
+    SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($9::bigint[])),
 failed AS (
-    UPDATE messages m SET attempts = u.attempts, last_error = u.error
-    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[])
-         AS u(id, claim_id, attempts, delay_ms, status, duration_ms, error)
-    WHERE m.id = u.id AND NOT m.is_sent AND m.attempts < u.attempts AND (u.claim_id IN (SELECT claim_id FROM mine)) IS TRUE
+    UPDATE public.messages m SET attempts = u.attempts, last_error = u.error
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::text[])
+         AS u(id, claim_id, generation, attempts, delay_ms, status, duration_ms, error)
+    WHERE m.id = u.id AND NOT m.is_sent AND m.generation = u.generation AND m.attempts < u.attempts
+      AND (u.claim_id IN (SELECT claim_id FROM live)) IS TRUE
     RETURNING m.id, u.attempts, u.delay_ms, u.status, u.duration_ms, u.error),
 attempted AS (
-    INSERT INTO delivery_attempt (message_id, attempt, status, duration_ms, error)
+    INSERT INTO messaging._attempt (message_id, attempt, status, duration_ms, error)
     SELECT id, attempts, status, duration_ms, error FROM failed),
 scheduled AS (
-    INSERT INTO message_schedule (id, due_at)
+    INSERT INTO messaging._schedule (id, due_at)
     SELECT id, now() + delay_ms * interval '1 millisecond' FROM failed WHERE delay_ms IS NOT NULL
     ON CONFLICT (id) DO NOTHING)
-INSERT INTO message_dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)sql"};
+INSERT INTO messaging._dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)sql"};
 
-// Put off or given back without an attempt: out of the ledger's arrays too, because messages.attempts does not tell. Only what
-// the ledger still has is given: a repeat after a lost answer must not queue a message twice. IS TRUE keeps the sub-selects
+// Released or deferred without an attempt: out of the ledger's arrays too, because messages.attempts does not tell. Only what
+// the ledger still has is released: a repeat after a lost answer must not queue a message twice. IS TRUE keeps the sub-selects
 // from becoming joins, which would compare every pair while hash joins are off; as they are, they are hashed.
-constexpr pg::Statement kPutBack{"put_back", R"sql(
-WITH mine AS MATERIALIZED (
-    SELECT claim_id, ids FROM message_claim WHERE claim_id = ANY ($4::bigint[]) AND instance_id = $5::bigint),
-given AS MATERIALIZED (
+constexpr pg::Statement kRelease{"release", R"sql(
+WITH live AS MATERIALIZED (
+    SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($4::bigint[])),
+released AS MATERIALIZED (
     SELECT u.id, u.claim_id, u.delay_ms FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS u(id, claim_id, delay_ms)
-    WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM mine)) IS TRUE),
+    WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM live)) IS TRUE),
 queued AS (
-    INSERT INTO message_queue (id) SELECT id FROM given WHERE delay_ms IS NULL),
+    INSERT INTO messaging._queue (id) SELECT id FROM released WHERE delay_ms IS NULL),
 scheduled AS (
-    INSERT INTO message_schedule (id, due_at)
-    SELECT id, now() + delay_ms * interval '1 millisecond' FROM given WHERE delay_ms IS NOT NULL
+    INSERT INTO messaging._schedule (id, due_at)
+    SELECT id, now() + delay_ms * interval '1 millisecond' FROM released WHERE delay_ms IS NOT NULL
     ON CONFLICT (id) DO NOTHING)
-UPDATE message_claim c SET (ids, attempts) = (
-    SELECT coalesce(array_agg(u.id ORDER BY u.id), '{}'), coalesce(array_agg(u.attempts ORDER BY u.id), '{}')
-    FROM unnest(c.ids, c.attempts) AS u(id, attempts)
-    WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM given)) IS NOT TRUE)
-WHERE claim_id IN (SELECT claim_id FROM mine))sql"};
+UPDATE messaging._claim c SET (ids, attempts, generations) = (
+    SELECT coalesce(array_agg(u.id ORDER BY u.id), '{}'), coalesce(array_agg(u.attempts ORDER BY u.id), '{}'),
+           coalesce(array_agg(u.generation ORDER BY u.id), '{}')
+    FROM unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
+    WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM released)) IS NOT TRUE)
+WHERE claim_id IN (SELECT claim_id FROM live))sql"};
 
-constexpr pg::Statement kFinishClaims{
-    "finish_claims", "DELETE FROM message_claim WHERE claim_id = ANY ($1::bigint[]) AND instance_id = $2::bigint"};
+// A claim ends only when none of its messages is open. The engine believes so of those it names, and this is the check: were the
+// engine wrong, the message would be in no place at all. What stays in the ledger is found by return_orphans.
+constexpr pg::Statement kFinishClaims{"finish_claims", R"sql(
+WITH open AS MATERIALIZED (
+    SELECT DISTINCT c.claim_id FROM messaging._claim c
+    CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
+    JOIN public.messages m ON m.id = u.id
+    WHERE c.claim_id = ANY ($1::bigint[]) AND NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
+finished AS (
+    DELETE FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) AND (claim_id IN (SELECT claim_id FROM open)) IS NOT TRUE)
+SELECT claim_id FROM open)sql"};
 
-constexpr pg::Statement kConfirmReceipts{"confirm_receipts", "DELETE FROM receipt_backlog WHERE batch_id = ANY ($1::bigint[])"};
+constexpr pg::Statement kConfirmReceipts{"confirm_receipts",
+                                         "DELETE FROM messaging._receipt_backlog WHERE batch_id = ANY ($1::bigint[])"};
+
+constexpr pg::Statement kNoteSuspects{"note_suspects", "INSERT INTO messaging._suspect (id) SELECT unnest($1::bigint[])"};
+
+// Locks and lets go: an answer tells what could be recorded now. A row that is gone hinders nobody.
+constexpr pg::Statement kFindUnlocked{"find_unlocked", R"sql(
+WITH free AS MATERIALIZED (
+    SELECT id FROM public.messages WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+SELECT u.id FROM unnest($1::bigint[]) AS u(id)
+WHERE (u.id IN (SELECT id FROM free)) IS TRUE OR NOT EXISTS (SELECT FROM public.messages m WHERE m.id = u.id))sql"};
 
 std::int32_t clamp_to_int(std::chrono::milliseconds duration) {
     return static_cast<std::int32_t>(std::clamp<std::int64_t>(duration.count(), 0, 2'000'000'000));
@@ -104,16 +128,23 @@ std::vector<std::int64_t> ids_of(const std::vector<const Outcome*>& outcomes) {
     return ids;
 }
 
+std::vector<std::int32_t> generations_of(const std::vector<const Outcome*>& outcomes) {
+    std::vector<std::int32_t> generations;
+    generations.reserve(outcomes.size());
+    for (const Outcome* outcome : outcomes) generations.push_back(outcome->generation);
+    return generations;
+}
+
 pg::Params sent_params(const std::vector<const Outcome*>& sent, core::InstanceId instance_id) {
     std::vector<std::optional<std::string>> receiver_ids;
     receiver_ids.reserve(sent.size());
     for (const Outcome* outcome : sent) receiver_ids.push_back(outcome->receiver_message_id);
     pg::Params params;
-    params.bigint_array(ids_of(sent)).text_array(receiver_ids).bigint(instance_id);
+    params.bigint_array(ids_of(sent)).integer_array(generations_of(sent)).text_array(receiver_ids).bigint(instance_id);
     return params;
 }
 
-pg::Params failed_params(const std::vector<const Outcome*>& failed, core::InstanceId instance_id) {
+pg::Params failed_params(const std::vector<const Outcome*>& failed) {
     std::vector<std::int64_t> claim_ids;
     std::vector<std::int32_t> attempts;
     std::vector<std::optional<std::int32_t>> delays;
@@ -129,33 +160,44 @@ pg::Params failed_params(const std::vector<const Outcome*>& failed, core::Instan
         errors.push_back(core::clean_text(outcome->error, kMaxErrorBytes));
     }
     pg::Params params;
-    params.bigint_array(ids_of(failed)).bigint_array(claim_ids).integer_array(attempts).integer_array(delays);
-    params.integer_array(statuses).integer_array(durations).text_array(errors);
-    params.bigint_array(claims_of(failed)).bigint(instance_id);
+    params.bigint_array(ids_of(failed)).bigint_array(claim_ids).integer_array(generations_of(failed)).integer_array(attempts);
+    params.integer_array(delays).integer_array(statuses).integer_array(durations).text_array(errors);
+    params.bigint_array(claims_of(failed));
     return params;
 }
 
-pg::Params put_back_params(const std::vector<const Outcome*>& given, core::InstanceId instance_id) {
+pg::Params release_params(const std::vector<const Outcome*>& released) {
     std::vector<std::int64_t> claim_ids;
     std::vector<std::optional<std::int32_t>> delays;
-    for (const Outcome* outcome : given) {
+    for (const Outcome* outcome : released) {
         claim_ids.push_back(outcome->claim_id);
         delays.push_back(outcome->kind == OutcomeKind::kReturned ? std::nullopt : std::optional(clamp_to_int(outcome->delay)));
     }
     pg::Params params;
-    params.bigint_array(ids_of(given)).bigint_array(claim_ids).integer_array(delays);
-    params.bigint_array(claims_of(given)).bigint(instance_id);
+    params.bigint_array(ids_of(released)).bigint_array(claim_ids).integer_array(delays).bigint_array(claims_of(released));
     return params;
 }
 
-service::RecordResult read_record(const pg::Rows& sent) {
-    service::RecordResult result;
+std::vector<std::int64_t> read_ids(const pg::Rows& rows) {
+    std::vector<std::int64_t> ids;
+    ids.reserve(static_cast<std::size_t>(rows.size()));
+    for (int row = 0; row < rows.size(); ++row) ids.push_back(rows.bigint(row, 0));
+    return ids;
+}
+
+// Those of `all` that `found` has not; both sorted.
+std::vector<core::ClaimId> missing_from(const std::vector<core::ClaimId>& found, const std::vector<core::ClaimId>& all) {
+    std::vector<core::ClaimId> missing;
+    std::set_difference(all.begin(), all.end(), found.begin(), found.end(), std::back_inserter(missing));
+    return missing;
+}
+
+void read_sent(const pg::Rows& sent, service::RecordResult& result) {
     for (int row = 0; row < sent.size(); ++row) {
         result.sent_batch = sent.bigint(row, 0);
         result.sent_at = sent.text(row, 1);
         result.sent.push_back(sent.bigint(row, 2));
     }
-    return result;
 }
 
 // Deadlocks between batches need two orders: there is one, by id.
@@ -172,35 +214,52 @@ std::vector<const Outcome*> sorted_by_id(const std::vector<Outcome>& outcomes) {
 void PgQueueStore::record(service::RecordRequest request, service::Completion<service::RecordResult> done) {
     std::vector<const Outcome*> sent;
     std::vector<const Outcome*> failed;
-    std::vector<const Outcome*> given;
+    std::vector<const Outcome*> released;
     std::vector<const Outcome*> fenced;
     for (const Outcome* outcome : sorted_by_id(request.outcomes)) {
         const bool delivered = outcome->kind == OutcomeKind::kDelivered;
         const bool counted = outcome->kind == OutcomeKind::kRetry || outcome->kind == OutcomeKind::kDead;
-        (delivered ? sent : counted ? failed : given).push_back(outcome);
+        (delivered ? sent : counted ? failed : released).push_back(outcome);
         if (!delivered) fenced.push_back(outcome);
     }
     pg::Steps steps;
-    const core::InstanceId me = request.instance_id;
+    // What each step's rows mean, in the order of the steps.
+    std::vector<std::function<void(const pg::Rows&, service::RecordResult&)>> readers;
+    const auto add = [&](const pg::Statement& statement, pg::Params params,
+                         std::function<void(const pg::Rows&, service::RecordResult&)> read) {
+        steps.push_back({&statement, std::move(params)});
+        readers.push_back(std::move(read));
+    };
+    const auto unread = [](const pg::Rows&, service::RecordResult&) {};
     if (!fenced.empty()) {
+        std::vector<core::ClaimId> claims = claims_of(fenced);
         pg::Params params;
-        params.bigint_array(claims_of(fenced)).bigint(me);
-        steps.push_back({&kLockClaims, std::move(params)});
+        params.bigint_array(claims);
+        add(kLockClaims, std::move(params), [claims = std::move(claims)](const pg::Rows& rows, service::RecordResult& result) {
+            result.missing = missing_from(read_ids(rows), claims);
+        });
     }
-    const std::size_t sent_step = steps.size();
-    if (!sent.empty()) steps.push_back({&kMarkSent, sent_params(sent, me)});
-    if (!failed.empty()) steps.push_back({&kMarkFailed, failed_params(failed, me)});
-    if (!given.empty()) steps.push_back({&kPutBack, put_back_params(given, me)});
+    if (!sent.empty()) add(kMarkSent, sent_params(sent, request.instance_id), read_sent);
+    if (!failed.empty()) add(kMarkFailed, failed_params(failed), unread);
+    if (!released.empty()) add(kRelease, release_params(released), unread);
     if (!request.finished.empty()) {
-        steps.push_back({&kFinishClaims, std::move(pg::Params().bigint_array(request.finished).bigint(me))});
+        add(kFinishClaims, std::move(pg::Params().bigint_array(request.finished)),
+            [](const pg::Rows& rows, service::RecordResult& result) { result.kept = read_ids(rows); });
     }
     if (!request.confirmed_batches.empty()) {
-        steps.push_back({&kConfirmReceipts, std::move(pg::Params().bigint_array(request.confirmed_batches))});
+        add(kConfirmReceipts, std::move(pg::Params().bigint_array(request.confirmed_batches)), unread);
     }
+    if (!request.suspects.empty()) add(kNoteSuspects, std::move(pg::Params().bigint_array(request.suspects)), unread);
     run_unit<service::RecordResult>(record_, steps, std::move(done),
-                                    [sent_step, has_sent = !sent.empty()](const std::vector<pg::Rows>& rows) {
-                                        return has_sent ? read_record(rows[sent_step]) : service::RecordResult{};
+                                    [readers = std::move(readers)](const std::vector<pg::Rows>& rows) {
+                                        service::RecordResult result;
+                                        for (std::size_t i = 0; i < readers.size(); ++i) readers[i](rows[i], result);
+                                        return result;
                                     });
+}
+
+void PgQueueStore::find_unlocked(std::vector<core::MessageId> ids, service::Completion<std::vector<core::MessageId>> done) {
+    run_one<std::vector<core::MessageId>>(record_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)), std::move(done), read_ids);
 }
 
 }  // namespace messaging::repository

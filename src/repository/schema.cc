@@ -12,11 +12,18 @@
 namespace messaging::repository {
 
 const char* const kCreateSchemaTable = R"sql(
-CREATE TABLE IF NOT EXISTS schema_migrations (
-    version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()))sql";
+CREATE SCHEMA IF NOT EXISTS messaging;
+CREATE TABLE IF NOT EXISTS messaging._migration (
+    version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS messaging._function_file (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()))sql";
 
-const pg::Statement kHasSchemaTable{"has_schema_table",
-                                    "SELECT to_regclass('schema_migrations') WHERE to_regclass('schema_migrations') IS NOT NULL"};
+const pg::Statement kLookForSchema{"look_for_schema", R"sql(
+SELECT to_regclass('messaging._migration') IS NOT NULL,
+       to_regclass('public.schema_migrations') IS NOT NULL AND to_regclass('public.message_queue') IS NOT NULL)sql"};
+
+const pg::Statement kCompareFunctions{"compare_functions", R"sql(
+SELECT EXISTS (SELECT FROM messaging._function_file WHERE checksum = encode(sha256(convert_to($1::text, 'UTF8')), 'hex')))sql"};
 
 // $1, $2: names and texts of the migrations, in order.
 const pg::Statement kCompareSchema{"compare_schema", R"sql(
@@ -24,7 +31,7 @@ SELECT coalesce(file.name, applied.name), file.name = applied.name IS TRUE, appl
        encode(sha256(convert_to(file.sql, 'UTF8')), 'hex') = applied.checksum,
        to_char(applied.applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS file (name, sql, version)
-FULL JOIN schema_migrations AS applied ON applied.version = file.version
+FULL JOIN messaging._migration AS applied ON applied.version = file.version
 ORDER BY coalesce(file.version, applied.version))sql"};
 
 namespace {
@@ -36,6 +43,8 @@ std::string read_file(const std::filesystem::path& path) {
     std::ifstream stream(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};
 }
+
+constexpr const char* kFunctions = "functions";
 
 core::Error pending(const std::string& names) {
     return conflict("migrations are pending (" + names + "): run `messaging migrate up` first");
@@ -80,6 +89,29 @@ core::Result<std::vector<Migration>> read_migrations(const std::string& director
     return migrations;
 }
 
+core::Result<std::string> read_functions(const std::string& directory) {
+    std::error_code failure;
+    const std::filesystem::path folder = std::filesystem::path(directory) / kFunctions;
+    if (!std::filesystem::exists(folder, failure)) return std::string();
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
+        if (entry.path().extension() == ".sql") files.push_back(entry.path());
+    }
+    if (failure) return invalid("the folder " + folder.string() + " cannot be read: " + failure.message());
+    std::sort(files.begin(), files.end());
+    std::string text;
+    for (const auto& file : files) text += read_file(file);
+    return text;
+}
+
+core::Result<SchemaFiles> read_schema(const std::string& directory) {
+    auto migrations = read_migrations(directory);
+    if (!migrations) return migrations.error();
+    auto functions = read_functions(directory);
+    if (!functions) return functions.error();
+    return SchemaFiles{std::move(migrations.value()), std::move(functions.value())};
+}
+
 pg::Params compare_params(const std::vector<Migration>& migrations) {
     std::vector<std::string> names;
     std::vector<std::string> texts;
@@ -110,22 +142,34 @@ core::Result<std::vector<MigrationStatus>> read_comparison(const pg::Rows& rows)
     return all;
 }
 
-void check_schema(pg::Connection& connection, const std::vector<Migration>& migrations,
-                  const service::Completion<core::Nothing>& done) {
+core::Result<bool> read_existence(const pg::Rows& rows) {
+    if (!rows.boolean(0, 1)) return rows.boolean(0, 0);
+    return conflict(
+        "the database has the tables of a version from before the first release (public.message_queue): there is no upgrade from "
+        "it. Use a new database, or rename `messages` and drop the other tables, run `messaging migrate up`, and copy what is "
+        "unsent with INSERT INTO messages (recipient, content)");
+}
+
+void check_schema(pg::Connection& connection, const SchemaFiles& files, const service::Completion<core::Nothing>& done) {
     std::string all_names;
-    for (const Migration& migration : migrations) all_names += (all_names.empty() ? "" : ", ") + migration.name;
-    const auto compare = [&connection, params = compare_params(migrations), done, all_names](const core::Result<bool>& exists) {
+    for (const Migration& migration : files.migrations) all_names += (all_names.empty() ? "" : ", ") + migration.name;
+    pg::Params functions;
+    functions.text(files.functions);
+    const auto compare = [&connection, params = compare_params(files.migrations), functions, done,
+                          all_names](const core::Result<bool>& exists) {
         if (!exists) return done(exists.error());
         if (!exists.value()) return done(pending(all_names));
-        run_one<core::Nothing>(connection, kCompareSchema, params, done, [](const pg::Rows& rows) -> core::Result<core::Nothing> {
-            const auto all = read_comparison(rows);
-            if (!all) return all.error();
-            const std::string names = pending_names(all.value());
-            if (!names.empty()) return pending(names);
-            return core::Nothing{};
-        });
+        run_unit<core::Nothing>(connection, {{&kCompareSchema, params}, {&kCompareFunctions, functions}}, done,
+                                [](const std::vector<pg::Rows>& rows) -> core::Result<core::Nothing> {
+                                    const auto all = read_comparison(rows[0]);
+                                    if (!all) return all.error();
+                                    const std::string names = pending_names(all.value());
+                                    if (!names.empty()) return pending(names);
+                                    if (!rows[1].boolean(0, 0)) return pending(kFunctions);
+                                    return core::Nothing{};
+                                });
     };
-    run_one<bool>(connection, kHasSchemaTable, {}, compare, [](const pg::Rows& rows) { return rows.size() == 1; });
+    run_one<bool>(connection, kLookForSchema, {}, compare, read_existence);
 }
 
 }  // namespace messaging::repository

@@ -1,4 +1,4 @@
-// What PostgreSQL sessions are told at their start, the advisory-lock keys, and the channels: shared words of the SQL.
+// What PostgreSQL sessions are told at their start, and the channels that they listen on.
 #pragma once
 
 #include <string>
@@ -9,47 +9,61 @@ namespace messaging::repository {
 
 using SessionSettings = std::vector<std::pair<std::string, std::string>>;
 
-// Two-key advisory locks: the first key is ours, the second the instance's id. Users of the same database keep clear of it.
-inline constexpr int kInstanceLock = 772;
-
 inline constexpr const char* kReadyChannel = "messaging_ready";
 inline constexpr const char* kControlChannel = "messaging_control";
 
+// What every session of ours rests on. In force whatever the role or the database would set otherwise.
+//   search_path        names are written with their schemas; nobody's other table or function can stand in for one
+//   row_security       a policy that would hide rows makes a statement fail, instead of letting it lose what it does not see
+//   messaging.session  tells the triggers of public.messages that an UPDATE is the service's own ("engine")
+inline SessionSettings base_settings(const char* kind) {
+    return {{"search_path", "pg_catalog"},
+            {"row_security", "off"},
+            {"default_transaction_isolation", "read committed"},
+            {"messaging.session", kind},
+            {"jit", "off"}};
+}
+
+inline SessionSettings with_settings(SessionSettings settings, const SessionSettings& more) {
+    settings.insert(settings.end(), more.begin(), more.end());
+    return settings;
+}
+
 // Without these the planner, which sees an almost empty queue, turns to sequential scans and hash joins as soon as its
-// statistics are old (measured; src/README.md).
+// statistics are old (tests/integration/plans_test.cc).
 inline SessionSettings planner_settings() {
-    return {{"plan_cache_mode", "force_generic_plan"},
-            {"enable_seqscan", "off"},
-            {"enable_hashjoin", "off"},
-            {"enable_mergejoin", "off"},
-            {"jit", "off"},
-            {"statement_timeout", "5s"},
-            {"lock_timeout", "1s"},
-            {"idle_in_transaction_session_timeout", "10s"}};
+    return with_settings(base_settings("engine"), {{"plan_cache_mode", "force_generic_plan"},
+                                                   {"enable_seqscan", "off"},
+                                                   {"enable_hashjoin", "off"},
+                                                   {"enable_mergejoin", "off"},
+                                                   {"statement_timeout", "5s"},
+                                                   {"idle_in_transaction_session_timeout", "10s"}});
 }
 
 // A lost claim only exposes its rows again, so the claim need not wait for the disk.
 inline SessionSettings claim_session_settings() {
-    auto settings = planner_settings();
-    settings.emplace_back("synchronous_commit", "off");
-    return settings;
+    return with_settings(planner_settings(), {{"synchronous_commit", "off"}, {"lock_timeout", "1s"}});
 }
 
-inline SessionSettings record_session_settings() { return planner_settings(); }
+// After the lock timeout the recorder looks which rows are free, so it is short.
+inline SessionSettings record_session_settings() { return with_settings(planner_settings(), {{"lock_timeout", "250ms"}}); }
 
-inline SessionSettings bell_session_settings() { return {{"jit", "off"}, {"statement_timeout", "4s"}, {"lock_timeout", "1s"}}; }
+inline SessionSettings bell_session_settings() {
+    return with_settings(base_settings("engine"), {{"statement_timeout", "4s"}, {"lock_timeout", "1s"}});
+}
 
 // A round reads the whole queue once, which is what hash joins are for.
-inline SessionSettings audit_session_settings() { return {{"jit", "off"}, {"statement_timeout", "30s"}, {"lock_timeout", "1s"}}; }
+inline SessionSettings reconcile_session_settings() {
+    return with_settings(base_settings("engine"), {{"statement_timeout", "30s"}, {"lock_timeout", "1s"}});
+}
 
 // Lists are pages of an index, joined row by row: a hash join would read the whole archive for one page.
 inline SessionSettings api_session_settings() {
-    return {{"plan_cache_mode", "force_generic_plan"},
-            {"enable_hashjoin", "off"},
-            {"enable_mergejoin", "off"},
-            {"jit", "off"},
-            {"statement_timeout", "5s"},
-            {"lock_timeout", "2s"}};
+    return with_settings(base_settings("api"), {{"plan_cache_mode", "force_generic_plan"},
+                                                {"enable_hashjoin", "off"},
+                                                {"enable_mergejoin", "off"},
+                                                {"statement_timeout", "5s"},
+                                                {"lock_timeout", "2s"}});
 }
 
 }  // namespace messaging::repository

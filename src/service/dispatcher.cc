@@ -1,4 +1,4 @@
-// Starting, answering, and putting off.
+// Starting requests, classifying their answers, and deferring what cannot start.
 #include "service/dispatcher.h"
 
 #include <algorithm>
@@ -14,14 +14,7 @@ constexpr double kShedSecondsMax = 600.0;
 constexpr double kShedSecondsStalled = 10.0;  // nothing was answered in the last interval
 constexpr double kUnknownEndpointSeconds = 5.0;
 
-core::Outcome uncounted(const core::Delivery& delivery, core::OutcomeKind kind) {
-    core::Outcome outcome;
-    outcome.id = delivery.id;
-    outcome.claim_id = delivery.claim_id;
-    outcome.attempts = delivery.attempts;
-    outcome.kind = kind;
-    return outcome;
-}
+std::size_t size_of(const core::Delivery& delivery) { return delivery.content.size() + delivery.recipient.size(); }
 
 std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
 
@@ -68,6 +61,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
             defer(delivery, std::clamp(seconds, kShedSecondsMin, kShedSecondsMax), "the endpoint is backed up");
         } else {
             delivery.claimed = clock_.mono();
+            held_bytes_ += size_of(delivery);
             queues_.push(std::move(delivery));
         }
     }
@@ -75,6 +69,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
 }
 
 std::size_t Dispatcher::room() const {
+    if (held_bytes_ >= kMaxHeldBytes) return 0;
     const std::size_t waiting = endpoints_.size() > 1 ? queues_.waiting_moving() : queues_.waiting();
     // Half full is full enough: claims stay large, and what waits outlasts the claim.
     return waiting > options_.lane_buffer / 2 ? 0 : options_.lane_buffer - waiting;
@@ -83,6 +78,13 @@ std::size_t Dispatcher::room() const {
 void Dispatcher::set_paused(bool paused) {
     paused_ = paused;
     pump();
+}
+
+std::vector<core::MessageId> Dispatcher::held_messages() const {
+    std::vector<core::MessageId> ids = queues_.waiting_messages();
+    ids.reserve(ids.size() + flights_.size());
+    for (const auto& [flight_id, flight] : flights_) ids.push_back(flight.id);
+    return ids;
 }
 
 void Dispatcher::return_waiting() { hand_back(queues_.take_waiting()); }
@@ -98,17 +100,21 @@ void Dispatcher::return_in_flight() {
 
 void Dispatcher::hand_back(const std::vector<core::Delivery>& deliveries) {
     for (const core::Delivery& delivery : deliveries) {
-        mediator_.on_outcome(uncounted(delivery, core::OutcomeKind::kReturned));
+        held_bytes_ -= size_of(delivery);
+        core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kReturned);
+        observer_.on_outcome(outcome);
+        mediator_.on_outcome(std::move(outcome));
     }
     observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
 }
 
 void Dispatcher::drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours) {
-    queues_.take_waiting([&](const core::Delivery& delivery) { return !still_ours(delivery.claim_id); });
+    const auto dropped = queues_.take_waiting([&](const core::Delivery& delivery) { return !still_ours(delivery.claim_id); });
+    for (const core::Delivery& delivery : dropped) held_bytes_ -= size_of(delivery);
 }
 
 void Dispatcher::defer(const core::Delivery& delivery, double seconds, const char* why) {
-    core::Outcome outcome = uncounted(delivery, core::OutcomeKind::kDeferred);
+    core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kDeferred);
     const double jittered = seconds * 1000.0 * (0.5 + random_.next_unit());
     outcome.delay = std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered));
     outcome.error = why;
@@ -125,6 +131,7 @@ void Dispatcher::pump() {
         const auto endpoint = endpoints_.find(delivery->endpoint_id);
         if (endpoint == endpoints_.end()) {  // removed while it waited
             queues_.finished(delivery->endpoint_id);
+            held_bytes_ -= size_of(*delivery);
             defer(*delivery, kUnknownEndpointSeconds, "the endpoint was removed");
             continue;
         }
@@ -142,6 +149,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     if (flight.empty()) return;  // given back at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
     queues_.finished(delivery.endpoint_id);
+    held_bytes_ -= size_of(delivery);
     if (result.fault == core::AttemptFault::kLocal) local_fault_ = result.detail;
     core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);
     observer_.on_outcome(outcome);

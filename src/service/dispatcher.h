@@ -20,13 +20,15 @@
 
 namespace messaging::service {
 
+inline constexpr std::size_t kMaxHeldBytes = 64u << 20;  // of recipients and contents in memory; beyond, nothing is claimed
+
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
     std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
     std::size_t lane_buffer = 1024;   // deliveries that may wait in memory for one endpoint
 };
 
-// Loop thread only. Every delivery added leaves through on_outcome exactly once, or through drop_claims().
+// Loop thread only. Every delivery added leaves through on_outcome exactly once, or by drop_waiting_unless().
 class Dispatcher {
 public:
     struct Mediator {
@@ -53,6 +55,9 @@ public:
     // Forgets waiting deliveries whose claim was taken over by another instance.
     void drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours);
 
+    // All deliveries that wait or are in flight.
+    std::vector<core::MessageId> held_messages() const;
+
     std::size_t in_flight() const { return queues_.in_flight(); }
     std::size_t waiting() const { return queues_.waiting(); }
 
@@ -74,6 +79,7 @@ private:
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;
     std::uint64_t next_flight_ = 1;
+    std::size_t held_bytes_ = 0;  // of what waits and what is in flight
     std::unique_ptr<loop::Timer> measure_timer_;
     bool paused_ = false;
     bool pumping_ = false;

@@ -93,6 +93,10 @@ void Doorbell::wake() {
 void Doorbell::on_overload() {
     if (clock_.mono() < next_help_) return;
     next_help_ = clock_.mono() + kHelpPeriod;
+    call_help();
+}
+
+void Doorbell::call_help() {
     store_.call_help([this](const core::Result<core::Nothing>& result) {
         if (!result) observer_.on_trouble("doorbell", result.error());
     });
@@ -101,7 +105,9 @@ void Doorbell::on_overload() {
 void Doorbell::leave() {
     ask_timer_->stop();
     rung_ = true;  // an answer that is on its way is not slept on
+    const bool held = held_;
     wake();
+    if (held) call_help();  // somebody who sleeps without the lock must ask for it
 }
 
 void Doorbell::on_session_lost() {

@@ -68,6 +68,7 @@ private:
     void ask();
     void on_answer(core::Result<SleepAnswer> answer);
     void wake();
+    void call_help();
 
     DoorbellStore& store_;
     const core::Clock& clock_;

@@ -72,6 +72,15 @@ std::vector<core::Delivery> EndpointQueues::take_waiting(const std::function<boo
     return taken;
 }
 
+std::vector<core::MessageId> EndpointQueues::waiting_messages() const {
+    std::vector<core::MessageId> ids;
+    ids.reserve(waiting_);
+    for (const auto& [endpoint, lane] : lanes_) {
+        for (const core::Delivery& delivery : lane.queue) ids.push_back(delivery.id);
+    }
+    return ids;
+}
+
 void EndpointQueues::measure(double interval_seconds, double horizon_seconds) {
     for (auto& [endpoint, lane] : lanes_) {
         lane.rate = static_cast<double>(lane.finished) / interval_seconds;

@@ -29,6 +29,8 @@ public:
     std::vector<core::Delivery> take_waiting();
     std::vector<core::Delivery> take_waiting(const std::function<bool(const core::Delivery&)>& match);
 
+    std::vector<core::MessageId> waiting_messages() const;
+
     // Closes an interval of measuring: from here until the next call, backed_up() tells of endpoints that have their
     // cap in flight and would need longer than `horizon_seconds` for what waits, at the rate of the interval ended.
     void measure(double interval_seconds, double horizon_seconds);

@@ -1,4 +1,4 @@
-// Registration, activity, rescue and shutdown of one engine.
+// Registration, activity and shutdown of one engine.
 #include "service/engine.h"
 
 #include <algorithm>
@@ -18,32 +18,40 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                EngineObserver& observer, EngineOptions options)
     : presence_(ports.presence),
       queue_(ports.queue),
-      random_(random),
       observer_(observer),
       options_(std::move(options)),
       relay_(ports.receipts, ports.backlog, timers, observer,
-             {[this] { return instance_id_; }, [this](std::int64_t batch) { recorder_.confirm(batch); }}),
-      recorder_(ports.queue, ledger_, timers, clock, observer,
-                {[this] { return instance_id_; },
-                 [this](std::int64_t batch, const std::vector<core::Receipt>& receipts) { relay_.add(batch, receipts); },
-                 [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); },
-                 [this](std::chrono::milliseconds delay) { claimer_.expect_due(delay); }, [this] { claimer_.on_room(); }}),
+             {.instance_id = [this] { return instance_id_; },
+              .on_confirmed = [this](std::int64_t batch) { recorder_.confirm(batch); }}),
+      recorder_(
+          ports.queue, ledger_, timers, clock, observer,
+          {.instance_id = [this] { return instance_id_; },
+           .on_sent_batch = [this](std::int64_t batch,
+                                   const std::vector<core::Receipt>& receipts) { relay_.add(batch, receipts); },
+           .on_confirmations_recorded = [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); },
+           .on_scheduled = [this](std::chrono::milliseconds delay) { claimer_.expect_due(delay); },
+           .on_progress = [this] { claimer_.on_room(); }}),
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
-                  {[this](core::Outcome outcome) { recorder_.add(std::move(outcome)); }, [this] { claimer_.on_room(); }}),
+                  {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
+                   .on_room = [this] { claimer_.on_room(); }}),
       claimer_(
-          ports.queue, timers, clock, random, observer,
-          {[this] { return instance_id_; }, [this] { return recorder_.unrecorded() >= kMaxUnrecorded ? 0 : dispatcher_.room(); },
-           [this] { return ledger_.claims(); },
-           [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); }, [this] { set_running(false); },
-           [this] { doorbell_.on_idle(); },
-           [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
-           [this] { doorbell_.on_overload(); }}),
-      doorbell_(ports.doorbell, timers, clock, observer, {[this] { claimer_.ring(); }}),
+          ports.queue, timers, clock, random, observer, options_.max_claim,
+          {.instance_id = [this] { return instance_id_; },
+           .room = [this] { return recorder_.unrecorded() >= kMaxUnrecorded ? 0 : dispatcher_.room(); },
+           .known_claims = [this] { return ledger_.claims(); },
+           .held_messages = [this] { return held_messages(); },
+           .on_claimed = [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
+           .on_stopped = [this] { on_claim_saw_stop(); },
+           .on_idle = [this] { doorbell_.on_idle(); },
+           .on_found = [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
+           .on_overload = [this] { doorbell_.on_overload(); }}),
+      doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.ring(); }}),
       rescuer_(ports.presence, timers, clock, random, observer,
-               {[this] { return instance_id_; }, [this] { return ledger_.claims(); },
-                [this](const std::vector<AdoptedDelivery>& adopted) { adopt(adopted); }}),
+               {.instance_id = [this] { return instance_id_; },
+                .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
+                .on_instance_gone = [this] { on_ready(); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
-      register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : take_claims_along(); })),
+      register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : move_claims(); })),
       deadline_timer_(timers.make_timer([this] { dispatcher_.return_in_flight(); })),
       shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
       give_up_timer_(timers.make_timer([this] { finish_shutdown(false); })) {
@@ -82,7 +90,7 @@ void Engine::on_ready() {
 void Engine::on_control_changed() { read_control(); }
 
 void Engine::register_anew() {
-    // A claim under way is made in the old instance's name: it would be left behind there.
+    // A claim under way is made in the old instance's name, and is not among the known ones yet: it would be left behind there.
     if (!claimer_.idle()) {
         register_timer_->start(kRegisterWait);
         return;
@@ -91,7 +99,7 @@ void Engine::register_anew() {
         if (session != bell_session_ || !bell_up_) return;
         if (result) {
             registered_as_ = result.value();
-            take_claims_along();
+            move_claims();
         } else {
             observer_.on_trouble("register", result.error());
             register_timer_->start(kRegisterRetry);
@@ -99,14 +107,15 @@ void Engine::register_anew() {
     });
 }
 
-// Those of the instance that this engine was before it lost its session, as far as nobody has taken them over.
-void Engine::take_claims_along() {
+// Those that the engine had before it lost its session, as far as nobody has reclaimed them. Records go on meanwhile: they are
+// fenced by the claims' numbers, which a move does not change.
+void Engine::move_claims() {
     if (instance_id_ == 0) {
         instance_id_ = registered_as_;
         become_active();
         return;
     }
-    presence_.move_claims(instance_id_, registered_as_,
+    presence_.move_claims(instance_id_, registered_as_, ledger_.claims(),
                           [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
                               if (session != bell_session_ || !bell_up_) return;
                               if (!moved) {
@@ -138,14 +147,16 @@ void Engine::read_control() {
 
 // `strangers` are dispatched once the endpoints have been read.
 void Engine::load_endpoints(std::vector<core::Delivery> strangers) {
-    loading_strangers_ += strangers.size();
+    for (const core::Delivery& delivery : strangers) loading_strangers_.push_back(delivery.id);
     queue_.load_endpoints([this, strangers = std::move(strangers)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
         if (endpoints) {  // else the next heartbeat asks again
             endpoints_loaded_ = true;
             dispatcher_.set_endpoints(endpoints.value());
             update_activity();
         }
-        loading_strangers_ -= strangers.size();
+        for (const core::Delivery& delivery : strangers) {
+            loading_strangers_.erase(std::find(loading_strangers_.begin(), loading_strangers_.end(), delivery.id));
+        }
         // Meanwhile another instance may have taken over their claims.
         std::erase_if(strangers, [this](const core::Delivery& delivery) { return !ledger_.holds(delivery.claim_id); });
         if (!strangers.empty()) dispatch(std::move(strangers));
@@ -175,15 +186,23 @@ void Engine::heartbeat() {
     read_control();
 }
 
-void Engine::adopt(const std::vector<AdoptedDelivery>& adopted) {
-    observer_.on_adopted(adopted.size());
-    for (const AdoptedDelivery& delivery : adopted) ledger_.add(delivery.claim_id, 1);
-    for (const AdoptedDelivery& delivery : adopted) {
-        core::Outcome outcome =
-            core::classify_abandoned(options_.dispatch.outcomes, delivery.id, delivery.claim_id, delivery.attempts, random_);
-        observer_.on_outcome(outcome);
-        recorder_.add(std::move(outcome));
-    }
+std::vector<core::MessageId> Engine::held_messages() const {
+    std::vector<core::MessageId> held = dispatcher_.held_messages();
+    const std::vector<core::MessageId> unrecorded = recorder_.unrecorded_messages();
+    held.insert(held.end(), unrecorded.begin(), unrecorded.end());
+    held.insert(held.end(), loading_strangers_.begin(), loading_strangers_.end());
+    return held;
+}
+
+void Engine::on_reclaimed(const Reclaimed& reclaimed) {
+    observer_.on_reclaimed(reclaimed.messages);
+    claimer_.expect_due(std::chrono::milliseconds(0));
+}
+
+// A claim's answer can be older than the last state that was read: whoever is right, the state is read again.
+void Engine::on_claim_saw_stop() {
+    set_running(false);
+    read_control();
 }
 
 void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
@@ -220,7 +239,7 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
 
 void Engine::shutdown_step() {
     if (!on_shutdown_) return;
-    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || loading_strangers_ > 0 || recorder_.unrecorded() > 0 ||
+    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || !loading_strangers_.empty() || recorder_.unrecorded() > 0 ||
         !claimer_.idle()) {
         shutdown_timer_->start(kShutdownPeriod);
         return;

@@ -26,7 +26,8 @@ namespace messaging::service {
 inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // an instance's row is rewritten so often
 
 struct EngineOptions {
-    std::string name;  // shown in /status
+    std::string name;           // shown in /status
+    int max_claim = kMaxClaim;  // messages in one claim
     DispatcherOptions dispatch;
 };
 
@@ -41,7 +42,7 @@ struct EnginePorts {
 
 // Loop thread only. The owner tells it what its sessions do; it never touches a socket.
 //
-// Life: the bell session comes up -> it registers as a new instance, takes along those of its claims that are still its own,
+// Life: the bell session comes up -> it registers as a new instance, moves those of its claims there that nobody has reclaimed,
 // reads the service state and the endpoints, and is active. The bell session is lost -> nothing new is started, because
 // another engine may take this one for dead; what is in flight finishes and is recorded.
 class Engine {
@@ -66,7 +67,7 @@ public:
 
 private:
     void register_anew();
-    void take_claims_along();
+    void move_claims();
     void become_active();
     void read_control();
     void load_endpoints(std::vector<core::Delivery> strangers = {});
@@ -74,14 +75,15 @@ private:
     void set_running(bool running);
     void update_activity();
     void heartbeat();
-    void adopt(const std::vector<AdoptedDelivery>& adopted);
+    std::vector<core::MessageId> held_messages() const;
+    void on_reclaimed(const Reclaimed& reclaimed);
+    void on_claim_saw_stop();
     void add_claimed(std::vector<core::Delivery> deliveries);
     void shutdown_step();
     void finish_shutdown(bool clean);
 
     PresenceStore& presence_;
     QueueStore& queue_;
-    core::Random& random_;
     EngineObserver& observer_;
     EngineOptions options_;
 
@@ -102,7 +104,7 @@ private:
     core::InstanceId instance_id_ = 0;
     core::InstanceId registered_as_ = 0;  // in this bell session; 0 = not yet
     std::uint64_t bell_session_ = 0;      // counts bell sessions: an answer to an earlier one is stale
-    std::size_t loading_strangers_ = 0;   // deliveries for endpoints that are not known, and are being loaded
+    std::vector<core::MessageId> loading_strangers_;  // for endpoints that are not known yet, and are being loaded
     bool bell_up_ = false;
     bool registered_ = false;  // in this bell session
     bool running_ = false;     // service state

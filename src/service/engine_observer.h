@@ -24,7 +24,18 @@ public:
     virtual void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) = 0;
     virtual void on_in_flight(std::size_t in_flight, std::size_t waiting) = 0;
     virtual void on_receipts(std::size_t written) = 0;
-    virtual void on_adopted(std::size_t deliveries) = 0;
+    // Messages of failed instances that are scheduled again, or dead-lettered.
+    virtual void on_reclaimed(std::size_t messages) = 0;
+    // Dead-lettered by a claim, without an attempt: no such endpoint, no attempts left, or the message cannot be read.
+    virtual void on_dead_lettered(std::size_t messages) = 0;
+    // Outcomes that changed nothing, because their claim had ended or the message had been sent again; reconcile looks for them.
+    virtual void on_late_outcomes(std::size_t outcomes) = 0;
+    // Claims that the engine took for resolved, and the ledger did not: what is open in them is scheduled again.
+    virtual void on_claims_kept(std::size_t claims) = 0;
+    // The ledger named messages as ours that the engine does not have: a defect of the engine, made good.
+    virtual void on_not_held(std::size_t messages) = 0;
+    // Outcomes that wait because somebody else has locked their messages' rows.
+    virtual void on_locked(std::size_t outcomes) = 0;
     // So many instances held their locks without a sign of life, and had their sessions ended.
     virtual void on_hung(std::size_t instances) = 0;
     // Only the fallback has found them, while the engine slept with the doorbell's lock: a notification was lost.

@@ -20,7 +20,7 @@ inline constexpr std::size_t kMaxHeldReceipts = 20000;  // in memory; what is be
 inline constexpr int kBacklogBatches = 20;              // read at a time
 inline constexpr std::chrono::milliseconds kBacklogPeriod{1000};
 
-// Loop thread only. Nothing waits for it: Redis is a log, and every sent batch stands in receipt_backlog until confirmed.
+// Loop thread only. Nothing waits for it: Redis is a log, and every sent batch stands in messaging._receipt_backlog until confirmed.
 class ReceiptRelay {
 public:
     struct Mediator {

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLastRetry{2000};
+constexpr std::chrono::milliseconds kLookForLocks{1};   // after a lock timeout
+constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout has passed
 
 }  // namespace
 
@@ -22,7 +24,17 @@ Recorder::Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& t
       clock_(clock),
       observer_(observer),
       mediator_(std::move(mediator)),
-      timer_(timers.make_timer([this] { flush(); })) {}
+      timer_(timers.make_timer([this] { flush(); })),
+      locked_timer_(timers.make_timer([this] { retry_locked(); })) {}
+
+std::vector<core::MessageId> Recorder::unrecorded_messages() const {
+    std::vector<core::MessageId> ids;
+    ids.reserve(unrecorded());
+    for (const core::Outcome& outcome : waiting_) ids.push_back(outcome.id);
+    for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
+    for (const core::Outcome& outcome : locked_) ids.push_back(outcome.id);
+    return ids;
+}
 
 void Recorder::add(core::Outcome outcome) {
     waiting_.push_back(std::move(outcome));
@@ -52,7 +64,7 @@ void Recorder::retry_now() {
 }
 
 void Recorder::flush() {
-    if (busy_ || (waiting_.empty() && confirmed_.empty())) return;
+    if (busy_ || (waiting_.empty() && confirmed_.empty() && suspects_.empty())) return;
     timer_->stop();
     resting_ = false;
     busy_ = true;
@@ -61,8 +73,63 @@ void Recorder::flush() {
     sending_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
     waiting_.erase(waiting_.begin(), waiting_.begin() + count);
     confirming_ = std::exchange(confirmed_, {});
-    RecordRequest request{mediator_.instance_id(), sending_, ledger_.finished_by(sending_), confirming_};
+    noting_ = std::exchange(suspects_, {});
+    if (careful_ && !sending_.empty()) {
+        look_for_locks();
+    } else {
+        record();
+    }
+}
+
+void Recorder::record() {
+    RecordRequest request;
+    request.instance_id = mediator_.instance_id();
+    request.outcomes = sending_;
+    request.finished = ledger_.finished_by(sending_);
+    request.confirmed_batches = confirming_;
+    request.suspects = noting_;
     store_.record(std::move(request), [this](core::Result<RecordResult> result) { on_recorded(std::move(result)); });
+}
+
+void Recorder::look_for_locks() {
+    std::vector<core::MessageId> ids;
+    ids.reserve(sending_.size());
+    for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
+    std::sort(ids.begin(), ids.end());
+    store_.find_unlocked(std::move(ids), [this](const core::Result<std::vector<core::MessageId>>& unlocked) {
+        on_unlocked(unlocked);
+    });
+}
+
+void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked) {
+    if (!unlocked) {
+        busy_ = false;
+        on_failed(unlocked.error());
+        return;
+    }
+    const std::unordered_set<core::MessageId> free(unlocked->begin(), unlocked->end());
+    const auto first_locked = std::stable_partition(sending_.begin(), sending_.end(),
+                                                    [&free](const core::Outcome& outcome) { return free.contains(outcome.id); });
+    if (first_locked != sending_.end()) {
+        observer_.on_locked(static_cast<std::size_t>(sending_.end() - first_locked));
+        locked_.insert(locked_.end(), std::make_move_iterator(first_locked), std::make_move_iterator(sending_.end()));
+        sending_.erase(first_locked, sending_.end());
+        if (!locked_timer_->armed()) locked_timer_->start(kLockedRetry);
+    } else if (locked_.empty()) {
+        careful_ = false;
+    }
+    if (sending_.empty() && confirming_.empty() && noting_.empty()) {
+        busy_ = false;
+        schedule_next();
+    } else {
+        record();
+    }
+}
+
+void Recorder::retry_locked() {
+    waiting_.insert(waiting_.begin(), std::make_move_iterator(locked_.begin()), std::make_move_iterator(locked_.end()));
+    locked_.clear();
+    if (retry_delay_.count() == 0) flush_when_rested();
 }
 
 void Recorder::on_recorded(core::Result<RecordResult> result) {
@@ -78,16 +145,37 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     retry_delay_ = std::chrono::milliseconds(0);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     ledger_.recorded(sending_);
+    note_late(result.value());
     publish(result.value());
     announce_schedule();
     sending_.clear();
+    noting_.clear();
     if (!confirming_.empty()) mediator_.on_confirmations_recorded(std::exchange(confirming_, {}));
+    schedule_next();
+    mediator_.on_progress();
+}
+
+void Recorder::schedule_next() {
     if (!waiting_.empty()) {
         flush_when_rested();
-    } else if (!confirmed_.empty() && !timer_->armed()) {
+    } else if ((!confirmed_.empty() || !suspects_.empty()) && !timer_->armed()) {
         timer_->start(kConfirmDelay);
     }
-    mediator_.on_progress();
+}
+
+void Recorder::note_late(const RecordResult& result) {
+    const std::unordered_set<core::MessageId> sent(result.sent.begin(), result.sent.end());
+    std::size_t late = 0;
+    for (const core::Outcome& outcome : sending_) {
+        const bool applied = outcome.kind == core::OutcomeKind::kDelivered
+                                 ? sent.contains(outcome.id)
+                                 : !std::binary_search(result.missing.begin(), result.missing.end(), outcome.claim_id);
+        if (applied) continue;
+        ++late;
+        suspects_.push_back(outcome.id);
+    }
+    if (late > 0) observer_.on_late_outcomes(late);
+    if (!result.kept.empty()) observer_.on_claims_kept(result.kept.size());
 }
 
 void Recorder::announce_schedule() {
@@ -113,6 +201,11 @@ void Recorder::publish(const RecordResult& result) {
 
 void Recorder::on_failed(const core::Error& error) {
     observer_.on_trouble("record", error);
+    confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
+    confirming_.clear();
+    suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());
+    noting_.clear();
+    const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
     const bool alone = sending_.size() == 1;
     if (alone && error.kind == core::ErrorKind::kInvalid) {
         // The receiver's words must never stand in the way of the fact that it accepted.
@@ -121,12 +214,15 @@ void Recorder::on_failed(const core::Error& error) {
     const auto begin = std::make_move_iterator(sending_.begin());
     const auto end = std::make_move_iterator(sending_.end());
     // Alone and refused: behind the others, which it must not hold up. Else in its old place.
-    waiting_.insert(alone && error.kind != core::ErrorKind::kUnavailable ? waiting_.end() : waiting_.begin(), begin, end);
-    if (error.kind != core::ErrorKind::kUnavailable) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
+    const bool behind = alone && !locked && error.kind != core::ErrorKind::kUnavailable;
+    waiting_.insert(behind ? waiting_.end() : waiting_.begin(), begin, end);
+    if (locked) {
+        careful_ = true;
+    } else if (error.kind != core::ErrorKind::kUnavailable) {
+        batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
+    }
     sending_.clear();
-    confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
-    confirming_.clear();
-    retry_delay_ = std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
+    retry_delay_ = locked ? kLookForLocks : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
     timer_->start(retry_delay_);
 }
 

@@ -23,6 +23,7 @@ inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyon
 inline constexpr std::chrono::milliseconds kLongestRest{2};
 inline constexpr std::size_t kFew = 32;  // outcomes
 inline constexpr std::chrono::milliseconds kRestOfFew{20};
+inline constexpr std::chrono::milliseconds kLockedRetry{1000};  // outcomes of locked rows are tried again after it
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
 
 // Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took, and while
@@ -30,6 +31,10 @@ inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed re
 // inserters' commits would wait behind them.
 // An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
 // again, in smaller batches until the one that cannot be recorded stands alone and waits behind the others.
+// A row that somebody else has locked holds up its own message only: after a lock timeout the recorder asks which rows are free,
+// records these, and keeps the others in a list of their own until they are free.
+// An outcome that changes nothing, because its claim had ended or its message had been sent again, is not dropped silently: it is
+// counted, and reconcile is told to look for the message.
 class Recorder {
 public:
     struct Mediator {
@@ -50,12 +55,19 @@ public:
     // The record session is up again: try now.
     void retry_now();
 
-    std::size_t unrecorded() const { return waiting_.size() + sending_.size(); }
+    std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size(); }
+    std::vector<core::MessageId> unrecorded_messages() const;
     bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
 
 private:
     void flush_when_rested();
     void flush();
+    void look_for_locks();
+    void record();
+    void on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked);
+    void retry_locked();
+    void note_late(const RecordResult& result);
+    void schedule_next();
     void on_recorded(core::Result<RecordResult> result);
     void on_failed(const core::Error& error);
     void publish(const RecordResult& result);
@@ -69,6 +81,10 @@ private:
     std::unique_ptr<loop::Timer> timer_;  // a flush put off: resting, after a failure, or for confirmations alone
     std::deque<core::Outcome> waiting_;
     std::vector<core::Outcome> sending_;
+    std::vector<core::Outcome> locked_;  // somebody else has locked their rows
+    std::unique_ptr<loop::Timer> locked_timer_;
+    std::vector<core::MessageId> suspects_;  // for reconcile, with the next transaction
+    std::vector<core::MessageId> noting_;
     std::vector<std::int64_t> confirmed_;
     std::vector<std::int64_t> confirming_;
     std::size_t batch_limit_ = kMaxRecordBatch;
@@ -77,7 +93,8 @@ private:
     core::MonoTime rested_{};  // no transaction before it, unless a full one is waiting
     core::MonoTime rested_for_few_{};
     bool busy_ = false;
-    bool resting_ = false;  // timer_ ends the rest
+    bool resting_ = false;     // timer_ ends the rest
+    bool careful_ = false;     // some rows are locked: look for locks before each transaction
 };
 
 }  // namespace messaging::service

@@ -1,6 +1,7 @@
-// Look, judge, adopt; one call at a time.
+// Look, judge, reclaim; one call at a time.
 #include "service/rescuer.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace messaging::service {
@@ -55,25 +56,29 @@ void Rescuer::judge(const std::vector<InstanceSign>& signs) {
             }
         });
     }
-    if (verdict.dead.empty() && clock_.mono() < next_adopt_) {
+    // A sleeping instance that ends takes the doorbell's lock with it: somebody must ask for it again.
+    const auto free_locks = static_cast<std::size_t>(
+        std::count_if(signs.begin(), signs.end(), [](const InstanceSign& sign) { return sign.lock_free; }));
+    if (free_locks > std::exchange(free_locks_, free_locks)) mediator_.on_instance_gone();
+    if (verdict.dead.empty() && clock_.mono() < next_reclaim_) {
         look_again();
     } else {
-        adopt(std::move(verdict.dead));
+        reclaim(std::move(verdict.dead));
     }
 }
 
-void Rescuer::adopt(std::vector<core::InstanceId> dead) {
-    next_adopt_ = clock_.mono() + kAdoptPeriod;
-    store_.adopt_dead(mediator_.instance_id(), mediator_.known_claims(), std::move(dead),
-                      [this, round = round_](const core::Result<std::vector<AdoptedDelivery>>& adopted) {
-                          if (round != round_) return;
-                          if (!adopted) {
-                              observer_.on_trouble("rescue", adopted.error());
-                          } else if (!adopted->empty()) {
-                              mediator_.on_adopted(adopted.value());
-                          }
-                          look_again();
-                      });
+void Rescuer::reclaim(std::vector<core::InstanceId> failed) {
+    next_reclaim_ = clock_.mono() + kReclaimPeriod;
+    store_.reclaim(mediator_.instance_id(), std::move(failed), [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
+        if (round != round_) return;
+        if (!reclaimed) {
+            observer_.on_trouble("reclaim", reclaimed.error());
+        } else if (reclaimed->claims > 0) {
+            mediator_.on_reclaimed(reclaimed.value());
+            if (reclaimed->claims == static_cast<std::size_t>(kReclaimClaims)) next_reclaim_ = {};  // there are more
+        }
+        look_again();
+    });
 }
 
 }  // namespace messaging::service

@@ -1,4 +1,4 @@
-// Rescuer: looks after the other instances, and takes over what the dead ones held.
+// Rescuer: watches the other instances, and reclaims the messages of those that have failed.
 #pragma once
 
 #include <chrono>
@@ -16,15 +16,15 @@
 namespace messaging::service {
 
 inline constexpr std::chrono::milliseconds kLookPeriod{250};
-inline constexpr std::chrono::milliseconds kAdoptPeriod{1000};  // claims that nobody answers for, without a death seen
+inline constexpr std::chrono::milliseconds kReclaimPeriod{1000};  // claims that nobody answers for, without a death seen
 
 // Loop thread only. Works between start() and stop(), that is while its own engine is registered.
 class Rescuer {
 public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
-        std::function<std::vector<core::ClaimId>()> known_claims;
-        std::function<void(const std::vector<AdoptedDelivery>&)> on_adopted;
+        std::function<void(const Reclaimed&)> on_reclaimed;
+        std::function<void()> on_instance_gone;  // another instance's life lock has become free
     };
 
     Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -36,7 +36,7 @@ public:
 private:
     void look();
     void judge(const std::vector<InstanceSign>& signs);
-    void adopt(std::vector<core::InstanceId> dead);
+    void reclaim(std::vector<core::InstanceId> failed);
     void look_again();
 
     PresenceStore& store_;
@@ -46,7 +46,8 @@ private:
     Mediator mediator_;
     DeathWatch watch_;
     std::unique_ptr<loop::Timer> timer_;
-    core::MonoTime next_adopt_{};
+    core::MonoTime next_reclaim_{};
+    std::size_t free_locks_ = 0;  // at the last look
     std::uint64_t round_ = 0;  // counts starts and stops: an answer to an earlier round is stale
 };
 

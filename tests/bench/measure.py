@@ -16,7 +16,7 @@ def moment(text):
 
 
 def settle(world):
-    wait_for(lambda: world.sql("SELECT count(*) FROM message_claim") == "0", 120, "the records")
+    wait_for(lambda: world.sql("SELECT count(*) FROM messaging._claim") == "0", 120, "the records")
 
 
 def drain(world, api, count, size=64, insert=None, once=True):
@@ -57,7 +57,7 @@ def latency(world, rate, seconds, connections, start=None, statement=()):
 def instructions_per_message(world, count=2000):
     """Counted by callgrind from the start of sending to its end: a figure that noise does not move."""
     profile = world.directory / "callgrind"
-    world.sql("UPDATE service_state SET state = 'stopped'")
+    world.sql("UPDATE messaging._state SET state = 'stopped'")
     process, api = world.serve(wrapper=["valgrind", "--tool=callgrind", "--callgrind-out-file=" + str(profile), "--instr-atstart=no"])
     world.reset()
     world.insert(count)

@@ -17,9 +17,9 @@ def archive(world, count):
     world.sql(f"""SET session_replication_role = replica;
         INSERT INTO messages (recipient, content, is_sent, attempts, sent_at, receiver_message_id)
         SELECT '+905551111111', repeat('x', 64), true, 1, now(), '67f2f8a8-ea58-4ed0-a6f9-ff217df4d849' FROM generate_series(1, {count});
-        INSERT INTO message_sent_batch (sent_at, size, ids) SELECT now(), 1000, array_agg(id)
+        INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT now(), 1000, array_agg(id)
         FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / 1000 AS part FROM messages WHERE is_sent ORDER BY id LIMIT {count}) m GROUP BY part;
-        UPDATE message_audit SET (checked_to, check_to, next_to) = (SELECT max(id), max(id), max(id) FROM messages);""")
+        UPDATE messaging._reconcile SET (checked_to, check_to, next_to) = (SELECT max(id), max(id), max(id) FROM messages);""")
     world.sql("VACUUM ANALYZE messages")
     world.sql("CHECKPOINT")
 
@@ -59,12 +59,12 @@ def inserting(world, scale):
             world.sql("ALTER TABLE messages DISABLE TRIGGER messages_enqueue")
             plain.append(inserts_per_second(world, clients, seconds))
             world.sql("""ALTER TABLE messages ENABLE TRIGGER messages_enqueue;
-                         UPDATE message_audit SET (checked_to, check_to, next_to) = (SELECT max(id), max(id), max(id) FROM messages)""")
+                         UPDATE messaging._reconcile SET (checked_to, check_to, next_to) = (SELECT max(id), max(id), max(id) FROM messages)""")
             triggered.append(inserts_per_second(world, clients, seconds))
             process, _ = world.serve()
-            wait_for(lambda: world.sql("SELECT count(*) FROM message_queue") == "0", 300, "the drain")
+            wait_for(lambda: world.sql("SELECT count(*) FROM messaging._queue") == "0", 300, "the drain")
             sending.append(inserts_per_second(world, clients, seconds))
-            wait_for(lambda: world.sql("SELECT count(*) FROM message_queue") == "0", 300, "the drain")
+            wait_for(lambda: world.sql("SELECT count(*) FROM messaging._queue") == "0", 300, "the drain")
             settle(world)
             world.stop(process)
         for what, found, asked in (("while all of it is sent", sending, ">= 0.8"), ("while the service is down", triggered, "")):
@@ -104,7 +104,7 @@ def held_snapshot(world, scale):
         drain(each, api, 5000)
         each.switch(api, "stop")
         each.insert(count + SLACK)
-    holder = world.start(["psql", "-qX", beside.database, "-c", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM endpoints; SELECT pg_sleep(3600)"])
+    holder = world.start(["psql", "-qX", beside.database, "-c", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM messaging.endpoints; SELECT pg_sleep(3600)"])
     pairs = [[portion(each, api, count // 10) for each, _, api in services] for _ in range(10)]
     world.stop(holder)
     for _, process, _ in services:
@@ -153,25 +153,25 @@ def slow_receivers(world, scale):
     memory = resident_mb(process)
     world.switch(api, "stop")
     world.stop(process)
-    world.sql("TRUNCATE messages, message_queue, message_claim, message_schedule")
+    world.sql("TRUNCATE messages, messaging._queue, messaging._claim, messaging._schedule")
     return [("10,000 in flight, answers after 1 s", found, "messages/s", "", [], ">= 9,000"), ("resident memory with 10,000 in flight", [memory], "MB", "", [], "<= 300")]
 
 
 def hundred_endpoints(world, scale):
     count, pairs = scaled(100_000, scale), []
     hanging = world.start_receiver("--hang")
-    world.sql(f"INSERT INTO endpoints (name, url) SELECT 'bench ' || g, '{world.receiver}/' FROM generate_series(1, 100) g")
+    world.sql(f"INSERT INTO messaging.endpoints (name, url) SELECT 'bench ' || g, '{world.receiver}/' FROM generate_series(1, 100) g")
     spread = lambda count, size: world.sql(
         f"""INSERT INTO messages (recipient, content, endpoint_id) SELECT '+905551111111', repeat('x', {size}), e.id
-            FROM generate_series(1, {count // 99}) g, (SELECT id FROM endpoints WHERE name LIKE 'bench %' AND name <> 'bench 1') e""")
+            FROM generate_series(1, {count // 99}) g, (SELECT id FROM messaging.endpoints WHERE name LIKE 'bench %' AND name <> 'bench 1') e""")
     for _ in range(RUNS):
         pair = []
         for first in (world.receiver, hanging):
-            world.sql(f"UPDATE endpoints SET url = '{first}/' WHERE name = 'bench 1'")
+            world.sql(f"UPDATE messaging.endpoints SET url = '{first}/' WHERE name = 'bench 1'")
             process, api = world.serve()
             drain(world, api, 4950, insert=spread)
             world.switch(api, "stop")
-            world.sql(f"INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM endpoints, generate_series(1, 500) WHERE name = 'bench 1' AND url LIKE '{hanging}%'")
+            world.sql(f"INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM messaging.endpoints, generate_series(1, 500) WHERE name = 'bench 1' AND url LIKE '{hanging}%'")
             world.switch(api, "stop")
             world.reset()
             whole = count // 99 * 99
@@ -182,9 +182,9 @@ def hundred_endpoints(world, scale):
             pair.append(whole / (moment(stats["last_at"]) - moment(stats["first_at"])))
             process.kill()
             world.stop(process)
-            world.sql("TRUNCATE messages, message_queue, message_claim, message_schedule")
+            world.sql("TRUNCATE messages, messaging._queue, messaging._claim, messaging._schedule")
         pairs.append(pair)
-    world.sql("DELETE FROM endpoints WHERE name LIKE 'bench %'")
+    world.sql("DELETE FROM messaging.endpoints WHERE name LIKE 'bench %'")
     return [("100 endpoints, one of them hanging", [h for _, h in pairs], "messages/s", "of 100 good ones", [h / g for g, h in pairs], ">= 0.97")]
 
 

@@ -82,8 +82,8 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(ask("POST", "/messages/x/retry").status, 400);
     EXPECT_EQ(ask("POST", "/messages/999/retry").status, 404);
     EXPECT_EQ(ask("POST", "/messages/1/retry").status, 409);
-    service_.sql("DELETE FROM message_queue");
-    service_.sql("INSERT INTO message_dead (id, reason) VALUES (1, 'x')");
+    service_.sql("DELETE FROM messaging._queue");
+    service_.sql("INSERT INTO messaging._dead (id, reason) VALUES (1, 'x')");
     EXPECT_EQ(ask("POST", "/messages/1/retry").status, 202);
     // Watching, and the pages.
     EXPECT_EQ(ask("GET", "/metrics").status, 200);

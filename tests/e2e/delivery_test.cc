@@ -37,9 +37,9 @@ TEST(Delivery, BulkInsertIsReceivedExactlyOnce) {
     ASSERT_TRUE(wait_until([&] { return receiver.stat("distinct") >= 100'000; }, std::chrono::seconds(200)));
     ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "100000"; }));
     EXPECT_EQ(receiver.stat("duplicates"), 0);
-    EXPECT_EQ(service.sql("SELECT count(*) FROM message_queue"), "0");
-    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_claim") == "0"; }));
-    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM receipt_backlog") == "0"; }));
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._queue"), "0");
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging._claim") == "0"; }));
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging._receipt_backlog") == "0"; }));
 }
 
 TEST(Delivery, OverTlsToACertificateOfAnAuthorityThatIsNamedByHttp1UnlessHttp2IsAskedFor) {
@@ -93,7 +93,7 @@ TEST(Delivery, StoppedMeansNothingIsClaimedAndStartSendsIt) {
     service.sql("DELETE FROM messages WHERE content = 'deleted'");
     service.sql("UPDATE messages SET content = 'new' WHERE content = 'old'");
     EXPECT_FALSE(wait_until([&] { return receiver.stat("received") > 0; }, std::chrono::milliseconds(1500)));
-    EXPECT_EQ(service.sql("SELECT count(*) FROM message_queue"), "3");
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._queue"), "3");
     ASSERT_EQ(call("POST", service.url("/stop")).status, 200) << "idempotent";
     ASSERT_EQ(call("POST", service.url("/start")).status, 200);
     ASSERT_TRUE(received(receiver, 2));
@@ -120,15 +120,15 @@ TEST(Delivery, FailingMessageIsRetriedThenDeadAndCanBeReplayed) {
     const Receiver good;
     const Receiver bad({"--status", "503"});
     Service service(to(good, {{"MAX_ATTEMPTS", "2"}, {"BACKOFF_BASE", "50ms"}}));
-    service.sql("INSERT INTO endpoints (name, url) VALUES ('bad', '" + bad.url() + "')");
+    service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('bad', '" + bad.url() + "')");
     service.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'never', 2)");
     service.sql("INSERT INTO messages (recipient, content) VALUES ('b', 'always')");
     ASSERT_TRUE(received(good, 1)) << "a failing message holds up no other";
-    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_dead") == "1"; }));
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging._dead") == "1"; }));
     EXPECT_EQ(service.sql("SELECT attempts FROM messages WHERE endpoint_id = 2"), "2");
-    EXPECT_EQ(service.sql("SELECT count(*) FROM delivery_attempt"), "2");
-    EXPECT_EQ(service.sql("SELECT reason FROM message_dead"), "the receiver answered HTTP 503");
-    service.sql("UPDATE endpoints SET url = '" + good.url() + "' WHERE name = 'bad'");
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._attempt"), "2");
+    EXPECT_EQ(service.sql("SELECT reason FROM messaging._dead"), "the receiver answered HTTP 503");
+    service.sql("UPDATE messaging.endpoints SET url = '" + good.url() + "' WHERE name = 'bad'");
     ASSERT_EQ(call("POST", service.url("/messages/1/retry")).status, 202);
     EXPECT_TRUE(received(good, 2));
     EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "2"; }));
@@ -143,8 +143,8 @@ TEST(Delivery, TermSignalLetsInFlightFinishAndExitsZero) {
     service.send(SIGTERM);
     EXPECT_EQ(service.wait(), 0) << service.output();
     EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE is_sent"), std::to_string(receiver.stat("received")));
-    EXPECT_EQ(service.sql("SELECT (SELECT count(*) FROM message_queue) + (SELECT count(*) FROM messages WHERE is_sent)"), "200");
-    EXPECT_EQ(service.sql("SELECT count(*) FROM message_claim"), "0");
+    EXPECT_EQ(service.sql("SELECT (SELECT count(*) FROM messaging._queue) + (SELECT count(*) FROM messages WHERE is_sent)"), "200");
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._claim"), "0");
 }
 
 TEST(Delivery, KilledEnginesMessagesAreSentByAnother) {

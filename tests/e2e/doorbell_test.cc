@@ -21,7 +21,7 @@ pid_t holder(Service& service) {
     const std::string name = service.sql(
         "SELECT i.name FROM pg_locks bell JOIN pg_locks life ON life.pid = bell.pid AND life.classid = 772 AND life.locktype = "
         "'advisory' "
-        "JOIN engine_instance i ON i.instance_id = life.objid::bigint "
+        "JOIN messaging._instance i ON i.instance_id = life.objid::bigint "
         "WHERE bell.locktype = 'advisory' AND bell.classid = 771 AND bell.mode = 'ExclusiveLock' AND bell.granted "
         "AND bell.database = (SELECT oid FROM pg_database WHERE datname = current_database())");
     const auto colon = name.rfind(':');

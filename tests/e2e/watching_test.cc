@@ -16,7 +16,7 @@ TEST(Metrics, TellWhatHappenedAndPassPromtool) {
     const Receiver bad({"--status", "503"});
     const PrivateRedis redis;
     Service service({{"WEBHOOK_URL", good.url()}, {"MAX_ATTEMPTS", "2"}, {"BACKOFF_BASE", "50ms"}, {"REDIS_URL", redis.url()}});
-    service.sql("INSERT INTO endpoints (name, url) VALUES ('bad', '" + bad.url() + "')");
+    service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('bad', '" + bad.url() + "')");
     service.sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, 10)");
     service.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'never', 2)");
     std::string text;
@@ -77,7 +77,7 @@ TEST(Logs, AreValidJsonWithoutContentsOrSecretsWhateverComes) {
                      {"LOG_LEVEL", "debug"},
                      {"MAX_ATTEMPTS", "1"}});
     service.sql("INSERT INTO messages (recipient, content) VALUES ('+90recipient', $$" + hostile + "$$)");
-    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM message_dead") == "1"; }));
+    ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging._dead") == "1"; }));
     call("GET", service.url("/nothing/%22%0a%00here?x=\"\n"), "",
          {{"X-Request-Id", "\"quoted\""}, {"Authorization", "Bearer wrong-secret"}});
     call("POST", service.url("/messages"), R"({"recipient": "posted-recipient", "content": "posted-content"})",

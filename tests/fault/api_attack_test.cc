@@ -99,7 +99,7 @@ TEST_F(ApiAttack, MoreIdleConnectionsThanDescriptorsLeaveSomeForTheSending) {
     for (int i = 0; i < 1000; ++i) connection();
     const SteadyTime began = std::chrono::steady_clock::now();
     // By another name of the receiver, so that no open connection serves.
-    service_.sql("WITH other AS (INSERT INTO endpoints (name, url) VALUES ('other', 'http://localhost:" +
+    service_.sql("WITH other AS (INSERT INTO messaging.endpoints (name, url) VALUES ('other', 'http://localhost:" +
                  std::to_string(receiver_.port()) +
                  "/') RETURNING id) INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM other, "
                  "generate_series(1, 2000)");

@@ -46,14 +46,14 @@ TEST_P(Clock, WrongByADayChangesNoDueTime) {
                      {"DONT_FAKE_MONOTONIC", "1"}},
                     database);
     const std::string asks =
-        service.sql("INSERT INTO endpoints (name, url) VALUES ('asks', '" + receiver.url("/asks") + "') RETURNING id");
+        service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('asks', '" + receiver.url("/asks") + "') RETURNING id");
     commit_messages(database, 20);
     service.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', " + asks +
                 " FROM generate_series(1, 20)");
     tally.expect_settled();
     const auto seconds = [&](const std::string& what, const std::string& where) {
         return std::stod(service.sql("SELECT " + what +
-                                     "(extract(epoch FROM m.sent_at - a.at)) FROM messages m JOIN delivery_attempt a ON "
+                                     "(extract(epoch FROM m.sent_at - a.at)) FROM messages m JOIN messaging._attempt a ON "
                                      "a.message_id = m.id WHERE " +
                                      where));
     };

@@ -130,8 +130,8 @@ TEST(Instances, OneStoppedInItsTracksIsTakenForDeadAndComesBack) {
     ASSERT_TRUE(wait_until([&] { return std::chrono::steady_clock::now() > at + seconds(20); }, seconds(25)));
     stopped.send(SIGCONT);
     ASSERT_TRUE(wait_until([&] { return call("GET", stopped.url("/readyz")).status == 200; }));
-    ASSERT_TRUE(wait_until([&] { return other.sql("SELECT count(*) FROM engine_instance") == "2"; }))
-        << other.sql("SELECT string_agg(i::text, ' ') FROM engine_instance i") << "\n"
+    ASSERT_TRUE(wait_until([&] { return other.sql("SELECT count(*) FROM messaging._instance") == "2"; }))
+        << other.sql("SELECT string_agg(i::text, ' ') FROM messaging._instance i") << "\n"
         << stopped.output() << "\n"
         << other.output();
     other.send(SIGTERM);

@@ -139,7 +139,7 @@ TEST(Kill, AMessageThatKillsEnginesEndsAmongTheDeadAndTheOthersAreSent) {
     const SteadyTime begun = std::chrono::steady_clock::now();
     int deaths = 0;
     const auto dead = [&] {
-        const auto rows = session.execute("SELECT count(*) FROM message_dead WHERE id = 100");
+        const auto rows = session.execute("SELECT count(*) FROM messaging._dead WHERE id = 100");
         return rows.ok() && rows->bigint(0, 0) == 1;
     };
     while (!dead() && std::chrono::steady_clock::now() < begun + seconds(120)) {
@@ -155,8 +155,8 @@ TEST(Kill, AMessageThatKillsEnginesEndsAmongTheDeadAndTheOthersAreSent) {
     Service last(to(receiver), database);
     tally.expect_settled();
     tally.expect_recovered();
-    EXPECT_EQ(last.sql("SELECT string_agg(id::text, ' ') FROM message_dead"), "100") << "no other message may die with it";
-    EXPECT_EQ(last.sql("SELECT reason FROM message_dead"), "the engine that held the message died");
+    EXPECT_EQ(last.sql("SELECT string_agg(id::text, ' ') FROM messaging._dead"), "100") << "no other message may die with it";
+    EXPECT_EQ(last.sql("SELECT reason FROM messaging._dead"), "the engine that held the message died");
     tally.expect_none_lost(7 * 1000);
 }
 

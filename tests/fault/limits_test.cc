@@ -50,7 +50,7 @@ TEST(Limits, ABacklogOfAMillionWithLongContentsStaysOutOfMemory) {
     ASSERT_TRUE(receiver.wait_for(1000));
     std::printf("1,000,000 queued: resident memory %ld MB\n", service.resident_bytes() >> 20);
     EXPECT_LT(service.resident_bytes(), 200L << 20);
-    EXPECT_EQ(service.sql("SELECT count(*) FROM delivery_attempt"), "0");
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._attempt"), "0");
 }
 
 // 99th percentile of the time from the insert to the arrival, of the endpoints whose path is /good.
@@ -68,10 +68,10 @@ protected:
         });
         Service service({{"WEBHOOK_URL", receiver.url("/good")}, {"BACKOFF_BASE", "1s"}});
         const std::vector<std::string> paths = {"/hangs", "/fails", "/slow"};
-        service.sql("INSERT INTO endpoints (name, url) SELECT 'good ' || g, '" + receiver.url("/good") +
+        service.sql("INSERT INTO messaging.endpoints (name, url) SELECT 'good ' || g, '" + receiver.url("/good") +
                     "' FROM generate_series(2, " + std::to_string(kGood) + ") g");
         for (const auto& path : paths) {
-            service.sql("INSERT INTO endpoints (name, url) VALUES ('" + path + "', '" +
+            service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('" + path + "', '" +
                         receiver.url(with_bad_ones ? path : "/good") + "')");
         }
         // Ten messages for each endpoint every 50 ms, in one statement, as a busy application would insert them.
@@ -79,12 +79,12 @@ protected:
         for (int round = 0; round < kRounds; ++round) {
             const auto next = std::chrono::steady_clock::now() + milliseconds(50);
             service.sql(
-                "INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM endpoints, generate_series(1, "
+                "INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM messaging.endpoints, generate_series(1, "
                 "10)");
             wait_until([&] { return std::chrono::steady_clock::now() >= next; });
         }
         const std::string good =
-            "FROM messages m JOIN endpoints e ON e.id = m.endpoint_id WHERE e.url = '" + receiver.url("/good") + "'";
+            "FROM messages m JOIN messaging.endpoints e ON e.id = m.endpoint_id WHERE e.url = '" + receiver.url("/good") + "'";
         EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) " + good + " AND NOT is_sent") == "0"; }));
         const double p99 = std::stod(service.sql(
             "SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM sent_at - m.created_at)) " + good));

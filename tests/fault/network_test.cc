@@ -54,7 +54,7 @@ TEST_F(Network, ABlackHoleIsNoticedWithinFifteenSecondsAndLeftAsSoonAsItIsGone) 
     tally.expect_none_lost(0);
     EXPECT_EQ(service_.sql("SELECT max(attempts) FROM messages"), "1") << "no fault of ours counts as an attempt";
     ASSERT_TRUE(wait_until(
-        [this] { return service_.sql("SELECT count(*) FROM engine_instance WHERE last_seen > now() - interval '5 s'") == "1"; }));
+        [this] { return service_.sql("SELECT count(*) FROM messaging._instance WHERE last_seen > now() - interval '5 s'") == "1"; }));
 }
 
 TEST_F(Network, ABlackHoledInstanceIsTakenOverByAnotherAndSendsNothingMore) {
@@ -73,7 +73,7 @@ TEST_F(Network, ABlackHoledInstanceIsTakenOverByAnotherAndSendsNothingMore) {
     tally.expect_settled();
     gate_.set_mode(GateMode::kPass);
     ASSERT_TRUE(wait_until(
-        [&] { return other.sql("SELECT count(*) FROM engine_instance WHERE last_seen > now() - interval '5 s'") == "2"; }));
+        [&] { return other.sql("SELECT count(*) FROM messaging._instance WHERE last_seen > now() - interval '5 s'") == "2"; }));
     tally.expect_settled();
     tally.expect_recovered();
     tally.expect_none_lost(64 + 64);

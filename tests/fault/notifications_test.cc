@@ -59,7 +59,7 @@ TEST_F(Notifications, WhatIsQueuedWithoutARingIsFoundByTheFallback) {
     Tally tally("queued without a notification", database_, receiver_);
     ASSERT_TRUE(wait_until([this] { return service_.sql(kAsleep) == "1"; })) << "its engine sleeps, with the doorbell's lock";
     const SteadyTime inserted = now();
-    script("SET session_replication_role = replica; " + insert(10) + "INSERT INTO message_queue (id) SELECT id FROM messages");
+    script("SET session_replication_role = replica; " + insert(10) + "INSERT INTO messaging._queue (id) SELECT id FROM messages");
     expect_all_arrive(tally, 10, seconds(3), inserted);
     EXPECT_TRUE(wait_until([&] { return service_.metric(kByFallback) == 10; })) << "and the operator is told";
     EXPECT_EQ(service_.metric(kByAudit), 0);

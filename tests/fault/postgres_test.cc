@@ -34,7 +34,7 @@ protected:
         tally.expect_recovered();
         tally.expect_none_lost(0);
         EXPECT_EQ(service_.sql("SELECT max(attempts) FROM messages"), "1") << "no fault of ours counts as an attempt";
-        EXPECT_EQ(service_.sql("SELECT count(*) FROM delivery_attempt"), "0");
+        EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging._attempt"), "0");
     }
     static void wait(milliseconds time) {
         const SteadyTime end = std::chrono::steady_clock::now() + time;
@@ -137,10 +137,10 @@ TEST_F(Postgres, ARecordThatTimesOutIsTriedUntilItIsDone) {
 TEST_F(Postgres, AClaimThatTimesOutIsTriedUntilItIsDone) {
     Tally tally("claim runs into its statement timeout", database_, receiver_);
     service_.sql("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(6); RETURN NULL; END'");
-    service_.sql("CREATE TRIGGER slow BEFORE DELETE ON message_queue FOR EACH STATEMENT EXECUTE FUNCTION slow()");
+    service_.sql("CREATE TRIGGER slow BEFORE DELETE ON messaging._queue FOR EACH STATEMENT EXECUTE FUNCTION slow()");
     commit_messages(database_, 500);
     ASSERT_TRUE(wait_until([&] { return service_.metric("messaging_troubles_total{what=\"claim\"}") >= 1; }));
-    service_.sql("DROP TRIGGER slow ON message_queue");
+    service_.sql("DROP TRIGGER slow ON messaging._queue");
     tally.expect_sending_resumes(now(), seconds(2));
     expect_unharmed(tally);
 }

@@ -164,14 +164,14 @@ protected:
     // An endpoint for this URL, with one message for it; answers the message's id.
     std::string message_for(const std::string& name, const std::string& url) {
         const std::string endpoint =
-            service_->sql("INSERT INTO endpoints (name, url) VALUES ('" + name + "', '" + url + "') RETURNING id");
+            service_->sql("INSERT INTO messaging.endpoints (name, url) VALUES ('" + name + "', '" + url + "') RETURNING id");
         return service_->sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'b', " + endpoint +
                              ") RETURNING id");
     }
     std::string column(const std::string& what, const std::string& id) {
         return service_->sql("SELECT " + what +
-                             " FROM messages m LEFT JOIN message_dead d USING (id) LEFT JOIN delivery_attempt a ON "
-                             "a.message_id = m.id LEFT JOIN message_schedule s USING (id) WHERE m.id = " +
+                             " FROM messages m LEFT JOIN messaging._dead d USING (id) LEFT JOIN messaging._attempt a ON "
+                             "a.message_id = m.id LEFT JOIN messaging._schedule s USING (id) WHERE m.id = " +
                              id + " ORDER BY a.at DESC LIMIT 1");
     }
     void serve(const std::string& attempts, Environment more = {}) {
@@ -220,7 +220,7 @@ TEST_F(Receivers, EachMisbehaviourHasItsOutcomeAndAReadableReason) {
     EXPECT_TRUE(wait_until([&] {
         lag = std::max(lag, longest_lag());
         return service_->sql(
-                   "SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM message_dead d WHERE d.id = "
+                   "SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = "
                    "m.id)") == "0";
     }));
     for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -257,7 +257,7 @@ TEST_F(Receivers, ANameServerThatNeverAnswersHoldsUpNobodyElse) {
     constexpr int kMessages = 200;
     serve("1", {{"LD_PRELOAD", hanging_resolver()}});
     const std::string endpoint =
-        service_->sql("INSERT INTO endpoints (name, url) VALUES ('black hole', 'http://a.black-hole.test/') RETURNING id");
+        service_->sql("INSERT INTO messaging.endpoints (name, url) VALUES ('black hole', 'http://a.black-hole.test/') RETURNING id");
     const auto insert = [&](const std::string& to) {
         service_->sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', " + to +
                       " FROM generate_series(1, " + std::to_string(kMessages) + ")");
@@ -271,10 +271,10 @@ TEST_F(Receivers, ANameServerThatNeverAnswersHoldsUpNobodyElse) {
     double lag = 0;
     ASSERT_TRUE(wait_until([&] {
         lag = std::max(lag, longest_lag());
-        return service_->sql("SELECT count(*) FROM message_dead") == std::to_string(kMessages);
+        return service_->sql("SELECT count(*) FROM messaging._dead") == std::to_string(kMessages);
     }));
     EXPECT_EQ(
-        service_->sql("SELECT string_agg(DISTINCT reason, '; ') FROM message_dead WHERE reason NOT LIKE 'Resolving timed out%'"),
+        service_->sql("SELECT string_agg(DISTINCT reason, '; ') FROM messaging._dead WHERE reason NOT LIKE 'Resolving timed out%'"),
         "");
     std::printf(
         "a name server that never answers: %d others sent after %.2f s, the longest a loop was late %.1f ms, %ld threads, "

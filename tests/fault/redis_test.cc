@@ -32,7 +32,7 @@ protected:
     // Each message of the database from this id on has its key, and the stream has an entry for each.
     void expect_receipts(long from_id = 1) {
         Stores db(database_);
-        EXPECT_TRUE(wait_until([&] { return db.number("SELECT count(*) FROM receipt_backlog") == 0; })) << redis_.run({"INFO"});
+        EXPECT_TRUE(wait_until([&] { return db.number("SELECT count(*) FROM messaging._receipt_backlog") == 0; })) << redis_.run({"INFO"});
         const long last = db.number("SELECT max(id) FROM messages");
         std::vector<std::string> keys{"EXISTS"};
         for (long id = from_id; id <= last; ++id) keys.push_back("message:" + std::to_string(id));

@@ -42,7 +42,7 @@ protected:
         pg::Session replica = session();
         run(replica, kPastTheTrigger + insert(count));
     }
-    std::string queue() { return db_.sql("SELECT id FROM message_queue ORDER BY id"); }
+    std::string queue() { return db_.sql("SELECT id FROM messaging._queue ORDER BY id"); }
 
     Stores db_{test::fresh_database()};
     PgAuditStore store_{db_.open_session(audit_session_settings())};
@@ -70,9 +70,9 @@ TEST_F(Audit, LeavesAloneWhatIsSentScheduledDeadOrClaimed) {
     db_.sql(insert(6));
     PgQueueStore queue_store{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
     db_.value<service::ClaimBatch>([&](auto done) { queue_store.claim_ready({7, {}, 2}, std::move(done)); });
-    db_.sql("DELETE FROM message_queue WHERE id IN (3, 4, 5)");
-    db_.sql("INSERT INTO message_schedule VALUES (3, now() + interval '1 hour')");
-    db_.sql("INSERT INTO message_dead (id, reason) VALUES (4, 'HTTP 500')");
+    db_.sql("DELETE FROM messaging._queue WHERE id IN (3, 4, 5)");
+    db_.sql("INSERT INTO messaging._schedule VALUES (3, now() + interval '1 hour')");
+    db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (4, 'HTTP 500')");
     db_.sql("UPDATE messages SET is_sent = true WHERE id = 5");
     EXPECT_EQ(audited(), 0u);
     EXPECT_EQ(queue(), "6");
@@ -109,8 +109,8 @@ TEST_F(Audit, ReadsABoundedNumberOfRowsInARound) {
     next = round(4);
     EXPECT_EQ(next.found, 2u);
     EXPECT_FALSE(next.more);
-    EXPECT_EQ(db_.number("SELECT count(DISTINCT id) FROM message_queue"), 10);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_queue"), 10);
+    EXPECT_EQ(db_.number("SELECT count(DISTINCT id) FROM messaging._queue"), 10);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 10);
 }
 
 TEST_F(Audit, ReplicatedRowsBringIdsThatTheSequenceHasNotGivenOut) {
@@ -127,7 +127,7 @@ TEST_F(Audit, FromTheBeginningAgainWhenItIsTold) {
     pg::Session replica = session();
     run(replica, std::string(kPastTheTrigger) + "UPDATE messages SET is_sent = false");
     EXPECT_EQ(audited(), 0u) << "a row is read once";
-    db_.sql("UPDATE message_audit SET checked_to = 0");
+    db_.sql("UPDATE messaging._reconcile SET checked_to = 0");
     EXPECT_EQ(audited(), 1u);
 }
 

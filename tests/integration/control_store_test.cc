@@ -52,12 +52,12 @@ TEST_F(ControlStore, TheStatusCountsWhatThereIs) {
     db_.sql(
         "INSERT INTO messages (recipient, content, created_at) SELECT '+1', 'x', now() - interval '90 s' FROM generate_series(1, "
         "5)");
-    db_.sql("INSERT INTO message_schedule SELECT id, now() FROM generate_series(10, 12) AS id");
-    db_.sql("INSERT INTO message_dead SELECT id, now(), 'x' FROM generate_series(20, 21) AS id");
+    db_.sql("INSERT INTO messaging._schedule SELECT id, now() FROM generate_series(10, 12) AS id");
+    db_.sql("INSERT INTO messaging._dead SELECT id, now(), 'x' FROM generate_series(20, 21) AS id");
     db_.sql(
-        "INSERT INTO message_sent_batch (sent_at, size, ids) VALUES (now() - interval '1 h', 1000, '{}'), (now(), 30, '{}'), "
+        "INSERT INTO messaging._sent_batch (sent_at, size, ids) VALUES (now() - interval '1 h', 1000, '{}'), (now(), 30, '{}'), "
         "(now() - interval '3 s', 20, '{}')");
-    db_.sql("INSERT INTO engine_instance (name, last_seen, in_flight) VALUES ('a', now() - interval '7 s', 3), ('b', now(), 4)");
+    db_.sql("INSERT INTO messaging._instance (name, last_seen, in_flight) VALUES ('a', now() - interval '7 s', 3), ('b', now(), 4)");
     const StatusView view = status();
     EXPECT_EQ(view.pending, 5);
     EXPECT_EQ(view.scheduled, 3);
@@ -73,7 +73,7 @@ TEST_F(ControlStore, TheStatusCountsWhatThereIs) {
 }
 
 TEST_F(ControlStore, ALargeBacklogIsEstimated) {
-    db_.sql("INSERT INTO message_queue (id) SELECT generate_series(1, " + std::to_string(service::kExactPendingLimit + 2000) +
+    db_.sql("INSERT INTO messaging._queue (id) SELECT generate_series(1, " + std::to_string(service::kExactPendingLimit + 2000) +
             ")");
     const StatusView view = status();
     EXPECT_FALSE(view.pending_is_exact);
@@ -85,10 +85,10 @@ TEST_F(ControlStore, TheDefaultEndpointFollowsTheConfiguration) {
         db_.value<core::Nothing>([&](auto done) { store_.set_default_endpoint("http://here/", 9, std::move(done)); });
     };
     set();
-    EXPECT_EQ(db_.sql("SELECT id, url, max_in_flight FROM endpoints"), "1|http://here/|9");
-    const std::string version = db_.sql("SELECT xmin FROM endpoints");
+    EXPECT_EQ(db_.sql("SELECT id, url, max_in_flight FROM messaging.endpoints"), "1|http://here/|9");
+    const std::string version = db_.sql("SELECT xmin FROM messaging.endpoints");
     set();
-    EXPECT_EQ(db_.sql("SELECT xmin FROM endpoints"), version) << "nothing is written when nothing changes";
+    EXPECT_EQ(db_.sql("SELECT xmin FROM messaging.endpoints"), version) << "nothing is written when nothing changes";
 }
 
 }  // namespace

@@ -69,8 +69,8 @@ TEST(Faker, InsertsQueuesAndReportsARate) {
     EXPECT_NE(result.output.find("rows/s"), std::string::npos);
     EXPECT_EQ(result.output.find('\r'), std::string::npos) << "no progress bar where there is no terminal";
     EXPECT_EQ(db.number("SELECT count(*) FROM messages"), 12345);
-    EXPECT_EQ(db.number("SELECT count(*) FROM message_queue"), 12345);
-    EXPECT_GE(db.number("SELECT count(DISTINCT xid) FROM message_queue"), 3) << "sending starts before the end";
+    EXPECT_EQ(db.number("SELECT count(*) FROM messaging._queue"), 12345);
+    EXPECT_GE(db.number("SELECT count(DISTINCT xid) FROM messaging._queue"), 3) << "sending starts before the end";
 }
 
 TEST(Faker, TheSameSeedInsertsTheSame) {

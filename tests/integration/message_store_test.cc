@@ -62,7 +62,7 @@ protected:
     // Marks ids sent as one recorded batch at that time.
     void send(const std::string& ids, const std::string& at) {
         db_.sql("UPDATE messages SET is_sent = true, sent_at = '" + at + "' WHERE id IN (" + ids + ")");
-        db_.sql("INSERT INTO message_sent_batch (sent_at, size, ids) SELECT '" + at +
+        db_.sql("INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT '" + at +
                 "', count(*), array_agg(id ORDER BY id) FROM messages WHERE id IN (" + ids + ")");
     }
 
@@ -78,7 +78,7 @@ TEST_F(MessageStore, EnqueuedMessagesComeBackInTheirOrderAndAreQueued) {
     EXPECT_FALSE(result->replayed);
     for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(result->created[i].id, static_cast<core::MessageId>(i + 1));
     EXPECT_EQ(db_.sql("SELECT id, recipient, content FROM messages ORDER BY id"), "1|+1|first 2|+2|second 3|+3|third 🎈");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_queue"), 3);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 3);
 }
 
 TEST_F(MessageStore, ContentsThatTheTableRefusesAreInvalidAndNothingIsEnqueued) {
@@ -131,7 +131,7 @@ TEST_F(MessageStore, RequestsWithOneKeyAtTheSameTimeEnqueueOnce) {
 TEST_F(MessageStore, AKeyIsForgottenAfterADay) {
     const IdempotencyKey key{"k", "body"};
     ASSERT_TRUE(enqueue({{"+1", "a"}}, key).ok());
-    db_.sql("UPDATE idempotency_key SET created_at = now() - interval '25 h'");
+    db_.sql("UPDATE messaging._idempotency_key SET created_at = now() - interval '25 h'");
     const auto again = enqueue({{"+1", "a"}}, key);
     ASSERT_TRUE(again.ok());
     EXPECT_FALSE(again->replayed);
@@ -187,9 +187,9 @@ TEST_F(MessageStore, PagesStayStableWhileOthersAreSent) {
 
 TEST_F(MessageStore, ListsPendingScheduledDeadAndAll) {
     insert(6);
-    db_.sql("DELETE FROM message_queue WHERE id IN (2, 3, 4, 5)");
-    db_.sql("INSERT INTO message_schedule VALUES (2, '2030-01-02'), (3, '2030-01-01')");
-    db_.sql("INSERT INTO message_dead VALUES (4, '2026-01-01', 'x'), (5, '2026-01-02', 'x')");
+    db_.sql("DELETE FROM messaging._queue WHERE id IN (2, 3, 4, 5)");
+    db_.sql("INSERT INTO messaging._schedule VALUES (2, '2030-01-02'), (3, '2030-01-01')");
+    db_.sql("INSERT INTO messaging._dead VALUES (4, '2026-01-01', 'x'), (5, '2026-01-02', 'x')");
     std::map<ListStatus, std::string> expected{{ListStatus::kPending, "6 1"},
                                                {ListStatus::kScheduled, "3 2"},
                                                {ListStatus::kDead, "5 4"},
@@ -211,8 +211,8 @@ TEST_F(MessageStore, ListsPendingScheduledDeadAndAll) {
 // A page whose entries belonged to deleted messages once ended the list.
 TEST_F(MessageStore, EntriesOfDeletedMessagesDoNotEndAList) {
     insert(3000);
-    db_.sql("INSERT INTO message_dead SELECT id, '2026-01-01'::timestamptz + id * interval '1 s', 'x' FROM messages");
-    db_.sql("INSERT INTO message_schedule SELECT id, '2030-01-01'::timestamptz - id * interval '1 s' FROM messages");
+    db_.sql("INSERT INTO messaging._dead SELECT id, '2026-01-01'::timestamptz + id * interval '1 s', 'x' FROM messages");
+    db_.sql("INSERT INTO messaging._schedule SELECT id, '2030-01-01'::timestamptz - id * interval '1 s' FROM messages");
     db_.sql("DELETE FROM messages WHERE id NOT IN (1, 2)");
     for (const ListStatus status : {ListStatus::kPending, ListStatus::kDead, ListStatus::kScheduled}) {
         int pages = 0;
@@ -223,10 +223,10 @@ TEST_F(MessageStore, EntriesOfDeletedMessagesDoNotEndAList) {
 
 TEST_F(MessageStore, ListsOneRecipientByStatus) {
     insert(8, "CASE WHEN g % 2 = 0 THEN '+2' ELSE '+1' END");
-    db_.sql("DELETE FROM message_queue WHERE id IN (2, 4, 6)");
+    db_.sql("DELETE FROM messaging._queue WHERE id IN (2, 4, 6)");
     send("2, 3", "2026-01-01");
-    db_.sql("INSERT INTO message_schedule VALUES (4, now())");
-    db_.sql("INSERT INTO message_dead (id, reason) VALUES (6, 'x')");
+    db_.sql("INSERT INTO messaging._schedule VALUES (4, now())");
+    db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (6, 'x')");
     std::map<ListStatus, std::string> expected{{ListStatus::kPending, "8"},
                                                {ListStatus::kScheduled, "4"},
                                                {ListStatus::kDead, "6"},
@@ -249,11 +249,11 @@ TEST_F(MessageStore, ARareStatusOfABusyRecipientIsFoundOverBoundedPages) {
 TEST_F(MessageStore, APageCostsTheSameHoweverFarDownTheListItIs) {
     insert(40000);
     // Times around the thousand-millionth second, where the deep cursors below point.
-    db_.sql("INSERT INTO message_schedule SELECT id, to_timestamp(1000000000 + id - 38000) FROM messages");
-    db_.sql("INSERT INTO message_dead SELECT id, to_timestamp(1000000000 + id - 2000), 'x' FROM messages");
+    db_.sql("INSERT INTO messaging._schedule SELECT id, to_timestamp(1000000000 + id - 38000) FROM messages");
+    db_.sql("INSERT INTO messaging._dead SELECT id, to_timestamp(1000000000 + id - 2000), 'x' FROM messages");
     db_.sql("UPDATE messages SET is_sent = true, sent_at = '2026-01-01'::timestamptz + (id / 20) * interval '1 s'");
     db_.sql(
-        "INSERT INTO message_sent_batch (sent_at, size, ids) SELECT sent_at, count(*), array_agg(id ORDER BY id) FROM messages "
+        "INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT sent_at, count(*), array_agg(id ORDER BY id) FROM messages "
         "GROUP BY sent_at ORDER BY sent_at");
     db_.sql("VACUUM ANALYZE");
     static constexpr pg::Statement kText{"text_of", "SELECT statement FROM pg_prepared_statements WHERE name = $1::text"};
@@ -295,7 +295,7 @@ TEST_F(MessageStore, APageCostsTheSameHoweverFarDownTheListItIs) {
 TEST_F(MessageStore, GetsOneMessageWithItsFailedAttempts) {
     insert(2);
     db_.sql(
-        "INSERT INTO delivery_attempt VALUES (1, 1, '2026-01-01', 503, 12, 'HTTP 503'), (1, 2, '2026-01-02', NULL, 3000, 'timed "
+        "INSERT INTO messaging._attempt VALUES (1, 1, '2026-01-01', 503, 12, 'HTTP 503'), (1, 2, '2026-01-02', NULL, 3000, 'timed "
         "out'), (2, 1, now(), 500, 1, 'x')");
     const auto found = get(1);
     ASSERT_TRUE(found.ok());
@@ -314,18 +314,18 @@ TEST_F(MessageStore, GetsOneMessageWithItsFailedAttempts) {
 
 TEST_F(MessageStore, RetrySendsAgainWhatIsSentDeadOrScheduled) {
     insert(4);
-    db_.sql("TRUNCATE message_queue");
+    db_.sql("TRUNCATE messaging._queue");
     send("1", "2026-01-01");
     db_.sql("UPDATE messages SET attempts = 16");
-    db_.sql("INSERT INTO message_dead (id, reason) VALUES (2, 'x')");
-    db_.sql("INSERT INTO message_schedule VALUES (3, now() + interval '1 h')");
+    db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (2, 'x')");
+    db_.sql("INSERT INTO messaging._schedule VALUES (3, now() + interval '1 h')");
     for (const core::MessageId id : {1, 2, 3}) {
         db_.value<core::Nothing>([&](auto done) { store_.retry(id, std::move(done)); });
         EXPECT_EQ(retry_error(id), core::ErrorKind::kConflict) << "it is queued now";
     }
-    EXPECT_EQ(db_.sql("SELECT id FROM message_queue ORDER BY id"), "1 2 3");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2 3");
     EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, is_sent FROM messages WHERE id < 4"), "0|false");
-    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_dead) + (SELECT count(*) FROM message_schedule)"), 0);
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messaging._dead) + (SELECT count(*) FROM messaging._schedule)"), 0);
     EXPECT_EQ(retry_error(4), core::ErrorKind::kConflict) << "in flight";
     EXPECT_EQ(retry_error(99), core::ErrorKind::kNotFound);
 }

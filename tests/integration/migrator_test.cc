@@ -30,7 +30,7 @@ protected:
     template <typename Use>
     auto with_migrator(Use use) {
         pg::Session session = test::connect_or_abort(db_.url());
-        auto migrations = read_migrations(folder_.path());
+        auto migrations = read_schema(folder_.path());
         EXPECT_TRUE(migrations.ok()) << (migrations ? "" : migrations.error().message);
         Migrator migrator(session, std::move(migrations.value()));
         return use(migrator);
@@ -56,7 +56,7 @@ TEST_F(MigratorTest, AppliesWhatIsPendingOnceAndInOrder) {
     EXPECT_EQ(up().value(), Names{"0002_second"});
     EXPECT_TRUE(up().value().empty());
     EXPECT_TRUE(exists("first") && exists("second"));
-    EXPECT_EQ(db_.sql("SELECT version, name, length(checksum) FROM schema_migrations ORDER BY version"),
+    EXPECT_EQ(db_.sql("SELECT version, name, length(checksum) FROM messaging._migration ORDER BY version"),
               "1|0001_first|64 2|0002_second|64");
 }
 
@@ -75,7 +75,7 @@ TEST_F(MigratorTest, TellsWhatIsPendingAlsoOnAnEmptyDatabase) {
     const auto before = with_migrator([](Migrator& migrator) { return migrator.status(); });
     ASSERT_EQ(before->size(), 2U);
     EXPECT_FALSE(before.value()[0].applied);
-    EXPECT_FALSE(exists("schema_migrations")) << "asking changes nothing";
+    EXPECT_FALSE(exists("messaging._migration")) << "asking changes nothing";
     ASSERT_TRUE(up().ok());
     const auto after = with_migrator([](Migrator& migrator) { return migrator.status(); });
     EXPECT_TRUE(after.value()[1].applied);
@@ -115,21 +115,21 @@ TEST_F(MigratorTest, RefusesADatabaseThatIsNewerThanTheFolder) {
 }
 
 TEST_F(MigratorTest, RefusesFoldersThatMakeNoSense) {
-    EXPECT_FALSE(read_migrations(folder_.path()).ok()) << "empty";
-    EXPECT_FALSE(read_migrations(folder_.path() + "/missing").ok());
+    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "empty";
+    EXPECT_FALSE(read_schema(folder_.path() + "/missing").ok());
     write("0002_second", "SELECT 1", "SELECT 1");
-    EXPECT_FALSE(read_migrations(folder_.path()).ok()) << "a gap";
+    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "a gap";
     write("0001_first", "SELECT 1", "SELECT 1");
-    EXPECT_TRUE(read_migrations(folder_.path()).ok());
+    EXPECT_TRUE(read_schema(folder_.path()).ok());
     write("0001_double", "SELECT 1", "SELECT 1");
-    EXPECT_FALSE(read_migrations(folder_.path()).ok()) << "a number twice";
+    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "a number twice";
     std::filesystem::remove(folder_.path() + "/0001_double.up.sql");
     std::filesystem::remove(folder_.path() + "/0001_double.down.sql");
     std::filesystem::remove(folder_.path() + "/0002_second.down.sql");
-    EXPECT_FALSE(read_migrations(folder_.path()).ok()) << "no way down";
+    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "no way down";
     write("0002_second", "SELECT 1", "SELECT 1");
     write("3_third", "SELECT 1", "SELECT 1");
-    EXPECT_FALSE(read_migrations(folder_.path()).ok()) << "a bad name";
+    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "a bad name";
 }
 
 TEST_F(MigratorTest, WaitsForAnotherMigratorByPolling) {
@@ -153,7 +153,7 @@ TEST_F(MigratorTest, WaitsForAnotherMigratorByPolling) {
 TEST(RealMigrations, GoUpAndDownAndUpAgainWithoutATrace) {
     Stores db(test::empty_database());
     pg::Session session = test::connect_or_abort(db.url());
-    const auto migrations = read_migrations(test::migrations_dir());
+    const auto migrations = read_schema(test::migrations_dir());
     ASSERT_TRUE(migrations.ok());
     Migrator migrator(session, migrations.value());
     for (int i = 0; i < 2; ++i) {
@@ -161,7 +161,7 @@ TEST(RealMigrations, GoUpAndDownAndUpAgainWithoutATrace) {
         while (!migrator.down().value().empty()) {
         }
         EXPECT_EQ(db.sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND "
-                         "relname <> 'schema_migrations'"),
+                         "relname <> 'messaging._migration'"),
                   "");
         EXPECT_EQ(db.number("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"), 0);
     }
@@ -202,7 +202,7 @@ TEST(Migrate, TheSubcommandBringsADatabaseUpAndServeRefusesBefore) {
     const auto check = [&](const std::vector<Migration>& migrations) {
         return db.answer<core::Nothing>([&](auto done) { check_schema(session, migrations, std::move(done)); });
     };
-    auto migrations = read_migrations(test::migrations_dir()).value();
+    auto migrations = read_schema(test::migrations_dir()).value();
     const auto pending = check(migrations);
     ASSERT_FALSE(pending.ok());
     EXPECT_EQ(pending.error().kind, core::ErrorKind::kConflict);

@@ -59,15 +59,15 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
 
 // These read a table that stays small, or no more than a fixed number of rows of one that grows.
 const std::map<std::string, std::vector<std::string>> kMayScan{
-    {"count_messages", {"message_schedule", "message_dead"}},  // the first 10,000 rows
-    {"take_over_claims", {"message_claim"}},                   // the ledger of what is in flight, once an engine has died
-    {"read_adopted", {"message_claim"}},
-    {"move_claims", {"message_claim"}},
-    {"return_orphans", {"message_claim"}},
+    {"count_messages", {"messaging._schedule", "messaging._dead"}},  // the first 10,000 rows
+    {"take_over_claims", {"messaging._claim"}},                   // the ledger of what is in flight, once an engine has died
+    {"read_adopted", {"messaging._claim"}},
+    {"move_claims", {"messaging._claim"}},
+    {"return_orphans", {"messaging._claim"}},
 };
 
-constexpr std::array kGrowing{"messages",     "message_queue",      "message_claim",   "message_schedule",
-                              "message_dead", "message_sent_batch", "receipt_backlog", "delivery_attempt"};
+constexpr std::array kGrowing{"messages",     "messaging._queue",      "messaging._claim",   "messaging._schedule",
+                              "messaging._dead", "messaging._sent_batch", "messaging._receipt_backlog", "messaging._attempt"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight };
@@ -90,15 +90,15 @@ protected:
             "SET session_replication_role = replica; " + std::string(kInsert) +
             "repeat('x', 64), true, 1, now() FROM generate_series(1, 100000) g; " + kInsert +
             "'x', false, 1, NULL FROM generate_series(1, 6000) g; "
-            "INSERT INTO message_sent_batch (sent_at, size, ids) SELECT now(), 100, array_agg(id) FROM messages WHERE is_sent"
+            "INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT now(), 100, array_agg(id) FROM messages WHERE is_sent"
             " GROUP BY id / 100; "
-            "INSERT INTO message_schedule (id, due_at) SELECT id, now() + interval '1 hour' FROM messages WHERE NOT is_sent"
+            "INSERT INTO messaging._schedule (id, due_at) SELECT id, now() + interval '1 hour' FROM messages WHERE NOT is_sent"
             " AND id % 3 = 0; "
-            "INSERT INTO message_dead (id, reason) SELECT id, 'HTTP 500' FROM messages WHERE NOT is_sent AND id % 3 = 1; "
-            "INSERT INTO message_queue (id) SELECT id FROM messages WHERE NOT is_sent AND id % 3 = 2; "
-            "INSERT INTO delivery_attempt (message_id, attempt, status, duration_ms, error) SELECT id, 1, 500, 10, 'HTTP 500'"
+            "INSERT INTO messaging._dead (id, reason) SELECT id, 'HTTP 500' FROM messages WHERE NOT is_sent AND id % 3 = 1; "
+            "INSERT INTO messaging._queue (id) SELECT id FROM messages WHERE NOT is_sent AND id % 3 = 2; "
+            "INSERT INTO messaging._attempt (message_id, attempt, status, duration_ms, error) SELECT id, 1, 500, 10, 'HTTP 500'"
             " FROM messages WHERE NOT is_sent; "
-            "INSERT INTO message_claim (instance_id, ids, attempts) SELECT 999, array_agg(id), array_agg(attempts)"
+            "INSERT INTO messaging._claim (instance_id, ids, attempts) SELECT 999, array_agg(id), array_agg(attempts)"
             " FROM messages WHERE NOT is_sent GROUP BY id / 500");
         ASSERT_TRUE(filled) << filled.error().message;
     }
@@ -272,7 +272,7 @@ TEST_P(Plans, TheAuditNeverScansTheArchiveAndTheTriggersScanNothing) {
         return rows ? rows->bigint(0, 0) : -1;
     };
     constexpr int kRounds = 10;  // more than five: by then a plan may be a generic one
-    const std::string hot = "'messages', 'message_queue', 'message_schedule', 'message_dead'";
+    const std::string hot = "'messages', 'messaging._queue', 'messaging._schedule', 'messaging._dead'";
     const std::int64_t before_changes = scans(hot);
     for (int round = 0; round < kRounds; ++round) {
         run("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 3)");

@@ -50,7 +50,7 @@ protected:
                   ")");
     }
     void look_stale(core::InstanceId id) {
-        mine_.sql("UPDATE engine_instance SET last_seen = now() - interval '11 s' WHERE instance_id = " + std::to_string(id));
+        mine_.sql("UPDATE messaging._instance SET last_seen = now() - interval '11 s' WHERE instance_id = " + std::to_string(id));
     }
     void kill(core::InstanceId id) {
         theirs_.close_sessions();
@@ -69,10 +69,10 @@ protected:
 
 TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndHearsTheBell) {
     EXPECT_NE(me_.id, other_.id);
-    EXPECT_EQ(mine_.number("SELECT count(*) FROM engine_instance"), 2);
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._instance"), 2);
     theirs_.sql("SELECT pg_advisory_lock(771, 1)");  // asleep: inserters ring
     insert(1);
-    mine_.sql("UPDATE service_state SET state = 'stopped'");
+    mine_.sql("UPDATE messaging._state SET state = 'stopped'");
     ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return mine_.notified().size() >= 2; }));
     EXPECT_EQ(mine_.notified(), (std::vector<std::string>{kReadyChannel, kControlChannel}));
     EXPECT_FALSE(mine_.value<bool>([&](auto done) { me_.presence.read_state(std::move(done)); }));
@@ -82,14 +82,14 @@ TEST_F(Presence, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
     look_stale(me_.id);
     mine_.value<core::Nothing>([&](auto done) { me_.presence.heartbeat(me_.id, 42, 7777, std::move(done)); });
     EXPECT_EQ(
-        mine_.sql("SELECT in_flight, floor FROM engine_instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
+        mine_.sql("SELECT in_flight, floor FROM messaging._instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
                   std::to_string(me_.id)),
         "42|7777");
 }
 
 TEST_F(Presence, UnregisteringRemovesTheRow) {
     mine_.value<core::Nothing>([&](auto done) { me_.presence.unregister_instance(me_.id, std::move(done)); });
-    EXPECT_EQ(mine_.number("SELECT instance_id FROM engine_instance"), other_.id);
+    EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._instance"), other_.id);
 }
 
 TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItDead) {
@@ -101,7 +101,7 @@ TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItDead) {
     EXPECT_TRUE(me_.look()[0].silent);
     EXPECT_TRUE(
         mine_.value<Adopted>([&](auto done) { me_.presence.adopt_dead(me_.id, {}, {other_.id}, std::move(done)); }).empty());
-    EXPECT_EQ(mine_.number("SELECT instance_id FROM message_claim"), other_.id);
+    EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._claim"), other_.id);
 }
 
 TEST_F(Presence, AHungInstanceLosesItsLockAndNobodyElseDoes) {
@@ -130,8 +130,8 @@ TEST_F(Presence, TheClaimsOfADeadInstanceAreAdoptedOnce) {
     EXPECT_EQ(adopted[0].id, 1);
     EXPECT_NE(adopted[0].claim_id, claim) << "what was outcome of the old claim is not one of the new";
     EXPECT_EQ(adopted[0].attempts, 0);
-    EXPECT_EQ(mine_.sql("SELECT instance_id, adopted FROM message_claim"), std::to_string(me_.id) + "|true");
-    EXPECT_EQ(mine_.number("SELECT instance_id FROM engine_instance"), me_.id);
+    EXPECT_EQ(mine_.sql("SELECT instance_id, adopted FROM messaging._claim"), std::to_string(me_.id) + "|true");
+    EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._instance"), me_.id);
     EXPECT_TRUE(me_.adopt({adopted[0].claim_id}).empty());
     EXPECT_EQ(me_.adopt({}).size(), 3U) << "an answer that was lost is given again";
 }
@@ -146,14 +146,14 @@ TEST_F(Presence, WhatTheDeadOneHadResolvedIsNotAdopted) {
     const Adopted adopted = me_.adopt();
     ASSERT_EQ(adopted.size(), 1U);
     EXPECT_EQ(adopted[0].id, 4);
-    EXPECT_EQ(mine_.sql("SELECT claim_id, ids FROM message_claim"), std::to_string(adopted[0].claim_id) + "|[3,4]")
+    EXPECT_EQ(mine_.sql("SELECT claim_id, ids FROM messaging._claim"), std::to_string(adopted[0].claim_id) + "|[3,4]")
         << "a claim with nothing left is deleted";
 }
 
 TEST_F(Presence, AClaimWhoseInstanceIsUnknownIsAdopted) {
     insert(1);
     other_.claim(1);
-    mine_.sql("DELETE FROM engine_instance WHERE instance_id = " + std::to_string(other_.id));
+    mine_.sql("DELETE FROM messaging._instance WHERE instance_id = " + std::to_string(other_.id));
     EXPECT_EQ(me_.adopt().size(), 1U);
 }
 
@@ -205,7 +205,7 @@ TEST_F(Presence, AFailureRecordedByTheOneThoughtDeadIsDroppedAfterTheRescue) {
 TEST_F(Presence, TheOutcomesOfALostClaimDoNotEndItOnceItIsAdoptedBack) {
     insert(2);
     const core::ClaimId lost = me_.claim(2).deliveries.at(0).claim_id;
-    mine_.sql("UPDATE message_claim SET instance_id = " + std::to_string(other_.id));  // as by a rescue
+    mine_.sql("UPDATE messaging._claim SET instance_id = " + std::to_string(other_.id));  // as by a rescue
     kill(other_.id);
     const Adopted adopted = me_.adopt();
     ASSERT_EQ(adopted.size(), 2U);
@@ -220,7 +220,7 @@ TEST_F(Presence, TheOutcomesOfALostClaimDoNotEndItOnceItIsAdoptedBack) {
     abandoned.kind = core::OutcomeKind::kRetry;
     abandoned.attempts = 1;
     mine_.value<service::RecordResult>([&](auto done) { me_.queue.record({me_.id, {abandoned}, {}, {}}, std::move(done)); });
-    EXPECT_EQ(mine_.sql("SELECT id FROM message_schedule"), "2");
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule"), "2");
 }
 
 TEST_F(Presence, OnlyClaimsThatAreStillTheOldInstancesMove) {
@@ -230,7 +230,7 @@ TEST_F(Presence, OnlyClaimsThatAreStillTheOldInstancesMove) {
     const auto moved =
         mine_.value<std::vector<core::ClaimId>>([&](auto done) { me_.presence.move_claims(me_.id, 99, std::move(done)); });
     EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
-    EXPECT_EQ(mine_.sql("SELECT instance_id FROM message_claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
+    EXPECT_EQ(mine_.sql("SELECT instance_id FROM messaging._claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
 }
 
 }  // namespace

@@ -11,8 +11,8 @@ using test::Stores;
 
 class Psql : public testing::Test {
 protected:
-    std::string queue() { return db_.sql("SELECT id FROM message_queue ORDER BY xid, id"); }
-    std::int64_t queued() { return db_.number("SELECT count(*) FROM message_queue"); }
+    std::string queue() { return db_.sql("SELECT id FROM messaging._queue ORDER BY xid, id"); }
+    std::int64_t queued() { return db_.number("SELECT count(*) FROM messaging._queue"); }
     // Another application's session; what it sends must succeed.
     void run(pg::Session& session, const std::string& script) {
         const auto result = session.execute_script(script);
@@ -72,7 +72,7 @@ TEST_F(Psql, AnInsertOfAHundredThousandIsQueuedWholeWithOneNotification) {
     run(application_, "INSERT INTO messages (recipient, content) SELECT '+' || g, 'text' FROM generate_series(1, 100000) g");
     EXPECT_EQ(queued(), 100000);
     EXPECT_EQ(
-        db_.number("SELECT count(DISTINCT id) FROM message_queue q WHERE EXISTS (SELECT FROM messages m WHERE m.id = q.id)"),
+        db_.number("SELECT count(DISTINCT id) FROM messaging._queue q WHERE EXISTS (SELECT FROM messages m WHERE m.id = q.id)"),
         100000);
     ASSERT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
     EXPECT_EQ(db_.notified().size(), 1U);
@@ -108,7 +108,7 @@ TEST_F(Psql, ARowInsertedAsSentIsNotQueued) {
 
 TEST_F(Psql, SettingIsSentBackQueuesASentMessageAgainFromItsStart) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    run(application_, "DELETE FROM message_queue");
+    run(application_, "DELETE FROM messaging._queue");
     run(application_, "UPDATE messages SET is_sent = true, sent_at = now(), attempts = 3, receiver_message_id = 'r'");
     EXPECT_EQ(queue(), "");
     run(application_, "UPDATE messages SET is_sent = false WHERE id = 1");
@@ -119,16 +119,16 @@ TEST_F(Psql, SettingIsSentBackQueuesASentMessageAgainFromItsStart) {
 TEST_F(Psql, SettingIsSentBackRevivesTheDeadAndHurriesTheScheduled) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'), ('+1', 'b')");
     run(application_,
-        "DELETE FROM message_queue; INSERT INTO message_dead (id, reason) VALUES (1, 'x');"
-        "INSERT INTO message_schedule VALUES (2, now() + interval '1 h')");
+        "DELETE FROM messaging._queue; INSERT INTO messaging._dead (id, reason) VALUES (1, 'x');"
+        "INSERT INTO messaging._schedule VALUES (2, now() + interval '1 h')");
     run(application_, "UPDATE messages SET is_sent = false");
-    EXPECT_EQ(db_.sql("SELECT id FROM message_queue ORDER BY id"), "1 2");
-    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_dead) + (SELECT count(*) FROM message_schedule)"), 0);
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2");
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messaging._dead) + (SELECT count(*) FROM messaging._schedule)"), 0);
 }
 
 TEST_F(Psql, SettingIsSentBackOnWhatIsQueuedOrInFlightDoesNotQueueItTwice) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'queued'), ('+1', 'in flight')");
-    run(application_, "DELETE FROM message_queue WHERE id = 2");
+    run(application_, "DELETE FROM messaging._queue WHERE id = 2");
     run(application_, "UPDATE messages SET is_sent = false");
     EXPECT_EQ(queue(), "1");
 }
@@ -139,7 +139,7 @@ TEST_F(Psql, ARoleWithNothingButInsertCanSend) {
     db_.sql("GRANT INSERT ON messages TO " + role);
     run(application_, "SET ROLE " + role);
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    EXPECT_FALSE(application_.execute_script("DELETE FROM message_queue").ok());
+    EXPECT_FALSE(application_.execute_script("DELETE FROM messaging._queue").ok());
     EXPECT_FALSE(application_.execute_script("SELECT content FROM messages").ok());
     run(application_, "RESET ROLE");
     EXPECT_EQ(queue(), "1");
@@ -149,7 +149,7 @@ TEST_F(Psql, ARoleWithNothingButInsertCanSend) {
 
 // A SECURITY DEFINER function must not be led to a table of the caller's.
 TEST_F(Psql, ACallersOwnTablesDoNotDivertTheTrigger) {
-    run(application_, "CREATE TEMP TABLE message_queue (xid xid8 DEFAULT pg_current_xact_id(), id bigint)");
+    run(application_, "CREATE TEMP TABLE messaging._queue (xid xid8 DEFAULT pg_current_xact_id(), id bigint)");
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
     EXPECT_EQ(queue(), "1");
 }

@@ -56,9 +56,9 @@ TEST_F(QueueStore, ClaimsWhatWasInsertedWithItsContents) {
     EXPECT_EQ(first.endpoint_id, core::kDefaultEndpointId);
     EXPECT_GE(first.age_seconds, 0);
     EXPECT_EQ(batch.deliveries[1].content, "two\nlines");
-    EXPECT_EQ(db_.sql("SELECT claim_id, instance_id, ids, attempts, adopted FROM message_claim"),
+    EXPECT_EQ(db_.sql("SELECT claim_id, instance_id, ids, attempts, adopted FROM messaging._claim"),
               std::to_string(first.claim_id) + "|11|[1,2]|[0,0]|false");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_queue"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 0);
 }
 
 TEST_F(QueueStore, ClaimsInTheOrderOfInsertionAndNoMoreThanTheLimit) {
@@ -87,7 +87,7 @@ TEST_F(QueueStore, AnEmptyClaimMovesTheFloorAndWritesNoLedger) {
     const ClaimBatch batch = claim();
     EXPECT_EQ(batch.taken, 0U);
     EXPECT_GT(batch.next_floor, 0U);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
 TEST_F(QueueStore, SkipsWhatIsGoneOrSentAndKeepsItOutOfTheLedger) {
@@ -97,14 +97,14 @@ TEST_F(QueueStore, SkipsWhatIsGoneOrSentAndKeepsItOutOfTheLedger) {
     const ClaimBatch batch = claim();
     EXPECT_EQ(batch.taken, 4U);
     EXPECT_EQ(ids_of(batch), "1 4");
-    EXPECT_EQ(db_.sql("SELECT ids FROM message_claim"), "[1,4]");
+    EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1,4]");
 }
 
 TEST_F(QueueStore, WhereEverythingIsGoneNoLedgerIsWritten) {
     insert(2);
     db_.sql("DELETE FROM messages");
     EXPECT_EQ(claim().taken, 2U);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
 TEST_F(QueueStore, TheContentIsTheOneAtTheClaim) {
@@ -116,7 +116,7 @@ TEST_F(QueueStore, TheContentIsTheOneAtTheClaim) {
 TEST_F(QueueStore, DoesNotWaitForARowThatAnotherHolds) {
     insert(3);
     pg::Session other = test::connect_or_abort(db_.url());
-    ASSERT_TRUE(other.execute_script("BEGIN; SELECT FROM message_queue WHERE id = 2 FOR UPDATE"));
+    ASSERT_TRUE(other.execute_script("BEGIN; SELECT FROM messaging._queue WHERE id = 2 FOR UPDATE"));
     EXPECT_EQ(ids_of(claim()), "1 3");
     ASSERT_TRUE(other.execute_script("ROLLBACK"));
     EXPECT_EQ(ids_of(claim()), "2");
@@ -135,20 +135,20 @@ TEST_F(QueueStore, TheFloorNeverPassesATransactionThatIsStillOpen) {
 TEST_F(QueueStore, WhatLiesBelowTheFloorIsLeftToASweep) {
     const service::Floor floor = claim().next_floor;
     insert(1);
-    db_.sql("UPDATE message_queue SET xid = '5'");
+    db_.sql("UPDATE messaging._queue SET xid = '5'");
     EXPECT_EQ(ids_of(claim(100, floor)), "");
     EXPECT_EQ(ids_of(claim(100, 0)), "1");
 }
 
 TEST_F(QueueStore, AStoppedServiceClaimsNothing) {
     insert(2);
-    db_.sql("INSERT INTO message_schedule VALUES (2, now())");
-    db_.sql("UPDATE service_state SET state = 'stopped'");
+    db_.sql("INSERT INTO messaging._schedule VALUES (2, now())");
+    db_.sql("UPDATE messaging._state SET state = 'stopped'");
     EXPECT_FALSE(claim().running);
     EXPECT_FALSE(claim_due().running);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_queue"), 2);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule"), 1);
-    db_.sql("UPDATE service_state SET state = 'running'");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 2);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._schedule"), 1);
+    db_.sql("UPDATE messaging._state SET state = 'running'");
     EXPECT_EQ(claim().taken, 2U);
 }
 
@@ -170,15 +170,15 @@ TEST_F(QueueStore, EnginesThatClaimAtTheSameTimeShareWithoutOverlap) {
     ASSERT_TRUE(test::run_until(db_.loop(), [&] { return answers == kClaims; }));
     EXPECT_EQ(claimed.size(), static_cast<std::size_t>(kMessages));
     EXPECT_EQ(std::set<core::MessageId>(claimed.begin(), claimed.end()).size(), claimed.size());
-    EXPECT_EQ(db_.number("SELECT count(DISTINCT id) FROM message_claim, unnest(ids) AS id"), kMessages);
+    EXPECT_EQ(db_.number("SELECT count(DISTINCT id) FROM messaging._claim, unnest(ids) AS id"), kMessages);
 }
 
 TEST_F(QueueStore, ClaimsWhatIsDueAndTellsWhenTheNextOneIs) {
     insert(3);
-    db_.sql("TRUNCATE message_queue");
+    db_.sql("TRUNCATE messaging._queue");
     db_.sql("UPDATE messages SET attempts = 2 WHERE id = 2");
     db_.sql(
-        "INSERT INTO message_schedule VALUES (1, now() - interval '1 s'), (2, now() - interval '2 s'), (3, now() + interval '60 "
+        "INSERT INTO messaging._schedule VALUES (1, now() - interval '1 s'), (2, now() - interval '2 s'), (3, now() + interval '60 "
         "s')");
     const ClaimBatch batch = claim_due();
     EXPECT_EQ(ids_of(batch), "1 2");
@@ -186,13 +186,13 @@ TEST_F(QueueStore, ClaimsWhatIsDueAndTellsWhenTheNextOneIs) {
     ASSERT_TRUE(batch.next_due);
     EXPECT_GT(batch.next_due->count(), 50000);
     EXPECT_LE(batch.next_due->count(), 60000);
-    EXPECT_EQ(db_.sql("SELECT id FROM message_schedule"), "3");
-    EXPECT_EQ(db_.sql("SELECT ids, attempts FROM message_claim"), "[1,2]|[0,2]");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._schedule"), "3");
+    EXPECT_EQ(db_.sql("SELECT ids, attempts FROM messaging._claim"), "[1,2]|[0,2]");
 }
 
 TEST_F(QueueStore, AFullClaimOfDueOnesSaysThatMoreMayBeDueNow) {
     insert(3);
-    db_.sql("INSERT INTO message_schedule SELECT id, now() - id * interval '1 s' FROM messages");
+    db_.sql("INSERT INTO messaging._schedule SELECT id, now() - id * interval '1 s' FROM messages");
     EXPECT_EQ(claim_due(2).next_due, std::chrono::milliseconds(0));
     EXPECT_FALSE(claim_due(2).next_due);
 }
@@ -204,30 +204,30 @@ TEST_F(QueueStore, ReturnsWhatTheLedgerHasAndTheEngineDoesNotKnow) {
     db_.sql("UPDATE messages SET is_sent = true WHERE id = 2");
     db_.sql("UPDATE messages SET attempts = 1 WHERE id = 3");
     EXPECT_EQ(return_orphans({known}), 1U);
-    EXPECT_EQ(db_.sql("SELECT id FROM message_queue"), "4");
-    EXPECT_EQ(db_.number("SELECT claim_id FROM message_claim"), known);
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue"), "4");
+    EXPECT_EQ(db_.number("SELECT claim_id FROM messaging._claim"), known);
     EXPECT_EQ(return_orphans({known}), 0U);
 }
 
 TEST_F(QueueStore, AnAdoptedClaimIsNoOrphanBecauseItsAttemptCounts) {
     insert(1);
     claim();
-    db_.sql("UPDATE message_claim SET adopted = true");
+    db_.sql("UPDATE messaging._claim SET adopted = true");
     EXPECT_EQ(return_orphans({}), 0U);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 1);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
 }
 
 TEST_F(QueueStore, LeavesTheClaimsOfOthersAlone) {
     insert(1);
     claim(1, 0, kOther);
     EXPECT_EQ(return_orphans({}), 0U);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 1);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
 }
 
 TEST_F(QueueStore, LoadsEndpointsAndIgnoresHeadersThatAreNone) {
-    db_.sql("UPDATE endpoints SET url = 'http://a/', max_in_flight = 5");
+    db_.sql("UPDATE messaging.endpoints SET url = 'http://a/', max_in_flight = 5");
     db_.sql(
-        R"(INSERT INTO endpoints (name, url, headers) VALUES ('b', 'http://b/', '{"x-one": "1", "x-number": 2}'), ('c', 'http://c/', 'no JSON'))");
+        R"(INSERT INTO messaging.endpoints (name, url, headers) VALUES ('b', 'http://b/', '{"x-one": "1", "x-number": 2}'), ('c', 'http://c/', 'no JSON'))");
     auto endpoints = db_.value<std::vector<core::Endpoint>>([&](auto done) { store_.load_endpoints(std::move(done)); });
     std::sort(endpoints.begin(), endpoints.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     ASSERT_EQ(endpoints.size(), 3U);

@@ -123,7 +123,7 @@ protected:
         return recorded.sent_batch.value_or(0);
     }
     void add_instance(core::InstanceId id) {
-        db_.sql("INSERT INTO engine_instance (instance_id, name) OVERRIDING SYSTEM VALUE VALUES (" + std::to_string(id) +
+        db_.sql("INSERT INTO messaging._instance (instance_id, name) OVERRIDING SYSTEM VALUE VALUES (" + std::to_string(id) +
                 ", 'alive')");
     }
 

@@ -51,7 +51,7 @@ protected:
         }
         return one;
     }
-    std::string queue() { return db_.sql("SELECT id FROM message_queue ORDER BY xid, id"); }
+    std::string queue() { return db_.sql("SELECT id FROM messaging._queue ORDER BY xid, id"); }
 
     Stores db_{test::fresh_database()};
     PgQueueStore store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
@@ -67,10 +67,10 @@ TEST_F(Record, ADeliveredMessageIsMarkedAndItsBatchWaitsForItsReceipts) {
     EXPECT_EQ(result.sent, (std::vector<core::MessageId>{1, 2}));
     EXPECT_EQ(db_.sql("SELECT id, is_sent, attempts, receiver_message_id FROM messages ORDER BY id"),
               "1|true|3| 2|true|1|receiver's 🎈");
-    EXPECT_EQ(db_.sql("SELECT batch_id, size, ids FROM message_sent_batch"), std::to_string(*result.sent_batch) + "|2|[1,2]");
-    EXPECT_EQ(db_.sql("SELECT batch_id, instance_id FROM receipt_backlog"), std::to_string(*result.sent_batch) + "|11");
+    EXPECT_EQ(db_.sql("SELECT batch_id, size, ids FROM messaging._sent_batch"), std::to_string(*result.sent_batch) + "|2|[1,2]");
+    EXPECT_EQ(db_.sql("SELECT batch_id, instance_id FROM messaging._receipt_backlog"), std::to_string(*result.sent_batch) + "|11");
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages WHERE sent_at = '" + result.sent_at + "'"), 2);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
 TEST_F(Record, DeliveredTwiceIsRecordedOnce) {
@@ -79,12 +79,12 @@ TEST_F(Record, DeliveredTwiceIsRecordedOnce) {
     const RecordResult again = record({outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kDelivered)});
     EXPECT_EQ(again.sent, std::vector<core::MessageId>{2});
     EXPECT_FALSE(record({outcome(2, claim, OutcomeKind::kDelivered)}).sent_batch);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_sent_batch"), 2);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._sent_batch"), 2);
 }
 
 TEST_F(Record, DeliveredIsTrueEvenWhenTheClaimIsGone) {
     const core::ClaimId claim = claimed(1);
-    db_.sql("DELETE FROM message_claim");
+    db_.sql("DELETE FROM messaging._claim");
     EXPECT_EQ(record({outcome(1, claim, OutcomeKind::kDelivered)}, {claim}).sent.size(), 1U);
 }
 
@@ -92,10 +92,10 @@ TEST_F(Record, ALateDeliveryTakesTheMessageOutOfTheScheduleAndTheDead) {
     const core::ClaimId claim = claimed(2);
     db_.sql("UPDATE messages SET attempts = 1");  // by a rescue, and then more
     db_.sql("UPDATE messages SET attempts = 16 WHERE id = 2");
-    db_.sql("INSERT INTO message_schedule VALUES (1, now())");
-    db_.sql("INSERT INTO message_dead (id, reason) VALUES (2, 'given up')");
+    db_.sql("INSERT INTO messaging._schedule VALUES (1, now())");
+    db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (2, 'given up')");
     record({outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kDelivered)});
-    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead)"), 0);
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messaging._schedule) + (SELECT count(*) FROM messaging._dead)"), 0);
     EXPECT_EQ(db_.sql("SELECT attempts FROM messages ORDER BY id"), "2 17") << "every attempt counts, also a late one";
 }
 
@@ -103,12 +103,12 @@ TEST_F(Record, ALateDeliveryTakesTheMessageOutOfTheScheduleAndTheDead) {
 TEST_F(Record, ARepeatThatALaterAttemptHasOvertakenChangesNothing) {
     const core::ClaimId claim = claimed(2);
     record({outcome(1, claim, OutcomeKind::kRetry, 1)});
-    db_.sql("DELETE FROM message_schedule");
+    db_.sql("DELETE FROM messaging._schedule");
     record({outcome(1, claim, OutcomeKind::kDead, 2)});
     record({outcome(1, claim, OutcomeKind::kRetry, 1)});
     EXPECT_EQ(db_.number("SELECT attempts FROM messages WHERE id = 1"), 2);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule"), 0);
-    EXPECT_EQ(db_.number("SELECT id FROM message_dead"), 1);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._schedule"), 0);
+    EXPECT_EQ(db_.number("SELECT id FROM messaging._dead"), 1);
 }
 
 TEST_F(Record, ARetryIsCountedAndScheduledByPostgresClock) {
@@ -116,10 +116,10 @@ TEST_F(Record, ARetryIsCountedAndScheduledByPostgresClock) {
     record({outcome(1, claim, OutcomeKind::kRetry)}, {claim});
     EXPECT_EQ(db_.sql("SELECT attempts, is_sent, last_error FROM messages"), "1|false|HTTP 503");
     EXPECT_EQ(
-        db_.number("SELECT count(*) FROM message_schedule WHERE id = 1 AND due_at BETWEEN now() + '50 s' AND now() + '60 s'"), 1);
-    EXPECT_EQ(db_.sql("SELECT message_id, attempt, status, duration_ms, error FROM delivery_attempt"), "1|1|503|7|HTTP 503");
+        db_.number("SELECT count(*) FROM messaging._schedule WHERE id = 1 AND due_at BETWEEN now() + '50 s' AND now() + '60 s'"), 1);
+    EXPECT_EQ(db_.sql("SELECT message_id, attempt, status, duration_ms, error FROM messaging._attempt"), "1|1|503|7|HTTP 503");
     EXPECT_EQ(queue(), "");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
 TEST_F(Record, ADeadMessageIsKeptWithItsReason) {
@@ -128,15 +128,15 @@ TEST_F(Record, ADeadMessageIsKeptWithItsReason) {
     dead.status.reset();
     dead.error = "connection refused";
     record({dead}, {claim});
-    EXPECT_EQ(db_.sql("SELECT id, reason FROM message_dead"), "1|connection refused");
-    EXPECT_EQ(db_.sql("SELECT attempt, status FROM delivery_attempt"), "16|");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule"), 0);
+    EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead"), "1|connection refused");
+    EXPECT_EQ(db_.sql("SELECT attempt, status FROM messaging._attempt"), "16|");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._schedule"), 0);
 }
 
 TEST_F(Record, AFailureWhoseAnswerWasLostIsRecordedOnce) {
     const core::ClaimId claim = claimed(2);
     for (int i = 0; i < 2; ++i) record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDead)});
-    EXPECT_EQ(db_.number("SELECT count(*) FROM delivery_attempt"), 2);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._attempt"), 2);
     EXPECT_EQ(db_.sql("SELECT attempts FROM messages ORDER BY id"), "1 1");
 }
 
@@ -147,18 +147,18 @@ TEST_F(Record, AFailureFromAnEngineThatLostItsClaimIsDropped) {
            {theirs});
     EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, coalesce(last_error, '') FROM messages"), "0|");
     EXPECT_EQ(queue(), "");
-    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead)"), 0);
-    EXPECT_EQ(db_.sql("SELECT ids FROM message_claim"), "[1,2,3,4]");
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messaging._schedule) + (SELECT count(*) FROM messaging._dead)"), 0);
+    EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1,2,3,4]");
 }
 
 TEST_F(Record, WhatWasNotTriedIsNotCountedAndLeavesTheLedger) {
     const core::ClaimId claim = claimed(3);
     record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReturned, 0)});
     EXPECT_EQ(queue(), "2");
-    EXPECT_EQ(db_.sql("SELECT id FROM message_schedule"), "1");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._schedule"), "1");
     EXPECT_EQ(db_.sql("SELECT DISTINCT attempts FROM messages"), "0");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM delivery_attempt"), 0);
-    EXPECT_EQ(db_.sql("SELECT ids, attempts FROM message_claim"), "[3]|[0]");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._attempt"), 0);
+    EXPECT_EQ(db_.sql("SELECT ids, attempts FROM messaging._claim"), "[3]|[0]");
 }
 
 // A repeat of a record whose answer was lost once queued the message a second time.
@@ -166,10 +166,10 @@ TEST_F(Record, WhatWasGivenBackIsNotQueuedAgainByARepeat) {
     const core::ClaimId claim = claimed(3);
     for (int i = 0; i < 2; ++i) {
         record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReturned, 0)});
-        db_.sql("DELETE FROM message_schedule");  // as if claimed meanwhile
+        db_.sql("DELETE FROM messaging._schedule");  // as if claimed meanwhile
     }
     EXPECT_EQ(queue(), "2");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_schedule"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._schedule"), 0);
 }
 
 TEST_F(Record, EverythingOfABatchIsRecordedOrNothing) {
@@ -180,7 +180,7 @@ TEST_F(Record, EverythingOfABatchIsRecordedOrNothing) {
     ASSERT_FALSE(result.ok());
     EXPECT_EQ(result.error().kind, core::ErrorKind::kInvalid);
     EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, is_sent FROM messages"), "0|false");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM message_claim"), 1);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
     EXPECT_EQ(record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDelivered)}, {claim}).sent.size(),
               1U);
 }
@@ -201,8 +201,8 @@ TEST_F(Record, AMessageDeletedMeanwhileIsSimplyGone) {
                                         outcome(3, claim, OutcomeKind::kDead)},
                                        {claim});
     EXPECT_FALSE(result.sent_batch);
-    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM message_dead) + "
-                         "(SELECT count(*) FROM delivery_attempt) + (SELECT count(*) FROM message_claim)"),
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messaging._schedule) + (SELECT count(*) FROM messaging._dead) + "
+                         "(SELECT count(*) FROM messaging._attempt) + (SELECT count(*) FROM messaging._claim)"),
               0);
 }
 
@@ -212,7 +212,7 @@ TEST_F(Record, ConfirmedReceiptsLeaveTheBacklog) {
     const auto second = record({outcome(2, claim, OutcomeKind::kDelivered)}).sent_batch;
     ASSERT_TRUE(first && second);
     ASSERT_TRUE(try_record({kMe, {}, {}, {*first}}).ok());
-    EXPECT_EQ(db_.number("SELECT batch_id FROM receipt_backlog"), *second);
+    EXPECT_EQ(db_.number("SELECT batch_id FROM messaging._receipt_backlog"), *second);
 }
 
 TEST_F(Record, AnEmptyRecordSucceeds) { EXPECT_FALSE(record({}).sent_batch); }

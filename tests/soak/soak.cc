@@ -185,8 +185,8 @@ TEST_F(Soak, RandomFaultsLoseNothing) {
     tally.expect_none_lost(refused_ + deaths_ * kExposedPerEngine);
     std::printf("%ld killed or stopped; sent again: %ld refused on purpose, %ld because of a fault\n", deaths_, refused_.load(),
                 tally.duplicated() - refused_);
-    EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM message_dead", "soak"), "0");
-    EXPECT_TRUE(wait_until([] { return shared_postgres().run_sql("SELECT count(*) FROM receipt_backlog", "soak") == "0"; }))
+    EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM messaging._dead", "soak"), "0");
+    EXPECT_TRUE(wait_until([] { return shared_postgres().run_sql("SELECT count(*) FROM messaging._receipt_backlog", "soak") == "0"; }))
         << "receipts are owed";
 }
 

@@ -26,7 +26,7 @@ struct Message {
     bool sent = false;
     bool dead = false;
     std::uint8_t attempts = 0;
-    std::uint8_t queued = 0;    // rows in message_queue
+    std::uint8_t queued = 0;    // rows in messaging._queue
     std::uint8_t accepted = 0;  // by the receiver; 2 = more than once
     Schedule schedule = Schedule::kNone;
 

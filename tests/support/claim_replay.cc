@@ -14,13 +14,13 @@ using core::OutcomeKind;
 constexpr std::chrono::hours kLater{2};
 
 constexpr pg::Statement kReadAll{"read_all", R"sql(
-SELECT 0::bigint, (state = 'running')::int::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint FROM service_state
-UNION ALL SELECT 1, 0, instance_id, 0, 0, 0, 0 FROM engine_instance
-UNION ALL SELECT 2, attempts, id, is_sent::int, (SELECT count(*) FROM message_queue q WHERE q.id = m.id),
-    coalesce((SELECT CASE WHEN due_at <= now() THEN 2 ELSE 1 END FROM message_schedule s WHERE s.id = m.id), 0),
-    (SELECT count(*) FROM message_dead d WHERE d.id = m.id) FROM messages m
+SELECT 0::bigint, (state = 'running')::int::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint FROM messaging._state
+UNION ALL SELECT 1, 0, instance_id, 0, 0, 0, 0 FROM messaging._instance
+UNION ALL SELECT 2, attempts, id, is_sent::int, (SELECT count(*) FROM messaging._queue q WHERE q.id = m.id),
+    coalesce((SELECT CASE WHEN due_at <= now() THEN 2 ELSE 1 END FROM messaging._schedule s WHERE s.id = m.id), 0),
+    (SELECT count(*) FROM messaging._dead d WHERE d.id = m.id) FROM messages m
 UNION ALL SELECT 3, adopted::int, claim_id, coalesce(u.attempts, 0), instance_id, coalesce(u.id, 0), 0
-    FROM message_claim c LEFT JOIN LATERAL unnest(c.ids, c.attempts) AS u(id, attempts) ON true
+    FROM messaging._claim c LEFT JOIN LATERAL unnest(c.ids, c.attempts) AS u(id, attempts) ON true
 UNION ALL SELECT 4, 0, objid::bigint, 0, 0, 0, 0 FROM pg_locks
     WHERE locktype = 'advisory' AND classid = 772 AND mode = 'ExclusiveLock'
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))sql"};
@@ -82,12 +82,12 @@ void ClaimReplay::begin() {
         engine = {};
     }
     db_.sql(
-        "WITH a AS (DELETE FROM messages), b AS (DELETE FROM message_queue), c AS (DELETE FROM message_schedule), d AS (DELETE "
+        "WITH a AS (DELETE FROM messages), b AS (DELETE FROM messaging._queue), c AS (DELETE FROM messaging._schedule), d AS (DELETE "
         "FROM "
-        "message_claim), e AS (DELETE FROM message_dead), f AS (DELETE FROM message_sent_batch), g AS (DELETE FROM "
-        "receipt_backlog), "
-        "h AS (DELETE FROM delivery_attempt) DELETE FROM engine_instance");
-    db_.sql("UPDATE service_state SET state = 'running' WHERE state <> 'running'");
+        "messaging._claim), e AS (DELETE FROM messaging._dead), f AS (DELETE FROM messaging._sent_batch), g AS (DELETE FROM "
+        "messaging._receipt_backlog), "
+        "h AS (DELETE FROM messaging._attempt) DELETE FROM messaging._instance");
+    db_.sql("UPDATE messaging._state SET state = 'running' WHERE state <> 'running'");
     expected_ = {};
     places_ = make_canonical(expected_);
 }
@@ -148,10 +148,10 @@ void ClaimReplay::make(const Step& step) {
         case Action::kVanish: engine = {}; break;
         case Action::kEndSession: end_session(engines_[step.which], engine); break;
         case Action::kDue:
-            db_.sql("UPDATE message_schedule SET due_at = now() WHERE id = " + std::to_string(id_of(step.which)));
+            db_.sql("UPDATE messaging._schedule SET due_at = now() WHERE id = " + std::to_string(id_of(step.which)));
             break;
-        case Action::kStop: db_.sql("UPDATE service_state SET state = 'stopped'"); break;
-        case Action::kResume: db_.sql("UPDATE service_state SET state = 'running'"); break;
+        case Action::kStop: db_.sql("UPDATE messaging._state SET state = 'stopped'"); break;
+        case Action::kResume: db_.sql("UPDATE messaging._state SET state = 'running'"); break;
         case Action::kNotice:
         case Action::kFreeze:
         case Action::kThaw: break;  // nothing that PostgreSQL could see
@@ -206,7 +206,7 @@ std::vector<core::Delivery> ClaimReplay::claim(const RealEngine& engine, unsigne
     });
     if (others) {
         db_.sql("BEGIN");
-        db_.sql(std::string("SELECT id FROM ") + (due ? "message_schedule" : "message_queue") + " WHERE id <> ALL (" +
+        db_.sql(std::string("SELECT id FROM ") + (due ? "messaging._schedule" : "messaging._queue") + " WHERE id <> ALL (" +
                 ids_of_mask(mask) + ") FOR UPDATE");
     }
     const service::ClaimRequest request{engine.instance, {}, 100};

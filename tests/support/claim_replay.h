@@ -72,7 +72,7 @@ private:
     core::OutcomePolicy policy_;
     std::vector<std::unique_ptr<pg::Connection>> spare_;
     std::array<RealEngine, kMaxEngines> engines_;
-    std::vector<core::InstanceId> rows_;  // of engine_instance, as last read
+    std::vector<core::InstanceId> rows_;  // of messaging._instance, as last read
     std::vector<core::InstanceId> held_;  // locks, likewise
     State expected_;
     Places places_;  // from the canonical order to ours

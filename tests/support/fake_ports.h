@@ -9,11 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "service/auditor.h"
 #include "service/doorbell.h"
 #include "service/engine_observer.h"
 #include "service/queue_store.h"
 #include "service/receipt_log.h"
+#include "service/reconciler.h"
 #include "service/sender.h"
 
 namespace messaging::test {
@@ -42,8 +42,20 @@ public:
     void claim_due(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override {
         due.push_back({request, std::move(done)});
     }
-    void return_orphans(core::InstanceId, std::vector<core::ClaimId> known, service::Completion<std::size_t> done) override {
-        orphans.push_back({std::move(known), std::move(done)});
+    void peek(service::Source source, service::QueuePosition behind,
+              service::Completion<std::optional<core::MessageId>> done) override {
+        peeks.push_back({{source, behind}, std::move(done)});
+    }
+    void dead_letter(service::Source, core::MessageId id, const std::string& reason,
+                     service::Completion<core::Nothing> done) override {
+        dead_letters.push_back({{id, reason}, std::move(done)});
+    }
+    void return_orphans(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
+                        service::Completion<service::OrphanCount> done) override {
+        orphans.push_back({{std::move(known), std::move(held)}, std::move(done)});
+    }
+    void find_unlocked(std::vector<core::MessageId> ids, service::Completion<std::vector<core::MessageId>> done) override {
+        unlocks.push_back({std::move(ids), std::move(done)});
     }
     void record(service::RecordRequest request, service::Completion<service::RecordResult> done) override {
         records.push_back({std::move(request), std::move(done)});
@@ -54,7 +66,14 @@ public:
 
     std::deque<Call<service::ClaimRequest, service::ClaimBatch>> ready;
     std::deque<Call<service::ClaimRequest, service::ClaimBatch>> due;
-    std::deque<Call<std::vector<core::ClaimId>, std::size_t>> orphans;
+    struct Orphans {
+        std::vector<core::ClaimId> known;
+        std::vector<core::MessageId> held;
+    };
+    std::deque<Call<Orphans, service::OrphanCount>> orphans;
+    std::deque<Call<std::pair<service::Source, service::QueuePosition>, std::optional<core::MessageId>>> peeks;
+    std::deque<Call<std::pair<core::MessageId, std::string>, core::Nothing>> dead_letters;
+    std::deque<Call<std::vector<core::MessageId>, std::vector<core::MessageId>>> unlocks;
     std::deque<Call<service::RecordRequest, service::RecordResult>> records;
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
 };
@@ -64,16 +83,14 @@ public:
     struct Move {
         core::InstanceId from = 0;
         core::InstanceId to = 0;
-    };
-    struct Rescue {
-        std::vector<core::ClaimId> known;
-        std::vector<core::InstanceId> dead;
+        std::vector<core::ClaimId> claims;
     };
     void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override {
         registrations.push_back({name, std::move(done)});
     }
-    void move_claims(core::InstanceId from, core::InstanceId to, service::Completion<std::vector<core::ClaimId>> done) override {
-        moves.push_back({{from, to}, std::move(done)});
+    void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+                     service::Completion<std::vector<core::ClaimId>> done) override {
+        moves.push_back({{from, to, std::move(claims)}, std::move(done)});
     }
     void heartbeat(core::InstanceId id, int, service::Floor, service::Completion<core::Nothing> done) override {
         heartbeats.push_back({id, std::move(done)});
@@ -86,9 +103,8 @@ public:
     void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override {
         endings.push_back({std::move(hung), std::move(done)});
     }
-    void adopt_dead(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::InstanceId> dead,
-                    service::Completion<std::vector<service::AdoptedDelivery>> done) override {
-        rescues.push_back({{std::move(known), std::move(dead)}, std::move(done)});
+    void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, service::Completion<service::Reclaimed> done) override {
+        reclaims.push_back({std::move(failed), std::move(done)});
     }
     void unregister_instance(core::InstanceId id, service::Completion<core::Nothing> done) override {
         goodbyes.push_back({id, std::move(done)});
@@ -100,7 +116,7 @@ public:
     std::deque<Call<int, bool>> states;
     std::deque<Call<int, std::vector<service::InstanceSign>>> looks;
     std::deque<Call<std::vector<core::InstanceId>, std::size_t>> endings;
-    std::deque<Call<Rescue, std::vector<service::AdoptedDelivery>>> rescues;
+    std::deque<Call<std::vector<core::InstanceId>, service::Reclaimed>> reclaims;
     std::deque<Call<core::InstanceId, core::Nothing>> goodbyes;
 };
 
@@ -115,12 +131,12 @@ public:
     int helps = 0;
 };
 
-class FakeAuditStore : public service::AuditStore {
+class FakeReconcileStore : public service::ReconcileStore {
 public:
-    void audit(int max_rows, service::Completion<service::AuditRound> done) override {
-        audits.push_back({max_rows, std::move(done)});
+    void reconcile(int max_rows, service::Completion<service::ReconcileRound> done) override {
+        rounds.push_back({max_rows, std::move(done)});
     }
-    std::deque<Call<int, service::AuditRound>> audits;
+    std::deque<Call<int, service::ReconcileRound>> rounds;
 };
 
 class FakeBacklogStore : public service::ReceiptBacklogStore {
@@ -173,7 +189,12 @@ public:
         waiting = waiting_now;
     }
     void on_receipts(std::size_t written) override { receipts += written; }
-    void on_adopted(std::size_t deliveries) override { adopted += deliveries; }
+    void on_reclaimed(std::size_t messages) override { reclaimed += messages; }
+    void on_dead_lettered(std::size_t messages) override { dead_lettered += messages; }
+    void on_late_outcomes(std::size_t outcomes) override { late_outcomes += outcomes; }
+    void on_claims_kept(std::size_t claims) override { claims_kept += claims; }
+    void on_not_held(std::size_t messages) override { not_held += messages; }
+    void on_locked(std::size_t outcomes) override { locked += outcomes; }
     void on_hung(std::size_t instances) override { hung += instances; }
     void on_missed_rings(std::size_t messages) override { missed_rings += messages; }
     void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
@@ -185,7 +206,12 @@ public:
     std::size_t in_flight = 0;
     std::size_t waiting = 0;
     std::size_t receipts = 0;
-    std::size_t adopted = 0;
+    std::size_t reclaimed = 0;
+    std::size_t dead_lettered = 0;
+    std::size_t late_outcomes = 0;
+    std::size_t claims_kept = 0;
+    std::size_t not_held = 0;
+    std::size_t locked = 0;
     std::size_t missed_rings = 0;
     std::size_t hung = 0;
     std::map<std::string, int> troubles;

@@ -38,7 +38,7 @@ constexpr const char* kTemplate = "messaging_template";
 
 void make_template(PrivatePostgres& server) {
     pg::Session session = open_session(server.create_database(kTemplate));
-    auto migrations = repository::read_migrations(migrations_dir());
+    auto migrations = repository::read_schema(migrations_dir());
     if (!migrations) give_up(migrations.error().message);
     const auto applied = repository::Migrator(session, std::move(migrations.value())).up();
     if (!applied) give_up(applied.error().message);

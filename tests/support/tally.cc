@@ -14,9 +14,9 @@ namespace messaging::test {
 namespace {
 
 constexpr const char* kSettled =
-    "SELECT (SELECT count(*) FROM message_queue) + (SELECT count(*) FROM message_schedule) + (SELECT count(*) FROM "
-    "message_claim) "
-    "+ (SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM message_dead d WHERE d.id = m.id))";
+    "SELECT (SELECT count(*) FROM messaging._queue) + (SELECT count(*) FROM messaging._schedule) + (SELECT count(*) FROM "
+    "messaging._claim) "
+    "+ (SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id))";
 
 }  // namespace
 
@@ -41,7 +41,7 @@ Tally::~Tally() {
 }
 
 void Tally::expect_sending_resumes(SteadyTime fault_ended, std::chrono::milliseconds within) {
-    constexpr const char* kLastRecord = "SELECT coalesce(max(batch_id), 0) FROM message_sent_batch";
+    constexpr const char* kLastRecord = "SELECT coalesce(max(batch_id), 0) FROM messaging._sent_batch";
     const long before = number(kLastRecord);
     const auto resumed = [&] { return receiver_.first_arrival_after(fault_ended) && number(kLastRecord) > before; };
     ASSERT_TRUE(wait_until(resumed, std::chrono::seconds(60))) << fault_ << ": nothing is sent";
@@ -60,7 +60,7 @@ void Tally::expect_settled(std::chrono::milliseconds patience) {
 
 void Tally::expect_recovered() {
     commit_messages(database_url_, 1);
-    const std::string id = "msg_" + std::to_string(number("SELECT max(id) FROM messages"));
+    const std::string id = text("SELECT messaging.webhook_id(max(id)) FROM messages");
     EXPECT_TRUE(wait_until([&] { return receiver_.count(id) > 0; })) << fault_ << ": a new message does not arrive";
     expect_settled();
 }
@@ -88,23 +88,28 @@ long Tally::duplicated() const { return static_cast<long>(receiver_.count() - re
 long Tally::lost() const {
     auto session = connect_or_abort(database_url_);
     const auto rows =
-        session.execute("SELECT id FROM messages m WHERE NOT EXISTS (SELECT FROM message_dead d WHERE d.id = m.id)");
+        session.execute("SELECT messaging.webhook_id(id) FROM messages m WHERE NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)");
     if (!rows) return -1;
     long missing = 0;
     for (int row = 0; row < rows->size(); ++row) {
-        if (receiver_.count("msg_" + std::string(rows->text(row, 0))) == 0) ++missing;
+        if (receiver_.count(std::string(rows->text(row, 0))) == 0) ++missing;
     }
     return missing;
 }
 
 long Tally::number(const std::string& sql) const {
+    const std::string answer = text(sql);
+    return answer.empty() ? -1 : std::stol(answer);
+}
+
+std::string Tally::text(const std::string& sql) const {
     auto session = connect_or_abort(database_url_);
     const auto rows = session.execute(sql.c_str());
     if (!rows) {
         ADD_FAILURE() << sql << ": " << rows.error().message;
-        return -1;
+        return "";
     }
-    return std::stol(std::string(rows->text(0, 0)));
+    return std::string(rows->text(0, 0));
 }
 
 }  // namespace messaging::test

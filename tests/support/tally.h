@@ -40,6 +40,7 @@ public:
 private:
     long lost() const;
     long number(const std::string& sql) const;
+    std::string text(const std::string& sql) const;
 
     std::string fault_;
     std::string database_url_;

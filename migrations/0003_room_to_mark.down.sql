@@ -1,1 +1,0 @@
-ALTER TABLE messages SET (fillfactor = 50);

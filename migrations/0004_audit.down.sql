@@ -1,2 +1,0 @@
-DROP FUNCTION messaging_audit(integer);
-DROP TABLE message_audit;

@@ -1,0 +1,124 @@
+-- The triggers of public.messages: what an INSERT, an UPDATE, a DELETE and a TRUNCATE mean to the service. SECURITY DEFINER with a
+-- fixed search_path: an application's role needs INSERT on messages and nothing else. EXECUTE is revoked from PUBLIC, so that
+-- nobody can put these functions on a table of their own; a trigger fires without that right.
+
+-- The doorbell. A NOTIFY holds a lock of the whole cluster until its commit is on the disk, so that inserters wait for each
+-- other; it is sent only when no engine is awake. Engines hold the advisory lock (771, 1) exclusively while they sleep: an
+-- inserter that gets it shared, until its own transaction ends, knows that an engine is awake and will look again.
+-- SET messaging.notify = 'off' leaves both out, for transactions that PostgreSQL must PREPARE (two-phase commit), which it refuses
+-- after a NOTIFY. Their messages are found by the engines' poll, within a second of the commit.
+CREATE OR REPLACE FUNCTION messaging._ring() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(current_setting('messaging.notify', true), '') <> 'off' AND NOT pg_try_advisory_xact_lock_shared(771, 1) THEN
+        PERFORM pg_notify('messaging_ready', '');
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION messaging._on_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_RELID <> 'public.messages'::regclass THEN
+        RAISE EXCEPTION 'messaging._on_insert() serves public.messages only';
+    END IF;
+    INSERT INTO messaging._queue (id) SELECT id FROM new_rows WHERE NOT is_sent;
+    -- As messaging._ring(), without the cost of a second function for each INSERT.
+    IF FOUND AND coalesce(current_setting('messaging.notify', true), '') <> 'off' AND NOT pg_try_advisory_xact_lock_shared(771, 1) THEN
+        PERFORM pg_notify('messaging_ready', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Any UPDATE that is not an engine's own. The columns that the protocol rests on keep their values, so that an ORM which saves
+-- whole rows, or an operator who edits attempts, cannot make a claimed message look resolved. A message that goes from
+-- sent to unsent is sent again, also where an application's own trigger has decided so.
+-- 'is_sent' as the argument: the statement names is_sent = false, which also sends again what is dead-lettered or waits for a
+-- retry. What is queued, held or in flight stays as it is. All attempts are before the message again, and its generation changes,
+-- so that no late outcome of the earlier sending is taken for the new one's.
+CREATE OR REPLACE FUNCTION messaging._on_update() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    again boolean := OLD.is_sent AND NOT NEW.is_sent;
+BEGIN
+    IF TG_RELID <> 'public.messages'::regclass THEN
+        RAISE EXCEPTION 'messaging._on_update() serves public.messages only';
+    END IF;
+    IF TG_ARGV[0] = 'any' THEN
+        IF NEW.id <> OLD.id THEN
+            RAISE EXCEPTION 'a message keeps its id' USING HINT = 'Insert a new message instead.', ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        NEW.attempts := OLD.attempts;
+        NEW.abandoned := OLD.abandoned;
+        NEW.generation := OLD.generation;
+    ELSE
+        DELETE FROM messaging._dead WHERE id = NEW.id;
+        again := FOUND;
+        DELETE FROM messaging._schedule WHERE id = NEW.id;
+        again := again OR FOUND;
+    END IF;
+    IF again THEN
+        NEW.attempts := 0;
+        NEW.abandoned := 0;
+        NEW.generation := OLD.generation / 128 * 128 + (OLD.generation + 1) % 128;
+        NEW.sent_at := NULL;
+        NEW.receiver_message_id := NULL;
+        INSERT INTO messaging._queue (id) VALUES (NEW.id);
+        PERFORM messaging._ring();
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- What is deleted leaves its places and its attempts behind.
+CREATE OR REPLACE FUNCTION messaging._on_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_RELID <> 'public.messages'::regclass THEN
+        RAISE EXCEPTION 'messaging._on_delete() serves public.messages only';
+    END IF;
+    DELETE FROM messaging._schedule WHERE id IN (SELECT id FROM old_rows);
+    DELETE FROM messaging._hold WHERE id IN (SELECT id FROM old_rows);
+    DELETE FROM messaging._dead WHERE id IN (SELECT id FROM old_rows);
+    DELETE FROM messaging._attempt WHERE message_id IN (SELECT id FROM old_rows);
+    RETURN NULL;
+END $$;
+
+-- TRUNCATE … RESTART IDENTITY gives the ids out again: nothing may remember them.
+CREATE OR REPLACE FUNCTION messaging._on_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM messaging._queue;
+    DELETE FROM messaging._schedule;
+    DELETE FROM messaging._hold;
+    DELETE FROM messaging._dead;
+    DELETE FROM messaging._claim;
+    DELETE FROM messaging._attempt;
+    DELETE FROM messaging._receipt_backlog;
+    DELETE FROM messaging._sent_batch;
+    DELETE FROM messaging._suspect;
+    RETURN NULL;
+END $$;
+
+-- BEFORE triggers fire in the order of their names: zz_, so that an application's own come first and their result is what counts.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'messaging_insert' AND tgrelid = 'public.messages'::regclass) THEN
+        CREATE TRIGGER messaging_insert AFTER INSERT ON public.messages
+            REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert();
+        CREATE TRIGGER zz_messaging_1_keep BEFORE UPDATE ON public.messages
+            FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+            EXECUTE FUNCTION messaging._on_update('any');
+        CREATE TRIGGER zz_messaging_2_send_again BEFORE UPDATE OF is_sent ON public.messages
+            FOR EACH ROW WHEN (NOT OLD.is_sent AND NOT NEW.is_sent AND current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+            EXECUTE FUNCTION messaging._on_update('is_sent');
+        CREATE TRIGGER messaging_delete AFTER DELETE ON public.messages
+            REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_delete();
+        CREATE TRIGGER messaging_truncate AFTER TRUNCATE ON public.messages
+            FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_truncate();
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION messaging.webhook_id(message_id bigint) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'msg_' || d.tag || '_' || m.id || '_' || lpad(to_hex(m.generation / 128), 6, '0')
+    FROM public.messages m, messaging._database d WHERE m.id = message_id
+$$;
+COMMENT ON FUNCTION messaging.webhook_id(bigint) IS 'The webhook-id header of every request for this message.';

@@ -1,0 +1,114 @@
+-- Finds messages that are unsent and in no place, whatever the cause (rows past the trigger, replication, a restore, a defect), and
+-- queues them.
+
+-- Queues those of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead; answers how many. One
+-- statement, so one snapshot: a message on its way from one place to the next is seen in one of them.
+CREATE OR REPLACE FUNCTION messaging._queue_lost(candidates bigint[]) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH open AS MATERIALIZED (
+        SELECT m.id FROM unnest(candidates) AS c(id) JOIN public.messages m ON m.id = c.id WHERE NOT m.is_sent),
+    known AS MATERIALIZED (
+        SELECT q.id FROM messaging._queue q JOIN open USING (id)
+        UNION ALL SELECT s.id FROM messaging._schedule s JOIN open USING (id)
+        UNION ALL SELECT h.id FROM messaging._hold h JOIN open USING (id)
+        UNION ALL SELECT d.id FROM messaging._dead d JOIN open USING (id)
+        UNION ALL SELECT unnest(ids) FROM messaging._claim),
+    queued AS (
+        INSERT INTO messaging._queue (id) SELECT id FROM open EXCEPT SELECT id FROM known RETURNING id)
+    SELECT count(*) FROM queued
+$$;
+
+-- One round: the suspects, now and then the newest 20,000 rows, and the next `max_rows` rows of a walk over all of them. A walk
+-- rests 50 times what each round costs, so that it takes 2 % of a core at most, and begins no more often than every five minutes.
+-- Rows are read by their ids, each round on its own, so neither a huge id nor an order of commits can hide one.
+-- `wait_ms`: when the next round may have something to do.
+CREATE OR REPLACE FUNCTION messaging._reconcile_round(
+    max_rows integer, OUT found bigint, OUT wait_ms bigint, OUT walk_seconds double precision, OUT cost_ms double precision)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    mark messaging._reconcile;
+    candidates bigint[];
+    last_id bigint;
+    rows_read bigint;
+    began timestamptz := clock_timestamp();
+    ended timestamptz;
+BEGIN
+    found := 0;
+    wait_ms := 1000;
+    cost_ms := 0;
+    SELECT * INTO mark FROM messaging._reconcile FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+
+    WITH gone AS (DELETE FROM messaging._suspect RETURNING id)
+    SELECT array_agg(DISTINCT id) INTO candidates FROM gone;
+    IF candidates IS NOT NULL THEN
+        found := messaging._queue_lost(candidates);
+    END IF;
+
+    IF began >= mark.next_tail THEN
+        SELECT array_agg(id) INTO candidates
+        FROM (SELECT id, is_sent FROM public.messages ORDER BY id DESC LIMIT 20000) newest WHERE NOT is_sent;
+        IF candidates IS NOT NULL THEN
+            found := found + messaging._queue_lost(candidates);
+        END IF;
+        mark.next_tail := clock_timestamp() + interval '15 seconds';
+        -- Where some were lost there may be more, further back.
+        IF found > 0 THEN
+            mark.next_round := began;
+        END IF;
+    END IF;
+
+    IF began >= mark.next_round THEN
+        IF mark.walked_to = 0 THEN
+            mark.walk_began := began;
+        END IF;
+        SELECT max(id), count(*), array_agg(id) FILTER (WHERE NOT is_sent) INTO last_id, rows_read, candidates
+        FROM (SELECT id, is_sent FROM public.messages WHERE id > mark.walked_to ORDER BY id LIMIT max_rows) next;
+        IF candidates IS NOT NULL THEN
+            found := found + messaging._queue_lost(candidates);
+        END IF;
+        ended := clock_timestamp();
+        IF rows_read = max_rows THEN
+            mark.walked_to := last_id;
+            mark.next_round := ended + (ended - began) * 50;
+        ELSE
+            mark.walk_took := ended - mark.walk_began;
+            mark.walked_to := 0;
+            mark.next_round := greatest(ended + (ended - began) * 50, mark.walk_began + interval '5 minutes');
+        END IF;
+    END IF;
+
+    UPDATE messaging._reconcile SET (walked_to, walk_began, walk_took, next_round, next_tail) =
+        ROW (mark.walked_to, mark.walk_began, mark.walk_took, mark.next_round, mark.next_tail);
+    IF found > 0 THEN
+        PERFORM pg_notify('messaging_ready', '');
+    END IF;
+    ended := clock_timestamp();
+    wait_ms := greatest(0, ceil(extract(epoch FROM least(mark.next_round, mark.next_tail) - ended) * 1000));
+    walk_seconds := extract(epoch FROM mark.walk_took);
+    cost_ms := extract(epoch FROM ended - began) * 1000;
+END $$;
+
+-- An operator's check of the rule "an unsent message is in exactly one place, a sent one in none". Answers each message that
+-- breaks it, with the places it is in. It reads the whole archive. A sent message can stand in the queue or the schedule for a
+-- moment (an answer that came late); it leaves at its next claim, unsent.
+CREATE OR REPLACE FUNCTION messaging.misplaced() RETURNS TABLE (id bigint, is_sent boolean, places text[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH claimed AS MATERIALIZED (
+        SELECT DISTINCT u.id, u.attempts, u.generation
+        FROM messaging._claim c CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)),
+    place AS MATERIALIZED (
+        SELECT DISTINCT q.id, 'queue' AS name FROM messaging._queue q
+        UNION ALL SELECT s.id, 'schedule' FROM messaging._schedule s
+        UNION ALL SELECT h.id, 'hold' FROM messaging._hold h
+        UNION ALL SELECT d.id, 'dead' FROM messaging._dead d
+        UNION ALL SELECT c.id, 'claim' FROM claimed c JOIN public.messages m ON m.id = c.id
+            WHERE NOT m.is_sent AND (m.attempts, m.generation) = (c.attempts, c.generation))
+    SELECT m.id, m.is_sent, array_remove(array_agg(p.name ORDER BY p.name), NULL)
+    FROM public.messages m LEFT JOIN place p ON p.id = m.id
+    GROUP BY m.id, m.is_sent HAVING count(p.name) <> CASE WHEN m.is_sent THEN 0 ELSE 1 END
+$$;
+COMMENT ON FUNCTION messaging.misplaced() IS
+    'Messages that are unsent and not in exactly one place, or sent and still in one. Reads the whole archive; no rows = all is well.';

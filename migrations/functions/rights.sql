@@ -1,0 +1,31 @@
+-- Who may do what. Roles belong to the whole cluster, so the product makes none: it grants to roles that are there.
+--   writer    an application: inserts messages                                  SELECT messaging.grant_to('shop', 'writer');
+--   reader    a person who looks: reads the messages and the tables
+--   service   the role of `messaging serve`, where it is not the owner
+
+CREATE OR REPLACE FUNCTION messaging.grant_to(role name, what text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    CASE what
+        WHEN 'writer' THEN
+            EXECUTE format('GRANT INSERT (recipient, content, endpoint_id) ON public.messages TO %I', role);
+        WHEN 'reader' THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
+            EXECUTE format('GRANT SELECT ON public.messages TO %I', role);
+            EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA messaging TO %I', role);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.misplaced() TO %I', role);
+        WHEN 'service' THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.messages TO %I', role);
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA messaging TO %I', role);
+            EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA messaging TO %I', role);
+            EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA messaging TO %I', role);
+        ELSE
+            RAISE EXCEPTION 'unknown right "%"', what USING HINT = 'Use writer, reader or service.';
+    END CASE;
+END $$;
+COMMENT ON FUNCTION messaging.grant_to(name, text) IS
+    'Grants what a role needs: writer (an application that inserts messages), reader, or service (messaging serve).';
+
+REVOKE ALL ON SCHEMA messaging FROM PUBLIC;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA messaging FROM PUBLIC;

@@ -1,0 +1,17 @@
+// The SQL of the claims: every source is claimed by the same statement, but for where its entries are picked.
+#pragma once
+
+#include "pg/statement.h"
+#include "service/queue_store.h"
+
+namespace messaging::repository {
+
+// Parameters: $1 instance, $2 claim, $3 limit, $4 the only message or NULL; ready also has $5 xid and $6 id of the position.
+// Columns: see read_claim() in queue_store.cc.
+const pg::Statement& claim_statement(service::Source source);
+// Ready: $1 xid, $2 id of the position; due: none. Answers no row, or one: id.
+const pg::Statement& peek_statement(service::Source source);
+// $1 message, $2 reason.
+const pg::Statement& dead_letter_statement(service::Source source);
+
+}  // namespace messaging::repository

@@ -1,0 +1,27 @@
+// One call: the walk itself is the database's.
+#include "repository/reconcile_store.h"
+
+#include "repository/unit.h"
+
+namespace messaging::repository {
+namespace {
+
+constexpr pg::Statement kReconcile{
+    "reconcile", "SELECT found, wait_ms, ceil(cost_ms)::bigint, ceil(walk_seconds)::bigint FROM messaging._reconcile_round($1::int)"};
+
+}  // namespace
+
+void PgReconcileStore::reconcile(int max_rows, service::Completion<service::ReconcileRound> done) {
+    pg::Params params;
+    params.integer(max_rows);
+    run_one<service::ReconcileRound>(session_, kReconcile, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        service::ReconcileRound round;
+        round.found = static_cast<std::size_t>(rows.bigint(0, 0));
+        round.wait = std::chrono::milliseconds(rows.bigint(0, 1));
+        round.cost = std::chrono::milliseconds(rows.bigint(0, 2));
+        if (!rows.is_null(0, 3)) round.walk = std::chrono::seconds(rows.bigint(0, 3));
+        return round;
+    });
+}
+
+}  // namespace messaging::repository

@@ -1,0 +1,58 @@
+// The schema, then the session, then what the role may see.
+#include "repository/start_check.h"
+
+#include <utility>
+
+#include "repository/unit.h"
+
+namespace messaging::repository {
+namespace {
+
+constexpr pg::Statement kCheckSession{"check_session", R"sql(
+SELECT current_setting('server_encoding'), current_setting('messaging.session', true) IS NOT DISTINCT FROM 'api', pg_backend_pid())sql"};
+
+// Policies bind whoever is neither the owner (unless FORCE) nor has BYPASSRLS.
+constexpr pg::Statement kCheckRole{"check_role", R"sql(
+SELECT (SELECT tag FROM messaging._database), row_security_active('public.messages'), current_user)sql"};
+
+core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
+
+core::Result<core::Nothing> read_session(const pg::Rows& rows, int backend_pid) {
+    const std::string encoding(rows.text(0, 0));
+    if (encoding != "UTF8") {
+        return conflict("the database's encoding is " + encoding +
+                        ", and webhooks carry UTF-8: use a database that was created with `createdb -T template0 -E UTF8`");
+    }
+    // Sessions keep locks, LISTEN and settings, so each needs one server process for all of its life.
+    if (!rows.boolean(0, 1) || rows.integer(0, 2) != backend_pid) {
+        return conflict(
+            "DATABASE_URL leads to a connection pooler (such as PgBouncer), and the service needs sessions of its own: give it the "
+            "address of PostgreSQL itself. Applications that insert messages may use the pooler");
+    }
+    return core::Nothing{};
+}
+
+core::Result<StartFacts> read_role(const pg::Rows& rows) {
+    if (rows.boolean(0, 1)) {
+        return conflict("row-level security hides rows of messages from the role \"" + std::string(rows.text(0, 2)) +
+                        "\": use the table's owner, or ALTER ROLE … BYPASSRLS");
+    }
+    return StartFacts{std::string(rows.text(0, 0))};
+}
+
+}  // namespace
+
+void check_start(pg::Connection& connection, const SchemaFiles& files, service::Completion<StartFacts> done) {
+    const auto check_role = [&connection, done](const core::Result<core::Nothing>& schema) {
+        if (!schema) return done(schema.error());
+        run_one<StartFacts>(connection, kCheckRole, {}, done, read_role);
+    };
+    const auto check_the_schema = [&connection, files, done, check_role](const core::Result<core::Nothing>& session) {
+        if (!session) return done(session.error());
+        check_schema(connection, files, check_role);
+    };
+    run_one<core::Nothing>(connection, kCheckSession, {}, check_the_schema,
+                           [pid = connection.backend_pid()](const pg::Rows& rows) { return read_session(rows, pid); });
+}
+
+}  // namespace messaging::repository

@@ -1,0 +1,21 @@
+// check_start: what must be true of the database and of our sessions before an engine may run on them.
+#pragma once
+
+#include <string>
+
+#include "core/result.h"
+#include "pg/connection.h"
+#include "repository/schema.h"
+#include "service/queue_store.h"
+
+namespace messaging::repository {
+
+struct StartFacts {
+    std::string database_tag;  // part of each webhook-id
+};
+
+// Loop only; `done` once, later. On a session of api_session_settings(). kConflict, with a sentence that says what to do: the schema
+// is not this program's, the encoding is not UTF8, a connection pooler stands between, or row-level security hides messages.
+void check_start(pg::Connection& connection, const SchemaFiles& files, service::Completion<StartFacts> done);
+
+}  // namespace messaging::repository
