@@ -23,7 +23,7 @@ $$;
 -- Rows are read by their ids, each round on its own, so neither a huge id nor an order of commits can hide one.
 -- `wait_ms`: when the next round may have something to do.
 CREATE OR REPLACE FUNCTION messaging._reconcile_round(
-    max_rows integer, OUT found bigint, OUT wait_ms bigint, OUT walk_seconds double precision, OUT cost_ms double precision)
+    max_rows integer, OUT lost bigint, OUT wait_ms bigint, OUT walk_seconds double precision, OUT cost_ms double precision)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     mark messaging._reconcile;
@@ -33,7 +33,7 @@ DECLARE
     began timestamptz := clock_timestamp();
     ended timestamptz;
 BEGIN
-    found := 0;
+    lost := 0;
     wait_ms := 1000;
     cost_ms := 0;
     SELECT * INTO mark FROM messaging._reconcile FOR UPDATE SKIP LOCKED;
@@ -44,18 +44,18 @@ BEGIN
     WITH gone AS (DELETE FROM messaging._suspect RETURNING id)
     SELECT array_agg(DISTINCT id) INTO candidates FROM gone;
     IF candidates IS NOT NULL THEN
-        found := messaging._queue_lost(candidates);
+        lost := messaging._queue_lost(candidates);
     END IF;
 
     IF began >= mark.next_tail THEN
         SELECT array_agg(id) INTO candidates
         FROM (SELECT id, is_sent FROM public.messages ORDER BY id DESC LIMIT 20000) newest WHERE NOT is_sent;
         IF candidates IS NOT NULL THEN
-            found := found + messaging._queue_lost(candidates);
+            lost := lost + messaging._queue_lost(candidates);
         END IF;
         mark.next_tail := clock_timestamp() + interval '15 seconds';
         -- Where some were lost there may be more, further back.
-        IF found > 0 THEN
+        IF lost > 0 THEN
             mark.next_round := began;
         END IF;
     END IF;
@@ -67,7 +67,7 @@ BEGIN
         SELECT max(id), count(*), array_agg(id) FILTER (WHERE NOT is_sent) INTO last_id, rows_read, candidates
         FROM (SELECT id, is_sent FROM public.messages WHERE id > mark.walked_to ORDER BY id LIMIT max_rows) next;
         IF candidates IS NOT NULL THEN
-            found := found + messaging._queue_lost(candidates);
+            lost := lost + messaging._queue_lost(candidates);
         END IF;
         ended := clock_timestamp();
         IF rows_read = max_rows THEN
@@ -82,7 +82,7 @@ BEGIN
 
     UPDATE messaging._reconcile SET (walked_to, walk_began, walk_took, next_round, next_tail) =
         ROW (mark.walked_to, mark.walk_began, mark.walk_took, mark.next_round, mark.next_tail);
-    IF found > 0 THEN
+    IF lost > 0 THEN
         PERFORM pg_notify('messaging_ready', '');
     END IF;
     ended := clock_timestamp();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "redis/client.h"
+#include "core/outcome.h"
 #include "repository/presence_store.h"
 #include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
@@ -99,6 +100,7 @@ TEST_F(RedisReceipts, WithoutRedisItFailsAndRecoversWithIt) {
 
 class ReceiptBacklog : public testing::Test {
 protected:
+    core::ClaimId last_claim_ = 100;
     std::vector<BacklogBatch> read(core::InstanceId me, std::vector<std::int64_t> held = {}, int limit = 10) {
         return db_.value<std::vector<BacklogBatch>>([&](auto done) { store_.read_backlog(me, held, limit, std::move(done)); });
     }
@@ -106,15 +108,15 @@ protected:
     std::int64_t sent(int count, core::InstanceId me) {
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) +
                 ")");
-        const auto batch = db_.value<service::ClaimBatch>([&](auto done) {
-            queue_.claim_ready({me, {}, count}, std::move(done));
-        });
+        service::ClaimRequest claim;
+        claim.instance_id = me;
+        claim.claim_id = ++last_claim_;
+        claim.limit = count;
+        const auto batch = db_.value<service::ClaimBatch>([&](auto done) { queue_.claim_ready(claim, std::move(done)); });
         service::RecordRequest request;
         request.instance_id = me;
         for (const core::Delivery& delivery : batch.deliveries) {
-            core::Outcome outcome;
-            outcome.id = delivery.id;
-            outcome.claim_id = delivery.claim_id;
+            core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kDelivered);
             outcome.attempts = 1;
             outcome.receiver_message_id = "r" + std::to_string(delivery.id);
             request.outcomes.push_back(outcome);
