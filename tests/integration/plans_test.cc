@@ -74,6 +74,12 @@ const std::map<std::string, std::vector<std::string>> kMayScan{
     {"return_orphans", {"_claim"}},
 };
 
+// The plans of PostgreSQL 13 list both ways of an EXISTS, a lookup and a scan for a hash table; the executor takes the cheaper
+// one.
+const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
+    {"retry_message", {"_schedule", "_dead"}},
+};
+
 constexpr std::array kGrowing{"messages", "_queue", "_claim", "_schedule", "_hold", "_dead", "_sent_batch", "_receipt_backlog", "_attempt"};
 
 // Statistics as a database may have them when it matters.
@@ -199,7 +205,16 @@ protected:
         return plan;
     }
 
-    static void check(const std::string& name, const std::string& plan) {
+    bool may_scan(const std::string& name, const std::string& table) const {
+        const auto has = [&](const std::map<std::string, std::vector<std::string>>& allowed) {
+            const auto tables = allowed.find(name);
+            return tables != allowed.end() &&
+                   std::find(tables->second.begin(), tables->second.end(), table) != tables->second.end();
+        };
+        return has(kMayScan) || (server_version_ < 140000 && has(kMayListScanBefore14));
+    }
+
+    void check(const std::string& name, const std::string& plan) const {
         const auto indexes = kIndexes.find(name);
         if (indexes == kIndexes.end()) {
             ADD_FAILURE() << name << " is not in kIndexes:\n" << plan;
@@ -208,12 +223,8 @@ protected:
         for (const std::string& index : indexes->second) {
             EXPECT_NE(plan.find(index), std::string::npos) << name << " does not use " << index << "\n" << plan;
         }
-        const auto allowed = kMayScan.find(name);
         for (const std::string table : kGrowing) {
-            if (allowed != kMayScan.end() &&
-                std::find(allowed->second.begin(), allowed->second.end(), table) != allowed->second.end()) {
-                continue;
-            }
+            if (may_scan(name, table)) continue;
             // A line of a plan ends behind the table or its alias.
             for (const char* end : {"\n", " "}) {
                 EXPECT_EQ(plan.find("Seq Scan on " + table + end), std::string::npos) << name << "\n" << plan;
@@ -256,6 +267,7 @@ protected:
     }
 
     Stores db_{test::fresh_database()};
+    const std::int64_t server_version_ = db_.number("SELECT current_setting('server_version_num')");
 };
 
 TEST_P(Plans, NoStatementOfAnEngineScansATableThatGrows) {
@@ -288,30 +300,35 @@ TEST_P(Plans, ReconcileNeverScansTheArchiveAndTheTriggersScanNothing) {
         ASSERT_TRUE(done) << done.error().message;
     };
     const auto scans = [&](const std::string& tables) {
-        run("SELECT pg_stat_force_next_flush()");
         const auto rows =
-            session.execute(("SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN (" + tables + ")").c_str());
+            session.execute(("SELECT sum(seq_scan) FROM pg_stat_xact_user_tables WHERE relname IN (" + tables + ")").c_str());
         EXPECT_TRUE(rows);
         return rows ? rows->bigint(0, 0) : -1;
     };
+    // Within one transaction, since the counts of ended ones can be asked for from PostgreSQL 15 only.
+    const auto expect_no_scan = [&](const std::string& tables, const std::string& sql) {
+        run("BEGIN");
+        const std::int64_t before = scans(tables);
+        run(sql);
+        EXPECT_EQ(scans(tables) - before, 0) << sql;
+        run("COMMIT");
+    };
     constexpr int kRounds = 10;  // more than five: by then a plan may be a generic one
     const std::string hot = "'messages', '_queue', '_schedule', '_hold', '_dead'";
-    const std::int64_t before_changes = scans(hot);
     for (int round = 0; round < kRounds; ++round) {
-        run("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 3)");
-        run("UPDATE messages SET is_sent = true WHERE id = (SELECT lastval())");
-        run("UPDATE messages SET is_sent = false WHERE id = (SELECT lastval())");
-        run("DELETE FROM messages WHERE id = (SELECT lastval())");
+        expect_no_scan(hot, "INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 3)");
+        expect_no_scan(hot, "UPDATE messages SET is_sent = true WHERE id = (SELECT lastval())");
+        expect_no_scan(hot, "UPDATE messages SET is_sent = false WHERE id = (SELECT lastval())");
+        expect_no_scan(hot, "DELETE FROM messages WHERE id = (SELECT lastval())");
     }
-    EXPECT_EQ(scans(hot) - before_changes, 0);
     for (const auto& [name, value] : reconcile_session_settings()) run("SET " + name + " = '" + value + "'");
-    const std::int64_t before_rounds = scans("'messages'");
     for (int round = 0; round < kRounds; ++round) {
         run("INSERT INTO public.messages (recipient, content) VALUES ('+90', 'x')");
-        run("UPDATE messaging._reconcile SET next_round = now(), next_tail = now(); SELECT messaging._reconcile_round(1000)");
+        run("UPDATE messaging._reconcile SET next_round = now(), next_tail = now()");
+        if (GetParam() != Statistics::kOfAnEmptyDatabase) {  // where a scan of ten rows costs no more than an index
+            expect_no_scan("'messages'", "SELECT messaging._reconcile_round(1000)");
+        }
     }
-    if (GetParam() == Statistics::kOfAnEmptyDatabase) return;  // a scan of ten rows costs no more than an index
-    EXPECT_EQ(scans("'messages'") - before_rounds, 0);
 }
 
 std::string name_of(const testing::TestParamInfo<Statistics>& each) {
