@@ -6,8 +6,9 @@ COUNT ?= 5000
 SEED ?= 0
 MINUTES ?= 10
 SECONDS ?= 10
+VERSION ?= 18
 
-.PHONY: help deps docs build test test-faults soak fuzz test-unit check asan tsan compose-test bench bench-peers bench-pure bench-quick format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test test-faults soak fuzz test-unit test-postgres check asan tsan compose-test bench bench-peers bench-pure bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -84,6 +85,12 @@ test-unit: ## the tests without I/O, in a second
 	@cmake --build build-test -j $(JOBS) --target unit_tests
 	@build-test/unit_tests --gtest_brief=1
 
+test-postgres: ## the integration and e2e tests against PostgreSQL VERSION=18, of 13 to 18
+	@scripts/install-deps --test
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS)
+	@scripts/test-postgres build-test $(VERSION) $(JOBS)
+
 asan: ## the tests under address and undefined-behaviour sanitizers
 	@scripts/install-deps --test
 	@cmake -S . -B build-asan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=address,undefined >/dev/null
@@ -129,7 +136,7 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
 	@shellcheck -x scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
-	    scripts/test-compose scripts/test-faults scripts/fuzz .ci/run
+	    scripts/test-compose scripts/test-faults scripts/test-postgres scripts/install-postgres scripts/fuzz .ci/run
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@scripts/tidy build-test
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \
@@ -137,3 +144,5 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 
 check: SEED = 1
 check: lint compose-test fuzz asan tsan test ## what CI runs; the random input is the same each time
+	@$(MAKE) --no-print-directory test-postgres VERSION=13
+	@$(MAKE) --no-print-directory test-postgres VERSION=18
