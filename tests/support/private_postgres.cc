@@ -62,6 +62,15 @@ std::string next_name() {
 
 }  // namespace
 
+std::vector<std::string> as_server_user(std::vector<std::string> command, const std::string& death_signal) {
+    if (geteuid() != 0) return command;
+    // A change of user clears the death signal: setpriv sets it again.
+    std::vector<std::string> wrapped{
+        "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=" + death_signal, "--"};
+    wrapped.insert(wrapped.end(), command.begin(), command.end());
+    return wrapped;
+}
+
 PrivatePostgres::PrivatePostgres(Empty, const std::string& parent) : directory_(parent) {
     server_binaries_ = environment_value("POSTGRES_BIN");
     if (server_binaries_.empty()) server_binaries_ = debian_binaries();
@@ -79,22 +88,13 @@ PrivatePostgres::PrivatePostgres(const std::string& parent) : PrivatePostgres(Em
 
 std::unique_ptr<PrivatePostgres> PrivatePostgres::standby_of(PrivatePostgres& primary) {
     std::unique_ptr<PrivatePostgres> standby(new PrivatePostgres(Empty::kYes));
-    must_run(standby->as_server_user({debian_binaries() + "/pg_basebackup", "--pgdata=" + standby->directory_.path() + "/data",
-                                      "--dbname=" + primary.url(), "--write-recovery-conf", "--no-sync", "--checkpoint=fast"}));
+    must_run(as_server_user({debian_binaries() + "/pg_basebackup", "--pgdata=" + standby->directory_.path() + "/data",
+                             "--dbname=" + primary.url(), "--write-recovery-conf", "--no-sync", "--checkpoint=fast"}));
     standby->start();
     return standby;
 }
 
 PrivatePostgres::~PrivatePostgres() { stop(SIGQUIT); }
-
-std::vector<std::string> PrivatePostgres::as_server_user(std::vector<std::string> command) const {
-    if (geteuid() != 0) return command;
-    // A change of user clears the death signal: setpriv sets it again.
-    std::vector<std::string> wrapped{"setpriv",       "--reuid=postgres",    "--regid=postgres",
-                                     "--init-groups", "--pdeathsig=SIGQUIT", "--"};
-    wrapped.insert(wrapped.end(), command.begin(), command.end());
-    return wrapped;
-}
 
 std::string PrivatePostgres::url(const std::string& database) const {
     return "postgresql://postgres@/" + database + "?host=" + directory_.path() + "&port=" + std::to_string(port_);

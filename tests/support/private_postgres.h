@@ -44,7 +44,6 @@ public:
 private:
     enum class Empty { kYes };
     explicit PrivatePostgres(Empty, const std::string& parent = "");  // a directory without a cluster
-    std::vector<std::string> as_server_user(std::vector<std::string> command) const;
     bool accepts_connections();
     void check_version();
 
@@ -53,6 +52,10 @@ private:
     int port_ = 0;
     std::unique_ptr<Process> server_;  // depends-on: directory_
 };
+
+// The command as the user postgres where root runs the test: PostgreSQL and PgBouncer refuse root. It gets the death signal when
+// the test dies.
+std::vector<std::string> as_server_user(std::vector<std::string> command, const std::string& death_signal = "SIGQUIT");
 
 // The server that all tests of this executable share; started on first use, ended at exit.
 PrivatePostgres& shared_postgres();
