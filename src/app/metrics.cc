@@ -20,7 +20,7 @@ using Buckets = prometheus::Histogram::BucketBoundaries;
 const Buckets kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 const Buckets kSizes = {1, 3, 10, 30, 100, 300, 1000};
 
-constexpr std::array<const char*, 5> kOutcomeNames = {"delivered", "retry", "dead", "deferred", "returned"};
+constexpr std::array<const char*, 5> kOutcomeNames = {"delivered", "retry", "dead", "deferred", "released"};
 constexpr std::array<const char*, 7> kStatusClasses = {"none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"};
 
 prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
@@ -175,8 +175,9 @@ void EngineMetrics::on_claim(std::size_t deliveries, std::chrono::microseconds d
 
 void EngineMetrics::on_outcome(const core::Outcome& outcome) {
     metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]->Increment();
-    const bool was_request = outcome.kind == core::OutcomeKind::kDelivered || outcome.duration.count() > 0 || outcome.status;
-    if (!was_request) return;
+    const bool was_attempt = outcome.kind == core::OutcomeKind::kDelivered || outcome.kind == core::OutcomeKind::kRetry ||
+                             outcome.kind == core::OutcomeKind::kDead;
+    if (!was_attempt) return;
     metrics_.status_classes_[status_class(outcome)]->Increment();
     metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());
 }

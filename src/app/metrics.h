@@ -1,4 +1,4 @@
-// Metrics: the Prometheus registry of the process; label sets are resolved once, updates are lock-free.
+// Metrics: the Prometheus registry of the process. What an engine counts per message is resolved once and lock-free.
 #pragma once
 
 #include <prometheus/counter.h>

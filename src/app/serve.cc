@@ -96,6 +96,7 @@ private:
         };
         events.on_down = [this](const core::Error& error) { trouble_.failed(error.message); };
         events.on_connect_failed = [this](const core::Error& error) {
+            if (engines_.empty() && repository::is_pooler_refusal(error)) return refuse(repository::pooler_error());
             trouble_.failed("waiting for PostgreSQL: " + error.message);
         };
         return events;

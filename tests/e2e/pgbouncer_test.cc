@@ -37,7 +37,7 @@ protected:
         EXPECT_TRUE(wait_until([&] { return service_.sql("SELECT count(*) FROM messages WHERE NOT is_sent") == "0"; }));
         EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), std::to_string(messages));
         EXPECT_EQ(receiver_.stat("received"), messages);
-        EXPECT_EQ(service_.sql("SELECT count(*) FROM message_queue"), "0");
+        EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging._queue"), "0");
     }
     // By the fallback timer it would take up to a second.
     void expect_sent_at_once() {
@@ -126,8 +126,7 @@ CommandResult migrate_up(const std::string& url) {
 }
 
 // `migrate` holds an advisory lock of its session. The session behind a pooler outlives the program, and its lock with it.
-// DISABLED: to be enabled with the change in `messaging migrate`, whether it refuses a pooler or locks within a transaction.
-TEST(MigrateThroughPgbouncer, DISABLED_DoesNotKeepLaterMigrationsFromRunning) {
+TEST(MigrateThroughPgbouncer, DoesNotKeepLaterMigrationsFromRunning) {
     const PrivatePgbouncer pooler(shared_postgres());
     const std::string database = empty_database();
     const CommandResult through_pooler = migrate_up(pooler.url(database));
@@ -143,8 +142,7 @@ struct Pooling {
 class ServeThroughPgbouncer : public testing::TestWithParam<Pooling> {};
 
 // LISTEN, advisory locks, prepared statements and the settings of a session all need a session that no other client uses.
-// DISABLED: to be enabled with the check in `messaging serve`.
-TEST_P(ServeThroughPgbouncer, DISABLED_IsRefusedWithTheReason) {
+TEST_P(ServeThroughPgbouncer, IsRefusedWithTheReason) {
     const PrivatePgbouncer pooler(shared_postgres(), GetParam().options);
     const std::string database = migrated(empty_database());
     const Receiver receiver;

@@ -49,7 +49,7 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"look_at_others", {}},
     {"take_claims", {}},
     {"reclaim", {"messages_pkey"}},
-    {"move_claims", {"_claim_pkey"}},
+    {"move_claims", {}},
     {"move_receipt_backlog", {}},
     {"list_sent", {"_sent_batch_pkey", "messages_pkey"}},
     {"list_pending", {"_queue_fifo", "messages_pkey"}},
@@ -70,6 +70,7 @@ const std::map<std::string, std::vector<std::string>> kMayScan{
     {"count_messages", {"_schedule", "_dead"}},  // the first 5,000 rows
     {"take_claims", {"_claim"}},  // the ledger of what is in flight, once an engine has failed
     {"reclaim", {"_claim"}},
+    {"move_claims", {"_claim"}},
     {"move_receipt_backlog", {"_receipt_backlog"}},  // once, when an engine has lost its listening session
     {"return_orphans", {"_claim"}},
 };
