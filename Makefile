@@ -78,6 +78,9 @@ fuzz: ## random input for everything that reads what others wrote, SECONDS=10 a 
 	@cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON -DBUILD_TESTS=OFF >/dev/null
 	@cmake --build build-fuzz -j $(JOBS)
 	@scripts/fuzz build-fuzz $(SECONDS) $(SEED)
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS) --target fuzz_rows
+	@FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) build-test/fuzz_rows --gtest_brief=1
 
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test
