@@ -76,7 +76,7 @@ dead AS (
 scheduled AS (
     INSERT INTO messaging._schedule (id, due_at)
     SELECT o.id, now() + CASE WHEN coalesce(c.abandoned, 1) <= 1 THEN interval '0'
-                              ELSE least(power(2, c.abandoned), 300) * (0.5 + random()) * interval '1 second' END
+                              ELSE least($2::bigint * power(2, c.abandoned - 1), 300000) * (0.5 + random()) * interval '1 millisecond' END
     FROM open o LEFT JOIN counted c ON c.id = o.id WHERE coalesce(c.abandoned, 0) < $1::int ON CONFLICT DO NOTHING)
 SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM open))sql"};
 
@@ -143,12 +143,12 @@ void PgPresenceStore::end_sessions(std::vector<core::InstanceId> hung, service::
                          [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
 }
 
-void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed,
+void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
                               service::Completion<service::Reclaimed> done) {
     pg::Params take;
     take.bigint(me).bigint_array(failed).integer(service::kReclaimClaims);
     pg::Params reclaim;
-    reclaim.integer(service::kMaxAbandonments);
+    reclaim.integer(service::kMaxAbandonments).bigint(delay.count());
     run_unit<service::Reclaimed>(
         bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) {

@@ -46,7 +46,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
            .on_found = [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
            .on_overload = [this] { doorbell_.on_overload(); }}),
       doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.ring(); }}),
-      rescuer_(ports.presence, timers, clock, random, observer,
+      rescuer_(ports.presence, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
                {.instance_id = [this] { return instance_id_; },
                 .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
                 .on_instance_gone = [this] { on_ready(); }}),

@@ -124,9 +124,10 @@ public:
     // Ends the sessions that hold these instances' locks; answers how many.
     virtual void end_sessions(std::vector<core::InstanceId> hung, Completion<std::size_t> done) = 0;
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
-    // them. Each message that was open is scheduled, due at once the first time and with a growing delay after that;
-    // after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only waited.
-    virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, Completion<Reclaimed> done) = 0;
+    // them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled
+    // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only waited.
+    virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
+                         Completion<Reclaimed> done) = 0;
     // Clean end: the row goes, its claims must have been recorded.
     virtual void unregister_instance(core::InstanceId instance_id, Completion<core::Nothing> done) = 0;
 };

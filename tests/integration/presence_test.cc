@@ -43,7 +43,7 @@ struct Engine {
         return reclaim_from(failed);
     }
     Reclaimed reclaim_from(const std::vector<core::InstanceId>& failed) {
-        return db.value<Reclaimed>([&](auto done) { presence.reclaim(id, failed, std::move(done)); });
+        return db.value<Reclaimed>([&](auto done) { presence.reclaim(id, failed, std::chrono::seconds(2), std::move(done)); });
     }
     service::RecordResult record(const std::vector<core::Outcome>& outcomes, const std::vector<core::ClaimId>& finished = {}) {
         service::RecordRequest request;
@@ -218,7 +218,7 @@ TEST_F(Presence, OfSeveralThatReclaimOnlyOneDoes) {
     std::size_t reclaimed = 0;
     int answers = 0;
     for (const auto& engine : engines) {
-        engine->presence.reclaim(engine->id, {other_.id}, [&](const core::Result<Reclaimed>& result) {
+        engine->presence.reclaim(engine->id, {other_.id}, std::chrono::seconds(2), [&](const core::Result<Reclaimed>& result) {
             ++answers;
             ASSERT_TRUE(result.ok());
             reclaimed += result->messages;
@@ -250,7 +250,7 @@ TEST_F(Presence, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
                                       "INSERT INTO messaging._schedule VALUES (1, now() + interval '1 h')"));
     kill(other_.id);
     std::optional<core::Result<Reclaimed>> reclaimed;
-    me_.presence.reclaim(me_.id, {other_.id}, [&](core::Result<Reclaimed> result) { reclaimed.emplace(std::move(result)); });
+    me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), [&](core::Result<Reclaimed> result) { reclaimed.emplace(std::move(result)); });
     const auto waits = [&] { return mine_.number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1; };
     ASSERT_TRUE(test::wait_until([&] {
         test::run_until(mine_.loop(), [&] { return waits(); });

@@ -103,7 +103,8 @@ public:
     void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override {
         endings.push_back({std::move(hung), std::move(done)});
     }
-    void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, service::Completion<service::Reclaimed> done) override {
+    void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, std::chrono::milliseconds,
+                 service::Completion<service::Reclaimed> done) override {
         reclaims.push_back({std::move(failed), std::move(done)});
     }
     void unregister_instance(core::InstanceId id, service::Completion<core::Nothing> done) override {

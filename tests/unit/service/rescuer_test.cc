@@ -39,6 +39,7 @@ protected:
                      time_,
                      random_,
                      observer_,
+                     std::chrono::seconds(2),
                      {.instance_id = [] { return core::InstanceId{1}; },
                       .on_reclaimed = [this](const Reclaimed& reclaimed) { reclaimed_ += reclaimed.messages; },
                       .on_instance_gone = [this] { ++gone_; }}};
