@@ -234,8 +234,8 @@ private:
     Metrics metrics_;
     RealRandom random_;
     RealClock clock_;
-    TroubleLog trouble_{"API session"};
-    TroubleLog audit_trouble_{"audit"};
+    TroubleLog trouble_{"API session", clock_};
+    TroubleLog audit_trouble_{"audit", clock_};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection session_;

@@ -21,7 +21,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       random_(random),
       observer_(observer),
       options_(std::move(options)),
-      relay_(ports.receipts, ports.backlog, timers, observer,
+      relay_(ports.receipts, ports.backlog, timers, random, observer,
              {[this] { return instance_id_; }, [this](std::int64_t batch) { recorder_.confirm(batch); }}),
       recorder_(ports.queue, ledger_, timers, clock, observer,
                 {[this] { return instance_id_; },
@@ -44,7 +44,10 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                 [this](const std::vector<AdoptedDelivery>& adopted) { adopt(adopted); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
       register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : take_claims_along(); })),
-      deadline_timer_(timers.make_timer([this] { dispatcher_.return_in_flight(); })),
+      deadline_timer_(timers.make_timer([this] {
+          deadline_passed_ = true;
+          dispatcher_.return_in_flight();
+      })),
       shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
       give_up_timer_(timers.make_timer([this] { finish_shutdown(false); })) {
     relay_.start();
@@ -114,7 +117,7 @@ void Engine::take_claims_along() {
                                   register_timer_->start(kRegisterRetry);
                                   return;
                               }
-                              instance_id_ = registered_as_;
+                              relay_.on_registered_anew(std::exchange(instance_id_, registered_as_), registered_as_);
                               ledger_.keep_only(moved.value());
                               dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
                               become_active();
@@ -210,6 +213,7 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
     on_shutdown_ = std::move(done);
     deadline_timer_->start(deadline);
     give_up_timer_->start(deadline * 2);
+    relay_.stop();
     update_activity();
     if (instance_id_ == 0) {  // never was an instance: nothing is held
         finish_shutdown(true);
@@ -225,6 +229,12 @@ void Engine::shutdown_step() {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }
+    // What is unconfirmed when this instance is gone, another one writes.
+    if (!deadline_passed_ && (relay_.writing() || !recorder_.idle())) {
+        if (!relay_.writing()) recorder_.flush_now();
+        shutdown_timer_->start(kShutdownPeriod);
+        return;
+    }
     rescuer_.stop();
     heartbeat_timer_->stop();
     presence_.unregister_instance(instance_id_,
@@ -235,7 +245,6 @@ void Engine::finish_shutdown(bool clean) {
     if (!on_shutdown_) return;
     deadline_timer_->stop();
     give_up_timer_->stop();
-    relay_.stop();
     std::exchange(on_shutdown_, nullptr)(clean);
 }
 

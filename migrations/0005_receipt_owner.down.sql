@@ -1,0 +1,1 @@
+DROP INDEX receipt_backlog_instance;
