@@ -36,8 +36,10 @@ taken AS MATERIALIZED (
     LIMIT $2::int)
 UPDATE receipt_backlog SET instance_id = $1::bigint WHERE batch_id IN (SELECT batch_id FROM taken) RETURNING batch_id)sql"};
 
+// IS TRUE keeps the planner from the other index, by which it would read all of the instance's rows.
 constexpr pg::Statement kMoveBacklog{"move_receipt_backlog", R"sql(
-UPDATE receipt_backlog SET instance_id = $2::bigint WHERE batch_id = ANY ($3::bigint[]) AND instance_id = $1::bigint)sql"};
+UPDATE receipt_backlog SET instance_id = $2::bigint
+WHERE batch_id = ANY ($3::bigint[]) AND (instance_id = $1::bigint) IS TRUE)sql"};
 
 }  // namespace
 
