@@ -154,7 +154,7 @@ std::vector<long> receipt_lines(const std::string& log) {
     std::vector<long> times;
     std::istringstream lines(log);
     for (std::string line; std::getline(lines, line);) {
-        if (line.find("receipts (") == std::string::npos) continue;
+        if (line.find(" receipts") == std::string::npos) continue;
         const auto number = [&](std::size_t at, std::size_t size) { return std::stol(line.substr(at, size)); };
         times.push_back(((number(11, 2) * 60 + number(14, 2)) * 60 + number(17, 2)) * 1000 + number(20, 3));
     }

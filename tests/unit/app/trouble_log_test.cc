@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/logging.h"
+#include "app/metrics.h"
 #include "support/fake_time.h"
 
 namespace messaging::app {
@@ -84,6 +85,25 @@ TEST_F(TroubleLogTest, ARecoveryThatHadNoLineIsToldByTheNextSuccess) {
     log_.recovered();
     ASSERT_EQ(lines().size(), 5U);
     EXPECT_EQ(lines()[4], "info receipts: recovered, after 0 more failures");
+}
+
+// The log said "well again" of Redis with each transaction, and "OOM" with each batch.
+TEST_F(TroubleLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
+    Metrics metrics;
+    EngineMetrics engine(metrics, time_);
+    const core::Error full{core::ErrorKind::kInternal, "OOM", ""};
+    for (int i = 0; i < 5; ++i) {
+        engine.on_trouble(service::kReceiptsTrouble, full);
+        engine.on_trouble(service::kBacklogTrouble, full);
+        engine.on_recorded(1, milliseconds(1));
+        engine.on_success(service::kBacklogTrouble);
+    }
+    EXPECT_EQ(lines(), (std::vector<std::string>{"warning receipts (they wait in PostgreSQL, sending goes on): OOM; trying again",
+                                                 "warning receipt backlog: OOM; trying again",
+                                                 "info receipt backlog: recovered, after 0 more failures"}));
+    engine.on_success(service::kReceiptsTrouble);
+    EXPECT_EQ(lines().size(), 4U);
+    EXPECT_NE(metrics.text().find("messaging_redis_errors_total 5"), std::string::npos);
 }
 
 }  // namespace
