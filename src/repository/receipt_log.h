@@ -14,10 +14,10 @@ struct ReceiptLogOptions {
     std::chrono::seconds ttl{86400};   // of the keys
 };
 
-// Loop thread only. The client must outlive it. Redis 6.2 or newer (SET … GET).
+// Loop thread only. The client must outlive it.
 //   SET message:<id> {"messageId": …, "sentAt": …} EX ttl
 //   XADD messages:sent MAXLEN ~ n * id <id> messageId <receiver's> sentAt <RFC 3339>, unless the key had that value already
-// So a receipt that is written again while its key lives adds no second entry to the stream.
+// So a receipt that is written again while its key lives adds no second entry to the stream (Redis 6.2 or newer, for SET … GET).
 class RedisReceiptLog : public service::ReceiptLog {
 public:
     RedisReceiptLog(redis::Client& client, ReceiptLogOptions options) : client_(client), options_(options) {}
