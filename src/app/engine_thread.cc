@@ -63,7 +63,7 @@ http::ClientOptions client_options(const Config& config) {
 struct EngineThread::Inside {
     explicit Inside(EngineThread& owner)
         : owner_(owner),
-          metrics_(owner.metrics_),
+          metrics_(owner.metrics_, clock_),
           lag_(loop_, owner.metrics_, owner.name_),
           claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim),
                  events(
@@ -151,13 +151,13 @@ struct EngineThread::Inside {
     void update_ready() { owner_.ready_ = claim_.up() && record_.up() && bell_.up(); }
 
     EngineThread& owner_;
-    EngineMetrics metrics_;
     RealClock clock_;
+    EngineMetrics metrics_;
     RealRandom random_;
-    TroubleLog claim_trouble_{"engine"};
-    TroubleLog record_trouble_{"engine"};
-    TroubleLog bell_trouble_{"engine"};
-    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)"};
+    TroubleLog claim_trouble_{"engine", clock_};
+    TroubleLog record_trouble_{"engine", clock_};
+    TroubleLog bell_trouble_{"engine", clock_};
+    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)", clock_};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection claim_;

@@ -51,6 +51,13 @@ std::size_t status_class(const core::Outcome& outcome) {
     return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
 }
 
+// on_success tells of these. A recorded transaction says nothing about Redis.
+bool tells_success(std::string_view what) { return what == service::kReceiptsTrouble || what == service::kBacklogTrouble; }
+
+std::string subject_of(std::string_view what) {
+    return what == service::kReceiptsTrouble ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
+}
+
 }  // namespace
 
 Metrics::Metrics()
@@ -117,8 +124,8 @@ Metrics::Metrics()
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
-    for (const char* what :
-         {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell", service::kReceiptsTrouble}) {
+    for (const char* what : {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell",
+                             service::kReceiptsTrouble, service::kBacklogTrouble}) {
         troubles_.Add({{"what", what}});
     }
     for (const auto dependency : {service::Dependency::kClaimSession, service::Dependency::kRecordSession,
@@ -187,7 +194,9 @@ void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_
 void EngineMetrics::on_recorded(std::size_t outcomes, std::chrono::microseconds duration) {
     metrics_.recorded_.Increment(static_cast<double>(outcomes));
     metrics_.record_seconds_.Observe(seconds(duration));
-    for (auto& [what, log] : troubles_) log.recovered();
+    for (auto& [what, log] : troubles_) {
+        if (!tells_success(what)) log.recovered();
+    }
 }
 
 void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
@@ -206,7 +215,7 @@ void EngineMetrics::on_reclaimed(std::size_t messages) {
 
 void EngineMetrics::on_dead_lettered(std::size_t messages) {
     metrics_.dead_lettered_.Increment(static_cast<double>(messages));
-    troubles_.try_emplace("dead-letter", "dead-letter").first->second.failed(
+    troubles_.try_emplace("dead-letter", "dead-letter", clock_).first->second.failed(
         "messages were dead-lettered without an attempt; GET /messages?status=dead has the reasons");
 }
 
@@ -224,7 +233,7 @@ void EngineMetrics::on_not_held(std::size_t messages) {
 
 void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
-    troubles_.try_emplace("locked rows", "locked rows").first->second.failed(
+    troubles_.try_emplace("locked rows", "locked rows", clock_).first->second.failed(
         "another session has locked messages that were sent; they are recorded when it ends (see pg_locks)");
 }
 
@@ -252,7 +261,11 @@ void EngineMetrics::on_well_again(const std::string& what) {
 void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
     metrics_.troubles_.Add({{"what", what}}).Increment();
     if (std::string_view(what) == service::kReceiptsTrouble) metrics_.on_redis_error();
-    troubles_.try_emplace(what, what).first->second.failed(error.message);
+    troubles_.try_emplace(what, subject_of(what), clock_).first->second.failed(error.message);
+}
+
+void EngineMetrics::on_success(const char* what) {
+    if (const auto log = troubles_.find(std::string_view(what)); log != troubles_.end()) log->second.recovered();
 }
 
 }  // namespace messaging::app

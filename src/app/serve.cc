@@ -238,8 +238,8 @@ private:
     Metrics metrics_;
     RealRandom random_;
     RealClock clock_;
-    TroubleLog trouble_{"API session"};
-    TroubleLog reconcile_trouble_{"reconcile"};
+    TroubleLog trouble_{"API session", clock_};
+    TroubleLog reconcile_trouble_{"reconcile", clock_};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection session_;

@@ -12,7 +12,7 @@ public:
     explicit PgPresenceStore(pg::Connection& bell_session) : bell_(bell_session) {}
 
     void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override;
-    void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+    void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                      service::Completion<std::vector<core::ClaimId>> done) override;
     void heartbeat(core::InstanceId instance_id, int in_flight, service::Floor floor,
                    service::Completion<core::Nothing> done) override;

@@ -303,13 +303,10 @@ TEST_F(Presence, OnlyClaimsThatNobodyHasReclaimedMove) {
     const core::ClaimId reclaimed = me_.claim(1).deliveries.at(0).claim_id;
     other_.claim(1);
     mine_.sql("DELETE FROM messaging._claim WHERE claim_id = " + std::to_string(reclaimed));
-    mine_.sql("INSERT INTO messaging._receipt_backlog VALUES (1, " + std::to_string(me_.id) + "), (2, " +
-              std::to_string(other_.id) + ")");
     const auto moved = mine_.value<std::vector<core::ClaimId>>(
-        [&](auto done) { me_.presence.move_claims(me_.id, 99, {mine, reclaimed}, std::move(done)); });
+        [&](auto done) { me_.presence.move_claims(99, {mine, reclaimed}, std::move(done)); });
     EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
     EXPECT_EQ(mine_.sql("SELECT instance_id FROM messaging._claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
-    EXPECT_EQ(mine_.sql("SELECT batch_id FROM messaging._receipt_backlog WHERE instance_id = 99"), "1");
 }
 
 }  // namespace

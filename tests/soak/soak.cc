@@ -15,6 +15,7 @@
 #include "pg/session.h"
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
+#include "support/stores.h"
 #include "support/tally.h"
 #include "support/world.h"
 
@@ -170,14 +171,14 @@ protected:
     void SetUp() override {
         database_ = migrated(shared_postgres().create_database("soak"));
         // Moves and records last as long as a slow disk or a standby would make them, at random.
-        shared_postgres().run_sql(
+        auto session = connect_or_abort(database_);
+        ASSERT_TRUE(session.execute_script(
             "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF random() < 0.1 THEN PERFORM "
             "pg_catalog.pg_sleep(random() * 0.2); END IF; RETURN NULL; END';"
             "CREATE TRIGGER slow AFTER UPDATE OF instance_id ON messaging._claim FOR EACH STATEMENT EXECUTE FUNCTION slow();"
             "CREATE TRIGGER slow AFTER INSERT ON messaging._sent_batch FOR EACH STATEMENT EXECUTE FUNCTION slow();"
             "CREATE TRIGGER slow AFTER INSERT ON messaging._attempt FOR EACH STATEMENT EXECUTE FUNCTION slow();"
-            "CREATE ROLE soak_writer; GRANT INSERT ON messages TO soak_writer",
-            "soak");
+            "CREATE ROLE soak_writer; GRANT INSERT ON messages TO soak_writer"));
         for (auto& instance : instances_) instance = start();
     }
     std::unique_ptr<Service> start() {

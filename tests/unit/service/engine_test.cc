@@ -53,6 +53,24 @@ protected:
         return call.request;
     }
 
+    // Commits one message as newly sent, in batch 77.
+    void commit_sent(core::MessageId id) {
+        RecordResult result;
+        result.sent_batch = 77;
+        result.sent_at = "t";
+        result.sent = {id};
+        take_first(queue_.records).answer(result);
+    }
+    // One message is sent, and its record commits during the shutdown.
+    void send_and_shut_down() {
+        claim({delivery(1)});
+        engine_.start_shutdown(seconds(10), [](bool) {});
+        sender_.answer(200);
+        commit_sent(1);
+        time_.advance(milliseconds(20));
+        settle();
+    }
+
     test::FakeTime time_;
     test::FixedRandom random_{0.5};
     test::FakeQueueStore queue_;
@@ -119,7 +137,6 @@ TEST_F(EngineTest, WithoutItsBellItStartsNothingAndAfterwardsMovesItsClaims) {
     EXPECT_EQ(sender_.attempts.size(), 9u) << "another engine may take this one for dead";
     register_as(6);
     auto move = take_first(presence_.moves);
-    EXPECT_EQ(move.request.from, 5);
     EXPECT_EQ(move.request.to, 6);
     move.answer(std::vector<core::ClaimId>{100});  // 200 was reclaimed
     answer_control();
@@ -214,7 +231,6 @@ TEST_F(EngineTest, AVainMoveOfItsClaimsIsTriedAgainAsTheSameInstance) {
     EXPECT_TRUE(presence_.registrations.empty())
         << "this session would hold the locks of both, and nobody would clear the first away";
     ASSERT_EQ(presence_.moves.size(), 1u);
-    EXPECT_EQ(presence_.moves.front().request.from, 5);
     EXPECT_EQ(presence_.moves.front().request.to, 6);
 }
 
@@ -242,6 +258,61 @@ TEST_F(EngineTest, AShutdownFinishesWhatIsInFlightAndSaysGoodbye) {
     ASSERT_EQ(presence_.goodbyes.size(), 1u);
     take_first(presence_.goodbyes).answer(core::Nothing{});
     EXPECT_EQ(clean, true);
+}
+
+TEST_F(EngineTest, AShutdownWaitsUntilItsReceiptsAreConfirmedAndRecorded) {
+    start();
+    send_and_shut_down();
+    time_.advance(seconds(1));
+    ASSERT_EQ(receipts_.writes.size(), 1u);
+    EXPECT_TRUE(presence_.goodbyes.empty()) << "another engine would write the receipts a second time";
+    take_first(receipts_.writes).answer(core::Nothing{});
+    time_.advance(milliseconds(100));
+    ASSERT_EQ(queue_.records.size(), 1u) << "at once, not in a second";
+    EXPECT_TRUE(presence_.goodbyes.empty());
+    EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{77});
+    time_.advance(milliseconds(100));
+    EXPECT_EQ(presence_.goodbyes.size(), 1u);
+}
+
+TEST_F(EngineTest, AShutdownDoesNotWaitForARedisThatRefuses) {
+    start();
+    send_and_shut_down();
+    take_first(receipts_.writes).answer(test::unavailable());
+    time_.advance(milliseconds(100));
+    EXPECT_EQ(presence_.goodbyes.size(), 1u) << "the backlog keeps them";
+}
+
+TEST_F(EngineTest, AShutdownDoesNotWaitForARedisThatIsAway) {
+    start();
+    receipts_.is_up = false;
+    send_and_shut_down();
+    time_.advance(milliseconds(100));
+    EXPECT_EQ(presence_.goodbyes.size(), 1u);
+}
+
+TEST_F(EngineTest, AShutdownWaitsForReceiptsNoLongerThanItsDeadline) {
+    start();
+    send_and_shut_down();
+    time_.advance(seconds(9));
+    EXPECT_TRUE(presence_.goodbyes.empty());
+    time_.advance(seconds(2));
+    EXPECT_EQ(presence_.goodbyes.size(), 1u);
+}
+
+TEST_F(EngineTest, ReceiptsOnTheirWayMoveWithAnEngineThatRegistersAnew) {
+    start();
+    claim({delivery(1)});
+    sender_.answer(200);
+    commit_sent(1);
+    ASSERT_EQ(receipts_.writes.size(), 1u);
+    engine_.on_bell_down();
+    register_as(6);
+    take_first(presence_.moves).answer(std::vector<core::ClaimId>{});
+    ASSERT_EQ(backlog_.moves.size(), 1u) << "as the old instance's they would be anybody's";
+    EXPECT_EQ(backlog_.moves.front().request.from, 5);
+    EXPECT_EQ(backlog_.moves.front().request.to, 6);
+    EXPECT_EQ(backlog_.moves.front().request.batches, std::vector<std::int64_t>{77});
 }
 
 TEST_F(EngineTest, AtTheDeadlineOfAShutdownTheRestIsGivenBack) {
