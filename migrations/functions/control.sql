@@ -17,16 +17,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'state_changed' AND tgrelid = 'messaging._state'::regclass) THEN
-        CREATE TRIGGER state_changed AFTER UPDATE ON messaging._state
-            FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
-        CREATE TRIGGER endpoints_changed AFTER INSERT OR UPDATE OR DELETE ON messaging.endpoints
-            FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
-        CREATE TRIGGER endpoints_state AFTER INSERT OR DELETE ON messaging.endpoints
-            FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change();
-        -- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach.
-        INSERT INTO messaging.endpoints (name, url) VALUES ('default', 'http://webhook-url-not-set.invalid/');
-    END IF;
-END $$;
+CREATE OR REPLACE TRIGGER state_changed AFTER UPDATE ON messaging._state
+    FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
+CREATE OR REPLACE TRIGGER endpoints_changed AFTER INSERT OR UPDATE OR DELETE ON messaging.endpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
+CREATE OR REPLACE TRIGGER endpoints_state AFTER INSERT OR DELETE ON messaging.endpoints
+    FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change();
+
+-- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Once: an operator may delete it.
+INSERT INTO messaging.endpoints (name, url)
+SELECT 'default', 'http://webhook-url-not-set.invalid/' FROM messaging.endpoints_id_seq WHERE NOT is_called;

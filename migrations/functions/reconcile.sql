@@ -23,7 +23,7 @@ $$;
 -- Rows are read by their ids, each round on its own, so neither a huge id nor an order of commits can hide one.
 -- `wait_ms`: when the next round may have something to do.
 CREATE OR REPLACE FUNCTION messaging._reconcile_round(
-    max_rows integer, OUT found bigint, OUT wait_ms bigint, OUT walk_seconds double precision, OUT cost_ms double precision)
+    max_rows integer, OUT lost bigint, OUT wait_ms bigint, OUT walk_seconds double precision, OUT cost_ms double precision)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     mark messaging._reconcile;
@@ -33,7 +33,7 @@ DECLARE
     began timestamptz := clock_timestamp();
     ended timestamptz;
 BEGIN
-    found := 0;
+    lost := 0;
     wait_ms := 1000;
     cost_ms := 0;
     SELECT * INTO mark FROM messaging._reconcile FOR UPDATE SKIP LOCKED;
@@ -44,18 +44,18 @@ BEGIN
     WITH gone AS (DELETE FROM messaging._suspect RETURNING id)
     SELECT array_agg(DISTINCT id) INTO candidates FROM gone;
     IF candidates IS NOT NULL THEN
-        found := messaging._queue_lost(candidates);
+        lost := messaging._queue_lost(candidates);
     END IF;
 
     IF began >= mark.next_tail THEN
         SELECT array_agg(id) INTO candidates
         FROM (SELECT id, is_sent FROM public.messages ORDER BY id DESC LIMIT 20000) newest WHERE NOT is_sent;
         IF candidates IS NOT NULL THEN
-            found := found + messaging._queue_lost(candidates);
+            lost := lost + messaging._queue_lost(candidates);
         END IF;
         mark.next_tail := clock_timestamp() + interval '15 seconds';
         -- Where some were lost there may be more, further back.
-        IF found > 0 THEN
+        IF lost > 0 THEN
             mark.next_round := began;
         END IF;
     END IF;
@@ -67,7 +67,7 @@ BEGIN
         SELECT max(id), count(*), array_agg(id) FILTER (WHERE NOT is_sent) INTO last_id, rows_read, candidates
         FROM (SELECT id, is_sent FROM public.messages WHERE id > mark.walked_to ORDER BY id LIMIT max_rows) next;
         IF candidates IS NOT NULL THEN
-            found := found + messaging._queue_lost(candidates);
+            lost := lost + messaging._queue_lost(candidates);
         END IF;
         ended := clock_timestamp();
         IF rows_read = max_rows THEN
@@ -82,7 +82,7 @@ BEGIN
 
     UPDATE messaging._reconcile SET (walked_to, walk_began, walk_took, next_round, next_tail) =
         ROW (mark.walked_to, mark.walk_began, mark.walk_took, mark.next_round, mark.next_tail);
-    IF found > 0 THEN
+    IF lost > 0 THEN
         PERFORM pg_notify('messaging_ready', '');
     END IF;
     ended := clock_timestamp();
@@ -96,19 +96,20 @@ END $$;
 -- moment (an answer that came late); it leaves at its next claim, unsent.
 CREATE OR REPLACE FUNCTION messaging.misplaced() RETURNS TABLE (id bigint, is_sent boolean, places text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH claimed AS MATERIALIZED (
-        SELECT DISTINCT u.id, u.attempts, u.generation
-        FROM messaging._claim c CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)),
-    place AS MATERIALIZED (
+    WITH place AS (
         SELECT DISTINCT q.id, 'queue' AS name FROM messaging._queue q
         UNION ALL SELECT s.id, 'schedule' FROM messaging._schedule s
         UNION ALL SELECT h.id, 'hold' FROM messaging._hold h
         UNION ALL SELECT d.id, 'dead' FROM messaging._dead d
-        UNION ALL SELECT c.id, 'claim' FROM claimed c JOIN public.messages m ON m.id = c.id
-            WHERE NOT m.is_sent AND (m.attempts, m.generation) = (c.attempts, c.generation))
-    SELECT m.id, m.is_sent, array_remove(array_agg(p.name ORDER BY p.name), NULL)
-    FROM public.messages m LEFT JOIN place p ON p.id = m.id
-    GROUP BY m.id, m.is_sent HAVING count(p.name) <> CASE WHEN m.is_sent THEN 0 ELSE 1 END
+        UNION ALL SELECT m.id, 'claim' FROM messaging._claim c
+            CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
+            JOIN public.messages m ON m.id = u.id
+            WHERE NOT m.is_sent AND (m.attempts, m.generation) = (u.attempts, u.generation)),
+    placed AS MATERIALIZED (
+        SELECT p.id, array_agg(p.name ORDER BY p.name) AS places FROM place p GROUP BY p.id)
+    SELECT m.id, m.is_sent, coalesce(p.places, '{}')
+    FROM public.messages m LEFT JOIN placed p ON p.id = m.id
+    WHERE cardinality(coalesce(p.places, '{}')) <> CASE WHEN m.is_sent THEN 0 ELSE 1 END
 $$;
 COMMENT ON FUNCTION messaging.misplaced() IS
     'Messages that are unsent and not in exactly one place, or sent and still in one. Reads the whole archive; no rows = all is well.';

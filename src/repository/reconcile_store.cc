@@ -7,7 +7,7 @@ namespace messaging::repository {
 namespace {
 
 constexpr pg::Statement kReconcile{
-    "reconcile", "SELECT found, wait_ms, ceil(cost_ms)::bigint, ceil(walk_seconds)::bigint FROM messaging._reconcile_round($1::int)"};
+    "reconcile", "SELECT lost, wait_ms, ceil(cost_ms)::bigint, ceil(walk_seconds)::bigint FROM messaging._reconcile_round($1::int)"};
 
 }  // namespace
 
