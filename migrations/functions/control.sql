@@ -1,5 +1,18 @@
 -- Tells the engines at once of a start, a stop and a changed endpoint, and keeps one row of _endpoint_state for each endpoint.
 
+-- Makes a trigger, or replaces it. PostgreSQL 13 has no CREATE OR REPLACE TRIGGER; from 14 on that command does not wait for readers
+-- of the table, as DROP TRIGGER does.
+CREATE OR REPLACE FUNCTION messaging._make_trigger(name text, event text, target regclass, action text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    can_replace boolean := current_setting('server_version_num')::integer >= 140000;
+BEGIN
+    IF NOT can_replace THEN
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', name, target);
+    END IF;
+    EXECUTE format('CREATE %s TRIGGER %I %s ON %s %s', CASE WHEN can_replace THEN 'OR REPLACE' END, name, event, target, action);
+END $$;
+
 CREATE OR REPLACE FUNCTION messaging._on_control_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('messaging_control', '');
@@ -17,12 +30,12 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE TRIGGER state_changed AFTER UPDATE ON messaging._state
-    FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
-CREATE OR REPLACE TRIGGER endpoints_changed AFTER INSERT OR UPDATE OR DELETE ON messaging.endpoints
-    FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
-CREATE OR REPLACE TRIGGER endpoints_state AFTER INSERT OR DELETE ON messaging.endpoints
-    FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change();
+SELECT messaging._make_trigger('state_changed', 'AFTER UPDATE', 'messaging._state',
+    'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
+SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'messaging.endpoints',
+    'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
+SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
+    'FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change()');
 
 -- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Once: an operator may delete it.
 INSERT INTO messaging.endpoints (name, url)

@@ -108,18 +108,18 @@ BEGIN
 END $$;
 
 -- BEFORE triggers fire in the order of their names: zz_, so that an application's own come first and their result is what counts.
-CREATE OR REPLACE TRIGGER messaging_insert AFTER INSERT ON public.messages
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert();
-CREATE OR REPLACE TRIGGER zz_messaging_1_keep BEFORE UPDATE ON public.messages
-    FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
-    EXECUTE FUNCTION messaging._on_update('any');
-CREATE OR REPLACE TRIGGER zz_messaging_2_send_again BEFORE UPDATE OF is_sent ON public.messages
-    FOR EACH ROW WHEN (NOT OLD.is_sent AND NOT NEW.is_sent AND current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
-    EXECUTE FUNCTION messaging._on_update('is_sent');
-CREATE OR REPLACE TRIGGER messaging_delete AFTER DELETE ON public.messages
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_delete();
-CREATE OR REPLACE TRIGGER messaging_truncate AFTER TRUNCATE ON public.messages
-    FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_truncate();
+SELECT messaging._make_trigger('messaging_insert', 'AFTER INSERT', 'public.messages',
+    'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert()');
+SELECT messaging._make_trigger('zz_messaging_1_keep', 'BEFORE UPDATE', 'public.messages',
+    $$FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+    EXECUTE FUNCTION messaging._on_update('any')$$);
+SELECT messaging._make_trigger('zz_messaging_2_send_again', 'BEFORE UPDATE OF is_sent', 'public.messages',
+    $$FOR EACH ROW WHEN (NOT OLD.is_sent AND NOT NEW.is_sent AND current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+    EXECUTE FUNCTION messaging._on_update('is_sent')$$);
+SELECT messaging._make_trigger('messaging_delete', 'AFTER DELETE', 'public.messages',
+    'REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_delete()');
+SELECT messaging._make_trigger('messaging_truncate', 'AFTER TRUNCATE', 'public.messages',
+    'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_truncate()');
 
 CREATE OR REPLACE FUNCTION messaging.webhook_id(message_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -7,6 +7,9 @@
 CREATE OR REPLACE FUNCTION messaging.grant_to(role name, what text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF role = 'public' THEN
+        RAISE EXCEPTION 'these rights are not for everybody' USING HINT = 'Name a role.';
+    END IF;
     CASE what
         WHEN 'writer' THEN
             EXECUTE format('GRANT INSERT (recipient, content, endpoint_id) ON public.messages TO %I', role);

@@ -36,6 +36,8 @@ core::Result<Session> Session::connect(const std::string& url, const std::string
     return Session(std::move(conn));
 }
 
+int Session::backend_pid() const { return PQbackendPID(conn_.get()); }
+
 core::Result<Rows> Session::execute(const char* sql, const Params& params) {
     std::vector<const char*> values;
     std::vector<int> lengths;

@@ -28,8 +28,8 @@ constexpr const char* kNoTransaction = "-- no transaction\n";
 // A migration that waits for a table's lock makes everybody behind it wait too.
 constexpr const char* kBegin = "BEGIN; SET LOCAL lock_timeout = '10s'";
 constexpr const char* kLockNotAvailable = "55P03";
-constexpr const char* kServer = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int";
-constexpr int kMinServerVersion = 140000;  // CREATE OR REPLACE TRIGGER
+constexpr const char* kServer = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, pg_backend_pid()";
+constexpr int kMinServerVersion = 130000;  // xid8
 constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
 FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'public.messages'::regclass)sql";
@@ -139,7 +139,11 @@ core::Result<core::Nothing> Migrator::check_server() {
         return conflict("the database's encoding is " + std::string(server->text(0, 0)) +
                         ", and webhooks carry UTF-8: create one with `createdb -T template0 -E UTF8`");
     }
-    if (server->integer(0, 1) < kMinServerVersion) return conflict("the server is older than PostgreSQL 14: use a newer one");
+    if (server->integer(0, 1) < kMinServerVersion) return conflict("the server is older than PostgreSQL 13: use a newer one");
+    // The lock is a session's: a pooler would leave it behind in one of its own.
+    if (server->integer(0, 2) != session_.backend_pid()) {
+        return conflict("DATABASE_URL leads to a connection pooler (such as PgBouncer): give it the address of PostgreSQL itself");
+    }
     return core::Nothing{};
 }
 
@@ -166,6 +170,7 @@ core::Result<std::vector<std::string>> Migrator::up() {
 }
 
 core::Result<std::vector<std::string>> Migrator::down() {
+    if (const auto checked = check_server(); !checked) return checked.error();
     if (const auto locked = lock(); !locked) return locked.error();
     const auto applied = count_applied();
     if (!applied) return applied.error();
