@@ -28,7 +28,8 @@ constexpr const char* kNoTransaction = "-- no transaction\n";
 // A migration that waits for a table's lock makes everybody behind it wait too.
 constexpr const char* kBegin = "BEGIN; SET LOCAL lock_timeout = '10s'";
 constexpr const char* kLockNotAvailable = "55P03";
-constexpr const char* kServer = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, pg_backend_pid()";
+constexpr const char* kServer =
+    "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, pg_backend_pid()";
 constexpr int kMinServerVersion = 130000;  // xid8
 constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
@@ -142,7 +143,8 @@ core::Result<core::Nothing> Migrator::check_server() {
     if (server->integer(0, 1) < kMinServerVersion) return conflict("the server is older than PostgreSQL 13: use a newer one");
     // The lock is a session's: a pooler would leave it behind in one of its own.
     if (server->integer(0, 2) != session_.backend_pid()) {
-        return conflict("DATABASE_URL leads to a connection pooler (such as PgBouncer): give it the address of PostgreSQL itself");
+        return conflict(
+            "DATABASE_URL leads to a connection pooler (such as PgBouncer): give it the address of PostgreSQL itself");
     }
     return core::Nothing{};
 }
@@ -192,7 +194,8 @@ core::Result<core::Nothing> Migrator::align_content_limit(std::size_t max_conten
     // would fail: a message must never become unrecordable.
     const std::string limit = std::to_string(max_content_bytes);
     auto altered = session_.execute_script(
-        "SET lock_timeout = '10s'; ALTER TABLE public.messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT messages_content_bytes "
+        "SET lock_timeout = '10s'; ALTER TABLE public.messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT "
+        "messages_content_bytes "
         "CHECK (octet_length(content) >= 1 AND octet_length(content) <= " +
         limit + ")" + (max_content_bytes > now ? " NOT VALID" : ""));
     if (altered) return altered;

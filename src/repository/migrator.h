@@ -21,8 +21,9 @@ class Migrator {
 public:
     Migrator(pg::Session& session, SchemaFiles files) : session_(session), files_(std::move(files)) {}
 
-    // Answers the names applied; "functions" where their files have changed. kConflict: an applied file was edited, or is missing;
-    // the message names it. kConflict also where the database is not UTF8, is older than PostgreSQL 13, is behind a pooler, or has the layout of before the first release.
+    // Answers the names applied; "functions" where their files have changed. kConflict: an applied file was edited, or is
+    // missing; the message names it. kConflict also where the database is not UTF8, is older than PostgreSQL 13, is behind a
+    // pooler, or has the layout of before the first release.
     core::Result<std::vector<std::string>> up();
     // Undoes the newest one; answers its name, or nothing when there is none.
     core::Result<std::vector<std::string>> down();

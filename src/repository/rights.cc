@@ -23,8 +23,8 @@ SELECT current_user, (SELECT string_agg(what, ', ' ORDER BY what) FROM needed WH
 std::string read_missing_rights(const pg::Rows& rows) {
     if (rows.is_null(0, 1)) return "";
     const std::string role(rows.text(0, 0));
-    return "the role \"" + role + "\" lacks " + std::string(rows.text(0, 1)) + ": as the owner of the schema, run SELECT messaging.grant_to('" +
-           role + "', 'service')";
+    return "the role \"" + role + "\" lacks " + std::string(rows.text(0, 1)) +
+           ": as the owner of the schema, run SELECT messaging.grant_to('" + role + "', 'service')";
 }
 
 }  // namespace messaging::repository

@@ -8,8 +8,8 @@
 
 namespace messaging::repository {
 
-// Answers one row: the connected role, and the rights that it lacks as one text, or NULL. Nothing is lacking where the schema does
-// not exist yet. Names are qualified: any session may run it.
+// Answers one row: the connected role, and the rights that it lacks as one text, or NULL. Nothing is lacking where the schema
+// does not exist yet. Names are qualified: any session may run it.
 extern const pg::Statement kMissingRights;
 
 // Reads that row: a sentence that says what to do, or an empty string.

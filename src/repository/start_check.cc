@@ -27,7 +27,8 @@ core::Result<core::Nothing> read_session(const pg::Rows& rows, int backend_pid) 
     // Sessions keep locks, LISTEN and settings, so each needs one server process for all of its life.
     if (!rows.boolean(0, 1) || rows.integer(0, 2) != backend_pid) {
         return conflict(
-            "DATABASE_URL leads to a connection pooler (such as PgBouncer), and the service needs sessions of its own: give it the "
+            "DATABASE_URL leads to a connection pooler (such as PgBouncer), and the service needs sessions of its own: give it "
+            "the "
             "address of PostgreSQL itself. Applications that insert messages may use the pooler");
     }
     return core::Nothing{};

@@ -1,4 +1,5 @@
-// Rows as strange as a role that may only INSERT can make them: each is refused, or harmless to the engines and to other messages.
+// Rows as strange as a role that may only INSERT can make them: each is refused, or harmless to the engines and to other
+// messages.
 #include "repository/message_store.h"
 #include "repository/presence_store.h"
 #include "support/one_engine.h"
@@ -89,7 +90,8 @@ protected:
             columns += std::string(", ") + other;
             values += ", 'a'";
         }
-        return application_.execute_script("INSERT INTO messages (" + columns + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")");
+        return application_.execute_script("INSERT INTO messages (" + columns + ") OVERRIDING SYSTEM VALUE VALUES (" + values +
+                                           ")");
     }
     // Everything that engines and people may do with the row. Every statement of it must succeed.
     void live_through(OneEngine& engine) {
@@ -108,7 +110,9 @@ protected:
         PgMessageStore lists(db_.open_session(api_session_settings()));
         for (const auto status : {service::ListStatus::kSent, service::ListStatus::kPending, service::ListStatus::kScheduled,
                                   service::ListStatus::kDead, service::ListStatus::kAll}) {
-            db_.value<service::ListPage>([&](auto done) { lists.list({status, std::nullopt, 50, std::nullopt}, std::move(done)); });
+            db_.value<service::ListPage>([&](auto done) {
+                lists.list({status, std::nullopt, 50, std::nullopt}, std::move(done));
+            });
         }
     }
     void expect_no_misplaced() { EXPECT_EQ(db_.sql("SELECT id, places FROM messaging.misplaced()"), ""); }

@@ -185,7 +185,8 @@ TEST_F(Psql, ASaveOfAWholeRowChangesNothingThatTheProtocolRestsOn) {
     engine.record(engine.claim(), core::OutcomeKind::kRetry);
     const auto in_flight = engine.claim_due();
     const std::string before = generation();
-    run(application_, "UPDATE messages SET content = 'b', is_sent = false, attempts = 9, abandoned = 8, generation = 7, sent_at = NULL");
+    run(application_,
+        "UPDATE messages SET content = 'b', is_sent = false, attempts = 9, abandoned = 8, generation = 7, sent_at = NULL");
     EXPECT_EQ(db_.sql("SELECT attempts, abandoned, content FROM messages"), "1|0|b");
     EXPECT_EQ(generation(), before);
     EXPECT_EQ(misplaced(), "") << "it is still in the ledger, open";
@@ -245,9 +246,11 @@ TEST_F(Psql, ADeletedMessageLeavesItsPlaceAndItsAttempts) {
         if (std::string(place) == "queue") {
             EXPECT_EQ(test::OneEngine(db_).claim().size(), 0U);
         }
-        EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue UNION ALL SELECT id FROM messaging._schedule UNION ALL SELECT id FROM "
-                          "messaging._hold UNION ALL SELECT id FROM messaging._dead UNION ALL SELECT message_id FROM messaging._attempt"),
-                  "")
+        EXPECT_EQ(
+            db_.sql(
+                "SELECT id FROM messaging._queue UNION ALL SELECT id FROM messaging._schedule UNION ALL SELECT id FROM "
+                "messaging._hold UNION ALL SELECT id FROM messaging._dead UNION ALL SELECT message_id FROM messaging._attempt"),
+            "")
             << place;
     }
 }
@@ -316,8 +319,9 @@ TEST_F(Psql, ATwoPhaseTransactionNeedsMessagingNotifyOff) {
     EXPECT_EQ(queue(), "");
     run(application_, "COMMIT PREPARED 'quiet'");
     EXPECT_EQ(queue(), "2") << "there for the engines' next look, a second later at most";
-    run(application_, "BEGIN; SET LOCAL messaging.notify = 'off'; UPDATE messages SET is_sent = true; UPDATE messages SET is_sent = false;"
-                      "PREPARE TRANSACTION 'quiet'");
+    run(application_,
+        "BEGIN; SET LOCAL messaging.notify = 'off'; UPDATE messages SET is_sent = true; UPDATE messages SET is_sent = false;"
+        "PREPARE TRANSACTION 'quiet'");
     run(application_, "ROLLBACK PREPARED 'quiet'");
     EXPECT_TRUE(db_.notified().empty());
 }
@@ -325,7 +329,8 @@ TEST_F(Psql, ATwoPhaseTransactionNeedsMessagingNotifyOff) {
 TEST_F(Psql, WithMessagingNotifyOffAPreparedTransactionHoldsNoDoorbellLock) {
     pg::Connection& bell = db_.open_session(bell_session_settings());
     const auto prepare = [&](const std::string& setting) {
-        run(application_, "BEGIN; " + setting + "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'); PREPARE TRANSACTION 'p'");
+        run(application_,
+            "BEGIN; " + setting + "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'); PREPARE TRANSACTION 'p'");
     };
     prepare("");
     ask_for_sleep(bell, service::SleepAnswer::kInserters);

@@ -1,4 +1,5 @@
-// messaging.grant_to() gives what it says and no more, the service runs as a role that owns nothing, and PUBLIC may execute nothing.
+// messaging.grant_to() gives what it says and no more, the service runs as a role that owns nothing, and PUBLIC may execute
+// nothing.
 #include "repository/control_store.h"
 #include "repository/doorbell_store.h"
 #include "repository/message_store.h"
@@ -61,11 +62,12 @@ TEST_F(Rights, AWriterInsertsMessagesAndDoesNothingElse) {
     EXPECT_EQ(sqlstate(writer, "INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'b', 1), ('a', 'c', 1)"), "");
     EXPECT_EQ(sqlstate(writer, "COPY messages (recipient, content) FROM STDIN WHERE false"), "") << "begins";
     pg::Session another = tester();
-    for (const char* forbidden : {"SELECT content FROM messages", "UPDATE messages SET is_sent = false", "DELETE FROM messages",
-                                  "TRUNCATE messages", "INSERT INTO messages (recipient, content, is_sent) VALUES ('a', 'b', true)",
-                                  "INSERT INTO messages (recipient, content, attempts) VALUES ('a', 'b', 1)",
-                                  "INSERT INTO messaging._queue (id) VALUES (1)", "SELECT * FROM messaging.misplaced()",
-                                  "SELECT messaging.grant_to('tester', 'service')", "ALTER TABLE messages DISABLE TRIGGER ALL"}) {
+    for (const char* forbidden :
+         {"SELECT content FROM messages", "UPDATE messages SET is_sent = false", "DELETE FROM messages", "TRUNCATE messages",
+          "INSERT INTO messages (recipient, content, is_sent) VALUES ('a', 'b', true)",
+          "INSERT INTO messages (recipient, content, attempts) VALUES ('a', 'b', 1)",
+          "INSERT INTO messaging._queue (id) VALUES (1)", "SELECT * FROM messaging.misplaced()",
+          "SELECT messaging.grant_to('tester', 'service')", "ALTER TABLE messages DISABLE TRIGGER ALL"}) {
         EXPECT_EQ(sqlstate(another, forbidden), kDenied) << forbidden;
     }
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2");
@@ -76,10 +78,12 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
     EXPECT_EQ(db_.sql(std::string("SELECT granted FROM (") + kGranted + ") g WHERE granted NOT LIKE 'SELECT messaging.%'"),
               "EXECUTE messaging.misplaced() SELECT messages USAGE schema messaging");
     pg::Session reader = tester();
-    EXPECT_EQ(sqlstate(reader, "SELECT * FROM messages; SELECT * FROM messaging._queue; SELECT * FROM messaging.misplaced()"), "");
-    for (const char* forbidden : {"INSERT INTO messages (recipient, content) VALUES ('a', 'b')", "UPDATE messages SET is_sent = false",
-                                  "DELETE FROM messaging._queue", "SELECT messaging._queue_lost('{}')",
-                                  "SELECT messaging._reconcile_round(1)", "UPDATE messaging._state SET state = 'stopped'"}) {
+    EXPECT_EQ(sqlstate(reader, "SELECT * FROM messages; SELECT * FROM messaging._queue; SELECT * FROM messaging.misplaced()"),
+              "");
+    for (const char* forbidden :
+         {"INSERT INTO messages (recipient, content) VALUES ('a', 'b')", "UPDATE messages SET is_sent = false",
+          "DELETE FROM messaging._queue", "SELECT messaging._queue_lost('{}')", "SELECT messaging._reconcile_round(1)",
+          "UPDATE messaging._state SET state = 'stopped'"}) {
         EXPECT_EQ(sqlstate(reader, forbidden), kDenied) << forbidden;
     }
 }
@@ -130,8 +134,9 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
 
     PgMessageStore messages(db.open_session(api_session_settings()));
     const auto enqueue = [&](std::optional<service::IdempotencyKey> key) {
-        return db.value<service::EnqueueResult>(
-            [&](auto done) { messages.enqueue({{"a", "b"}, {"a", "c"}, {"a", "d"}}, key, std::move(done)); });
+        return db.value<service::EnqueueResult>([&](auto done) {
+            messages.enqueue({{"a", "b"}, {"a", "c"}, {"a", "d"}}, key, std::move(done));
+        });
     };
     EXPECT_EQ(enqueue(std::nullopt).created.size(), 3U);
     EXPECT_EQ(enqueue(service::IdempotencyKey{"key", "print"}).created.size(), 3U);
@@ -161,7 +166,9 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     for (const auto status : {service::ListStatus::kSent, service::ListStatus::kPending, service::ListStatus::kScheduled,
                               service::ListStatus::kDead, service::ListStatus::kAll}) {
         for (const auto& recipient : {std::optional<std::string>(), std::optional<std::string>("a")}) {
-            db.value<service::ListPage>([&](auto done) { messages.list({status, recipient, 10, std::nullopt}, std::move(done)); });
+            db.value<service::ListPage>([&](auto done) {
+                messages.list({status, recipient, 10, std::nullopt}, std::move(done));
+            });
         }
     }
 
@@ -191,9 +198,10 @@ TEST_F(Rights, PublicMayExecuteNothingAndReadNothing) {
     EXPECT_EQ(db_.sql("SELECT relname FROM pg_class WHERE relnamespace = 'messaging'::regnamespace AND relkind IN ('r', 'S')"
                       " AND relacl::text LIKE '%{=%'"),
               "");
-    EXPECT_EQ(db_.sql("SELECT has_schema_privilege('public', 'messaging', 'USAGE') OR has_schema_privilege('public', 'messaging', "
-                      "'CREATE')"),
-              "false");
+    EXPECT_EQ(
+        db_.sql("SELECT has_schema_privilege('public', 'messaging', 'USAGE') OR has_schema_privilege('public', 'messaging', "
+                "'CREATE')"),
+        "false");
 }
 
 // CREATE TRIGGER asks for EXECUTE on the function: with PUBLIC's, anybody could have our functions run on a table of their own.
