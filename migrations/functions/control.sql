@@ -1,5 +1,18 @@
 -- Tells the engines at once of a start, a stop and a changed endpoint, and keeps one row of _endpoint_state for each endpoint.
 
+-- Makes a trigger, or replaces it. PostgreSQL 13 has no CREATE OR REPLACE TRIGGER; from 14 on that command does not wait for readers
+-- of the table, as DROP TRIGGER does.
+CREATE OR REPLACE FUNCTION messaging._make_trigger(name text, event text, target regclass, action text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    can_replace boolean := current_setting('server_version_num')::integer >= 140000;
+BEGIN
+    IF NOT can_replace THEN
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', name, target);
+    END IF;
+    EXECUTE format('CREATE %s TRIGGER %I %s ON %s %s', CASE WHEN can_replace THEN 'OR REPLACE' END, name, event, target, action);
+END $$;
+
 CREATE OR REPLACE FUNCTION messaging._on_control_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('messaging_control', '');
@@ -17,16 +30,27 @@ BEGIN
     RETURN NULL;
 END $$;
 
-DO $$
+-- An endpoint that is active again gets back what was held for it, in order.
+CREATE OR REPLACE FUNCTION messaging._on_endpoint_state_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'state_changed' AND tgrelid = 'messaging._state'::regclass) THEN
-        CREATE TRIGGER state_changed AFTER UPDATE ON messaging._state
-            FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
-        CREATE TRIGGER endpoints_changed AFTER INSERT OR UPDATE OR DELETE ON messaging.endpoints
-            FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change();
-        CREATE TRIGGER endpoints_state AFTER INSERT OR DELETE ON messaging.endpoints
-            FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change();
-        -- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach.
-        INSERT INTO messaging.endpoints (name, url) VALUES ('default', 'http://webhook-url-not-set.invalid/');
+    WITH released AS (DELETE FROM messaging._hold WHERE endpoint_id = NEW.endpoint_id RETURNING id)
+    INSERT INTO messaging._queue (id) SELECT id FROM released ORDER BY id;
+    IF FOUND THEN
+        PERFORM pg_notify('messaging_ready', '');
     END IF;
+    RETURN NULL;
 END $$;
+
+SELECT messaging._make_trigger('state_changed', 'AFTER UPDATE', 'messaging._state',
+    'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
+SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'messaging.endpoints',
+    'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
+SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
+    'FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change()');
+SELECT messaging._make_trigger('endpoint_released', 'AFTER UPDATE OF state', 'messaging._endpoint_state',
+    'FOR EACH ROW WHEN (OLD.state <> ''active'' AND NEW.state = ''active'') EXECUTE FUNCTION messaging._on_endpoint_state_change()');
+
+-- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Once: an operator may delete it.
+INSERT INTO messaging.endpoints (name, url)
+SELECT 'default', 'http://webhook-url-not-set.invalid/' FROM messaging.endpoints_id_seq WHERE NOT is_called;

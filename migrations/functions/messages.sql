@@ -30,7 +30,8 @@ END $$;
 
 -- Any UPDATE that is not an engine's own. The columns that the protocol rests on keep their values, so that an ORM which saves
 -- whole rows, or an operator who edits attempts, cannot make a claimed message look resolved. A message that goes from
--- sent to unsent is sent again, also where an application's own trigger has decided so.
+-- sent to unsent is sent again, also where an application's own trigger has decided so. A message that somebody marks as sent
+-- leaves its places; its row in the queue goes at the next claim.
 -- 'is_sent' as the argument: the statement names is_sent = false, which also sends again what is dead-lettered or waits for a
 -- retry. What is queued, held or in flight stays as it is. All attempts are before the message again, and its generation changes,
 -- so that no late outcome of the earlier sending is taken for the new one's.
@@ -49,6 +50,11 @@ BEGIN
         NEW.attempts := OLD.attempts;
         NEW.abandoned := OLD.abandoned;
         NEW.generation := OLD.generation;
+        IF OLD.is_sent <> NEW.is_sent THEN
+            DELETE FROM messaging._dead WHERE id = NEW.id;
+            DELETE FROM messaging._schedule WHERE id = NEW.id;
+            DELETE FROM messaging._hold WHERE id = NEW.id;
+        END IF;
     ELSE
         DELETE FROM messaging._dead WHERE id = NEW.id;
         again := FOUND;
@@ -58,7 +64,7 @@ BEGIN
     IF again THEN
         NEW.attempts := 0;
         NEW.abandoned := 0;
-        NEW.generation := OLD.generation / 128 * 128 + (OLD.generation + 1) % 128;
+        NEW.generation := OLD.generation / 128 * 128 + (OLD.generation % 128 + 1) % 128;
         NEW.sent_at := NULL;
         NEW.receiver_message_id := NULL;
         INSERT INTO messaging._queue (id) VALUES (NEW.id);
@@ -85,6 +91,9 @@ END $$;
 CREATE OR REPLACE FUNCTION messaging._on_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF TG_RELID <> 'public.messages'::regclass THEN
+        RAISE EXCEPTION 'messaging._on_truncate() serves public.messages only';
+    END IF;
     DELETE FROM messaging._queue;
     DELETE FROM messaging._schedule;
     DELETE FROM messaging._hold;
@@ -94,27 +103,23 @@ BEGIN
     DELETE FROM messaging._receipt_backlog;
     DELETE FROM messaging._sent_batch;
     DELETE FROM messaging._suspect;
+    DELETE FROM messaging._idempotency_key;
     RETURN NULL;
 END $$;
 
 -- BEFORE triggers fire in the order of their names: zz_, so that an application's own come first and their result is what counts.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'messaging_insert' AND tgrelid = 'public.messages'::regclass) THEN
-        CREATE TRIGGER messaging_insert AFTER INSERT ON public.messages
-            REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert();
-        CREATE TRIGGER zz_messaging_1_keep BEFORE UPDATE ON public.messages
-            FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
-            EXECUTE FUNCTION messaging._on_update('any');
-        CREATE TRIGGER zz_messaging_2_send_again BEFORE UPDATE OF is_sent ON public.messages
-            FOR EACH ROW WHEN (NOT OLD.is_sent AND NOT NEW.is_sent AND current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
-            EXECUTE FUNCTION messaging._on_update('is_sent');
-        CREATE TRIGGER messaging_delete AFTER DELETE ON public.messages
-            REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_delete();
-        CREATE TRIGGER messaging_truncate AFTER TRUNCATE ON public.messages
-            FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_truncate();
-    END IF;
-END $$;
+SELECT messaging._make_trigger('messaging_insert', 'AFTER INSERT', 'public.messages',
+    'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert()');
+SELECT messaging._make_trigger('zz_messaging_1_keep', 'BEFORE UPDATE', 'public.messages',
+    $$FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+    EXECUTE FUNCTION messaging._on_update('any')$$);
+SELECT messaging._make_trigger('zz_messaging_2_send_again', 'BEFORE UPDATE OF is_sent', 'public.messages',
+    $$FOR EACH ROW WHEN (NOT OLD.is_sent AND NOT NEW.is_sent AND current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+    EXECUTE FUNCTION messaging._on_update('is_sent')$$);
+SELECT messaging._make_trigger('messaging_delete', 'AFTER DELETE', 'public.messages',
+    'REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_delete()');
+SELECT messaging._make_trigger('messaging_truncate', 'AFTER TRUNCATE', 'public.messages',
+    'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_truncate()');
 
 CREATE OR REPLACE FUNCTION messaging.webhook_id(message_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -18,6 +18,25 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM queued
 $$;
 
+-- Queues what is held for an endpoint that is active or gone: a claim that had read an older state may hold a message after the
+-- endpoint's release. It steps through the index from one endpoint to the next, so its cost follows the endpoints on hold.
+CREATE OR REPLACE FUNCTION messaging._release_strays() RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE held AS (
+        (SELECT endpoint_id FROM messaging._hold ORDER BY endpoint_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT n.endpoint_id FROM messaging._hold n WHERE n.endpoint_id > h.endpoint_id ORDER BY n.endpoint_id LIMIT 1)
+        FROM held h WHERE h.endpoint_id IS NOT NULL),
+    free AS MATERIALIZED (
+        SELECT h.endpoint_id FROM held h LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = h.endpoint_id
+        WHERE h.endpoint_id IS NOT NULL AND coalesce(s.state, 'active') = 'active'),
+    released AS (
+        DELETE FROM messaging._hold WHERE endpoint_id = ANY (ARRAY(SELECT endpoint_id FROM free)) RETURNING id),
+    queued AS (
+        INSERT INTO messaging._queue (id) SELECT id FROM released ORDER BY id RETURNING id)
+    SELECT count(*) FROM queued
+$$;
+
 -- One round: the suspects, now and then the newest 20,000 rows, and the next `max_rows` rows of a walk over all of them. A walk
 -- rests 50 times what each round costs, so that it takes 2 % of a core at most, and begins no more often than every five minutes.
 -- Rows are read by their ids, each round on its own, so neither a huge id nor an order of commits can hide one.
@@ -52,6 +71,9 @@ BEGIN
         FROM (SELECT id, is_sent FROM public.messages ORDER BY id DESC LIMIT 20000) newest WHERE NOT is_sent;
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
+        END IF;
+        IF messaging._release_strays() > 0 THEN
+            PERFORM pg_notify('messaging_ready', '');
         END IF;
         mark.next_tail := clock_timestamp() + interval '15 seconds';
         -- Where some were lost there may be more, further back.
@@ -96,19 +118,20 @@ END $$;
 -- moment (an answer that came late); it leaves at its next claim, unsent.
 CREATE OR REPLACE FUNCTION messaging.misplaced() RETURNS TABLE (id bigint, is_sent boolean, places text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH claimed AS MATERIALIZED (
-        SELECT DISTINCT u.id, u.attempts, u.generation
-        FROM messaging._claim c CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)),
-    place AS MATERIALIZED (
+    WITH place AS (
         SELECT DISTINCT q.id, 'queue' AS name FROM messaging._queue q
         UNION ALL SELECT s.id, 'schedule' FROM messaging._schedule s
         UNION ALL SELECT h.id, 'hold' FROM messaging._hold h
         UNION ALL SELECT d.id, 'dead' FROM messaging._dead d
-        UNION ALL SELECT c.id, 'claim' FROM claimed c JOIN public.messages m ON m.id = c.id
-            WHERE NOT m.is_sent AND (m.attempts, m.generation) = (c.attempts, c.generation))
-    SELECT m.id, m.is_sent, array_remove(array_agg(p.name ORDER BY p.name), NULL)
-    FROM public.messages m LEFT JOIN place p ON p.id = m.id
-    GROUP BY m.id, m.is_sent HAVING count(p.name) <> CASE WHEN m.is_sent THEN 0 ELSE 1 END
+        UNION ALL SELECT m.id, 'claim' FROM messaging._claim c
+            CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
+            JOIN public.messages m ON m.id = u.id
+            WHERE NOT m.is_sent AND (m.attempts, m.generation) = (u.attempts, u.generation)),
+    placed AS MATERIALIZED (
+        SELECT p.id, array_agg(p.name ORDER BY p.name) AS places FROM place p GROUP BY p.id)
+    SELECT m.id, m.is_sent, coalesce(p.places, '{}')
+    FROM public.messages m LEFT JOIN placed p ON p.id = m.id
+    WHERE cardinality(coalesce(p.places, '{}')) <> CASE WHEN m.is_sent THEN 0 ELSE 1 END
 $$;
 COMMENT ON FUNCTION messaging.misplaced() IS
     'Messages that are unsent and not in exactly one place, or sent and still in one. Reads the whole archive; no rows = all is well.';

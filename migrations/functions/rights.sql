@@ -1,11 +1,15 @@
 -- Who may do what. Roles belong to the whole cluster, so the product makes none: it grants to roles that are there.
 --   writer    an application: inserts messages                                  SELECT messaging.grant_to('shop', 'writer');
---   reader    a person who looks: reads the messages and the tables
---   service   the role of `messaging serve`, where it is not the owner
+--   reader    a person who looks: reads the messages, the tables and messaging.misplaced()
+--   service   the role of `messaging serve`, where it is not the owner: reads and writes the messages and the tables
+-- Rights on what a later version brings are given by calling it again.
 
 CREATE OR REPLACE FUNCTION messaging.grant_to(role name, what text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF role = 'public' THEN
+        RAISE EXCEPTION 'these rights are not for everybody' USING HINT = 'Name a role.';
+    END IF;
     CASE what
         WHEN 'writer' THEN
             EXECUTE format('GRANT INSERT (recipient, content, endpoint_id) ON public.messages TO %I', role);
@@ -19,6 +23,7 @@ BEGIN
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.messages TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA messaging TO %I', role);
             EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA messaging TO %I', role);
+            EXECUTE format('GRANT SELECT ON SEQUENCE public.messages_id_seq TO %I', role);
             EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA messaging TO %I', role);
         ELSE
             RAISE EXCEPTION 'unknown right "%"', what USING HINT = 'Use writer, reader or service.';

@@ -10,6 +10,7 @@
 
 #include "app/config.h"
 #include "app/config_values.h"
+#include "app/doctor.h"
 #include "app/faker.h"
 #include "app/health.h"
 #include "app/migrate.h"
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
     migrate->add_option("command", migrate_command, "up, down or status")
         ->required()
         ->check(CLI::IsMember({"up", "down", "status"}));
+    auto* const doctor = program.add_subcommand("doctor", "check the database, and say what to do about what is wrong");
     auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
     messaging::app::FakerOptions fake;
     faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000));
@@ -103,7 +105,7 @@ int main(int argc, char** argv) {
     auto* const config = program.add_subcommand("config", "show the settings, and the waits between attempts");
     bool markdown = false;
     config->add_flag("--markdown", markdown, "the table of the README");
-    for (auto* const command : {serve, migrate, faker, health, config}) add_settings(command);
+    for (auto* const command : {serve, migrate, doctor, faker, health, config}) add_settings(command);
 
     try {
         program.parse(argc, argv);
@@ -113,6 +115,7 @@ int main(int argc, char** argv) {
     raise_descriptor_limit();
     if (serve->parsed()) return messaging::app::run_serve(config_or_exit(true));
     if (migrate->parsed()) return messaging::app::run_migrate(config_or_exit(false), migrate_command);
+    if (doctor->parsed()) return messaging::app::run_doctor(config_or_exit(false));
     if (health->parsed()) {
         // PORT is all it needs: a container of the receiver has nothing else.
         return messaging::app::run_healthcheck(messaging::app::read_config(look_up, false).config.port,

@@ -27,8 +27,8 @@ core::Result<core::Nothing> without_rows(const core::Result<Rows>& result) {
 
 core::Result<Session> Session::connect(const std::string& url, const std::string& application_name) {
     if (const auto info = parse_conninfo(url); !info) return info.error();
-    const char* const keywords[] = {"dbname", "fallback_application_name", "connect_timeout", nullptr};
-    const char* const values[] = {url.c_str(), application_name.c_str(), "10", nullptr};
+    const char* const keywords[] = {"dbname", "fallback_application_name", "connect_timeout", "client_encoding", nullptr};
+    const char* const values[] = {url.c_str(), application_name.c_str(), "10", "UTF8", nullptr};
     ConnHandle conn(PQconnectdbParams(keywords, values, 1));
     if (!conn || PQstatus(conn.get()) != CONNECTION_OK) return connection_error(conn.get());
     PQsetNoticeReceiver(

@@ -16,7 +16,7 @@ public:
     // kUnavailable with libpq's own words when it cannot be reached (passwords are never in them).
     static core::Result<Session> connect(const std::string& url, const std::string& application_name);
 
-    // As Connection::backend_pid().
+    // As the server has told it. Another one than pg_backend_pid() = there is a connection pooler between.
     int backend_pid() const;
 
     core::Result<Rows> execute(const char* sql, const Params& params = {});

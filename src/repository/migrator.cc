@@ -17,17 +17,45 @@ constexpr std::chrono::seconds kLockPatience{60};
 constexpr const char* kRecordUp = R"sql(
 INSERT INTO messaging._migration (version, name, checksum)
 VALUES ($1::int, $2::text, encode(sha256(convert_to($3::text, 'UTF8')), 'hex')))sql";
-constexpr const char* kRecordDown = "DELETE FROM messaging._migration WHERE version = $1::int";
+// The functions' checksum goes too: a trigger goes with its table, and `up` must make it again.
+constexpr const char* kRecordDown = R"sql(
+WITH forgotten AS (DELETE FROM messaging._function_file)
+DELETE FROM messaging._migration WHERE version = $1::int)sql";
 constexpr const char* kRecordFunctions = R"sql(
 INSERT INTO messaging._function_file (checksum) VALUES (encode(sha256(convert_to($1::text, 'UTF8')), 'hex'))
 ON CONFLICT (only_row) DO UPDATE SET checksum = excluded.checksum, applied_at = now())sql";
 constexpr const char* kNoTransaction = "-- no transaction\n";
-constexpr const char* kEncoding = "SELECT current_setting('server_encoding')";
+// A migration that waits for a table's lock makes everybody behind it wait too.
+constexpr const char* kBegin = "BEGIN; SET LOCAL lock_timeout = '10s'";
+constexpr const char* kLockNotAvailable = "55P03";
+constexpr const char* kServer =
+    "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, pg_backend_pid()";
+constexpr int kMinServerVersion = 130000;  // xid8
 constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
 FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'public.messages'::regclass)sql";
 
 core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
+
+core::Error named(const std::string& file, const core::Error& error) {
+    const char* const advice = error.sqlstate == kLockNotAvailable
+                                   ? ": another transaction has locked a table for 10 s. This file has changed nothing; end that "
+                                     "transaction, and run the command again"
+                                   : "";
+    return {error.kind, file + ": " + error.message + advice, ""};
+}
+
+// The statements of a file that runs without a transaction: each ends with a semicolon at the end of its line.
+std::vector<std::string> split_statements(const std::string& sql) {
+    std::vector<std::string> statements;
+    std::size_t begin = 0;
+    for (std::size_t end = sql.find(";\n"); end != std::string::npos; end = sql.find(";\n", begin)) {
+        statements.push_back(sql.substr(begin, end - begin));
+        begin = end + 2;
+    }
+    if (sql.find_first_not_of(" \n", begin) != std::string::npos) statements.push_back(sql.substr(begin));
+    return statements;
+}
 
 }  // namespace
 
@@ -75,19 +103,26 @@ core::Result<bool> Migrator::apply_functions() {
     const auto same = session_.execute(kCompareFunctions.sql, params);
     if (!same) return same.error();
     if (same->boolean(0, 0)) return false;
-    const auto outcome = run_in_transaction(files_.functions, kRecordFunctions, params);
-    if (!outcome) return core::Error{outcome.error().kind, "functions: " + outcome.error().message, ""};
+    const auto outcome = run(files_.functions, kRecordFunctions, params);
+    if (!outcome) return named("functions", outcome.error());
     return true;
 }
 
-core::Result<core::Nothing> Migrator::run_in_transaction(const std::string& sql, const char* record, const pg::Params& params) {
-    if (sql.starts_with(kNoTransaction)) {
-        const auto outcome = session_.execute_script(sql);
+core::Result<core::Nothing> Migrator::run(const std::string& sql, const char* record, const pg::Params& params) {
+    return sql.starts_with(kNoTransaction) ? run_one_by_one(sql, record, params) : run_in_transaction(sql, record, params);
+}
+
+core::Result<core::Nothing> Migrator::run_one_by_one(const std::string& sql, const char* record, const pg::Params& params) {
+    for (const std::string& statement : split_statements(sql)) {
+        const auto outcome = session_.execute_script(statement);
         if (!outcome) return outcome;
-        const auto recorded = session_.execute(record, params);
-        return recorded ? core::Result<core::Nothing>(core::Nothing{}) : recorded.error();
     }
-    auto outcome = session_.execute_script("BEGIN");
+    const auto recorded = session_.execute(record, params);
+    return recorded ? core::Result<core::Nothing>(core::Nothing{}) : recorded.error();
+}
+
+core::Result<core::Nothing> Migrator::run_in_transaction(const std::string& sql, const char* record, const pg::Params& params) {
+    auto outcome = session_.execute_script(kBegin);
     if (outcome) outcome = session_.execute_script(sql);
     if (outcome) {
         const auto recorded = session_.execute(record, params);
@@ -98,13 +133,24 @@ core::Result<core::Nothing> Migrator::run_in_transaction(const std::string& sql,
     return rolled_back ? outcome : rolled_back;
 }
 
-core::Result<std::vector<std::string>> Migrator::up() {
-    const auto encoding = session_.execute(kEncoding);
-    if (!encoding) return encoding.error();
-    if (encoding->text(0, 0) != "UTF8") {
-        return conflict("the database's encoding is " + std::string(encoding->text(0, 0)) +
+core::Result<core::Nothing> Migrator::check_server() {
+    const auto server = session_.execute(kServer);
+    if (!server) return server.error();
+    if (server->text(0, 0) != "UTF8") {
+        return conflict("the database's encoding is " + std::string(server->text(0, 0)) +
                         ", and webhooks carry UTF-8: create one with `createdb -T template0 -E UTF8`");
     }
+    if (server->integer(0, 1) < kMinServerVersion) return conflict("the server is older than PostgreSQL 13: use a newer one");
+    // The lock is a session's: a pooler would leave it behind in one of its own.
+    if (server->integer(0, 2) != session_.backend_pid()) {
+        return conflict(
+            "DATABASE_URL leads to a connection pooler (such as PgBouncer): give it the address of PostgreSQL itself");
+    }
+    return core::Nothing{};
+}
+
+core::Result<std::vector<std::string>> Migrator::up() {
+    if (const auto checked = check_server(); !checked) return checked.error();
     if (const auto locked = lock(); !locked) return locked.error();
     if (const auto found = exists(); !found) return found.error();
     if (const auto created = session_.execute_script(kCreateSchemaTable); !created) return created.error();
@@ -115,8 +161,8 @@ core::Result<std::vector<std::string>> Migrator::up() {
         const Migration& migration = files_.migrations[i];
         pg::Params params;
         params.integer(migration.version).text(migration.name).text(migration.up);
-        const auto outcome = run_in_transaction(migration.up, kRecordUp, params);
-        if (!outcome) return core::Error{outcome.error().kind, migration.name + ".up.sql: " + outcome.error().message, ""};
+        const auto outcome = run(migration.up, kRecordUp, params);
+        if (!outcome) return named(migration.name + ".up.sql", outcome.error());
         names.push_back(migration.name);
     }
     const auto functions = apply_functions();
@@ -126,6 +172,7 @@ core::Result<std::vector<std::string>> Migrator::up() {
 }
 
 core::Result<std::vector<std::string>> Migrator::down() {
+    if (const auto checked = check_server(); !checked) return checked.error();
     if (const auto locked = lock(); !locked) return locked.error();
     const auto applied = count_applied();
     if (!applied) return applied.error();
@@ -133,8 +180,8 @@ core::Result<std::vector<std::string>> Migrator::down() {
     const Migration& migration = files_.migrations[applied.value() - 1];
     pg::Params params;
     params.integer(migration.version);
-    const auto outcome = run_in_transaction(migration.down, kRecordDown, params);
-    if (!outcome) return core::Error{outcome.error().kind, migration.name + ".down.sql: " + outcome.error().message, ""};
+    const auto outcome = run(migration.down, kRecordDown, params);
+    if (!outcome) return named(migration.name + ".down.sql", outcome.error());
     return std::vector<std::string>{migration.name};
 }
 
@@ -147,7 +194,8 @@ core::Result<core::Nothing> Migrator::align_content_limit(std::size_t max_conten
     // would fail: a message must never become unrecordable.
     const std::string limit = std::to_string(max_content_bytes);
     auto altered = session_.execute_script(
-        "SET lock_timeout = '10s'; ALTER TABLE public.messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT messages_content_bytes "
+        "SET lock_timeout = '10s'; ALTER TABLE public.messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT "
+        "messages_content_bytes "
         "CHECK (octet_length(content) >= 1 AND octet_length(content) <= " +
         limit + ")" + (max_content_bytes > now ? " NOT VALID" : ""));
     if (altered) return altered;

@@ -12,7 +12,13 @@
 namespace messaging::repository {
 
 const char* const kCreateSchemaTable = R"sql(
-CREATE SCHEMA IF NOT EXISTS messaging;
+DO $$
+BEGIN
+    -- IF NOT EXISTS would ask for the right to create schemas where the schema is there.
+    IF to_regnamespace('messaging') IS NULL THEN
+        CREATE SCHEMA messaging;
+    END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS messaging._migration (
     version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE IF NOT EXISTS messaging._function_file (

@@ -23,8 +23,8 @@ struct MigrationStatus {
     std::string applied_at;  // RFC 3339; empty while pending
 };
 
-// The repeatable files of `directory`/functions, in the order of their names, as one text: functions and triggers. They are applied
-// together whenever the text changes. No folder: nothing.
+// The repeatable files of `directory`/functions, in the order of their names, as one text: functions and triggers. They are
+// applied together whenever the text changes. No folder: nothing.
 core::Result<std::string> read_functions(const std::string& directory);
 
 struct SchemaFiles {

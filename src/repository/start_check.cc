@@ -1,8 +1,9 @@
-// The schema, then the session, then what the role may see.
+// The session, then the rights of its role, then the schema, then what the role can see.
 #include "repository/start_check.h"
 
 #include <utility>
 
+#include "repository/rights.h"
 #include "repository/unit.h"
 
 namespace messaging::repository {
@@ -27,6 +28,12 @@ core::Result<core::Nothing> read_session(const pg::Rows& rows, int backend_pid) 
     if (!rows.boolean(0, 1) || rows.integer(0, 2) != backend_pid) {
         return pooler_error();
     }
+    return core::Nothing{};
+}
+
+core::Result<core::Nothing> read_rights(const pg::Rows& rows) {
+    std::string missing = read_missing_rights(rows);
+    if (!missing.empty()) return conflict(std::move(missing));
     return core::Nothing{};
 }
 
@@ -55,11 +62,15 @@ void check_start(pg::Connection& connection, const SchemaFiles& files, service::
         if (!schema) return done(schema.error());
         run_one<StartFacts>(connection, kCheckRole, {}, done, read_role);
     };
-    const auto check_the_schema = [&connection, files, done, check_role](const core::Result<core::Nothing>& session) {
-        if (!session) return done(session.error());
+    const auto check_the_schema = [&connection, files, done, check_role](const core::Result<core::Nothing>& rights) {
+        if (!rights) return done(rights.error());
         check_schema(connection, files, check_role);
     };
-    run_one<core::Nothing>(connection, kCheckSession, {}, check_the_schema,
+    const auto check_rights = [&connection, done, check_the_schema](const core::Result<core::Nothing>& session) {
+        if (!session) return done(session.error());
+        run_one<core::Nothing>(connection, kMissingRights, {}, check_the_schema, read_rights);
+    };
+    run_one<core::Nothing>(connection, kCheckSession, {}, check_rights,
                            [pid = connection.backend_pid()](const pg::Rows& rows) { return read_session(rows, pid); });
 }
 

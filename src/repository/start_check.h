@@ -19,8 +19,9 @@ struct StartFacts {
 core::Error pooler_error();
 bool is_pooler_refusal(const core::Error& error);
 
-// Loop only; `done` once, later. On a session of api_session_settings(). kConflict, with a sentence that says what to do: the schema
-// is not this program's, the encoding is not UTF8, a connection pooler stands between, or row-level security hides messages.
+// Loop only; `done` once, later. On a session of api_session_settings(). kConflict, with a sentence that says what to do: the
+// schema is not this program's, the encoding is not UTF8, a connection pooler stands between, the role lacks rights, or row-level
+// security hides messages.
 void check_start(pg::Connection& connection, const SchemaFiles& files, service::Completion<StartFacts> done);
 
 }  // namespace messaging::repository

@@ -65,26 +65,51 @@ TEST(Start, WrongUsageExits64) {
     }
 }
 
-TEST(Start, RefusesPendingMigrationsNamingTheCommand) {
-    const CommandResult refused = serve({{"DATABASE_URL", empty_database()},
-                                         {"WEBHOOK_URL", "http://127.0.0.1:1/"},
-                                         {"PORT", "0"},
-                                         {"MIGRATIONS_DIR", migrations_dir()}});
-    EXPECT_EQ(refused.exit_code, 1);
-    EXPECT_NE(refused.output.find("messaging migrate up"), std::string::npos) << refused.output;
+// With the migrations of `folder`; it must end by itself.
+CommandResult serve_on(const std::string& database, const std::string& folder = migrations_dir()) {
+    return serve({{"DATABASE_URL", database}, {"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"PORT", "0"}, {"MIGRATIONS_DIR", folder}});
 }
+
+void expect_refused(const CommandResult& refused, const std::string& words) {
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.output.find(words), std::string::npos) << refused.output;
+}
+
+TEST(Start, RefusesPendingMigrationsNamingTheCommand) { expect_refused(serve_on(empty_database()), "messaging migrate up"); }
 
 TEST(Start, RefusesAnEditedMigrationNamingTheFile) {
     const std::string database = migrated(empty_database());
     const TemporaryDirectory directory;
-    std::filesystem::copy(migrations_dir(), directory.path() + "/m");
+    std::filesystem::copy(migrations_dir(), directory.path() + "/m", std::filesystem::copy_options::recursive);
+    std::ofstream(directory.path() + "/m/functions/messages.sql", std::ios::app) << "-- edited\n";
+    expect_refused(serve_on(database, directory.path() + "/m"), "migrations are pending (functions)");
     std::ofstream(directory.path() + "/m/0001_messages.up.sql", std::ios::app) << "-- edited\n";
-    const CommandResult refused = serve({{"DATABASE_URL", database},
-                                         {"WEBHOOK_URL", "http://127.0.0.1:1/"},
-                                         {"PORT", "0"},
-                                         {"MIGRATIONS_DIR", directory.path() + "/m"}});
-    EXPECT_EQ(refused.exit_code, 1);
-    EXPECT_NE(refused.output.find("0001_messages.up.sql was edited"), std::string::npos) << refused.output;
+    expect_refused(serve_on(database, directory.path() + "/m"), "0001_messages.up.sql was edited");
+}
+
+TEST(Start, RefusesTheLayoutOfBeforeTheFirstRelease) {
+    const std::string database = empty_database();
+    auto session = pg::Session::connect(database, "test");
+    ASSERT_TRUE(
+        session->execute_script("CREATE TABLE schema_migrations (version integer); CREATE TABLE message_queue (id bigint)"));
+    expect_refused(serve_on(database), "there is no upgrade from it");
+    ProcessOptions options;
+    options.arguments = {messaging_binary(), "migrate", "up"};
+    options.environment = {{"DATABASE_URL", database}, {"MIGRATIONS_DIR", migrations_dir()}};
+    expect_refused(run_command(options), "there is no upgrade from it");
+}
+
+TEST(Start, RefusesADatabaseThatIsNotUtf8) {
+    PrivatePostgres& server = shared_postgres();
+    server.run_sql("CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
+    expect_refused(serve_on(server.url("ascii")), "the database's encoding is SQL_ASCII");
+}
+
+TEST(Start, RefusesARoleWithoutRightsNamingThem) {
+    std::string database = migrated(empty_database());
+    shared_postgres().run_sql("CREATE ROLE stranger LOGIN");
+    database.replace(database.find("postgres@"), std::string("postgres").size(), "stranger");
+    expect_refused(serve_on(database), "SELECT messaging.grant_to('stranger', 'service')");
 }
 
 TEST(Start, WaitsForPostgresAndSaysSo) {

@@ -1,8 +1,10 @@
 // What lands in the queue when people use SQL: the triggers, the bell, and the rights of an application's role.
 #include "repository/doorbell_store.h"
 #include "repository/presence_store.h"
+#include "support/one_engine.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
+#include "support/two_phase.h"
 
 namespace messaging::repository {
 namespace {
@@ -11,8 +13,19 @@ using test::Stores;
 
 class Psql : public testing::Test {
 protected:
+    static void SetUpTestSuite() { test::allow_prepared_transactions(); }
+
     std::string queue() { return db_.sql("SELECT id FROM messaging._queue ORDER BY xid, id"); }
     std::int64_t queued() { return db_.number("SELECT count(*) FROM messaging._queue"); }
+    std::string misplaced() { return db_.sql("SELECT id, places FROM messaging.misplaced() ORDER BY id"); }
+    std::string generation() { return db_.sql("SELECT generation FROM messages WHERE id = 1"); }
+    // Out of the queue, into one of the other places.
+    void put_into(const std::string& place) {
+        db_.sql("DELETE FROM messaging._queue");
+        if (place == "schedule") db_.sql("INSERT INTO messaging._schedule SELECT id, now() + interval '1 h' FROM messages");
+        if (place == "hold") db_.sql("INSERT INTO messaging._hold SELECT id, endpoint_id FROM messages");
+        if (place == "dead") db_.sql("INSERT INTO messaging._dead (id, reason) SELECT id, 'HTTP 500' FROM messages");
+    }
     // Another application's session; what it sends must succeed.
     void run(pg::Session& session, const std::string& script) {
         const auto result = session.execute_script(script);
@@ -108,50 +121,179 @@ TEST_F(Psql, ARowInsertedAsSentIsNotQueued) {
 
 TEST_F(Psql, SettingIsSentBackQueuesASentMessageAgainFromItsStart) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    run(application_, "DELETE FROM messaging._queue");
-    run(application_, "UPDATE messages SET is_sent = true, sent_at = now(), attempts = 3, receiver_message_id = 'r'");
+    test::OneEngine engine(db_);
+    engine.record(engine.claim(), core::OutcomeKind::kRetry);
+    engine.record(engine.claim_due(), core::OutcomeKind::kDelivered);
+    EXPECT_EQ(db_.sql("SELECT is_sent, attempts FROM messages"), "true|2");
+    const std::string sent = generation();
     EXPECT_EQ(queue(), "");
     run(application_, "UPDATE messages SET is_sent = false WHERE id = 1");
     EXPECT_EQ(queue(), "1");
-    EXPECT_EQ(db_.sql("SELECT attempts, sent_at, receiver_message_id FROM messages"), "0||");
+    EXPECT_EQ(db_.sql("SELECT is_sent, attempts, abandoned, sent_at, receiver_message_id FROM messages"), "false|0|0||");
+    EXPECT_NE(generation(), sent) << "a late outcome of the earlier sending must not count for this one";
+    EXPECT_EQ(db_.sql("SELECT generation / 128 = " + sent + " / 128 FROM messages"), "true") << "the webhook-id stays";
+    EXPECT_EQ(misplaced(), "");
+}
+
+TEST_F(Psql, AMessageCanBeSentAgainAsOftenAsAnybodyLikes) {
+    db_.sql("INSERT INTO messages (recipient, content, generation, is_sent) VALUES ('+1', 'a', 2147483647, true)");
+    for (const char* expected : {"2147483520", "2147483521"}) {
+        run(application_, "UPDATE messages SET is_sent = false");
+        EXPECT_EQ(generation(), expected) << "the count begins anew after 127, and the rest stays";
+        run(application_, "UPDATE messages SET is_sent = true");
+    }
 }
 
 TEST_F(Psql, SettingIsSentBackRevivesTheDeadAndHurriesTheScheduled) {
-    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'), ('+1', 'b')");
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+    for (const char* place : {"dead", "schedule"}) {
+        put_into(place);
+        const std::string before = generation();
+        run(application_, "UPDATE messages SET is_sent = false");
+        EXPECT_EQ(queue(), "1") << place;
+        EXPECT_EQ(misplaced(), "") << place;
+        EXPECT_NE(generation(), before) << place;
+    }
+}
+
+TEST_F(Psql, SettingIsSentBackOnWhatIsQueuedHeldOrInFlightDoesNotQueueItTwice) {
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+    const std::string before = generation();
+    run(application_, "UPDATE messages SET is_sent = false");
+    EXPECT_EQ(queue(), "1");
+    put_into("hold");
+    run(application_, "UPDATE messages SET is_sent = false");
+    EXPECT_EQ(queue(), "");
+    db_.sql("DELETE FROM messaging._hold");
+    run(application_, "UPDATE messages SET is_sent = false");
+    EXPECT_EQ(queue(), "") << "in flight";
+    EXPECT_EQ(generation(), before);
+}
+
+TEST_F(Psql, AChangeOfTheContentAloneRevivesNothing) {
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+    put_into("dead");
+    run(application_, "UPDATE messages SET content = 'b', recipient = '+2'");
+    EXPECT_EQ(queue(), "");
+    EXPECT_EQ(db_.sql("SELECT content FROM messages m JOIN messaging._dead d USING (id)"), "b");
+}
+
+// An ORM that saves every column it knows, with values that it has read earlier.
+TEST_F(Psql, ASaveOfAWholeRowChangesNothingThatTheProtocolRestsOn) {
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+    test::OneEngine engine(db_);
+    engine.record(engine.claim(), core::OutcomeKind::kRetry);
+    const auto in_flight = engine.claim_due();
+    const std::string before = generation();
     run(application_,
-        "DELETE FROM messaging._queue; INSERT INTO messaging._dead (id, reason) VALUES (1, 'x');"
-        "INSERT INTO messaging._schedule VALUES (2, now() + interval '1 h')");
-    run(application_, "UPDATE messages SET is_sent = false");
-    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2");
-    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messaging._dead) + (SELECT count(*) FROM messaging._schedule)"), 0);
+        "UPDATE messages SET content = 'b', is_sent = false, attempts = 9, abandoned = 8, generation = 7, sent_at = NULL");
+    EXPECT_EQ(db_.sql("SELECT attempts, abandoned, content FROM messages"), "1|0|b");
+    EXPECT_EQ(generation(), before);
+    EXPECT_EQ(misplaced(), "") << "it is still in the ledger, open";
+    engine.record(in_flight, core::OutcomeKind::kRetry);
+    EXPECT_EQ(db_.sql("SELECT attempts FROM messages JOIN messaging._schedule USING (id)"), "2") << "its failure counts";
+    run(application_, "UPDATE messages SET attempts = 16");
+    EXPECT_EQ(db_.sql("SELECT attempts FROM messages"), "2");
 }
 
-TEST_F(Psql, SettingIsSentBackOnWhatIsQueuedOrInFlightDoesNotQueueItTwice) {
-    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'queued'), ('+1', 'in flight')");
-    run(application_, "DELETE FROM messaging._queue WHERE id = 2");
-    run(application_, "UPDATE messages SET is_sent = false");
-    EXPECT_EQ(queue(), "1");
-}
-
-TEST_F(Psql, ARoleWithNothingButInsertCanSend) {
-    const std::string role = "only_insert";  // roles belong to the whole server
-    db_.sql("CREATE ROLE " + role);
-    db_.sql("GRANT INSERT ON messages TO " + role);
-    run(application_, "SET ROLE " + role);
+TEST_F(Psql, AMessageKeepsItsId) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    EXPECT_FALSE(application_.execute_script("DELETE FROM messaging._queue").ok());
-    EXPECT_FALSE(application_.execute_script("SELECT content FROM messages").ok());
-    run(application_, "RESET ROLE");
+    for (const auto& [id, sqlstate] : {std::pair{"7", "428C9"}, std::pair{"DEFAULT", "23000"}}) {
+        const auto refused = application_.execute_script(std::string("UPDATE messages SET id = ") + id);
+        ASSERT_FALSE(refused.ok()) << id;
+        EXPECT_EQ(refused.error().sqlstate, sqlstate) << refused.error().message;
+    }
     EXPECT_EQ(queue(), "1");
-    db_.sql("DROP OWNED BY " + role);
-    db_.sql("DROP ROLE " + role);
 }
 
-// A SECURITY DEFINER function must not be led to a table of the caller's.
-TEST_F(Psql, ACallersOwnTablesDoNotDivertTheTrigger) {
-    run(application_, "CREATE TEMP TABLE messaging._queue (xid xid8 DEFAULT pg_current_xact_id(), id bigint)");
+TEST_F(Psql, AnApplicationsOwnTriggerMaySendAgain) {
+    db_.sql("CREATE FUNCTION edited() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.is_sent := false; RETURN NEW; END'");
+    for (const std::string name : {"a", "messages_edited", "zz_edited", "zz_messaging_0"}) {
+        db_.sql("TRUNCATE messages RESTART IDENTITY");
+        db_.sql("INSERT INTO messages (recipient, content, is_sent) VALUES ('+1', 'a', true)");
+        db_.sql("CREATE TRIGGER " + name + " BEFORE UPDATE OF content ON messages FOR EACH ROW EXECUTE FUNCTION edited()");
+        const std::string before = generation();
+        run(application_, "UPDATE messages SET content = 'b'");
+        EXPECT_EQ(queue(), "1") << name;
+        EXPECT_NE(generation(), before) << name;
+        EXPECT_EQ(misplaced(), "") << name;
+        db_.sql("DROP TRIGGER " + name + " ON messages");
+    }
+}
+
+TEST_F(Psql, WhatIsMarkedAsSentByHandLeavesItsPlace) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    EXPECT_EQ(queue(), "1");
+    for (const char* place : {"dead", "schedule", "hold"}) {
+        put_into(place);
+        run(application_, "UPDATE messages SET is_sent = true");
+        EXPECT_EQ(misplaced(), "") << place;
+        run(application_, "UPDATE messages SET is_sent = false");
+        EXPECT_EQ(queue(), "1") << place;
+        EXPECT_EQ(misplaced(), "") << place;
+    }
+    run(application_, "UPDATE messages SET is_sent = true");
+    EXPECT_EQ(test::OneEngine(db_).claim().size(), 0U) << "the queue's row goes at the next claim";
+    EXPECT_EQ(queue(), "");
+    EXPECT_EQ(misplaced(), "");
+}
+
+TEST_F(Psql, ADeletedMessageLeavesItsPlaceAndItsAttempts) {
+    for (const char* place : {"dead", "schedule", "hold", "queue"}) {
+        run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+        if (std::string(place) != "queue") put_into(place);
+        db_.sql("INSERT INTO messaging._attempt (message_id, attempt, duration_ms, error) SELECT id, 1, 1, 'x' FROM messages");
+        run(application_, "DELETE FROM messages");
+        if (std::string(place) == "queue") {
+            EXPECT_EQ(test::OneEngine(db_).claim().size(), 0U);
+        }
+        EXPECT_EQ(
+            db_.sql(
+                "SELECT id FROM messaging._queue UNION ALL SELECT id FROM messaging._schedule UNION ALL SELECT id FROM "
+                "messaging._hold UNION ALL SELECT id FROM messaging._dead UNION ALL SELECT message_id FROM messaging._attempt"),
+            "")
+            << place;
+    }
+}
+
+TEST_F(Psql, AfterATruncateNothingRemembersTheIds) {
+    run(application_, "INSERT INTO messages (recipient, content) SELECT '+1', 'old' FROM generate_series(1, 6)");
+    test::OneEngine engine(db_);
+    const auto in_flight = engine.claim(2);
+    db_.sql(
+        "WITH taken AS (DELETE FROM messaging._queue WHERE id IN (3, 4, 5) RETURNING id),"
+        " s AS (INSERT INTO messaging._schedule SELECT id, now() FROM taken WHERE id = 3),"
+        " h AS (INSERT INTO messaging._hold SELECT id, 1 FROM taken WHERE id = 4),"
+        " d AS (INSERT INTO messaging._dead (id, reason) SELECT id, 'x' FROM taken WHERE id = 5),"
+        " a AS (INSERT INTO messaging._attempt (message_id, attempt, duration_ms, error) VALUES (3, 1, 1, 'x')),"
+        " b AS (INSERT INTO messaging._sent_batch (sent_at, size, ids) VALUES (now(), 1, '{1}')),"
+        " r AS (INSERT INTO messaging._receipt_backlog VALUES (1, 11)),"
+        " k AS (INSERT INTO messaging._idempotency_key (key, fingerprint, ids) VALUES ('k', 'f', '{1}'))"
+        " INSERT INTO messaging._suspect VALUES (6)");
+    EXPECT_EQ(misplaced(), "");
+    run(application_, "TRUNCATE messages RESTART IDENTITY");
+    for (const char* table : {"_queue", "_schedule", "_hold", "_dead", "_claim", "_attempt", "_sent_batch", "_receipt_backlog",
+                              "_suspect", "_idempotency_key"}) {
+        EXPECT_EQ(db_.number(std::string("SELECT count(*) FROM messaging.") + table), 0) << table;
+    }
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'new'), ('+1', 'new')");
+    engine.record(in_flight, core::OutcomeKind::kDelivered);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages WHERE is_sent"), 0) << "what was sent are other messages with these ids";
+    EXPECT_EQ(queue(), "1 2");
+}
+
+// A SECURITY DEFINER function must not be led to a table or a function of the caller's.
+TEST_F(Psql, ACallersOwnTablesAndFunctionsDoNotDivertTheTrigger) {
+    run(application_,
+        "CREATE TEMP TABLE _queue (xid xid8 DEFAULT pg_current_xact_id(), id bigint);"
+        "CREATE SCHEMA trap;"
+        "CREATE FUNCTION trap.current_setting(text, boolean) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';"
+        "CREATE FUNCTION trap.pg_try_advisory_xact_lock_shared(integer, integer) RETURNS boolean"
+        " LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';"
+        "SET search_path = pg_temp, trap, pg_catalog, public");
+    run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+    run(application_, "UPDATE messages SET is_sent = true");
+    run(application_, "UPDATE messages SET is_sent = false");
+    EXPECT_EQ(db_.sql("SELECT DISTINCT id FROM messaging._queue"), "1");
 }
 
 TEST_F(Psql, EmptyAndOversizedContentsAreRefused) {
@@ -162,6 +304,40 @@ TEST_F(Psql, EmptyAndOversizedContentsAreRefused) {
         EXPECT_EQ(refused.error().sqlstate, "23514");
     }
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', repeat('é', 2048))");
+    EXPECT_EQ(queued(), 1);
+}
+
+// PostgreSQL refuses to PREPARE after a NOTIFY, which is what an insert sends while every engine sleeps.
+TEST_F(Psql, ATwoPhaseTransactionNeedsMessagingNotifyOff) {
+    fall_asleep();
+    const std::string insert = "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')";
+    run(application_, "BEGIN; " + insert);
+    const auto refused = application_.execute_script("PREPARE TRANSACTION 'notified'");
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().sqlstate, "0A000") << refused.error().message;
+    run(application_, "BEGIN; SET LOCAL messaging.notify = 'off'; " + insert + "; PREPARE TRANSACTION 'quiet'");
+    EXPECT_EQ(queue(), "");
+    run(application_, "COMMIT PREPARED 'quiet'");
+    EXPECT_EQ(queue(), "2") << "there for the engines' next look, a second later at most";
+    run(application_,
+        "BEGIN; SET LOCAL messaging.notify = 'off'; UPDATE messages SET is_sent = true; UPDATE messages SET is_sent = false;"
+        "PREPARE TRANSACTION 'quiet'");
+    run(application_, "ROLLBACK PREPARED 'quiet'");
+    EXPECT_TRUE(db_.notified().empty());
+}
+
+TEST_F(Psql, WithMessagingNotifyOffAPreparedTransactionHoldsNoDoorbellLock) {
+    pg::Connection& bell = db_.open_session(bell_session_settings());
+    const auto prepare = [&](const std::string& setting) {
+        run(application_,
+            "BEGIN; " + setting + "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'); PREPARE TRANSACTION 'p'");
+    };
+    prepare("");
+    ask_for_sleep(bell, service::SleepAnswer::kInserters);
+    run(application_, "ROLLBACK PREPARED 'p'");
+    prepare("SET LOCAL messaging.notify = 'off'; ");
+    ask_for_sleep(bell, service::SleepAnswer::kHeld);
+    run(application_, "COMMIT PREPARED 'p'");
     EXPECT_EQ(queued(), 1);
 }
 
