@@ -103,6 +103,18 @@ TEST_F(MessageStore, TheSameKeyAndBodyGiveTheSameMessagesAgain) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 2);
 }
 
+// Finding D6: after the limits had changed a repeat ended the process.
+TEST_F(MessageStore, ARepeatGetsTheOutlineOfTheFirstAnswer) {
+    const IdempotencyKey first{"k", "body", R"([null,{"status":422}])"};
+    ASSERT_TRUE(enqueue({{"+1", "a"}}, first).ok());
+    const auto again = enqueue({{"+1", "a"}, {"+2", "accepted by now"}}, IdempotencyKey{"k", "body", "[null,null]"});
+    ASSERT_TRUE(again.ok());
+    EXPECT_TRUE(again->replayed);
+    EXPECT_EQ(again->created.size(), 1U);
+    EXPECT_EQ(again->outline, first.outline);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
+}
+
 TEST_F(MessageStore, TheSameKeyWithAnotherBodyIsAConflict) {
     ASSERT_TRUE(enqueue({{"+1", "a"}}, IdempotencyKey{"k", "body"}).ok());
     const auto other = enqueue({{"+1", "b"}}, IdempotencyKey{"k", "another"});
