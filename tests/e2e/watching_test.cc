@@ -1,6 +1,5 @@
 // What an operator sees: metrics, logs, health.
 #include <gtest/gtest.h>
-
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 

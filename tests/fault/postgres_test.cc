@@ -190,7 +190,9 @@ TEST(SynchronousStandby, WhileItIsAwaySessionsThatWereCutDoNotPileUp) {
     const SteadyTime end = std::chrono::steady_clock::now() + seconds(40);
     wait_until(
         [&] {
-            most = std::max(most, std::stol(server.run_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'messaging %'")));
+            most = std::max(
+                most,
+                std::stol(server.run_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'messaging %'")));
             return std::chrono::steady_clock::now() >= end;
         },
         seconds(60));
