@@ -214,7 +214,8 @@ void Change::answer(std::size_t e, std::size_t item, Action action) {
     }
     answered.phase = Phase::kDelivered;
     Message& row = s_.messages[answered.message];
-    if (row.inserted && row.generation == answered.generation) row.accepted = static_cast<std::uint8_t>(row.accepted + 1 < 2 ? row.accepted + 1 : 2);
+    if (!row.inserted || row.generation != answered.generation) return;
+    row.accepted = static_cast<std::uint8_t>(std::min(row.accepted + 1, 2));
 }
 
 // Recorder::record: the ledger that says which claims this finishes is the engine's own.

@@ -113,7 +113,8 @@ struct Bounds {
     bool stops = false;      // stop, start and shut down too
     bool crashes = false;    // of PostgreSQL
     int wishes = 0;          // how often a message is sent again,
-    bool deletes = false;    // or its row deleted, or the table truncated
+    bool deletes = false;    // or its row deleted,
+    bool truncates = false;  // or the table truncated
     bool endpoints = false;  // held, and missing
     bool overlaps = false;   // transactions that wait for each other
     std::size_t room = kMaxItems - kMaxMessages + 1;  // an engine that has so many deliveries in its memory claims no more

@@ -69,7 +69,7 @@ private:
             if (row.sent || row.dead || row.schedule != Schedule::kNone) add(Action::kSendAgain, 0, m);
             if (bounds_.deletes && row.inserted) add(Action::kDelete, 0, m);
         }
-        if (bounds_.deletes && any) add(Action::kTruncate, 0, 0);
+        if (bounds_.truncates && any) add(Action::kTruncate, 0, 0);
     }
 
     void add_of(std::size_t e) {
@@ -81,7 +81,8 @@ private:
                 add(Action::kThaw, e, 0);
                 add_fault(Action::kDie, e, 0);
                 for (std::size_t other = 0; has_session(engine) && other < bounds_.engines; ++other) {
-                    if (other != e && acts(s_.engines[other]) && holds_lock(s_.engines[other])) add(Action::kEndSession, e, other);
+                    const Engine& doer = s_.engines[other];
+                    if (other != e && acts(doer) && holds_lock(doer)) add(Action::kEndSession, e, other);
                 }
                 break;
             case Life::kDying:
@@ -171,9 +172,11 @@ private:
         const bool may_record = !any_item(second, is_recording);
         const auto taken = reclaimable(s_, e, true);
         const bool reclaims = engine.bell == Bell::kUp;
-        if (reclaims && may_record && any_item(second, [&](const Item& item) {
-                return is_outcome(item) && item.phase != Phase::kDelivered && !is_fenced_off(s_, item) && taken[s_.claims[item.claim].owner];
-            })) {
+        const auto is_taken_by_fence = [&](const Item& item) {
+            const bool fenced = is_outcome(item) && item.phase != Phase::kDelivered && !is_fenced_off(s_, item);
+            return fenced && taken[s_.claims[item.claim].owner];
+        };
+        if (reclaims && may_record && any_item(second, is_taken_by_fence)) {
             add(Action::kReclaimBehindRecord, e, other);
         }
         if (second.life != Life::kUp) return;
@@ -219,7 +222,8 @@ private:
     }
 
     void add(Action action, std::size_t engine, std::size_t which, std::size_t other = 0) {
-        steps_.push_back({action, static_cast<std::uint8_t>(engine), static_cast<std::uint8_t>(which), static_cast<std::uint8_t>(other)});
+        steps_.push_back({action, static_cast<std::uint8_t>(engine), static_cast<std::uint8_t>(which),
+                          static_cast<std::uint8_t>(other)});
     }
     void add_fault(Action action, std::size_t engine, std::size_t which) {
         if (may_fail_) add(action, engine, which);

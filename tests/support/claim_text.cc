@@ -7,13 +7,11 @@ namespace messaging::model {
 namespace {
 
 constexpr std::array<const char*, kActions> kActionNames{
-    "insert",       "start",        "claim",       "claim_due",      "arrive",       "lose_claim",  "accept",
-    "refuse",       "local_fault",  "record",      "recorded",       "lose_record",  "lose_bell",   "notice",
-    "register",     "move",         "moved",       "reclaim",        "return_orphans", "release",   "shut_down",
-    "die",          "late_record",  "late_claim",  "vanish",         "freeze",       "end_session", "thaw",
-    "due",          "stop",         "resume",      "crash",          "send_again",   "delete",      "truncate",
-    "set_endpoint", "reclaim_behind_record",       "reclaim_behind_move", "reclaim_behind_sent", "sent_behind_reclaim",
-    "sent_behind_failure"};
+    "insert", "start", "claim", "claim_due", "arrive", "lose_claim", "accept", "refuse", "local_fault", "record",
+    "recorded", "lose_record", "lose_bell", "notice", "register", "move", "moved", "reclaim", "return_orphans",
+    "release", "shut_down", "die", "late_record", "late_claim", "vanish", "freeze", "end_session", "thaw", "due",
+    "stop", "resume", "crash", "send_again", "delete", "truncate", "set_endpoint", "reclaim_behind_record",
+    "reclaim_behind_move", "reclaim_behind_sent", "sent_behind_reclaim", "sent_behind_failure"};
 
 std::string name_of(Owner owner) {
     if (owner == kFailed) return "a failed instance";
@@ -25,8 +23,9 @@ std::string name_of(Owner owner) {
 void add_message(std::ostringstream& text, std::size_t number, const Message& message) {
     static constexpr std::array<const char*, 3> kSchedules{"", ", scheduled", ", scheduled and due"};
     text << "message " << number << ": generation " << int{message.generation} << ", attempts " << int{message.attempts}
-         << ", abandoned " << int{message.abandoned} << ", accepted " << int{message.accepted} << (message.inserted ? "" : ", no row")
-         << (message.sent ? ", sent" : "") << (message.dead ? ", dead-lettered" : "") << (message.queued ? ", queued" : "")
+         << ", abandoned " << int{message.abandoned} << ", accepted " << int{message.accepted}
+         << (message.inserted ? "" : ", no row") << (message.sent ? ", sent" : "") << (message.dead ? ", dead-lettered" : "")
+         << (message.queued ? ", queued" : "")
          << (message.held ? ", held" : "") << kSchedules[static_cast<std::size_t>(message.schedule)] << "\n";
 }
 
@@ -43,7 +42,8 @@ void add_claim(std::ostringstream& text, std::size_t number, const Claim& claim)
 void add_engine(std::ostringstream& text, const Engine& engine) {
     static constexpr std::array<const char*, 4> kLives{"off", "up", "frozen", "dying"};
     static constexpr std::array<const char*, 6> kBells{"none", "up", "broken", "down", "new", "moving"};
-    static constexpr std::array<const char*, 7> kPhases{"arriving", "waiting", "delivered", "retry", "dead", "deferred", "released"};
+    static constexpr std::array<const char*, 7> kPhases{"arriving", "waiting",  "delivered", "retry",
+                                                        "dead",     "deferred", "released"};
     text << kLives[static_cast<std::size_t>(engine.life)] << ", listen session " << kBells[static_cast<std::size_t>(engine.bell)]
          << (engine.row ? ", row" : ", no row");
     for (std::size_t i = 0; i < engine.item_count; ++i) {

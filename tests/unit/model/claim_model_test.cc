@@ -47,11 +47,13 @@ constexpr Bounds kSharedClaims{.engines = 2, .messages = 2, .faults = 1, .overla
 constexpr Bounds kStaleAndNew{.engines = 2, .messages = 1, .faults = 2, .overlaps = true, .room = 2};
 constexpr Bounds kCrashes{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .wishes = 1, .room = 2};
 constexpr Bounds kRowsThatComeAgain{
-    .engines = 1, .messages = 1, .faults = 2, .crashes = true, .wishes = 1, .deletes = true, .room = 2};
+    .engines = 1, .messages = 1, .faults = 2, .crashes = true, .wishes = 1, .deletes = true, .truncates = true, .room = 2};
 constexpr Bounds kWishes{
-    .engines = 2, .messages = 1, .faults = 1, .crashes = true, .wishes = 1, .deletes = true, .overlaps = true, .room = 1};
+    .engines = 2, .messages = 1, .faults = 1, .crashes = true, .wishes = 1,
+    .deletes = true, .truncates = true, .overlaps = true, .room = 1};
 constexpr Bounds kEndpoints{
-    .engines = 1, .messages = 1, .faults = 1, .crashes = true, .wishes = 1, .deletes = true, .endpoints = true, .room = 2};
+    .engines = 1, .messages = 1, .faults = 1, .crashes = true, .wishes = 1,
+    .deletes = true, .truncates = true, .endpoints = true, .room = 2};
 constexpr Bounds kOneEngine{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .room = 2};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -71,11 +73,13 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Deep, ClaimModel,
     testing::Values(Ordinary{"TwoEnginesAndWishesWithRoom",
-                             {.engines = 2, .messages = 1, .faults = 1, .wishes = 1, .deletes = true, .overlaps = true, .room = 2},
+                             {.engines = 2, .messages = 1, .faults = 1, .wishes = 1,
+                              .deletes = true, .truncates = true, .overlaps = true, .room = 2},
                              {},
                              true},
                     Ordinary{"CrashesAndRowsThatComeAgain",
-                             {.engines = 1, .messages = 2, .faults = 1, .crashes = true, .wishes = 1, .deletes = true, .room = 2},
+                             {.engines = 1, .messages = 2, .faults = 1, .crashes = true, .wishes = 1,
+                              .deletes = true, .truncates = true, .room = 2},
                              {},
                              true},
                     Ordinary{"MessagesThatShareAClaimWithRoom",
@@ -116,6 +120,7 @@ constexpr Bounds kTwoOfOne{.engines = 2, .messages = 1, .faults = 1};
 constexpr Bounds kTwoOfTwo{.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .room = 2};
 constexpr Bounds kOneOfTwo{.engines = 1, .messages = 2, .faults = 1, .room = 2};
 constexpr Bounds kDeletes{.engines = 1, .messages = 1, .faults = 0, .wishes = 1, .deletes = true};
+constexpr Bounds kTruncates{.engines = 1, .messages = 1, .faults = 0, .wishes = 1, .truncates = true};
 constexpr Bounds kReSends{.engines = 1, .messages = 1, .faults = 1, .wishes = 1};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -130,16 +135,21 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ReclaimByOneSnapshot", {Mistake::kReclaimByOneSnapshot}, kTwoOfTwo, Promise::kInOnePlace, 15},
         Case{"ReclaimIsRemembered", {Mistake::kReclaimIsRemembered}, kTwoOfOne, Promise::kNotLost, 6},
         Case{"SentByIdAloneAndDeletes", {Mistake::kSentByIdAlone}, kDeletes, Promise::kSentWasAccepted, 8},
+        Case{"SentByIdAloneAndTruncate", {Mistake::kSentByIdAlone}, kTruncates, Promise::kSentWasAccepted, 8},
         Case{"SentByIdAloneAndReSends", {Mistake::kSentByIdAlone}, kReSends, Promise::kSentWasAccepted, 9},
         Case{"SentMissesFirst", {Mistake::kSentMissesFirst}, kEndpoints, Promise::kSentIsNotDead, 12},
-        Case{"SentMissesAbandoned", {Mistake::kSentMissesAbandoned}, {.engines = 2, .messages = 1, .faults = 1}, Promise::kSentIsNotDead, 11},
+        Case{"SentMissesAbandoned", {Mistake::kSentMissesAbandoned}, kTwoOfOne, Promise::kSentIsNotDead, 11},
         Case{"SentSeesOneSnapshot", {Mistake::kSentSeesOneSnapshot}, kStaleAndNew, Promise::kSentIsNotDead, 10},
         Case{"RepeatsTurnBack",
              {Mistake::kRepeatsTurnBack},
              {.engines = 1, .messages = 2, .faults = 2, .room = 3},
              Promise::kInOnePlace,
              14},
-        Case{"ReleasesTwice", {Mistake::kReleasesTwice}, {.engines = 1, .messages = 2, .faults = 1, .room = 3}, Promise::kInOnePlace, 11},
+        Case{"ReleasesTwice",
+             {Mistake::kReleasesTwice},
+             {.engines = 1, .messages = 2, .faults = 1, .room = 3},
+             Promise::kInOnePlace,
+             11},
         Case{"ReleasesWhatIsResolved", {Mistake::kReleasesWhatIsResolved}, kDeletes, Promise::kInOnePlace, 8},
         Case{"SendAgainLeavesEntries",
              {Mistake::kSendAgainLeavesEntries},
