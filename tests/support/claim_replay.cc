@@ -175,8 +175,8 @@ std::unique_ptr<pg::Connection> ClaimReplay::new_session() {
     EXPECT_TRUE(test::run_until(db_.loop(), [&] { return session->up(); }));
     if (expected_.claim_count > 0) return session;
     repository::PgPresenceStore presence(*session);
-    db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(0, {}, std::move(done)); });
-    db_.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(0, 0, {}, std::move(done)); });
+    db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(0, {}, std::chrono::seconds(2), std::move(done)); });
+    db_.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(0, {}, std::move(done)); });
     return session;
 }
 
@@ -289,7 +289,7 @@ void ClaimReplay::lose_record(RealEngine& engine) {
 
 void ClaimReplay::move(RealEngine& engine) {
     on_moved(engine, db_.value<std::vector<core::ClaimId>>([&](auto done) {
-        engine.presence->move_claims(engine.instance, engine.next, engine.ledger.claims(), std::move(done));
+        engine.presence->move_claims(engine.next, engine.ledger.claims(), std::move(done));
     }));
 }
 
@@ -314,7 +314,7 @@ std::vector<core::InstanceId> ClaimReplay::failed_instances(RealEngine& engine) 
 
 void ClaimReplay::reclaim(RealEngine& engine, bool failed_too) {
     const std::vector<core::InstanceId> failed = failed_too ? failed_instances(engine) : std::vector<core::InstanceId>{};
-    db_.value<service::Reclaimed>([&](auto done) { engine.presence->reclaim(engine.instance, failed, std::move(done)); });
+    db_.value<service::Reclaimed>([&](auto done) { engine.presence->reclaim(engine.instance, failed, std::chrono::seconds(2), std::move(done)); });
     lift_abandoned();
 }
 
