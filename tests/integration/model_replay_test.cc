@@ -15,7 +15,7 @@ constexpr std::size_t kLong = 60;
 
 // What the model can do better than the service does: see the mistakes' names.
 constexpr Mistakes kNotRepaired{Mistake::kSentMissesFirst, Mistake::kSentSeesOneSnapshot, Mistake::kReleasesWhatIsResolved,
-                                Mistake::kSendAgainLeavesEntries, Mistake::kReclaimTakesMoved};
+                                Mistake::kReclaimTakesMoved};
 
 constexpr Bounds kStops{.engines = 1, .messages = 1, .faults = 1, .stops = true, .room = 2};
 constexpr Bounds kTwoEngines{.engines = 2, .messages = 1, .faults = 1, .overlaps = true, .room = 2};

@@ -123,6 +123,8 @@ private:
     Places places_;  // from the canonical order to ours
 };
 
+inline constexpr std::chrono::milliseconds kReplayDelay{0};  // after a reclaim: only the second one would wait
+
 inline core::MessageId id_of(std::size_t message) { return static_cast<core::MessageId>(message) + 1; }
 
 }  // namespace messaging::model

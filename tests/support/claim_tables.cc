@@ -71,6 +71,17 @@ void Tables::undo_claims() {
     }
 }
 
+// What is held for an endpoint without a row stays until reconcile finds it.
+void Tables::set_endpoint(Endpoint endpoint) {
+    const bool released = s_.endpoint == Endpoint::kHeld && endpoint == Endpoint::kActive;
+    s_.endpoint = endpoint;
+    for (Message& row : s_.messages) {
+        if (!released || !row.held) continue;
+        row.held = false;
+        row.queued = true;
+    }
+}
+
 Tables::Claimed Tables::claim(Owner owner, unsigned mask, bool due) {
     Claim claim;
     claim.owner = owner;

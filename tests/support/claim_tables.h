@@ -26,6 +26,7 @@ public:
     void delete_row(std::size_t message);
     void truncate();
     void undo_claims();
+    void set_endpoint(Endpoint endpoint);
 
     // What the claim answers: the messages as they are in it, all kAbsent where there was nothing to hold.
     struct Claimed {
