@@ -69,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Ordinary{"ReclaimTakesMoved", kWishes, {Mistake::kReclaimTakesMoved}}),
     [](const testing::TestParamInfo<Ordinary>& one) { return std::string(one.param.name); });
 
-// 20 minutes and 8 GB together.
+// Five minutes and 4 GB together.
 INSTANTIATE_TEST_SUITE_P(
     Deep, ClaimModel,
     testing::Values(Ordinary{"TwoEnginesAndWishesWithRoom",
