@@ -5,6 +5,8 @@
 #include <chrono>
 #include <thread>
 
+#include "repository/start_check.h"
+
 namespace messaging::repository {
 namespace {
 
@@ -143,8 +145,7 @@ core::Result<core::Nothing> Migrator::check_server() {
     if (server->integer(0, 1) < kMinServerVersion) return conflict("the server is older than PostgreSQL 13: use a newer one");
     // The lock is a session's: a pooler would leave it behind in one of its own.
     if (server->integer(0, 2) != session_.backend_pid()) {
-        return conflict(
-            "DATABASE_URL leads to a connection pooler (such as PgBouncer): give it the address of PostgreSQL itself");
+        return pooler_error();
     }
     return core::Nothing{};
 }
