@@ -284,8 +284,9 @@ TEST_P(Plans, NoStatementOfAnEngineScansATableThatGrows) {
     use_as_engine(claim, record, bell);
     EXPECT_EQ(check_all(claim, claim_session_settings(), true),
               9);  // two claims, two peeks, two dead letters, two of orphans, endpoints
-    EXPECT_EQ(check_all(record, record_session_settings(), true),
-              12);  // lock, sent, places, failed, release, finished, confirmed, suspects, unlocked; the backlog read, reclaimed, moved
+    EXPECT_EQ(
+        check_all(record, record_session_settings(), true),
+        12);  // lock, sent, places, failed, release, finished, confirmed, suspects, unlocked; the backlog read, reclaimed, moved
     if (GetParam() != Statistics::kOfAnEmptyDatabase) {                 // where a scan costs no more than an index
         EXPECT_EQ(check_all(bell, bell_session_settings(), false), 6);  // register, heartbeat, look, take, reclaim, move
     }
