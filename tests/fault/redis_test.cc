@@ -139,6 +139,7 @@ std::vector<Refusal> refusals() {
              },
              [](const PrivateRedis& redis) {
                  redis.run({"REPLICAOF", "NO", "ONE"});
+                 redis.run({"CONFIG", "SET", "repl-backlog-ttl", "1"});  // else each write is kept for replicas, and costs more
              }},
             {"WRONGTYPE",
              [](const PrivateRedis& redis) {
