@@ -22,7 +22,9 @@ END $$;
 CREATE OR REPLACE FUNCTION messaging._on_endpoint_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF TG_OP = 'INSERT' THEN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM messaging._endpoint_state;
+    ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO messaging._endpoint_state (endpoint_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
     ELSE
         DELETE FROM messaging._endpoint_state WHERE endpoint_id = OLD.id;
@@ -48,6 +50,10 @@ SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR D
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
     'FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change()');
+SELECT messaging._make_trigger('endpoints_truncated', 'AFTER TRUNCATE', 'messaging.endpoints',
+    'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_endpoint_change()');
+-- Also for rows that replication or a restore inserts: an endpoint without its state would be taken for none.
+ALTER TABLE messaging.endpoints ENABLE ALWAYS TRIGGER endpoints_state, ENABLE ALWAYS TRIGGER endpoints_truncated;
 SELECT messaging._make_trigger('endpoint_released', 'AFTER UPDATE OF state', 'messaging._endpoint_state',
     'FOR EACH ROW WHEN (OLD.state <> ''active'' AND NEW.state = ''active'') EXECUTE FUNCTION messaging._on_endpoint_state_change()');
 

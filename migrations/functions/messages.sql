@@ -50,6 +50,14 @@ BEGIN
         NEW.attempts := OLD.attempts;
         NEW.abandoned := OLD.abandoned;
         NEW.generation := OLD.generation;
+        -- What was held for one endpoint is ready for the other, and not for one that it is no longer meant for.
+        IF NEW.endpoint_id <> OLD.endpoint_id AND NOT OLD.is_sent AND NOT NEW.is_sent THEN
+            DELETE FROM messaging._hold WHERE id = NEW.id;
+            IF FOUND THEN
+                INSERT INTO messaging._queue (id) VALUES (NEW.id);
+                PERFORM messaging._ring();
+            END IF;
+        END IF;
         IF OLD.is_sent <> NEW.is_sent THEN
             DELETE FROM messaging._dead WHERE id = NEW.id;
             DELETE FROM messaging._schedule WHERE id = NEW.id;

@@ -60,6 +60,10 @@ BEGIN
         RETURN;
     END IF;
 
+    -- A clock that was ahead for a while must not switch this off.
+    mark.next_tail := least(mark.next_tail, began + interval '15 seconds');
+    mark.next_round := least(mark.next_round, began + interval '1 hour');
+
     WITH gone AS (DELETE FROM messaging._suspect RETURNING id)
     SELECT array_agg(DISTINCT id) INTO candidates FROM gone;
     IF candidates IS NOT NULL THEN
@@ -94,7 +98,8 @@ BEGIN
         ended := clock_timestamp();
         IF rows_read = max_rows THEN
             mark.walked_to := last_id;
-            mark.next_round := ended + (ended - began) * 50;
+            -- No rest while messages are being found: after a restore there may be millions.
+            mark.next_round := ended + CASE WHEN lost > 0 THEN interval '0' ELSE (ended - began) * 50 END;
         ELSE
             mark.walk_took := ended - mark.walk_began;
             mark.walked_to := 0;

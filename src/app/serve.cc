@@ -165,6 +165,8 @@ private:
             starting_ = false;
             if (result) {
                 database_tag_ = result->database_tag;
+                // The table decides how long a message can be, whatever this process is told.
+                engine_config_.max_content_bytes = std::max(config_.max_content_bytes, result->longest_content_bytes);
                 set_default_endpoint();
             } else if (result.error().kind == core::ErrorKind::kConflict) {
                 refuse(result.error());
@@ -195,7 +197,7 @@ private:
         if (stopping_ || !engines_.empty()) return;
         for (int i = 0; i < config_.engines; ++i) {
             const std::string name = host_name() + ":" + std::to_string(getpid()) + "/" + std::to_string(i + 1);
-            engines_.push_back(std::make_unique<EngineThread>(config_, metrics_, name, database_tag_));
+            engines_.push_back(std::make_unique<EngineThread>(engine_config_, metrics_, name, database_tag_));
         }
         spdlog::info("{} engine(s) started", engines_.size());
         reconcile_session_.start();
@@ -236,6 +238,7 @@ private:
     }
 
     const Config& config_;
+    Config engine_config_ = config_;
     Metrics metrics_;
     RealRandom random_;
     RealClock clock_;

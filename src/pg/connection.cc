@@ -208,9 +208,15 @@ void Connection::Impl::end_unit() {
     }
     if (unit.outcome) {
         unit.done(std::move(unit.rows));
-    } else {
-        unit.done(unit.outcome.error());
+        return;
     }
+    const core::Error error = unit.outcome.error();
+    if (error.sqlstate == kPlanIsStale && error.message.find("cached plan") != std::string::npos) {
+        loop.post([weak = weak_from_this(), error] {
+            if (const auto self = weak.lock()) self->lose(error);
+        });
+    }
+    unit.done(error);
 }
 
 void Connection::Impl::deliver_notifications() {

@@ -73,7 +73,7 @@ private:
     std::shared_ptr<Impl> impl_;
 };
 
-// Maps a SQLSTATE to what a caller can do (class 08, 53, 57P and 26000, 25006, 40001, 40P01:
+// Maps a SQLSTATE to what a caller can do (class 08, 53, 57P and 26000, 0A000, 25006, 40001, 40P01:
 // kUnavailable; 57014, 55P03: kTimeout; class 22, 23: kInvalid; else kInternal).
 core::ErrorKind classify_sqlstate(const std::string& sqlstate);
 

@@ -21,7 +21,8 @@ core::ErrorKind classify_sqlstate(const std::string& sqlstate) {
     using core::ErrorKind;
     if (sqlstate == "57014" || sqlstate == "55P03") return ErrorKind::kTimeout;
     // 26000: the session did not keep the prepared statement, because its PREPARE failed; the next use prepares it again.
-    if (sqlstate == "26000") return ErrorKind::kUnavailable;
+    // 0A000: a statement's result has another type than when it was prepared; the session is made anew (Connection).
+    if (sqlstate == "26000" || sqlstate == kPlanIsStale) return ErrorKind::kUnavailable;
     if (sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "25006") return ErrorKind::kUnavailable;
     const std::string_view head = std::string_view(sqlstate).substr(0, 2);
     if (head == "08" || head == "53" || sqlstate.starts_with("57P")) return ErrorKind::kUnavailable;

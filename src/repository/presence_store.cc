@@ -54,8 +54,9 @@ picked AS MATERIALIZED (
     ORDER BY c.claim_id LIMIT $3::int)
 UPDATE messaging._claim c SET instance_id = 0 FROM picked p WHERE c.claim_id = p.claim_id AND c.instance_id = p.instance_id)sql"};
 
-// A message whose row somebody else has locked, or has just changed, goes on uncounted: one locked row must not keep the others
-// from being sent, and what was sent a moment ago leaves the schedule at its claim.
+// $3: whether the abandonment is counted. Where a row refuses an UPDATE (a CHECK or a trigger of the application's), the rescue
+// of all the others must not depend on it. A message whose row somebody else has locked, or has just changed, goes on uncounted:
+// one locked row must not keep the others from being sent, and what was sent a moment ago leaves the schedule at its claim.
 constexpr pg::Statement kReclaim{"reclaim", R"sql(
 WITH taken AS (
     DELETE FROM messaging._claim WHERE instance_id = 0 RETURNING ids, attempts, generations),
@@ -66,7 +67,7 @@ open AS MATERIALIZED (
     WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
 free AS MATERIALIZED (
     SELECT m.id FROM open o JOIN public.messages m ON m.id = o.id
-    WHERE NOT m.is_sent AND m.attempts = o.attempts AND m.generation = o.generation
+    WHERE NOT m.is_sent AND m.attempts = o.attempts AND m.generation = o.generation AND $3::boolean
     ORDER BY m.id FOR NO KEY UPDATE OF m SKIP LOCKED),
 counted AS (
     UPDATE public.messages m SET abandoned = least(m.abandoned + 1, 1000) WHERE m.id = ANY (ARRAY(SELECT id FROM free))
@@ -143,11 +144,11 @@ void PgPresenceStore::end_sessions(std::vector<core::InstanceId> hung, service::
 }
 
 void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
-                              service::Completion<service::Reclaimed> done) {
+                              bool counted, service::Completion<service::Reclaimed> done) {
     pg::Params take;
     take.bigint(me).bigint_array(failed).integer(service::kReclaimClaims);
     pg::Params reclaim;
-    reclaim.integer(service::kMaxAbandonments).bigint(delay.count());
+    reclaim.integer(service::kMaxAbandonments).bigint(delay.count()).boolean(counted);
     run_unit<service::Reclaimed>(bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
                                  [](const std::vector<pg::Rows>& rows) {
                                      return service::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)),

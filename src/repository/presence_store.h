@@ -20,7 +20,7 @@ public:
     void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
                         service::Completion<std::vector<service::InstanceSign>> done) override;
     void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override;
-    void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
+    void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
                  service::Completion<service::Reclaimed> done) override;
     void unregister_instance(core::InstanceId instance_id, service::Completion<core::Nothing> done) override;
 

@@ -14,7 +14,9 @@ SELECT current_setting('server_encoding'), current_setting('messaging.session', 
 
 // Policies bind whoever is neither the owner (unless FORCE) nor has BYPASSRLS.
 constexpr pg::Statement kCheckRole{"check_role", R"sql(
-SELECT (SELECT tag FROM messaging._database), row_security_active('public.messages'), current_user)sql"};
+SELECT (SELECT tag FROM messaging._database), row_security_active('public.messages'), current_user,
+       (SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
+        FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'public.messages'::regclass))sql"};
 
 core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
 
@@ -42,7 +44,8 @@ core::Result<StartFacts> read_role(const pg::Rows& rows) {
         return conflict("row-level security hides rows of messages from the role \"" + std::string(rows.text(0, 2)) +
                         "\": use the table's owner, or ALTER ROLE … BYPASSRLS");
     }
-    return StartFacts{std::string(rows.text(0, 0))};
+    return StartFacts{std::string(rows.text(0, 0)),
+                      rows.is_null(0, 3) ? std::size_t{0} : static_cast<std::size_t>(rows.bigint(0, 3))};
 }
 
 }  // namespace

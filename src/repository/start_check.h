@@ -11,7 +11,8 @@
 namespace messaging::repository {
 
 struct StartFacts {
-    std::string database_tag;  // part of each webhook-id
+    std::string database_tag;               // part of each webhook-id
+    std::size_t longest_content_bytes = 0;  // that public.messages accepts; 0 = not known
 };
 
 // What is said of a connection pooler, which shares its sessions between clients; and whether a failed attempt to connect came

@@ -5,6 +5,14 @@
 #include <utility>
 
 namespace messaging::service {
+namespace {
+
+// SQLSTATE classes 22 and 23, and XX001, XX002: damaged data, such as a missing part of a long value.
+bool lies_in_the_data(const core::Error& error) {
+    return error.kind == core::ErrorKind::kInvalid || error.sqlstate == "XX001" || error.sqlstate == "XX002";
+}
+
+}  // namespace
 
 Claimer::Claimer(QueueStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                  EngineObserver& observer, int max_claim, Mediator mediator)
@@ -197,7 +205,7 @@ void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool s
         floor_ = std::max(floor_, last_floor_);
     }
     step_aside(failed, source == Source::kReady ? "claim" : "claim due", error);
-    if (request.limit == 1 && error.kind == core::ErrorKind::kInvalid && active_) {
+    if (request.limit == 1 && lies_in_the_data(error) && active_) {
         isolate(source, request, error);
     } else {
         if (error.kind != core::ErrorKind::kUnavailable) failed.limit = std::max(1, request.limit / 2);
@@ -241,8 +249,7 @@ void Claimer::succeeded(Work& work) {
 void Claimer::step_aside(Work& work, const char* what, const core::Error& error) {
     observer_.on_trouble(what, error);
     // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
-    const bool by_data = error.kind == core::ErrorKind::kInvalid;
-    work.delay = by_data ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
+    work.delay = lies_in_the_data(error) ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
     work.not_before = clock_.mono() + work.delay;
     if (active_) again_timer_->start(work.delay);
 }

@@ -23,7 +23,8 @@ inline constexpr std::chrono::milliseconds kLastStepAside{1000};   // … up to 
 
 // Loop thread only. One statement is under way at a time, and the kinds of work take turns: a million due retries do not delay a
 // new message, and new messages do not delay a retry. A kind that fails steps aside for a while and then asks for half as many
-// messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23) is dead-lettered with the reason.
+// messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
+// with the reason.
 //
 // The floor: rows below it cannot be ready, except those that another engine had locked and rolled back, which is what sweeps
 // (from 0) are for. While claims are full each goes on where the last one ended; what was committed behind that place is found

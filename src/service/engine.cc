@@ -35,7 +35,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                    .on_room = [this] { claimer_.on_room(); }}),
       claimer_(ports.queue, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
-                .room = [this] { return recorder_.unrecorded() >= kMaxUnrecorded ? 0 : dispatcher_.room(); },
+                .room = [this] { return recorder_.full() ? 0 : dispatcher_.room(); },
                 .known_claims = [this] { return ledger_.claims(); },
                 .held_messages = [this] { return held_messages(); },
                 .on_claimed = [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
@@ -88,7 +88,14 @@ void Engine::on_ready() {
     doorbell_.on_ring();
 }
 
-void Engine::on_control_changed() { read_control(); }
+// Anybody may send such notifications, a hundred thousand at once: one answer is waited for, and one more is asked for behind it.
+void Engine::on_control_changed() {
+    if (reading_control_) {
+        control_changed_again_ = true;
+    } else {
+        read_control();
+    }
+}
 
 void Engine::register_anew() {
     // A claim under way is made in the old instance's name, and is not among the known ones yet: it would be left behind there.
@@ -140,8 +147,11 @@ void Engine::become_active() {
 
 void Engine::read_control() {
     if (!registered_) return;
+    reading_control_ = true;
     presence_.read_state([this](core::Result<bool> running) {
+        reading_control_ = false;
         if (running) set_running(running.value());
+        if (std::exchange(control_changed_again_, false)) read_control();
     });
     load_endpoints();
 }

@@ -110,6 +110,8 @@ private:
     bool registered_ = false;  // in this bell session
     bool running_ = false;     // service state
     bool endpoints_loaded_ = false;
+    bool reading_control_ = false;
+    bool control_changed_again_ = false;  // while it was being read
     bool shutting_down_ = false;
     bool deadline_passed_ = false;  // of the shutdown
     std::function<void(bool)> on_shutdown_;

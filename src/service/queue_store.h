@@ -125,8 +125,8 @@ public:
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
     // them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled
     // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only
-    // waited.
-    virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
+    // waited. Not `counted`: no row of messages is written, for where one of them refuses it.
+    virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
                          Completion<Reclaimed> done) = 0;
     // Clean end: the row goes, its claims must have been recorded.
     virtual void unregister_instance(core::InstanceId instance_id, Completion<core::Nothing> done) = 0;

@@ -110,6 +110,7 @@ void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unl
         on_failed(unlocked.error());
         return;
     }
+    retry_delay_ = std::chrono::milliseconds(0);  // PostgreSQL works; nothing that comes now waits for a repeat
     const std::unordered_set<core::MessageId> free(unlocked->begin(), unlocked->end());
     const auto first_locked = std::stable_partition(sending_.begin(), sending_.end(),
                                                     [&free](const core::Outcome& outcome) { return free.contains(outcome.id); });

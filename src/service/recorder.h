@@ -19,6 +19,7 @@ namespace messaging::service {
 
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
+inline constexpr std::size_t kMaxLocked = 100000;     // outcomes of rows that somebody else has locked
 // Between transactions. What is not recorded is sent again after a crash, so it is short, and few are what may wait longer.
 inline constexpr std::chrono::milliseconds kLongestRest{2};
 inline constexpr std::size_t kFew = 32;  // outcomes
@@ -59,6 +60,9 @@ public:
     void flush_now();
 
     std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size(); }
+    // Nothing more should be claimed: what is unrecorded is what a crash repeats. Locked rows have a bound of their own, so that
+    // one transaction that has locked thousands of messages does not stop the others.
+    bool full() const { return waiting_.size() + sending_.size() >= kMaxUnrecorded || locked_.size() >= kMaxLocked; }
     std::vector<core::MessageId> unrecorded_messages() const;
     bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
 

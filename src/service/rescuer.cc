@@ -70,12 +70,15 @@ void Rescuer::judge(const std::vector<InstanceSign>& signs) {
 
 void Rescuer::reclaim(std::vector<core::InstanceId> failed) {
     next_reclaim_ = clock_.mono() + kReclaimPeriod;
-    store_.reclaim(mediator_.instance_id(), std::move(failed), delay_,
+    store_.reclaim(mediator_.instance_id(), std::move(failed), delay_, counted_,
                    [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
                        if (round != round_) return;
                        if (!reclaimed) {
                            observer_.on_trouble("reclaim", reclaimed.error());
+                           // Some row cannot be written: the messages go on, the next time uncounted.
+                           counted_ = reclaimed.error().kind == core::ErrorKind::kUnavailable || !counted_;
                        } else if (reclaimed->claims > 0) {
+                           counted_ = true;
                            mediator_.on_reclaimed(reclaimed.value());
                            if (reclaimed->claims == static_cast<std::size_t>(kReclaimClaims))
                                next_reclaim_ = {};  // there are more

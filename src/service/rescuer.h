@@ -49,6 +49,7 @@ private:
     DeathWatch watch_;
     std::unique_ptr<loop::Timer> timer_;
     core::MonoTime next_reclaim_{};
+    bool counted_ = true;         // the next reclaim counts the abandonments
     std::size_t free_locks_ = 0;  // at the last look
     std::uint64_t round_ = 0;     // counts starts and stops: an answer to an earlier round is stale
 };

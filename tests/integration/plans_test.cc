@@ -135,7 +135,7 @@ protected:
         using Signs = std::vector<service::InstanceSign>;
         db_.value<Signs>([&](auto done) { presence.look_at_others(me, std::chrono::seconds(8), std::move(done)); });
         db_.value<service::Reclaimed>(
-            [&](auto done) { presence.reclaim(me, {me + 1}, std::chrono::seconds(2), std::move(done)); });
+            [&](auto done) { presence.reclaim(me, {me + 1}, std::chrono::seconds(2), true, std::move(done)); });
         using Claims = std::vector<core::ClaimId>;
         db_.value<Claims>([&](auto done) { presence.move_claims(me, {1, 2}, std::move(done)); });
         db_.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });

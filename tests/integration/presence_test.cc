@@ -43,7 +43,8 @@ struct Engine {
         return reclaim_from(failed);
     }
     Reclaimed reclaim_from(const std::vector<core::InstanceId>& failed) {
-        return db.value<Reclaimed>([&](auto done) { presence.reclaim(id, failed, std::chrono::seconds(2), std::move(done)); });
+        return db.value<Reclaimed>(
+            [&](auto done) { presence.reclaim(id, failed, std::chrono::seconds(2), true, std::move(done)); });
     }
     service::RecordResult record(const std::vector<core::Outcome>& outcomes, const std::vector<core::ClaimId>& finished = {}) {
         service::RecordRequest request;
@@ -218,11 +219,12 @@ TEST_F(Presence, OfSeveralThatReclaimOnlyOneDoes) {
     std::size_t reclaimed = 0;
     int answers = 0;
     for (const auto& engine : engines) {
-        engine->presence.reclaim(engine->id, {other_.id}, std::chrono::seconds(2), [&](const core::Result<Reclaimed>& result) {
-            ++answers;
-            ASSERT_TRUE(result.ok());
-            reclaimed += result->messages;
-        });
+        engine->presence.reclaim(engine->id, {other_.id}, std::chrono::seconds(2), true,
+                                 [&](const core::Result<Reclaimed>& result) {
+                                     ++answers;
+                                     ASSERT_TRUE(result.ok());
+                                     reclaimed += result->messages;
+                                 });
     }
     ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return answers == 4; }));
     EXPECT_EQ(reclaimed, 100U);
@@ -240,6 +242,20 @@ TEST_F(Presence, ALockedRowKeepsNobodyFromBeingReclaimed) {
     EXPECT_EQ(mine_.sql("SELECT abandoned FROM messages ORDER BY id"), "1 0 1") << "not counted, and not held up";
 }
 
+TEST_F(Presence, ARowThatRefusesAnUpdateKeepsNobodyFromBeingReclaimedUncounted) {
+    insert(2);
+    other_.claim(2);
+    mine_.sql("ALTER TABLE messages ADD CONSTRAINT of_the_application CHECK (recipient LIKE '%@%') NOT VALID");
+    kill(other_.id);
+    const auto counted = mine_.answer<Reclaimed>(
+        [&](auto done) { me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), true, std::move(done)); });
+    EXPECT_FALSE(counted.ok());
+    const auto uncounted = mine_.value<Reclaimed>(
+        [&](auto done) { me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), false, std::move(done)); });
+    EXPECT_EQ(uncounted.messages, 2U);
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now() ORDER BY id"), "1 2");
+}
+
 // The reclaim waits for a record that holds the claim, and then sees what it has recorded.
 TEST_F(Presence, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
     insert(2);
@@ -251,7 +267,7 @@ TEST_F(Presence, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
                               "INSERT INTO messaging._schedule VALUES (1, now() + interval '1 h')"));
     kill(other_.id);
     std::optional<core::Result<Reclaimed>> reclaimed;
-    me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2),
+    me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), true,
                          [&](core::Result<Reclaimed> result) { reclaimed.emplace(std::move(result)); });
     const auto waits = [&] { return mine_.number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1; };
     ASSERT_TRUE(test::wait_until([&] {

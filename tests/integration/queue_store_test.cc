@@ -298,6 +298,45 @@ TEST_F(QueueStore, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconcile)
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold"), "2");
 }
 
+TEST_F(QueueStore, AHeldMessageThatGetsAnotherEndpointIsReadyForIt) {
+    insert(1);
+    db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/')");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'held' WHERE endpoint_id = 1");
+    claim();
+    db_.sql("UPDATE messages SET endpoint_id = 2");
+    EXPECT_EQ(ids_of(claim()), "1");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 0);
+}
+
+TEST_F(QueueStore, EndpointsThatReplicationInsertsAndTruncateRemovesAreKnownAsSuch) {
+    db_.sql("SET session_replication_role = replica");
+    db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/')");
+    db_.sql("RESET session_replication_role");
+    db_.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'x', 2)");
+    EXPECT_EQ(ids_of(claim()), "1");
+    db_.sql("TRUNCATE messaging.endpoints");
+    insert(1);
+    EXPECT_EQ(claim().dead, 1U);
+}
+
+// A reader's finding: after ALTER COLUMN … TYPE nothing was claimed until somebody ended the session.
+TEST_F(QueueStore, AColumnOfAnotherTypeCostsOneClaim) {
+    insert(1);
+    claim();
+    db_.sql("ALTER TABLE messages ALTER COLUMN content TYPE varchar");
+    insert(1);
+    const auto stale = db_.answer<ClaimBatch>([&](auto done) { store_.claim_ready(request(10), std::move(done)); });
+    ASSERT_FALSE(stale.ok());
+    EXPECT_EQ(stale.error().kind, core::ErrorKind::kUnavailable);
+    std::string claimed;
+    ASSERT_TRUE(test::wait_until([&] {
+        const auto batch = db_.answer<ClaimBatch>([&](auto done) { store_.claim_ready(request(10), std::move(done)); });
+        if (batch) claimed += ids_of(batch.value());
+        return !claimed.empty();
+    }));
+    EXPECT_EQ(claimed, "2");
+}
+
 TEST_F(QueueStore, AMessageWithTheMostAttemptsThatTheTableAcceptsIsDeadLetteredBecauseOneMoreCouldNotBeRecorded) {
     db_.sql("INSERT INTO messages (recipient, content, attempts) VALUES ('+1', 'x', 32000), ('+1', 'y', 31998)");
     EXPECT_EQ(ids_of(claim()), "2");

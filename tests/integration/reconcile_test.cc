@@ -162,6 +162,15 @@ TEST_F(Reconcile, FindsWhatAnApplicationsLastTriggerHasMadeUnsent) {
     EXPECT_EQ(queue(), "1");
 }
 
+// A clock that was ahead for one round had moved the marks into the future, and nothing was looked at until then.
+TEST_F(Reconcile, AMarkInTheFutureDoesNotSwitchItOff) {
+    db_.sql("UPDATE messaging._reconcile SET next_tail = now() + interval '1 year', next_round = now() + interval '1 year'");
+    db_.sql("SELECT messaging._reconcile_round(10)");
+    EXPECT_EQ(
+        db_.sql("SELECT next_tail <= now() + interval '16 s', next_round <= now() + interval '61 min' FROM messaging._reconcile"),
+        "true|true");
+}
+
 TEST_F(Reconcile, LeavesAloneWhatIsInAPlace) {
     db_.sql(insert(7));
     OneEngine engine(db_);

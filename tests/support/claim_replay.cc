@@ -185,7 +185,7 @@ std::unique_ptr<pg::Connection> ClaimReplay::new_session() {
     EXPECT_TRUE(test::run_until(db_.loop(), [&] { return session->up(); }));
     if (expected_.claim_count > 0) return session;
     repository::PgPresenceStore presence(*session);
-    db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(0, {}, kReplayDelay, std::move(done)); });
+    db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(0, {}, kReplayDelay, true, std::move(done)); });
     db_.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(0, {}, std::move(done)); });
     return session;
 }
@@ -323,7 +323,7 @@ std::vector<core::InstanceId> ClaimReplay::failed_instances(RealEngine& engine) 
 void ClaimReplay::reclaim(RealEngine& engine, bool failed_too) {
     const std::vector<core::InstanceId> failed = failed_too ? failed_instances(engine) : std::vector<core::InstanceId>{};
     db_.value<service::Reclaimed>(
-        [&](auto done) { engine.presence->reclaim(engine.instance, failed, kReplayDelay, std::move(done)); });
+        [&](auto done) { engine.presence->reclaim(engine.instance, failed, kReplayDelay, true, std::move(done)); });
     lift_abandoned();
 }
 

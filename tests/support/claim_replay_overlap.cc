@@ -65,7 +65,7 @@ void ClaimReplay::make_overlap(const Step& step) {
     };
     const auto start_reclaim = [&](const std::vector<core::InstanceId>& failed) {
         return begin_call<service::Reclaimed>(
-            [&](auto done) { first.presence->reclaim(first.instance, failed, kReplayDelay, std::move(done)); });
+            [&](auto done) { first.presence->reclaim(first.instance, failed, kReplayDelay, true, std::move(done)); });
     };
     const bool reclaims = step.action != Action::kSentBehindFailure;
     const std::vector<core::InstanceId> failed = reclaims ? failed_instances(first) : std::vector<core::InstanceId>{};

@@ -102,9 +102,10 @@ public:
     void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override {
         endings.push_back({std::move(hung), std::move(done)});
     }
-    void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, std::chrono::milliseconds,
+    void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, std::chrono::milliseconds, bool counted,
                  service::Completion<service::Reclaimed> done) override {
         reclaims.push_back({std::move(failed), std::move(done)});
+        last_reclaim_counted = counted;
     }
     void unregister_instance(core::InstanceId id, service::Completion<core::Nothing> done) override {
         goodbyes.push_back({id, std::move(done)});
@@ -117,6 +118,7 @@ public:
     std::deque<Call<int, std::vector<service::InstanceSign>>> looks;
     std::deque<Call<std::vector<core::InstanceId>, std::size_t>> endings;
     std::deque<Call<std::vector<core::InstanceId>, service::Reclaimed>> reclaims;
+    bool last_reclaim_counted = true;
     std::deque<Call<core::InstanceId, core::Nothing>> goodbyes;
 };
 

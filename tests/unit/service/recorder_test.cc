@@ -252,6 +252,37 @@ TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
     EXPECT_EQ(recorder_.unrecorded(), 0u);
 }
 
+// A reader's finding: when everything that waited was locked, no timer was left that would have tried again, and nothing was
+// recorded until the session was new.
+TEST_F(RecorderTest, WhereEverythingIsLockedWhatComesNextIsRecorded) {
+    add(1);
+    take_first(store_.records).answer(core::Error{core::ErrorKind::kTimeout, "canceling statement due to lock timeout", "55P03"});
+    time_.advance(milliseconds(1));
+    take_first(store_.unlocks).answer(std::vector<core::MessageId>{});
+    EXPECT_TRUE(store_.records.empty());
+    add(2);
+    time_.advance(kRestOfFew);
+    ASSERT_EQ(store_.unlocks.size(), 1u);
+    take_first(store_.unlocks).answer(std::vector<core::MessageId>{2});
+    EXPECT_EQ(ids(commit()), "2 ");
+    time_.advance(kLockedRetry);
+    ASSERT_EQ(store_.unlocks.size(), 1u);
+    take_first(store_.unlocks).answer(std::vector<core::MessageId>{1});
+    EXPECT_EQ(ids(commit()), "1 ");
+}
+
+TEST_F(RecorderTest, ManyLockedRowsDoNotMakeItFull) {
+    add_many(1, kMaxUnrecorded + 1);
+    EXPECT_TRUE(recorder_.full());
+    take_first(store_.records).answer(core::Error{core::ErrorKind::kTimeout, "canceling statement due to lock timeout", "55P03"});
+    for (int i = 0; i < 20 && recorder_.full(); ++i) {
+        time_.advance(milliseconds(3));
+        if (!store_.unlocks.empty()) take_first(store_.unlocks).answer(std::vector<core::MessageId>{});
+    }
+    EXPECT_FALSE(recorder_.full());
+    EXPECT_EQ(recorder_.unrecorded(), kMaxUnrecorded + 1);
+}
+
 // Rule 1: no outcome is dropped silently.
 TEST_F(RecorderTest, OutcomesThatChangeNothingAreCountedAndReconcileLooksForTheirMessages) {
     core::Outcome refused;

@@ -92,6 +92,29 @@ TEST_F(RescuerTest, AFullRoundOfReclaimsIsFollowedByTheNext) {
     EXPECT_EQ(presence_.reclaims.size(), 1u) << "not only after kReclaimPeriod";
 }
 
+// A reader's finding: one row that refused an UPDATE kept a whole failed instance's messages in the ledger for ever.
+TEST_F(RescuerTest, AReclaimThatOneRowRefusesIsRepeatedWithoutCounting) {
+    look_for(kDeadAfter, {{9, true, false}});
+    const auto next = [&] {
+        for (int i = 0; presence_.reclaims.empty() && i < 20; ++i) {
+            time_.advance(kLookPeriod);
+            take_first(presence_.looks).answer(Signs{{9, true, false}});
+        }
+        ASSERT_FALSE(presence_.reclaims.empty());
+    };
+    next();
+    EXPECT_TRUE(presence_.last_reclaim_counted);
+    take_first(presence_.reclaims).answer(core::Error{core::ErrorKind::kInvalid, "violates check constraint", "23514"});
+    next();
+    EXPECT_FALSE(presence_.last_reclaim_counted);
+    take_first(presence_.reclaims).answer(Reclaimed{1, 2});
+    next();
+    EXPECT_TRUE(presence_.last_reclaim_counted) << "the next failed instance is another matter";
+    take_first(presence_.reclaims).answer(test::unavailable());
+    next();
+    EXPECT_TRUE(presence_.last_reclaim_counted);
+}
+
 TEST_F(RescuerTest, AVainLookMakesEarlierOnesWorthless) {
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     time_.advance(kLookPeriod);
