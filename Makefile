@@ -6,8 +6,9 @@ COUNT ?= 5000
 SEED ?= 0
 MINUTES ?= 10
 SECONDS ?= 10
+VERSION ?= 18
 
-.PHONY: help deps docs build test test-faults soak fuzz test-unit check asan tsan compose-test bench bench-peers bench-pure bench-quick format lint rebuild up down clean logs ps psql env faker migrate
+.PHONY: help deps docs build test test-faults soak fuzz test-unit test-postgres check asan tsan compose-test bench bench-peers bench-pure bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,12 +78,21 @@ fuzz: ## random input for everything that reads what others wrote, SECONDS=10 a 
 	@cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON -DBUILD_TESTS=OFF >/dev/null
 	@cmake --build build-fuzz -j $(JOBS)
 	@scripts/fuzz build-fuzz $(SECONDS) $(SEED)
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS) --target fuzz_rows
+	@FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) build-test/fuzz_rows --gtest_brief=1
 
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@cmake --build build-test -j $(JOBS) --target unit_tests
 	@build-test/unit_tests --gtest_brief=1
+
+test-postgres: ## the integration and e2e tests against PostgreSQL VERSION=18, of 13 to 18
+	@scripts/install-deps --test
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake --build build-test -j $(JOBS)
+	@scripts/test-postgres build-test $(VERSION) $(JOBS)
 
 asan: ## the tests under address and undefined-behaviour sanitizers
 	@scripts/install-deps --test
@@ -129,7 +139,7 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
 	@shellcheck -x scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
-	    scripts/test-compose scripts/test-faults scripts/fuzz .ci/run
+	    scripts/test-compose scripts/test-faults scripts/test-postgres scripts/install-postgres scripts/fuzz .ci/run
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@scripts/tidy build-test
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \
@@ -137,3 +147,5 @@ lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
 
 check: SEED = 1
 check: lint compose-test fuzz asan tsan test ## what CI runs; the random input is the same each time
+	@$(MAKE) --no-print-directory test-postgres VERSION=13
+	@$(MAKE) --no-print-directory test-postgres VERSION=18

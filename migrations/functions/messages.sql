@@ -80,10 +80,10 @@ BEGIN
     IF TG_RELID <> 'public.messages'::regclass THEN
         RAISE EXCEPTION 'messaging._on_delete() serves public.messages only';
     END IF;
-    DELETE FROM messaging._schedule WHERE id IN (SELECT id FROM old_rows);
-    DELETE FROM messaging._hold WHERE id IN (SELECT id FROM old_rows);
-    DELETE FROM messaging._dead WHERE id IN (SELECT id FROM old_rows);
-    DELETE FROM messaging._attempt WHERE message_id IN (SELECT id FROM old_rows);
+    DELETE FROM messaging._schedule WHERE id = ANY (ARRAY(SELECT id FROM old_rows));
+    DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM old_rows));
+    DELETE FROM messaging._dead WHERE id = ANY (ARRAY(SELECT id FROM old_rows));
+    DELETE FROM messaging._attempt WHERE message_id = ANY (ARRAY(SELECT id FROM old_rows));
     RETURN NULL;
 END $$;
 

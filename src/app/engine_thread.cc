@@ -1,6 +1,7 @@
 // The composition of one engine.
 #include "app/engine_thread.h"
 
+#include <pthread.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -25,6 +26,8 @@
 namespace messaging::app {
 namespace {
 
+constexpr std::chrono::milliseconds kTurnPeriod{1000};  // the loop shows that it turns so often
+constexpr std::chrono::seconds kTurnPatience{10};       // a loop that has not turned for so long is not ready
 constexpr std::size_t kMaxClaimBytes = 16u << 20;  // of contents in one claim, were each as long as it may be
 
 service::EngineOptions engine_options(const Config& config, const std::string& name) {
@@ -60,7 +63,7 @@ http::ClientOptions client_options(const Config& config) {
 struct EngineThread::Inside {
     explicit Inside(EngineThread& owner)
         : owner_(owner),
-          metrics_(owner.metrics_),
+          metrics_(owner.metrics_, clock_),
           lag_(loop_, owner.metrics_, owner.name_),
           claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim),
                  events(
@@ -83,9 +86,16 @@ struct EngineThread::Inside {
           receipt_log_(redis_, {owner.config_.receipt_stream_max, owner.config_.receipt_ttl}),
           sender_(client_, clock_, webhook_options(owner.config_, owner.database_tag_)),
           engine_({queue_store_, presence_store_, doorbell_store_, backlog_store_, receipt_log_, sender_}, loop_, clock_, random_,
-                  metrics_, engine_options(owner.config_, owner.name_)) {}
+                  metrics_, engine_options(owner.config_, owner.name_)),
+          turn_timer_(loop_.make_timer([this] { show_turn(); })) {}
+
+    void show_turn() {
+        owner_.last_turn_ = clock_.mono().time_since_epoch().count();
+        turn_timer_->start(kTurnPeriod);
+    }
 
     void start() {
+        show_turn();
         claim_.start();
         record_.start();
         bell_.start();
@@ -141,13 +151,13 @@ struct EngineThread::Inside {
     void update_ready() { owner_.ready_ = claim_.up() && record_.up() && bell_.up(); }
 
     EngineThread& owner_;
-    EngineMetrics metrics_;
     RealClock clock_;
+    EngineMetrics metrics_;
     RealRandom random_;
-    TroubleLog claim_trouble_{"engine"};
-    TroubleLog record_trouble_{"engine"};
-    TroubleLog bell_trouble_{"engine"};
-    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)"};
+    TroubleLog claim_trouble_{"engine", clock_};
+    TroubleLog record_trouble_{"engine", clock_};
+    TroubleLog bell_trouble_{"engine", clock_};
+    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)", clock_};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection claim_;
@@ -162,6 +172,7 @@ struct EngineThread::Inside {
     repository::RedisReceiptLog receipt_log_;
     gateway::WebhookSender sender_;
     service::Engine engine_;
+    std::unique_ptr<loop::Timer> turn_timer_;
 };
 
 EngineThread::EngineThread(const Config& config, Metrics& metrics, std::string name, std::string database_tag)
@@ -179,6 +190,7 @@ EngineThread::~EngineThread() {
 }
 
 void EngineThread::run() {
+    pthread_setname_np(pthread_self(), "engine");  // for top -H
     inside_->start();
     inside_->loop_.run();
 }
@@ -188,7 +200,10 @@ void EngineThread::stop(std::function<void(bool)> done) {
         [this, done = std::move(done)]() mutable { inside_->engine_.start_shutdown(config_.shutdown_timeout, std::move(done)); });
 }
 
-bool EngineThread::ready() const { return ready_; }
+bool EngineThread::ready() const {
+    const core::MonoTime last_turn{core::MonoTime::duration(last_turn_.load())};
+    return ready_ && RealClock().mono() - last_turn < kTurnPatience;
+}
 
 bool EngineThread::redis_up() const { return redis_up_; }
 

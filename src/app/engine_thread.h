@@ -23,7 +23,7 @@ public:
 
     // Any thread: begins a graceful end; `done` runs on the engine's thread when it has ended.
     void stop(std::function<void(bool clean)> done);
-    // Any thread: every session to PostgreSQL is up.
+    // Any thread: every session to PostgreSQL is up, and the engine's loop turns.
     bool ready() const;
     bool redis_up() const;
 
@@ -37,6 +37,7 @@ private:
     const std::string database_tag_;
     std::atomic<bool> ready_{false};
     std::atomic<bool> redis_up_{false};
+    std::atomic<core::MonoTime::rep> last_turn_{0};  // of the engine's loop, by the monotonic clock
     std::unique_ptr<Inside> inside_;  // depends-on: everything above
     std::thread thread_;
 };

@@ -16,6 +16,8 @@
 namespace messaging::app {
 namespace {
 
+constexpr std::chrono::minutes kLinesPeriod{1};
+
 std::string rfc3339(std::chrono::system_clock::time_point time) {
     const auto since_epoch = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
     const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
@@ -61,19 +63,31 @@ void set_up_logging(const std::string& level, LogFormat format) {
 }
 
 void TroubleLog::failed(const std::string& reason) {
-    if (failing_ && reason == last_reason_) {
-        ++repeats_;
+    if ((logged_failing_ && reason == logged_reason_) || !take_line()) {
+        ++left_out_;
         return;
     }
-    failing_ = true;
-    last_reason_ = reason;
-    spdlog::warn("{}: {}; trying again", subject_, reason);
+    logged_failing_ = true;
+    logged_reason_ = reason;
+    const std::size_t left_out = std::exchange(left_out_, 0);
+    if (left_out == 0) {
+        spdlog::warn("{}: {}; trying again", subject_, reason);
+    } else {
+        spdlog::warn("{}: {}; trying again ({} failures since the last line)", subject_, reason, left_out);
+    }
 }
 
 void TroubleLog::recovered() {
-    if (!failing_) return;
-    failing_ = false;
-    spdlog::info("{}: well again, after {} more failures", subject_, std::exchange(repeats_, 0));
+    if (!logged_failing_ || !take_line()) return;
+    logged_failing_ = false;
+    spdlog::info("{}: recovered, after {} more failures", subject_, std::exchange(left_out_, 0));
+}
+
+bool TroubleLog::take_line() {
+    const core::MonoTime now = clock_.mono();
+    if (lines_[0] != core::MonoTime::min() && now - lines_[0] < kLinesPeriod) return false;
+    lines_ = {lines_[1], now};
+    return true;
 }
 
 }  // namespace messaging::app

@@ -20,7 +20,7 @@ using Buckets = prometheus::Histogram::BucketBoundaries;
 const Buckets kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 const Buckets kSizes = {1, 3, 10, 30, 100, 300, 1000};
 
-constexpr std::array<const char*, 5> kOutcomeNames = {"delivered", "retry", "dead", "deferred", "returned"};
+constexpr std::array<const char*, 5> kOutcomeNames = {"delivered", "retry", "dead", "deferred", "released"};
 constexpr std::array<const char*, 7> kStatusClasses = {"none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"};
 
 prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
@@ -49,6 +49,13 @@ std::size_t status_class(const core::Outcome& outcome) {
     if (!outcome.status) return 0;
     const int leading = *outcome.status / 100;
     return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
+}
+
+// on_success tells of these. A recorded transaction says nothing about Redis.
+bool tells_success(std::string_view what) { return what == service::kReceiptsTrouble || what == service::kBacklogTrouble; }
+
+std::string subject_of(std::string_view what) {
+    return what == service::kReceiptsTrouble ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
 }
 
 }  // namespace
@@ -117,8 +124,8 @@ Metrics::Metrics()
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
-    for (const char* what :
-         {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell", service::kReceiptsTrouble}) {
+    for (const char* what : {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell",
+                             service::kReceiptsTrouble, service::kBacklogTrouble}) {
         troubles_.Add({{"what", what}});
     }
     for (const auto dependency : {service::Dependency::kClaimSession, service::Dependency::kRecordSession,
@@ -175,8 +182,9 @@ void EngineMetrics::on_claim(std::size_t deliveries, std::chrono::microseconds d
 
 void EngineMetrics::on_outcome(const core::Outcome& outcome) {
     metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]->Increment();
-    const bool was_request = outcome.kind == core::OutcomeKind::kDelivered || outcome.duration.count() > 0 || outcome.status;
-    if (!was_request) return;
+    const bool was_attempt = outcome.kind == core::OutcomeKind::kDelivered || outcome.kind == core::OutcomeKind::kRetry ||
+                             outcome.kind == core::OutcomeKind::kDead;
+    if (!was_attempt) return;
     metrics_.status_classes_[status_class(outcome)]->Increment();
     metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());
 }
@@ -186,7 +194,9 @@ void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_
 void EngineMetrics::on_recorded(std::size_t outcomes, std::chrono::microseconds duration) {
     metrics_.recorded_.Increment(static_cast<double>(outcomes));
     metrics_.record_seconds_.Observe(seconds(duration));
-    for (auto& [what, log] : troubles_) log.recovered();
+    for (auto& [what, log] : troubles_) {
+        if (!tells_success(what)) log.recovered();
+    }
 }
 
 void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
@@ -205,7 +215,7 @@ void EngineMetrics::on_reclaimed(std::size_t messages) {
 
 void EngineMetrics::on_dead_lettered(std::size_t messages) {
     metrics_.dead_lettered_.Increment(static_cast<double>(messages));
-    troubles_.try_emplace("dead-letter", "dead-letter").first->second.failed(
+    troubles_.try_emplace("dead-letter", "dead-letter", clock_).first->second.failed(
         "messages were dead-lettered without an attempt; GET /messages?status=dead has the reasons");
 }
 
@@ -223,7 +233,7 @@ void EngineMetrics::on_not_held(std::size_t messages) {
 
 void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
-    troubles_.try_emplace("locked rows", "locked rows").first->second.failed(
+    troubles_.try_emplace("locked rows", "locked rows", clock_).first->second.failed(
         "another session has locked messages that were sent; they are recorded when it ends (see pg_locks)");
 }
 
@@ -251,7 +261,11 @@ void EngineMetrics::on_well_again(const std::string& what) {
 void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
     metrics_.troubles_.Add({{"what", what}}).Increment();
     if (std::string_view(what) == service::kReceiptsTrouble) metrics_.on_redis_error();
-    troubles_.try_emplace(what, what).first->second.failed(error.message);
+    troubles_.try_emplace(what, subject_of(what), clock_).first->second.failed(error.message);
+}
+
+void EngineMetrics::on_success(const char* what) {
+    if (const auto log = troubles_.find(std::string_view(what)); log != troubles_.end()) log->second.recovered();
 }
 
 }  // namespace messaging::app

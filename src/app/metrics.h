@@ -1,4 +1,4 @@
-// Metrics: the Prometheus registry of the process; label sets are resolved once, updates are lock-free.
+// Metrics: the Prometheus registry of the process. What an engine counts per message is resolved once and lock-free.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -8,11 +8,13 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 
 #include "app/logging.h"
+#include "core/clock.h"
 #include "service/engine_observer.h"
 #include "service/message_store.h"
 #include "service/reconciler.h"
@@ -77,7 +79,7 @@ private:
 // One engine's observer. That engine's thread only; the registry behind it is shared.
 class EngineMetrics : public service::EngineObserver {
 public:
-    explicit EngineMetrics(Metrics& metrics) : metrics_(metrics) {}
+    EngineMetrics(Metrics& metrics, const core::Clock& clock) : metrics_(metrics), clock_(clock) {}
     ~EngineMetrics() override { EngineMetrics::on_in_flight(0, 0); }
 
     void on_claim(std::size_t deliveries, std::chrono::microseconds duration) override;
@@ -97,11 +99,13 @@ public:
     void on_degraded(const std::string& what, const std::string& reason) override;
     void on_well_again(const std::string& what) override;
     void on_trouble(const char* what, const core::Error& error) override;
+    void on_success(const char* what) override;
 
 private:
     Metrics& metrics_;
-    std::map<std::string, TroubleLog> troubles_;  // one line per change of state
-    std::size_t in_flight_ = 0;                   // this engine's share of the gauges, which are sums
+    const core::Clock& clock_;
+    std::map<std::string, TroubleLog, std::less<>> troubles_;  // one line per change of state
+    std::size_t in_flight_ = 0;                                // this engine's share of the gauges, which are sums
     std::size_t waiting_ = 0;
 };
 

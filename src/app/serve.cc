@@ -96,6 +96,7 @@ private:
         };
         events.on_down = [this](const core::Error& error) { trouble_.failed(error.message); };
         events.on_connect_failed = [this](const core::Error& error) {
+            if (engines_.empty() && repository::is_pooler_refusal(error)) return refuse(repository::pooler_error());
             trouble_.failed("waiting for PostgreSQL: " + error.message);
         };
         return events;
@@ -237,8 +238,8 @@ private:
     Metrics metrics_;
     RealRandom random_;
     RealClock clock_;
-    TroubleLog trouble_{"API session"};
-    TroubleLog reconcile_trouble_{"reconcile"};
+    TroubleLog trouble_{"API session", clock_};
+    TroubleLog reconcile_trouble_{"reconcile", clock_};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection session_;

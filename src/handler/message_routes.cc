@@ -1,6 +1,8 @@
 // Listing, enqueueing, one message, sending it again.
 #include "handler/message_routes.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -11,28 +13,67 @@
 namespace messaging::handler {
 namespace {
 
-void write_results(core::JsonWriter& json, const NewMessages& messages, const service::EnqueueResult& result) {
-    std::size_t created = 0;
+// What becomes of each item, in the order given: a refusal, or null for a message that is accepted. It is kept with an
+// Idempotency-Key, because a repeat must be answered as the first request was, whatever the limits are by then.
+std::string outline_of(const NewMessages& messages) {
+    core::JsonWriter json;
     json.begin_array();
-    for (std::size_t i = 0; i < messages.items.size(); ++i) {
-        json.begin_object().key("index").integer(static_cast<std::int64_t>(i));
-        if (const auto* problem = std::get_if<Problem>(&messages.items[i])) {
-            json.key("status").integer(problem->status).key("code").string(problem->code);
-            json.key("message").string(problem->message);
+    for (const auto& item : messages.items) {
+        if (const auto* problem = std::get_if<Problem>(&item)) {
+            json.begin_object().key("status").integer(problem->status).key("code").string(problem->code);
+            json.key("message").string(problem->message).end_object();
         } else {
-            const service::CreatedMessage& message = result.created.at(created++);
-            json.key("status").integer(201).key("id").string(std::to_string(message.id));
-            json.key("created_at").string(message.created_at);
+            json.null();
+        }
+    }
+    json.end_array();
+    return std::string(json.text());
+}
+
+void copy_text(core::JsonWriter& json, const core::JsonView& object, const char* name) {
+    const auto value = object.member(name);
+    if (value && value->is_string()) json.key(name).string(value->text());
+}
+
+void write_results(core::JsonWriter& json, const core::JsonView& outline, const std::vector<service::CreatedMessage>& created) {
+    auto next = created.begin();
+    json.begin_array();
+    for (std::size_t i = 0; i < outline.size(); ++i) {
+        const core::JsonView item = outline.at(i);
+        json.begin_object().key("index").integer(static_cast<std::int64_t>(i));
+        if (item.is_object()) {
+            const auto status = item.member("status");
+            json.key("status").integer(status && status->is_number() ? std::atoi(std::string(status->text()).c_str()) : 422);
+            copy_text(json, item, "code");
+            copy_text(json, item, "message");
+        } else if (next != created.end()) {
+            json.key("status").integer(201).key("id").string(std::to_string(next->id));
+            json.key("created_at").string(next->created_at);
+            ++next;
         }
         json.end_object();
     }
     json.end_array();
 }
 
+std::size_t accepted_of(const core::JsonView& outline) {
+    std::size_t accepted = 0;
+    for (std::size_t i = 0; i < outline.size(); ++i) accepted += outline.at(i).is_null() ? 1U : 0U;
+    return accepted;
+}
+
 // One result per item, in the order given.
-void send_results(const Reply& reply, const NewMessages& messages, const service::EnqueueResult& result) {
-    const bool all = result.created.size() == messages.items.size();
-    const auto results = [&](core::JsonWriter& json) { write_results(json, messages, result); };
+void send_results(const Reply& reply, const std::string& outline_text, const service::EnqueueResult& result) {
+    const auto document = core::JsonDocument::parse(outline_text);
+    if (!document || !document->root().is_array() || accepted_of(document->root()) != result.created.size()) {
+        return reply.send(core::Error{core::ErrorKind::kInternal,
+                                      "the database has made another number of messages than were accepted: does a trigger of the "
+                                      "application's drop some?",
+                                      ""});
+    }
+    const core::JsonView outline = document->root();
+    const bool all = result.created.size() == outline.size();
+    const auto results = [&](core::JsonWriter& json) { write_results(json, outline, result.created); };
     http::Headers headers;
     if (result.replayed) headers.emplace_back("Idempotent-Replayed", "true");
     reply.send(
@@ -42,10 +83,16 @@ void send_results(const Reply& reply, const NewMessages& messages, const service
 
 }  // namespace
 
+// A short page has a next cursor like any other.
+int MessageRoutes::most_on_a_page() const {
+    return static_cast<int>(std::clamp<std::size_t>(kMaxPageBytes / max_content_bytes_, 1, kMaxLimit));
+}
+
 void MessageRoutes::list(const http::Request& request, const Reply& reply) {
     const auto checked = read_list_query(request);
     if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
-    const auto& query = std::get<service::ListQuery>(checked);
+    auto query = std::get<service::ListQuery>(checked);
+    query.limit = std::min(query.limit, most_on_a_page());
     store_.list(query, [reply, query](const core::Result<service::ListPage>& page) {
         if (!page) return reply.send(page.error());
         reply.send(Answer{200, "ok",
@@ -75,11 +122,13 @@ void MessageRoutes::create(const http::Request& request, const Reply& reply) {
     for (const auto& item : messages.items) {
         if (const auto* message = std::get_if<service::NewMessage>(&item)) good.push_back(*message);
     }
-    if (good.empty()) return send_results(reply, messages, {});
+    const std::string outline = outline_of(messages);
+    if (good.empty()) return send_results(reply, outline, {});
+    auto& idempotency = std::get<std::optional<service::IdempotencyKey>>(key);
+    if (idempotency) idempotency->outline = outline;
     store_.enqueue(
-        std::move(good), std::get<std::optional<service::IdempotencyKey>>(std::move(key)),
-        [reply, messages = std::move(messages)](const core::Result<service::EnqueueResult>& result) {
-            if (result) return send_results(reply, messages, result.value());
+        std::move(good), std::move(idempotency), [reply, outline](const core::Result<service::EnqueueResult>& result) {
+            if (result) return send_results(reply, result->replayed ? result->outline : outline, result.value());
             if (result.error().kind != core::ErrorKind::kConflict) return reply.send(result.error());
             reply.send(Problem{422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"});
         });

@@ -21,6 +21,8 @@ public:
     void retry(const http::Request& request, const Reply& reply);
 
 private:
+    int most_on_a_page() const;
+
     service::MessageStore& store_;
     std::size_t max_content_bytes_;
 };

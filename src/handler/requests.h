@@ -17,6 +17,7 @@ inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
 inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
 inline constexpr int kDefaultLimit = 50;        // of a page
 inline constexpr int kMaxLimit = 250;
+inline constexpr std::size_t kMaxPageBytes = 16u << 20;  // of contents on one page, were each as long as it may be
 
 template <typename T>
 using Checked = std::variant<T, Problem>;

@@ -24,6 +24,13 @@ struct Unit {
     Connection::Completion done;
 };
 
+// A session that we gave up may live on in the server: a commit that waits for a synchronous standby is ended neither by its
+// client's going nor by statement_timeout. It holds its locks and one of max_connections, so the next session ends it.
+constexpr Statement kEndFormer{"end_former_sessions", R"sql(
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE pid = ANY ($1::int[]) AND pid <> pg_catalog.pg_backend_pid() AND application_name = pg_catalog.current_setting('application_name')
+  AND usename = current_user)sql"};
+
 // By value: the callee may close the connection, and the event with it.
 template <typename... Arguments>
 void announce(std::function<void(Arguments...)> event, const std::type_identity_t<Arguments>&... arguments) {
@@ -53,6 +60,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void end_command();
     void end_unit();
     void deliver_notifications();
+    void end_former_sessions();
     void lose(const core::Error& error);
     bool send(const Steps& steps, Unit& unit);
     void execute(const Steps& steps, Completion done);
@@ -70,6 +78,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     std::unique_ptr<loop::Timer> reconnect_timer;
     std::unordered_set<std::string> prepared;
     std::deque<Unit> units;
+    std::vector<std::int32_t> former_pids;  // server processes of sessions that were given up
     std::chrono::milliseconds reconnect_delay{0};
     std::uint64_t connects = 0;
     std::size_t timed_out_connects = 0;
@@ -107,7 +116,18 @@ void Connection::Impl::on_connected(core::Result<ConnHandle> result) {
     ++connects;
     up = true;
     watcher.watch(PQsocket(conn.get()), true, false);
+    end_former_sessions();
     announce(events.on_up);
+}
+
+void Connection::Impl::end_former_sessions() {
+    if (former_pids.empty()) return;
+    Params params;
+    params.integer_array(std::span<const std::int32_t>(former_pids));
+    execute({{&kEndFormer, std::move(params)}}, [weak = weak_from_this(), pids = former_pids](const auto& ended) {
+        const auto self = weak.lock();
+        if (self && ended.ok()) std::erase_if(self->former_pids, [&](int pid) { return std::find(pids.begin(), pids.end(), pid) != pids.end(); });
+    });
 }
 
 void Connection::Impl::retry_later() {
@@ -209,6 +229,7 @@ void Connection::Impl::lose(const core::Error& error) {
     up = false;
     reply_timer->stop();
     watcher.unwatch();
+    former_pids.push_back(PQbackendPID(conn.get()));
     conn.reset();
     std::deque<Unit> lost;
     lost.swap(units);

@@ -19,7 +19,7 @@ FROM messaging._instance ORDER BY instance_id)sql"};
 
 // $1: how far is counted. Beyond, the statistics' estimate of live rows serves.
 constexpr pg::Statement kCounts{"count_messages", R"sql(
-WITH bound AS MATERIALIZED (SELECT coalesce(max(floor), '0'::xid8) AS floor FROM messaging._instance),
+WITH bound AS MATERIALIZED (SELECT coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8) AS floor),
 queue AS MATERIALIZED (
     SELECT count(*) AS pending, min(id) AS oldest FROM (
         SELECT id FROM messaging._queue WHERE xid >= (SELECT floor FROM bound) ORDER BY xid, id LIMIT $1::int + 1) q)

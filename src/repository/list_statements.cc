@@ -45,7 +45,7 @@ constexpr pg::Statement kListSent{
 
 constexpr pg::Statement kListPending{
     "list_pending", BOUNDED_LIST("SELECT xid AS key, xid::text::bigint AS major, id FROM messaging._queue"
-                                 " WHERE xid >= coalesce((SELECT max(floor) FROM messaging._instance), '0'::xid8)"
+                                 " WHERE xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)"
                                  " AND (xid, id) < (coalesce($2::bigint, 9223372036854775807)::text::xid8, " LAST_ID ")"
                                  " ORDER BY xid DESC, id DESC",
                                  STILL_UNSENT, "DESC", "1000", "999")};

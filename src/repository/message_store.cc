@@ -24,7 +24,8 @@ DELETE FROM messaging._idempotency_key WHERE key IN (
 
 // Waits for a request with the same key that is still open.
 constexpr pg::Statement kTakeKey{"take_key", R"sql(
-INSERT INTO messaging._idempotency_key (key, fingerprint) VALUES ($1::text, $2::text) ON CONFLICT (key) DO NOTHING)sql"};
+INSERT INTO messaging._idempotency_key (key, fingerprint, outline) VALUES ($1::text, $2::text, $3::text)
+ON CONFLICT (key) DO NOTHING)sql"};
 
 constexpr pg::Statement kInsertOnce{"insert_messages_once", R"sql(
 WITH made AS (
@@ -35,7 +36,7 @@ WITH made AS (
 UPDATE messaging._idempotency_key SET ids = (SELECT array_agg(id ORDER BY id) FROM made) WHERE key = $3::text AND ids IS NULL)sql"};
 
 constexpr pg::Statement kReadKey{"read_key", R"sql(
-SELECT k.fingerprint = $2::text, u.id, to_char(coalesce(m.created_at, k.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+SELECT k.fingerprint = $2::text, k.outline, u.id, to_char(coalesce(m.created_at, k.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 FROM messaging._idempotency_key k LEFT JOIN LATERAL unnest(k.ids) AS u(id) ON true LEFT JOIN public.messages m ON m.id = u.id
 WHERE k.key = $1::text ORDER BY u.id)sql"};
 
@@ -149,14 +150,20 @@ void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::opt
     params.text(key->key).text(key->fingerprint);
     pg::Params key_params;
     key_params.text(key->key).text(key->fingerprint);
+    pg::Params take_params = key_params;
+    take_params.text(key->outline);
     run_unit<service::EnqueueResult>(
-        session_, {{&kForgetOldKeys, {}}, {&kTakeKey, key_params}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
+        session_, {{&kForgetOldKeys, {}}, {&kTakeKey, std::move(take_params)}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
         std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::EnqueueResult> {
+            if (rows[3].size() == 0) {  // its day has passed between two of these statements
+                return core::Error{core::ErrorKind::kUnavailable, "the key was forgotten meanwhile", ""};
+            }
             if (!rows[3].boolean(0, 0)) {
                 return core::Error{core::ErrorKind::kConflict, "the key was used with another body", ""};
             }
-            service::EnqueueResult result = read_created(rows[3], 1);
+            service::EnqueueResult result = read_created(rows[3], 2);
             result.replayed = rows[1].affected() == 0;
+            result.outline = rows[3].text(0, 1);
             return result;
         });
 }

@@ -29,7 +29,7 @@ constexpr const char* kNoTransaction = "-- no transaction\n";
 constexpr const char* kBegin = "BEGIN; SET LOCAL lock_timeout = '10s'";
 constexpr const char* kLockNotAvailable = "55P03";
 constexpr const char* kServer =
-    "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, pg_backend_pid()";
+    "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int";
 constexpr int kMinServerVersion = 130000;  // xid8
 constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
@@ -141,11 +141,6 @@ core::Result<core::Nothing> Migrator::check_server() {
                         ", and webhooks carry UTF-8: create one with `createdb -T template0 -E UTF8`");
     }
     if (server->integer(0, 1) < kMinServerVersion) return conflict("the server is older than PostgreSQL 13: use a newer one");
-    // The lock is a session's: a pooler would leave it behind in one of its own.
-    if (server->integer(0, 2) != session_.backend_pid()) {
-        return conflict(
-            "DATABASE_URL leads to a connection pooler (such as PgBouncer): give it the address of PostgreSQL itself");
-    }
     return core::Nothing{};
 }
 

@@ -17,9 +17,6 @@ SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) F
 constexpr pg::Statement kMoveClaims{"move_claims", R"sql(
 UPDATE messaging._claim SET instance_id = $1::bigint WHERE claim_id = ANY ($2::bigint[]) RETURNING claim_id)sql"};
 
-constexpr pg::Statement kMoveBacklog{"move_receipt_backlog", R"sql(
-UPDATE messaging._receipt_backlog SET instance_id = $2::bigint WHERE instance_id = $1::bigint)sql"};
-
 constexpr pg::Statement kHeartbeat{"heartbeat", R"sql(
 UPDATE messaging._instance SET last_seen = now(), in_flight = $2::int, floor = $3::text::xid8 WHERE instance_id = $1::bigint)sql"};
 
@@ -76,7 +73,7 @@ dead AS (
 scheduled AS (
     INSERT INTO messaging._schedule (id, due_at)
     SELECT o.id, now() + CASE WHEN coalesce(c.abandoned, 1) <= 1 THEN interval '0'
-                              ELSE least(power(2, c.abandoned), 300) * (0.5 + random()) * interval '1 second' END
+                              ELSE least($2::bigint * power(2, c.abandoned - 1), 300000) * (0.5 + random()) * interval '1 millisecond' END
     FROM open o LEFT JOIN counted c ON c.id = o.id WHERE coalesce(c.abandoned, 0) < $1::int ON CONFLICT DO NOTHING)
 SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM open))sql"};
 
@@ -95,19 +92,16 @@ void PgPresenceStore::register_instance(const std::string& name, service::Comple
         });
 }
 
-void PgPresenceStore::move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+void PgPresenceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                                   service::Completion<std::vector<core::ClaimId>> done) {
-    pg::Params move;
-    move.bigint(to).bigint_array(claims);
-    pg::Params backlog;
-    backlog.bigint(from).bigint(to);
-    run_unit<std::vector<core::ClaimId>>(bell_, {{&kMoveClaims, std::move(move)}, {&kMoveBacklog, std::move(backlog)}},
-                                         std::move(done), [](const std::vector<pg::Rows>& rows) {
-                                             std::vector<core::ClaimId> moved;
-                                             moved.reserve(static_cast<std::size_t>(rows[0].size()));
-                                             for (int row = 0; row < rows[0].size(); ++row) moved.push_back(rows[0].bigint(row, 0));
-                                             return moved;
-                                         });
+    pg::Params params;
+    params.bigint(to).bigint_array(claims);
+    run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        std::vector<core::ClaimId> moved;
+        moved.reserve(static_cast<std::size_t>(rows.size()));
+        for (int row = 0; row < rows.size(); ++row) moved.push_back(rows.bigint(row, 0));
+        return moved;
+    });
 }
 
 void PgPresenceStore::heartbeat(core::InstanceId instance_id, int in_flight, service::Floor floor,
@@ -143,12 +137,12 @@ void PgPresenceStore::end_sessions(std::vector<core::InstanceId> hung, service::
                          [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
 }
 
-void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed,
+void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
                               service::Completion<service::Reclaimed> done) {
     pg::Params take;
     take.bigint(me).bigint_array(failed).integer(service::kReclaimClaims);
     pg::Params reclaim;
-    reclaim.integer(service::kMaxAbandonments);
+    reclaim.integer(service::kMaxAbandonments).bigint(delay.count());
     run_unit<service::Reclaimed>(
         bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) {

@@ -12,7 +12,7 @@ public:
     explicit PgPresenceStore(pg::Connection& bell_session) : bell_(bell_session) {}
 
     void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override;
-    void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+    void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                      service::Completion<std::vector<core::ClaimId>> done) override;
     void heartbeat(core::InstanceId instance_id, int in_flight, service::Floor floor,
                    service::Completion<core::Nothing> done) override;
@@ -20,7 +20,8 @@ public:
     void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
                         service::Completion<std::vector<service::InstanceSign>> done) override;
     void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override;
-    void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, service::Completion<service::Reclaimed> done) override;
+    void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
+                 service::Completion<service::Reclaimed> done) override;
     void unregister_instance(core::InstanceId instance_id, service::Completion<core::Nothing> done) override;
 
 private:

@@ -6,36 +6,73 @@
 namespace messaging::repository {
 namespace {
 
-// Another live instance's batches are left to it.
+// The outer joins keep a batch whose messages, or whose row in the sent log, are gone: it is confirmed without a receipt. Left
+// out, it would take one of the LIMIT's places for ever.
 constexpr pg::Statement kReadBacklog{"read_receipt_backlog", R"sql(
 WITH missed AS MATERIALIZED (
-    SELECT b.batch_id FROM messaging._receipt_backlog b
-    WHERE b.batch_id <> ALL ($2::bigint[])
-      AND (b.instance_id = $1::bigint OR NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = b.instance_id))
-    ORDER BY b.batch_id LIMIT $3::int)
-SELECT s.batch_id, u.id, m.receiver_message_id, to_char(s.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    SELECT batch_id FROM messaging._receipt_backlog WHERE instance_id = $1::bigint AND batch_id <> ALL ($2::bigint[])
+    ORDER BY batch_id LIMIT $3::int)
+SELECT missed.batch_id, u.id, m.receiver_message_id, to_char(s.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        coalesce(m.sent_at = s.sent_at, false)
-FROM missed JOIN messaging._sent_batch s ON s.batch_id = missed.batch_id CROSS JOIN LATERAL unnest(s.ids) AS u(id)
-LEFT JOIN public.messages m ON m.id = u.id ORDER BY s.batch_id, u.id)sql"};
+FROM missed LEFT JOIN messaging._sent_batch s ON s.batch_id = missed.batch_id LEFT JOIN LATERAL unnest(s.ids) AS u(id) ON true
+LEFT JOIN messages m ON m.id = u.id ORDER BY missed.batch_id, u.id)sql"};
+
+// `owner` steps through the index from one instance to the next, so that it costs a look per instance, not one per batch. A batch
+// that another engine is claiming is skipped, and one that it has just claimed is no longer the gone instance's (checked again
+// under the lock).
+constexpr pg::Statement kReclaimBacklog{"reclaim_receipt_backlog", R"sql(
+WITH RECURSIVE owner AS (
+    (SELECT instance_id FROM messaging._receipt_backlog ORDER BY instance_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT b.instance_id FROM messaging._receipt_backlog b WHERE b.instance_id > o.instance_id ORDER BY b.instance_id LIMIT 1)
+    FROM owner o WHERE o.instance_id IS NOT NULL),
+gone AS MATERIALIZED (
+    SELECT o.instance_id FROM owner o WHERE o.instance_id <> $1::bigint
+       AND NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = o.instance_id)),
+taken AS MATERIALIZED (
+    SELECT b.batch_id FROM gone CROSS JOIN LATERAL (
+        SELECT r.batch_id FROM messaging._receipt_backlog r WHERE r.instance_id = gone.instance_id ORDER BY r.batch_id LIMIT $2::int
+        FOR UPDATE SKIP LOCKED) b
+    LIMIT $2::int)
+UPDATE messaging._receipt_backlog SET instance_id = $1::bigint WHERE batch_id IN (SELECT batch_id FROM taken) RETURNING batch_id)sql"};
+
+// IS TRUE keeps the planner from the other index, by which it would read all of the instance's rows.
+constexpr pg::Statement kMoveBacklog{"move_receipt_backlog", R"sql(
+UPDATE messaging._receipt_backlog SET instance_id = $2::bigint
+WHERE batch_id = ANY ($3::bigint[]) AND (instance_id = $1::bigint) IS TRUE)sql"};
 
 }  // namespace
 
-void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::int64_t> held, int limit,
+void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::int64_t> not_these, int limit,
                                          service::Completion<std::vector<service::BacklogBatch>> done) {
     pg::Params params;
-    params.bigint(me).bigint_array(held).integer(limit);
+    params.bigint(me).bigint_array(not_these).integer(limit);
     run_one<
         std::vector<service::BacklogBatch>>(session_, kReadBacklog, std::move(params), std::move(done), [](const pg::Rows& rows) {
         std::vector<service::BacklogBatch> batches;
         for (int row = 0; row < rows.size(); ++row) {
             const std::int64_t batch_id = rows.bigint(row, 0);
             if (batches.empty() || batches.back().batch_id != batch_id) batches.push_back({batch_id, {}});
-            // Sent again or deleted since: a later batch tells of it, or nothing does.
+            // Sent again or deleted since, or the batch was pruned: a later batch tells of it, or nothing does.
             if (!rows.boolean(row, 4)) continue;
             batches.back().receipts.push_back({rows.bigint(row, 1), rows.optional_text(row, 2), std::string(rows.text(row, 3))});
         }
         return batches;
     });
+}
+
+void PgReceiptBacklogStore::reclaim_backlog(core::InstanceId me, int limit, service::Completion<std::size_t> done) {
+    pg::Params params;
+    params.bigint(me).integer(limit);
+    run_one<std::size_t>(session_, kReclaimBacklog, std::move(params), std::move(done),
+                         [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.size()); });
+}
+
+void PgReceiptBacklogStore::move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
+                                         service::Completion<core::Nothing> done) {
+    pg::Params params;
+    params.bigint(from).bigint(to).bigint_array(batches);
+    run_one<core::Nothing>(session_, kMoveBacklog, std::move(params), std::move(done), nothing);
 }
 
 }  // namespace messaging::repository

@@ -26,11 +26,29 @@ std::string receipt_json(const core::Receipt& receipt) {
 
 // A batch is one command: as two commands a message, formatting and replies took a sixth of all the engine's instructions.
 // ARGV: the stream's bound, the keys' life in seconds, and then, for each receipt, id, messageId, time and JSON.
+//
+// A receipt is written once, however often it is sent: its key tells that the stream has it. So the key and the entry must be
+// written both or neither, although Redis undoes nothing when a script fails:
+// - OOM, READONLY, NOREPLICAS and MISCONF can only meet a script's first write (Redis 7.0: script.c, scriptVerifyOOM and
+//   scriptVerifyWriteCommandAllow), and that is a key.
+// - WRONGTYPE or NOPERM may meet any XADD. Then the key is put back as it was, or expires in a millisecond.
+// - SET without GET overwrites a key that is no string, works before Redis 6.2, and is refused where Redis refuses to write.
 constexpr const char* kWriteBatch = R"lua(
-local call, seconds = redis.call, ARGV[2]
+local call, pcall, seconds = redis.call, redis.pcall, ARGV[2]
 for i = 3, #ARGV, 4 do
-    call('XADD', 'messages:sent', '*', 'id', ARGV[i], 'messageId', ARGV[i + 1], 'sentAt', ARGV[i + 2])
-    call('SET', 'message:' .. ARGV[i], ARGV[i + 3], 'EX', seconds)
+    local key, receipt = 'message:' .. ARGV[i], ARGV[i + 3]
+    local before = pcall('SET', key, receipt, 'EX', seconds, 'GET')
+    if type(before) == 'table' then
+        call('SET', key, receipt, 'EX', seconds)
+        before = false
+    end
+    if before ~= receipt then
+        local entry = pcall('XADD', 'messages:sent', '*', 'id', ARGV[i], 'messageId', ARGV[i + 1], 'sentAt', ARGV[i + 2])
+        if type(entry) == 'table' then
+            if before then call('SET', key, before, 'EX', seconds) else call('SET', key, '', 'PX', 1) end
+            return entry
+        end
+    end
 end
 call('XTRIM', 'messages:sent', 'MAXLEN', '~', ARGV[1]))lua";
 constexpr std::size_t kReceiptsInACommand = 250;  // Redis does nothing else meanwhile: about a millisecond
@@ -65,7 +83,6 @@ void RedisReceiptLog::write(const std::vector<core::Receipt>& receipts, std::fun
             command.push_back(receipt_json(receipt));
         }
     }
-    if (commands.empty()) commands.push_back({"PING"});  // a batch whose messages are all gone: confirmed by any reply
     tally->left = commands.size();
     for (const auto& command : commands) client_.command(command, on_reply);
 }

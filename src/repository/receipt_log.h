@@ -15,8 +15,9 @@ struct ReceiptLogOptions {
 };
 
 // Loop thread only. The client must outlive it.
-//   XADD messages:sent MAXLEN ~ n * id <id> messageId <receiver's> sentAt <RFC 3339>
 //   SET message:<id> {"messageId": …, "sentAt": …} EX ttl
+//   XADD messages:sent MAXLEN ~ n * id <id> messageId <receiver's> sentAt <RFC 3339>, unless the key had that value already
+// So a receipt that is written again while its key lives adds no second entry to the stream (Redis 6.2 or newer, for SET … GET).
 class RedisReceiptLog : public service::ReceiptLog {
 public:
     RedisReceiptLog(redis::Client& client, ReceiptLogOptions options) : client_(client), options_(options) {}

@@ -26,10 +26,7 @@ core::Result<core::Nothing> read_session(const pg::Rows& rows, int backend_pid) 
     }
     // Sessions keep locks, LISTEN and settings, so each needs one server process for all of its life.
     if (!rows.boolean(0, 1) || rows.integer(0, 2) != backend_pid) {
-        return conflict(
-            "DATABASE_URL leads to a connection pooler (such as PgBouncer), and the service needs sessions of its own: give it "
-            "the "
-            "address of PostgreSQL itself. Applications that insert messages may use the pooler");
+        return pooler_error();
     }
     return core::Nothing{};
 }
@@ -49,6 +46,16 @@ core::Result<StartFacts> read_role(const pg::Rows& rows) {
 }
 
 }  // namespace
+
+core::Error pooler_error() {
+    return conflict(
+        "DATABASE_URL leads to a connection pooler (such as PgBouncer), and the service needs sessions of its own: give it the "
+        "address of PostgreSQL itself. Applications that insert messages may use the pooler");
+}
+
+bool is_pooler_refusal(const core::Error& error) {
+    return error.message.find("unsupported startup parameter") != std::string::npos;
+}
 
 void check_start(pg::Connection& connection, const SchemaFiles& files, service::Completion<StartFacts> done) {
     const auto check_role = [&connection, done](const core::Result<core::Nothing>& schema) {

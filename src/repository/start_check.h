@@ -14,6 +14,11 @@ struct StartFacts {
     std::string database_tag;  // part of each webhook-id
 };
 
+// What is said of a connection pooler, which shares its sessions between clients; and whether a failed attempt to connect came from
+// one: PgBouncer refuses settings in the start-up packet, unless it is told to ignore them.
+core::Error pooler_error();
+bool is_pooler_refusal(const core::Error& error);
+
 // Loop only; `done` once, later. On a session of api_session_settings(). kConflict, with a sentence that says what to do: the
 // schema is not this program's, the encoding is not UTF8, a connection pooler stands between, the role lacks rights, or row-level
 // security hides messages.

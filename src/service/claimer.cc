@@ -240,7 +240,9 @@ void Claimer::succeeded(Work& work) {
 
 void Claimer::step_aside(Work& work, const char* what, const core::Error& error) {
     observer_.on_trouble(what, error);
-    work.delay = std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
+    // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
+    const bool by_data = error.kind == core::ErrorKind::kInvalid;
+    work.delay = by_data ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
     work.not_before = clock_.mono() + work.delay;
     if (active_) again_timer_->start(work.delay);
 }

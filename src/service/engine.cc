@@ -20,7 +20,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       queue_(ports.queue),
       observer_(observer),
       options_(std::move(options)),
-      relay_(ports.receipts, ports.backlog, timers, observer,
+      relay_(ports.receipts, ports.backlog, timers, random, observer,
              {.instance_id = [this] { return instance_id_; },
               .on_confirmed = [this](std::int64_t batch) { recorder_.confirm(batch); }}),
       recorder_(
@@ -46,13 +46,16 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
            .on_found = [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
            .on_overload = [this] { doorbell_.on_overload(); }}),
       doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.ring(); }}),
-      rescuer_(ports.presence, timers, clock, random, observer,
+      rescuer_(ports.presence, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
                {.instance_id = [this] { return instance_id_; },
                 .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
                 .on_instance_gone = [this] { on_ready(); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
       register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : move_claims(); })),
-      deadline_timer_(timers.make_timer([this] { dispatcher_.return_in_flight(); })),
+      deadline_timer_(timers.make_timer([this] {
+          deadline_passed_ = true;
+          dispatcher_.return_in_flight();
+      })),
       shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
       give_up_timer_(timers.make_timer([this] { finish_shutdown(false); })) {
     relay_.start();
@@ -115,7 +118,7 @@ void Engine::move_claims() {
         become_active();
         return;
     }
-    presence_.move_claims(instance_id_, registered_as_, ledger_.claims(),
+    presence_.move_claims(registered_as_, ledger_.claims(),
                           [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
                               if (session != bell_session_ || !bell_up_) return;
                               if (!moved) {
@@ -123,7 +126,7 @@ void Engine::move_claims() {
                                   register_timer_->start(kRegisterRetry);
                                   return;
                               }
-                              instance_id_ = registered_as_;
+                              relay_.on_registered_anew(std::exchange(instance_id_, registered_as_), registered_as_);
                               ledger_.keep_only(moved.value());
                               dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
                               become_active();
@@ -229,6 +232,7 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
     on_shutdown_ = std::move(done);
     deadline_timer_->start(deadline);
     give_up_timer_->start(deadline * 2);
+    relay_.stop();
     update_activity();
     if (instance_id_ == 0) {  // never was an instance: nothing is held
         finish_shutdown(true);
@@ -244,6 +248,12 @@ void Engine::shutdown_step() {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }
+    // What is unconfirmed when this instance is gone, another one writes.
+    if (!deadline_passed_ && (relay_.writing() || !recorder_.idle())) {
+        if (!relay_.writing()) recorder_.flush_now();
+        shutdown_timer_->start(kShutdownPeriod);
+        return;
+    }
     rescuer_.stop();
     heartbeat_timer_->stop();
     presence_.unregister_instance(instance_id_,
@@ -254,7 +264,6 @@ void Engine::finish_shutdown(bool clean) {
     if (!on_shutdown_) return;
     deadline_timer_->stop();
     give_up_timer_->stop();
-    relay_.stop();
     std::exchange(on_shutdown_, nullptr)(clean);
 }
 

@@ -58,8 +58,9 @@ public:
     void on_control_changed();  // notification: service state or endpoints changed
 
     // Stops claiming, gives back what was not started, lets what is in flight finish until `deadline`, gives back the rest,
-    // records, unregisters, and then calls `done` once. While PostgreSQL cannot be reached it gives up at twice the deadline:
-    // what is unrecorded stays in the ledger, where another engine finds it.
+    // records, waits for the receipts that Redis has been given, unregisters, and then calls `done` once. Receipts that Redis
+    // refuses, or has not confirmed by `deadline`, stay in the backlog for another engine. While PostgreSQL cannot be reached it
+    // gives up at twice the deadline: what is unrecorded stays in the ledger, where another engine finds it.
     void start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool clean)> done);
 
     core::InstanceId instance_id() const { return instance_id_; }
@@ -110,6 +111,7 @@ private:
     bool running_ = false;     // service state
     bool endpoints_loaded_ = false;
     bool shutting_down_ = false;
+    bool deadline_passed_ = false;  // of the shutdown
     std::function<void(bool)> on_shutdown_;
 };
 

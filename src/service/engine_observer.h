@@ -12,7 +12,9 @@ namespace messaging::service {
 
 enum class Dependency { kClaimSession, kRecordSession, kBellSession, kRedis };
 
-inline constexpr const char* kReceiptsTrouble = "receipts";  // of on_trouble: Redis refused or lost a batch
+// Of on_trouble and on_success.
+inline constexpr const char* kReceiptsTrouble = "receipts";        // Redis refused or lost a batch
+inline constexpr const char* kBacklogTrouble = "receipt backlog";  // reading or claiming what Redis has missed
 
 class EngineObserver {
 public:
@@ -45,6 +47,8 @@ public:
     virtual void on_well_again(const std::string& what) = 0;
     // A store call failed; it will be tried again.
     virtual void on_trouble(const char* what, const core::Error& error) = 0;
+    // The same call has succeeded. Told each time, by the calls that report their success one by one.
+    virtual void on_success(const char* what) = 0;
 };
 
 }  // namespace messaging::service

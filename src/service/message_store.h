@@ -44,11 +44,13 @@ struct CreatedMessage {
 struct IdempotencyKey {
     std::string key;
     std::string fingerprint;  // of the request body
+    std::string outline{};    // of the answer, kept with the key, so that a repeat is answered as the first request was
 };
 
 struct EnqueueResult {
     std::vector<CreatedMessage> created;  // in the order given
     bool replayed = false;                // an earlier request with this key made them
+    std::string outline;                  // the earlier request's, when replayed
 };
 
 // Loop thread only; completions as in queue_store.h.

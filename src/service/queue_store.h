@@ -111,9 +111,8 @@ public:
 
     // A new instance row, and the session lock that proves it alive.
     virtual void register_instance(const std::string& name, Completion<core::InstanceId> done) = 0;
-    // Makes those of `claims` that nobody has reclaimed the instance `to`'s, and answers which these are. The receipt backlog of
-    // `from` moves along.
-    virtual void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+    // Makes those of `claims` that nobody has reclaimed the instance `to`'s, and answers which these are.
+    virtual void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                              Completion<std::vector<core::ClaimId>> done) = 0;
     virtual void heartbeat(core::InstanceId instance_id, int in_flight, Floor floor, Completion<core::Nothing> done) = 0;
     // Reads messaging._state: true = running.
@@ -124,9 +123,10 @@ public:
     // Ends the sessions that hold these instances' locks; answers how many.
     virtual void end_sessions(std::vector<core::InstanceId> hung, Completion<std::size_t> done) = 0;
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
-    // them. Each message that was open is scheduled, due at once the first time and with a growing delay after that;
-    // after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only waited.
-    virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, Completion<Reclaimed> done) = 0;
+    // them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled
+    // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only waited.
+    virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
+                         Completion<Reclaimed> done) = 0;
     // Clean end: the row goes, its claims must have been recorded.
     virtual void unregister_instance(core::InstanceId instance_id, Completion<core::Nothing> done) = 0;
 };
@@ -140,9 +140,16 @@ struct BacklogBatch {
 class ReceiptBacklogStore {
 public:
     virtual ~ReceiptBacklogStore() = default;
-    // Oldest first, at most `limit` batches; only those of other instances that are gone, and, of `me`, those not in `held`.
-    virtual void read_backlog(core::InstanceId me, std::vector<std::int64_t> held, int limit,
+    // This instance's batches, oldest first, at most `limit`, without those in `not_these`. A batch whose messages are all gone
+    // or sent again, or whose row in the sent log was pruned, has no receipts.
+    virtual void read_backlog(core::InstanceId me, std::vector<std::int64_t> not_these, int limit,
                               Completion<std::vector<BacklogBatch>> done) = 0;
+    // Makes at most `limit` batches of instances that have no row (any more) this instance's own, and answers how many. Two
+    // callers never get the same batch.
+    virtual void reclaim_backlog(core::InstanceId me, int limit, Completion<std::size_t> done) = 0;
+    // Those of `batches` that are `from`'s become `to`'s.
+    virtual void move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
+                              Completion<core::Nothing> done) = 0;
 };
 
 }  // namespace messaging::service

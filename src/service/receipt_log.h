@@ -14,7 +14,8 @@ class ReceiptLog {
 public:
     virtual ~ReceiptLog() = default;
     virtual bool up() const = 0;
-    // All receipts, pipelined. Completes once, later: ok when Redis has confirmed every one of them.
+    // At least one receipt. Completes once, later: ok when Redis has confirmed every one of them. After a failure some may have
+    // been written; writing the same receipts again adds only those that are missing.
     virtual void write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Nothing>)> done) = 0;
 };
 

@@ -63,6 +63,10 @@ void Recorder::retry_now() {
     flush();
 }
 
+void Recorder::flush_now() {
+    if (retry_delay_.count() == 0) flush();
+}
+
 void Recorder::flush() {
     if (busy_ || (waiting_.empty() && confirmed_.empty() && suspects_.empty())) return;
     timer_->stop();

@@ -54,6 +54,9 @@ public:
     void confirm(std::int64_t batch_id);
     // The record session is up again: try now.
     void retry_now();
+    // The engine ends: what waits for company or for the end of a rest is recorded at once. After a failure it waits all the
+    // same.
+    void flush_now();
 
     std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size(); }
     std::vector<core::MessageId> unrecorded_messages() const;

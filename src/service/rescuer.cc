@@ -7,11 +7,12 @@
 namespace messaging::service {
 
 Rescuer::Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
-                 EngineObserver& observer, Mediator mediator)
+                 EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator)
     : store_(store),
       clock_(clock),
       random_(random),
       observer_(observer),
+      delay_(delay),
       mediator_(std::move(mediator)),
       timer_(timers.make_timer([this] { look(); })) {}
 
@@ -69,7 +70,7 @@ void Rescuer::judge(const std::vector<InstanceSign>& signs) {
 
 void Rescuer::reclaim(std::vector<core::InstanceId> failed) {
     next_reclaim_ = clock_.mono() + kReclaimPeriod;
-    store_.reclaim(mediator_.instance_id(), std::move(failed), [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
+    store_.reclaim(mediator_.instance_id(), std::move(failed), delay_, [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
         if (round != round_) return;
         if (!reclaimed) {
             observer_.on_trouble("reclaim", reclaimed.error());

@@ -27,8 +27,9 @@ public:
         std::function<void()> on_instance_gone;  // another instance's life lock has become free
     };
 
+    // `delay`: how long a message waits that has been abandoned twice (PresenceStore::reclaim).
     Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
-            EngineObserver& observer, Mediator mediator);
+            EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator);
 
     void start();
     void stop();
@@ -43,6 +44,7 @@ private:
     const core::Clock& clock_;
     core::Random& random_;
     EngineObserver& observer_;
+    const std::chrono::milliseconds delay_;
     Mediator mediator_;
     DeathWatch watch_;
     std::unique_ptr<loop::Timer> timer_;

@@ -123,7 +123,7 @@ TEST(Instances, OneStoppedInItsTracksIsTakenForDeadAndComesBack) {
     const SteadyTime at = std::chrono::steady_clock::now();
     stopped.send(SIGSTOP);
     // The others' own share first; then only what the stopped one holds is left, and is taken over.
-    ASSERT_TRUE(wait_until([&] { return other.metric("messaging_adopted_messages_total") > 0; }, seconds(20)));
+    ASSERT_TRUE(wait_until([&] { return other.metric("messaging_reclaimed_messages_total") > 0; }, seconds(20)));
     tally.expect_no_longer_than(seconds(15), at);
     receiver.set_script(ScriptedReceiver::accept_all());
     tally.expect_settled();

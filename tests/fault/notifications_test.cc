@@ -11,7 +11,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr const char* kByAudit = "messaging_found_by_audit_messages_total";
+constexpr const char* kReconciled = "messaging_reconciled_messages_total";
 constexpr const char* kByFallback = "messaging_found_by_fallback_messages_total";
 constexpr const char* kAsleep =
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 771 AND mode = 'ExclusiveLock' AND granted "
@@ -62,20 +62,20 @@ TEST_F(Notifications, WhatIsQueuedWithoutARingIsFoundByTheFallback) {
     script("SET session_replication_role = replica; " + insert(10) + "INSERT INTO messaging._queue (id) SELECT id FROM messages");
     expect_all_arrive(tally, 10, seconds(3), inserted);
     EXPECT_TRUE(wait_until([&] { return service_.metric(kByFallback) == 10; })) << "and the operator is told";
-    EXPECT_EQ(service_.metric(kByAudit), 0);
+    EXPECT_EQ(service_.metric(kReconciled), 0);
     tally.expect_recovered();
     tally.expect_none_lost(0);
 }
 
-TEST_F(Notifications, WhatCamePastTheTriggerIsFoundByTheAuditWithinAMinute) {
+TEST_F(Notifications, WhatCamePastTheTriggerIsFoundByReconcileWithinAMinute) {
     Tally tally("inserted past the trigger", database_, receiver_);
     script(insert(5));
     const SteadyTime inserted = now();
     script("SET session_replication_role = replica; " + insert(1000));
-    script("ALTER TABLE messages DISABLE TRIGGER messages_enqueue; " + insert(10) +
-           "ALTER TABLE messages ENABLE TRIGGER messages_enqueue");
+    script("ALTER TABLE messages DISABLE TRIGGER messaging_insert; " + insert(10) +
+           "ALTER TABLE messages ENABLE TRIGGER messaging_insert");
     expect_all_arrive(tally, 1015, seconds(60), inserted);
-    EXPECT_EQ(service_.metric(kByAudit), 1010);
+    EXPECT_EQ(service_.metric(kReconciled), 1010);
     EXPECT_NE(service_.output().find("past the trigger"), std::string::npos);
     tally.expect_recovered();
     tally.expect_none_lost(0);

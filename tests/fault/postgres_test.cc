@@ -80,7 +80,7 @@ TEST_F(Postgres, AnAbsenceOfTenSecondsIsOutlivedByTwoInstances) {
 TEST_F(Postgres, EachSessionTerminatedInTurnIsMadeAnew) {
     Tally tally("pg_terminate_backend of each session", database_, receiver_);
     for (int round = 0; round < 2; ++round) {
-        for (const std::string session : {"claim", "record", "bell", "api", "audit"}) {
+        for (const std::string session : {"claim", "record", "bell", "api", "reconcile"}) {
             send_some(1000);
             service_.sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "

@@ -1,8 +1,13 @@
-// Redis absent, stopped, hanging, full or flushed: sending does not notice, and the receipts are written afterwards.
+// Redis absent, stopped, hanging, refusing or flushed: sending does not notice, and each receipt is written once afterwards.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <csignal>
+#include <functional>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
@@ -17,7 +22,10 @@ using std::chrono::seconds;
 
 class Redis : public testing::Test {
 protected:
-    Environment environment() { return {{"WEBHOOK_URL", receiver_.url()}, {"REDIS_URL", redis_.url()}}; }
+    // The stream keeps all: so its length tells how often receipts were written.
+    Environment environment() {
+        return {{"WEBHOOK_URL", receiver_.url()}, {"REDIS_URL", redis_.url()}, {"RECEIPT_STREAM_MAX", "1000000000"}};
+    }
     Service& serve() {
         service_ = std::make_unique<Service>(environment(), database_);
         return *service_;
@@ -26,7 +34,7 @@ protected:
     void send(Tally& tally, long count) {
         const auto before = receiver_.distinct();
         commit_messages(database_, count);
-        EXPECT_TRUE(receiver_.wait_for_distinct(before + static_cast<std::size_t>(count)));
+        EXPECT_TRUE(receiver_.wait_for_distinct(before + static_cast<std::size_t>(count), seconds(60)));
         tally.expect_settled();
     }
     // Each message of the database from this id on has its key, and the stream has an entry for each.
@@ -34,10 +42,12 @@ protected:
         Stores db(database_);
         EXPECT_TRUE(wait_until([&] { return db.number("SELECT count(*) FROM messaging._receipt_backlog") == 0; })) << redis_.run({"INFO"});
         const long last = db.number("SELECT max(id) FROM messages");
-        std::vector<std::string> keys{"EXISTS"};
-        for (long id = from_id; id <= last; ++id) keys.push_back("message:" + std::to_string(id));
-        EXPECT_EQ(redis_.run(keys), std::to_string(last - from_id + 1));
-        EXPECT_GE(std::stol(redis_.run({"XLEN", "messages:sent"})), last - from_id + 1);
+        constexpr const char* kCountKeys =
+            "local n = 0 for i = ARGV[1], ARGV[2] do n = n + redis.call('EXISTS', 'message:' .. string.format('%d', i)) end "
+            "return n";
+        EXPECT_EQ(redis_.run({"EVAL", kCountKeys, "0", std::to_string(from_id), std::to_string(last)}),
+                  std::to_string(last - from_id + 1));
+        EXPECT_EQ(redis_.run({"XLEN", "messages:sent"}), std::to_string(last - from_id + 1)) << "each once";
     }
     void finish(Tally& tally) {
         tally.expect_recovered();
@@ -107,15 +117,185 @@ TEST_F(Redis, HangingItHoldsNothingUp) {
     expect_receipts();
 }
 
-TEST_F(Redis, FullItRefusesAndIsAskedAgain) {
-    Tally tally("Redis out of memory", database_, receiver_);
+// A Redis that answers, and takes no receipts.
+struct Refusal {
+    std::string name;
+    std::function<void(const PrivateRedis&)> begin;
+    std::function<void(const PrivateRedis&)> end;
+};
+
+std::vector<Refusal> refusals() {
+    return {{"OOM",
+             [](const PrivateRedis& redis) {
+                 redis.run({"CONFIG", "SET", "maxmemory", "1"});
+             },
+             [](const PrivateRedis& redis) {
+                 redis.run({"CONFIG", "SET", "maxmemory", "0"});
+             }},
+            {"READONLY",
+             [](const PrivateRedis& redis) {
+                 redis.run({"REPLICAOF", "127.0.0.1", "1"});
+             },
+             [](const PrivateRedis& redis) {
+                 redis.run({"REPLICAOF", "NO", "ONE"});
+             }},
+            {"WRONGTYPE",
+             [](const PrivateRedis& redis) {
+                 redis.run({"RENAME", "messages:sent", "kept"});
+                 redis.run({"SET", "messages:sent", "x"});
+             },
+             [](const PrivateRedis& redis) {
+                 redis.run({"RENAME", "kept", "messages:sent"});
+             }}};
+}
+
+// When the service's log has said something of receipts, in milliseconds of the day.
+std::vector<long> receipt_lines(const std::string& log) {
+    std::vector<long> times;
+    std::istringstream lines(log);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find(" receipts") == std::string::npos) continue;
+        const auto number = [&](std::size_t at, std::size_t size) { return std::stol(line.substr(at, size)); };
+        times.push_back(((number(11, 2) * 60 + number(14, 2)) * 60 + number(17, 2)) * 1000 + number(20, 3));
+    }
+    return times;
+}
+
+void expect_two_lines_a_minute(const std::string& log) {
+    constexpr long kDay = 24L * 3600 * 1000;
+    const std::vector<long> times = receipt_lines(log);
+    EXPECT_GE(times.size(), 2U) << "the failure, and the recovery";
+    for (std::size_t i = 2; i < times.size(); ++i) {
+        EXPECT_GE((times[i] - times[i - 2] + kDay) % kDay, 59'900) << "three lines within a minute:\n" << log;
+    }
+    std::printf("%zu lines about receipts in the log\n", times.size());
+}
+
+TEST_F(Redis, RefusingItSlowsNothingDownAndIsNotAskedAsFastAsItAnswers) {
+    constexpr int kRounds = 5;
+    constexpr long kMessages = 12000;
+    Tally tally("Redis refusing", database_, receiver_);
     const Service& service = serve();
-    redis_.run({"CONFIG", "SET", "maxmemory", "1"});
-    send(tally, 500);
-    EXPECT_TRUE(wait_until([&] { return service.metric("messaging_troubles_total{what=\"receipts\"}") > 0; }));
-    redis_.run({"CONFIG", "SET", "maxmemory", "0"});
+    send(tally, kMessages);
+    const auto rate = [&] {
+        const SteadyTime began = std::chrono::steady_clock::now();
+        send(tally, kMessages);
+        return kMessages / std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    };
+    const auto scripts_run = [&] {
+        const std::string stats = redis_.run({"INFO", "commandstats"});
+        const auto at = stats.find("cmdstat_eval:calls=");
+        return at == std::string::npos ? 0L : std::stol(stats.substr(at + 19));
+    };
+    // Each run beside one of the other kind, and every second time in the other order.
+    std::vector<std::vector<double>> ratios(refusals().size());
+    for (int round = 0; round < kRounds; ++round) {
+        for (std::size_t kind = 0; kind < refusals().size(); ++kind) {
+            const Refusal refusal = refusals()[kind];
+            double answering = round % 2 == 0 ? rate() : 0;
+            expect_receipts();
+            const double refused_before = service.metric("messaging_troubles_total{what=\"receipts\"}");
+            const long asked_before = scripts_run();
+            refusal.begin(redis_);
+            const double refusing = rate();
+            EXPECT_GT(service.metric("messaging_troubles_total{what=\"receipts\"}"), refused_before) << refusal.name;
+            EXPECT_LT(scripts_run() - asked_before, 60) << refusal.name;
+            refusal.end(redis_);
+            expect_receipts();
+            if (round % 2 == 1) answering = rate();
+            ratios[kind].push_back(refusing / answering);
+        }
+    }
+    for (std::size_t kind = 0; kind < refusals().size(); ++kind) {
+        std::sort(ratios[kind].begin(), ratios[kind].end());
+        const double median = ratios[kind][kRounds / 2];
+        std::printf("%s: %.2f of the rate beside a Redis that answers (median of %d; %.2f to %.2f)\n",
+                    refusals()[kind].name.c_str(), median, kRounds, ratios[kind].front(), ratios[kind].back());
+        EXPECT_GE(median, 0.85) << refusals()[kind].name << ": 0.95 and more on a machine that does nothing else";
+    }
     finish(tally);
     expect_receipts();
+    expect_two_lines_a_minute(service.output());
+}
+
+// Twenty batches were read, encoded and refused again as fast as they could be, on the session that records.
+TEST_F(Redis, WithABacklogOfRefusedBatchesItIsAskedOnceABackOff) {
+    Tally tally("Redis refusing a backlog", database_, receiver_);
+    const Service& service = serve();
+    Stores db(database_);
+    redis_.run({"CONFIG", "SET", "maxmemory", "1"});
+    const auto unconfirmed = [&] { return db.number("SELECT count(*) FROM messaging._receipt_backlog"); };
+    while (unconfirmed() < 40 && !HasFailure()) send(tally, 100);
+    const double before = service.metric("messaging_troubles_total{what=\"receipts\"}");
+    const SteadyTime began = std::chrono::steady_clock::now();
+    EXPECT_TRUE(wait_until([&] { return std::chrono::steady_clock::now() > began + seconds(5); }));
+    const double refused = service.metric("messaging_troubles_total{what=\"receipts\"}") - before;
+    std::printf("%ld unconfirmed batches: %.0f were refused in 5 s\n", static_cast<long>(unconfirmed()), refused);
+    EXPECT_LE(refused, 8);
+    redis_.run({"CONFIG", "SET", "maxmemory", "0"});
+    expect_receipts();
+    finish(tally);
+    expect_receipts();
+    expect_two_lines_a_minute(service.output());
+}
+
+TEST_F(Redis, ThreeInstancesThatAreRestartedOneAfterTheOtherWriteEachReceiptOnce) {
+    Tally tally("rolling restarts with receipts", database_, receiver_);
+    Stores db(database_);
+    std::vector<std::unique_ptr<Service>> services;
+    for (int i = 0; i < 3; ++i) services.push_back(std::make_unique<Service>(environment(), database_));
+    for (int round = 0; round < 3; ++round) {
+        for (auto& service : services) {
+            commit_messages(database_, 3000);
+            ASSERT_TRUE(receiver_.wait_for(receiver_.count() + 300));
+            service->send(SIGTERM);
+            EXPECT_EQ(service->wait(), 0) << service->output();
+            EXPECT_EQ(db.sql("SELECT string_agg(batch_id::text, ' ') FROM messaging._receipt_backlog b "
+                             "WHERE NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = b.instance_id)"),
+                      "")
+                << "it has left receipts to the others";
+            service = std::make_unique<Service>(environment(), database_);
+        }
+    }
+    tally.expect_settled();
+    finish(tally);
+    expect_receipts();
+}
+
+TEST_F(Redis, AStopDoesNotWaitForIt) {
+    Tally tally("stopped while Redis is away, refuses, hangs", database_, receiver_);
+    const auto stop = [&] {
+        const SteadyTime at = std::chrono::steady_clock::now();
+        service_->send(SIGTERM);
+        EXPECT_EQ(service_->wait(), 0) << service_->output();
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - at).count();
+    };
+    serve();
+    redis_.run({"CONFIG", "SET", "maxmemory", "1"});
+    send(tally, 500);
+    const double refusing = stop();
+    redis_.run({"CONFIG", "SET", "maxmemory", "0"});
+    serve();
+    send(tally, 500);
+    expect_receipts();
+    redis_.pause();
+    send(tally, 500);
+    const double hanging = stop();
+    redis_.resume();
+    serve();
+    expect_receipts();
+    redis_.stop();
+    send(tally, 500);
+    const double away = stop();
+    redis_.start();
+    serve();
+    finish(tally);
+    expect_receipts(1501);
+    std::printf("stopped within %.1f s beside a Redis that refuses, %.1f s where it hangs, %.1f s where it is away\n", refusing,
+                hanging, away);
+    EXPECT_LT(refusing, 2);
+    EXPECT_LT(hanging, 5) << "the deadline of its answers, 3 s";
+    EXPECT_LT(away, 2);
 }
 
 TEST_F(Redis, FlushedItGetsWhatIsSentAfterwards) {

@@ -139,7 +139,7 @@ TEST_F(MessageStore, AKeyIsForgottenAfterADay) {
 
 TEST_F(MessageStore, AMessageShowsEachFieldUnderItsOwnName) {
     insert(1, "'+905551111111'");
-    db_.sql(
+    db_.as_engine(
         "UPDATE messages SET content = 'text', created_at = '2026-01-02 03:04:05.678+00', attempts = 3, last_error = 'HTTP 500', "
         "receiver_message_id = 'theirs'");
     send("1", "2026-02-03 04:05:06+00");

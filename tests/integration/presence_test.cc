@@ -1,6 +1,7 @@
 // An instance's life in PostgreSQL, and what others do when it ends.
-#include <algorithm>
+#include <optional>
 
+#include "core/outcome.h"
 #include "repository/presence_store.h"
 #include "repository/queue_store.h"
 #include "support/private_postgres.h"
@@ -9,9 +10,14 @@
 namespace messaging::repository {
 namespace {
 
-using service::AdoptedDelivery;
+using service::Reclaimed;
 using test::Stores;
-using Adopted = std::vector<AdoptedDelivery>;
+
+// A claim's number, as an engine would choose it.
+core::ClaimId next_number() {
+    static core::ClaimId number = 5000;
+    return ++number;
+}
 
 // One engine's sessions: its locks end with them.
 struct Engine {
@@ -22,15 +28,29 @@ struct Engine {
         id = db.value<core::InstanceId>([&](auto done) { presence.register_instance("engine", std::move(done)); });
     }
     service::ClaimBatch claim(int limit) {
-        return db.value<service::ClaimBatch>([&](auto done) { queue.claim_ready({id, {}, limit}, std::move(done)); });
+        service::ClaimRequest request;
+        request.instance_id = id;
+        request.claim_id = next_number();
+        request.limit = limit;
+        return db.value<service::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
     }
-    // What it has seen dead, as if it had looked for long enough.
-    Adopted adopt(std::vector<core::ClaimId> known = {}) {
-        std::vector<core::InstanceId> dead;
+    // From those whose locks are free, as if it had looked for long enough.
+    Reclaimed reclaim() {
+        std::vector<core::InstanceId> failed;
         for (const service::InstanceSign& sign : look()) {
-            if (sign.lock_free) dead.push_back(sign.id);
+            if (sign.lock_free) failed.push_back(sign.id);
         }
-        return db.value<Adopted>([&](auto done) { presence.adopt_dead(id, known, dead, std::move(done)); });
+        return reclaim_from(failed);
+    }
+    Reclaimed reclaim_from(const std::vector<core::InstanceId>& failed) {
+        return db.value<Reclaimed>([&](auto done) { presence.reclaim(id, failed, std::chrono::seconds(2), std::move(done)); });
+    }
+    service::RecordResult record(const std::vector<core::Outcome>& outcomes, const std::vector<core::ClaimId>& finished = {}) {
+        service::RecordRequest request;
+        request.instance_id = id;
+        request.outcomes = outcomes;
+        request.finished = finished;
+        return db.value<service::RecordResult>([&](auto done) { queue.record(request, std::move(done)); });
     }
     std::vector<service::InstanceSign> look() {
         return db.value<std::vector<service::InstanceSign>>(
@@ -92,15 +112,14 @@ TEST_F(Presence, UnregisteringRemovesTheRow) {
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._instance"), other_.id);
 }
 
-TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItDead) {
+TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItFailed) {
     insert(1);
     other_.claim(1);
     look_stale(other_.id);
     ASSERT_EQ(me_.look().size(), 1U);
     EXPECT_FALSE(me_.look()[0].lock_free);
     EXPECT_TRUE(me_.look()[0].silent);
-    EXPECT_TRUE(
-        mine_.value<Adopted>([&](auto done) { me_.presence.adopt_dead(me_.id, {}, {other_.id}, std::move(done)); }).empty());
+    EXPECT_EQ(me_.reclaim_from({other_.id}).claims, 0U);
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._claim"), other_.id);
 }
 
@@ -120,115 +139,172 @@ TEST_F(Presence, AHungInstanceLosesItsLockAndNobodyElseDoes) {
     EXPECT_EQ(free(), std::vector<core::InstanceId>{other_.id});
 }
 
-TEST_F(Presence, TheClaimsOfADeadInstanceAreAdoptedOnce) {
+core::Outcome refused(const core::Delivery& delivery) {
+    core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kRetry);
+    outcome.attempts = delivery.attempts + 1;
+    outcome.delay = std::chrono::hours(1);
+    outcome.error = "HTTP 503";
+    return outcome;
+}
+
+// Finding 12: what only waited in memory when its engine died has used up no attempt.
+TEST_F(Presence, TheMessagesOfAFailedInstanceAreScheduledOnceAndNoAttemptIsUsedUp) {
     insert(3);
-    const core::ClaimId claim = other_.claim(3).deliveries.at(0).claim_id;
+    other_.claim(3);
     kill(other_.id);
-    Adopted adopted = me_.adopt();
-    std::sort(adopted.begin(), adopted.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-    ASSERT_EQ(adopted.size(), 3U);
-    EXPECT_EQ(adopted[0].id, 1);
-    EXPECT_NE(adopted[0].claim_id, claim) << "what was outcome of the old claim is not one of the new";
-    EXPECT_EQ(adopted[0].attempts, 0);
-    EXPECT_EQ(mine_.sql("SELECT instance_id, adopted FROM messaging._claim"), std::to_string(me_.id) + "|true");
+    const Reclaimed reclaimed = me_.reclaim();
+    EXPECT_EQ(reclaimed.claims, 1U);
+    EXPECT_EQ(reclaimed.messages, 3U);
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now() ORDER BY id"), "1 2 3");
+    EXPECT_EQ(mine_.sql("SELECT DISTINCT attempts, abandoned FROM messages"), "0|1");
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._claim"), 0);
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._instance"), me_.id);
-    EXPECT_TRUE(me_.adopt({adopted[0].claim_id}).empty());
-    EXPECT_EQ(me_.adopt({}).size(), 3U) << "an answer that was lost is given again";
+    EXPECT_EQ(me_.reclaim().messages, 0U);
 }
 
-TEST_F(Presence, WhatTheDeadOneHadResolvedIsNotAdopted) {
-    insert(4);
-    other_.claim(2);
-    other_.claim(2);
-    mine_.sql("UPDATE messages SET is_sent = true WHERE id IN (1, 3)");
-    mine_.sql("UPDATE messages SET attempts = 1 WHERE id = 2");
+TEST_F(Presence, WhatWasAbandonedBeforeWaitsLongerAndIsGivenUpInTheEnd) {
+    insert(3);
+    mine_.as_engine("UPDATE messages SET abandoned = 3 WHERE id = 2");
+    mine_.as_engine("UPDATE messages SET abandoned = " + std::to_string(service::kMaxAbandonments - 1) + " WHERE id = 3");
+    other_.claim(3);
     kill(other_.id);
-    const Adopted adopted = me_.adopt();
-    ASSERT_EQ(adopted.size(), 1U);
-    EXPECT_EQ(adopted[0].id, 4);
-    EXPECT_EQ(mine_.sql("SELECT claim_id, ids FROM messaging._claim"), std::to_string(adopted[0].claim_id) + "|[3,4]")
-        << "a claim with nothing left is deleted";
+    EXPECT_EQ(me_.reclaim().messages, 3U);
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "1");
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at BETWEEN now() + '5 s' AND now() + '24 s'"), "2");
+    EXPECT_EQ(mine_.sql("SELECT id, reason FROM messaging._dead"), "3|engines died 10 times while they held the message");
 }
 
-TEST_F(Presence, AClaimWhoseInstanceIsUnknownIsAdopted) {
+TEST_F(Presence, WhatTheFailedOneHadResolvedIsNotScheduledAgain) {
+    insert(4);
+    const auto first = other_.claim(2).deliveries;
+    const auto second = other_.claim(2).deliveries;
+    other_.record({core::uncounted(first.at(0), core::OutcomeKind::kDelivered), refused(first.at(1)),
+                   core::uncounted(second.at(0), core::OutcomeKind::kReturned)});
+    kill(other_.id);
+    EXPECT_EQ(me_.reclaim().messages, 1U);
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "4");
+    EXPECT_EQ(mine_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
+}
+
+TEST_F(Presence, AClaimWhoseInstanceIsUnknownIsReclaimed) {
     insert(1);
     other_.claim(1);
     mine_.sql("DELETE FROM messaging._instance WHERE instance_id = " + std::to_string(other_.id));
-    EXPECT_EQ(me_.adopt().size(), 1U);
+    EXPECT_EQ(me_.reclaim().messages, 1U);
 }
 
-TEST_F(Presence, AClaimOfMineWhoseAnswerIsOnItsWayIsNotAdopted) {
+TEST_F(Presence, AClaimOfMineWhoseAnswerIsOnItsWayIsNotReclaimed) {
     insert(1);
     me_.claim(1);
-    EXPECT_TRUE(me_.adopt({}).empty());
+    EXPECT_EQ(me_.reclaim().claims, 0U);
 }
 
-TEST_F(Presence, OfSeveralRescuersOnlyOneAdopts) {
+TEST_F(Presence, ManyClaimsAreReclaimedInRounds) {
+    insert(25);
+    for (int i = 0; i < 25; ++i) other_.claim(1);
+    kill(other_.id);
+    EXPECT_EQ(me_.reclaim().claims, static_cast<std::size_t>(service::kReclaimClaims));
+    EXPECT_EQ(me_.reclaim().claims, static_cast<std::size_t>(service::kReclaimClaims)) << "their instance has no row any more";
+    EXPECT_EQ(me_.reclaim().claims, 5U);
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 25);
+}
+
+TEST_F(Presence, OfSeveralThatReclaimOnlyOneDoes) {
     insert(100);
     other_.claim(100);
     kill(other_.id);
-    std::vector<std::unique_ptr<Engine>> rescuers;
-    for (int i = 0; i < 4; ++i) rescuers.push_back(std::make_unique<Engine>(mine_));
-    std::size_t adopted = 0;
+    std::vector<std::unique_ptr<Engine>> engines;
+    for (int i = 0; i < 4; ++i) engines.push_back(std::make_unique<Engine>(mine_));
+    std::size_t reclaimed = 0;
     int answers = 0;
-    for (const auto& rescuer : rescuers) {
-        rescuer->presence.adopt_dead(rescuer->id, {}, {other_.id}, [&](const core::Result<Adopted>& result) {
+    for (const auto& engine : engines) {
+        engine->presence.reclaim(engine->id, {other_.id}, std::chrono::seconds(2), [&](const core::Result<Reclaimed>& result) {
             ++answers;
             ASSERT_TRUE(result.ok());
-            adopted += result->size();
+            reclaimed += result->messages;
         });
     }
     ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return answers == 4; }));
-    EXPECT_EQ(adopted, 100U);
+    EXPECT_EQ(reclaimed, 100U);
 }
 
-TEST_F(Presence, AFailureRecordedByTheOneThoughtDeadIsDroppedAfterTheRescue) {
+// Rule 5: one locked row delays one message.
+TEST_F(Presence, ALockedRowKeepsNobodyFromBeingReclaimed) {
+    insert(3);
+    other_.claim(3);
+    kill(other_.id);
+    pg::Session editor = test::connect_or_abort(mine_.url());
+    ASSERT_TRUE(editor.execute_script("BEGIN; SELECT FROM messages WHERE id = 2 FOR UPDATE"));
+    EXPECT_EQ(me_.reclaim().messages, 3U);
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now() ORDER BY id"), "1 2 3");
+    EXPECT_EQ(mine_.sql("SELECT abandoned FROM messages ORDER BY id"), "1 0 1") << "not counted, and not held up";
+}
+
+// The reclaim waits for a record that holds the claim, and then sees what it has recorded.
+TEST_F(Presence, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
+    insert(2);
+    const auto deliveries = other_.claim(2).deliveries;
+    pg::Session record = test::connect_or_abort(mine_.url());
+    ASSERT_TRUE(record.execute_script("SET messaging.session = 'engine'; BEGIN; SELECT FROM messaging._claim FOR SHARE;"
+                                      "UPDATE messages SET attempts = 1 WHERE id = 1;"
+                                      "INSERT INTO messaging._schedule VALUES (1, now() + interval '1 h')"));
+    kill(other_.id);
+    std::optional<core::Result<Reclaimed>> reclaimed;
+    me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), [&](core::Result<Reclaimed> result) { reclaimed.emplace(std::move(result)); });
+    const auto waits = [&] { return mine_.number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1; };
+    ASSERT_TRUE(test::wait_until([&] {
+        test::run_until(mine_.loop(), [&] { return waits(); });
+        return waits();
+    }));
+    ASSERT_TRUE(record.execute_script("COMMIT"));
+    ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return reclaimed.has_value(); }));
+    ASSERT_TRUE(reclaimed->ok());
+    EXPECT_EQ(reclaimed->value().messages, 1U);
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "2");
+}
+
+TEST_F(Presence, AFailureRecordedByTheOneThoughtFailedIsToldToBeLate) {
     insert(1);
-    const core::ClaimId claim = other_.claim(1).deliveries.at(0).claim_id;
+    const core::Delivery delivery = other_.claim(1).deliveries.at(0);
     kill(other_.id);
-    const Adopted adopted = me_.adopt();
-    ASSERT_EQ(adopted.size(), 1U);
-    core::Outcome late;
-    late.id = 1;
-    late.claim_id = claim;
-    late.kind = core::OutcomeKind::kRetry;
-    late.attempts = 1;
-    mine_.value<service::RecordResult>([&](auto done) { me_.queue.record({other_.id, {late}, {claim}, {}}, std::move(done)); });
+    EXPECT_EQ(me_.reclaim().messages, 1U);
+    const service::RecordResult late = me_.record({refused(delivery)}, {delivery.claim_id});
+    EXPECT_EQ(late.missing, std::vector<core::ClaimId>{delivery.claim_id});
     EXPECT_EQ(mine_.number("SELECT attempts FROM messages"), 0);
-    late.claim_id = adopted[0].claim_id;
-    mine_.value<service::RecordResult>([&](auto done) { me_.queue.record({me_.id, {late}, {claim}, {}}, std::move(done)); });
-    EXPECT_EQ(mine_.number("SELECT attempts FROM messages"), 1);
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 1);
 }
 
-// An engine that got back a claim which it had once lost took its old outcomes for the new ones, ended the claim too early, and
-// what was then not yet recorded was in no table any more.
-TEST_F(Presence, TheOutcomesOfALostClaimDoNotEndItOnceItIsAdoptedBack) {
-    insert(2);
-    const core::ClaimId lost = me_.claim(2).deliveries.at(0).claim_id;
-    mine_.sql("UPDATE messaging._claim SET instance_id = " + std::to_string(other_.id));  // as by a rescue
+TEST_F(Presence, ADeliveryRecordedAfterTheReclaimTakesTheMessageOutOfTheSchedule) {
+    insert(1);
+    const core::Delivery delivery = other_.claim(1).deliveries.at(0);
     kill(other_.id);
-    const Adopted adopted = me_.adopt();
-    ASSERT_EQ(adopted.size(), 2U);
-    core::Outcome old;
-    old.id = 1;
-    old.claim_id = lost;
-    old.attempts = 1;
-    mine_.value<service::RecordResult>([&](auto done) { me_.queue.record({me_.id, {old}, {lost}, {}}, std::move(done)); });
-    core::Outcome abandoned;
-    abandoned.id = 2;
-    abandoned.claim_id = adopted[0].claim_id;
-    abandoned.kind = core::OutcomeKind::kRetry;
-    abandoned.attempts = 1;
-    mine_.value<service::RecordResult>([&](auto done) { me_.queue.record({me_.id, {abandoned}, {}, {}}, std::move(done)); });
-    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule"), "2");
+    me_.reclaim();
+    EXPECT_EQ(me_.record({core::uncounted(delivery, core::OutcomeKind::kDelivered)}).sent.size(), 1U);
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 0);
 }
 
-TEST_F(Presence, OnlyClaimsThatAreStillTheOldInstancesMove) {
+// Finding 1: the move has committed, its answer is not here, and a failure is recorded.
+TEST_F(Presence, AFailureRecordedWhileItsClaimIsMovedCounts) {
     insert(2);
+    const auto deliveries = me_.claim(2).deliveries;
+    pg::Session elsewhere = test::connect_or_abort(mine_.url());
+    ASSERT_TRUE(elsewhere.execute_script("UPDATE messaging._claim SET instance_id = 6"));  // the move's commit
+    const service::RecordResult result = me_.record({refused(deliveries.at(0))});
+    EXPECT_TRUE(result.missing.empty());
+    EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule"), "1");
+    me_.record({core::uncounted(deliveries.at(1), core::OutcomeKind::kDelivered)}, {deliveries.at(0).claim_id});
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._claim"), 0);
+    EXPECT_EQ(mine_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
+}
+
+TEST_F(Presence, OnlyClaimsThatNobodyHasReclaimedMove) {
+    insert(3);
     const core::ClaimId mine = me_.claim(1).deliveries.at(0).claim_id;
+    const core::ClaimId reclaimed = me_.claim(1).deliveries.at(0).claim_id;
     other_.claim(1);
-    const auto moved =
-        mine_.value<std::vector<core::ClaimId>>([&](auto done) { me_.presence.move_claims(me_.id, 99, std::move(done)); });
+    mine_.sql("DELETE FROM messaging._claim WHERE claim_id = " + std::to_string(reclaimed));
+    const auto moved = mine_.value<std::vector<core::ClaimId>>(
+        [&](auto done) { me_.presence.move_claims(99, {mine, reclaimed}, std::move(done)); });
     EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
     EXPECT_EQ(mine_.sql("SELECT instance_id FROM messaging._claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
 }

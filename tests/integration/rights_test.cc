@@ -130,7 +130,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<std::vector<service::InstanceSign>>(
         [&](auto done) { presence.look_at_others(me, std::chrono::seconds(1), std::move(done)); });
     db.value<std::size_t>([&](auto done) { presence.end_sessions({12345}, std::move(done)); });
-    db.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(me, me, {1}, std::move(done)); });
+    db.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(me, {1}, std::move(done)); });
 
     PgMessageStore messages(db.open_session(api_session_settings()));
     const auto enqueue = [&](std::optional<service::IdempotencyKey> key) {
@@ -139,7 +139,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
         });
     };
     EXPECT_EQ(enqueue(std::nullopt).created.size(), 3U);
-    EXPECT_EQ(enqueue(service::IdempotencyKey{"key", "print"}).created.size(), 3U);
+    EXPECT_EQ(enqueue(service::IdempotencyKey{"key", "print", "[null, null, null]"}).created.size(), 3U);
 
     OneEngine engine(db, me);
     std::vector<core::Delivery> claimed = engine.claim(4);
@@ -180,13 +180,15 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<service::StatusView>([&](auto done) { control.read_status(std::move(done)); });
     PgReceiptBacklogStore backlog(db.open_session(record_session_settings()));
     db.value<std::vector<service::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
+    db.value<std::size_t>([&](auto done) { backlog.reclaim_backlog(me, 10, std::move(done)); });
+    db.value<Nothing>([&](auto done) { backlog.move_backlog(me, me, {1}, std::move(done)); });
     PgDoorbellStore doorbell(db.open_session(bell_session_settings()));
     db.value<service::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); });
     db.value<Nothing>([&](auto done) { doorbell.wake_up(std::move(done)); });
     db.value<Nothing>([&](auto done) { doorbell.call_help(std::move(done)); });
     PgReconcileStore reconcile(db.open_session(reconcile_session_settings()));
     db.value<service::ReconcileRound>([&](auto done) { reconcile.reconcile(1000, std::move(done)); });
-    db.value<service::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::move(done)); });
+    db.value<service::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::chrono::seconds(0), std::move(done)); });
     db.value<Nothing>([&](auto done) { presence.unregister_instance(me, std::move(done)); });
     EXPECT_EQ(db.sql("SELECT id, places FROM messaging.misplaced()"), "");
 }

@@ -15,6 +15,7 @@
 #include "pg/session.h"
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
+#include "support/stores.h"
 #include "support/tally.h"
 #include "support/world.h"
 
@@ -75,6 +76,90 @@ private:
     std::thread thread_;
 };
 
+// Rows of every odd kind, by a role with nothing but INSERT: what the table accepts is sent, or dead-lettered with a reason.
+class Strangers {
+public:
+    Strangers(std::string database_url, unsigned seed) : database_url_(std::move(database_url)), random_(seed + 1) {
+        thread_ = std::thread([this] { run(); });
+    }
+    ~Strangers() {
+        ended_ = true;
+        thread_.join();
+    }
+    Strangers(const Strangers&) = delete;
+    Strangers& operator=(const Strangers&) = delete;
+
+private:
+    void run() {
+        static constexpr std::array kRows{
+            "created_at) VALUES ('odd', 'x', 'infinity')",    "created_at) VALUES ('odd', 'x', '1970-01-02')",
+            "attempts) VALUES ('odd', 'x', 2147483647)",      "attempts) VALUES ('odd', 'x', 31999)",
+            "endpoint_id) VALUES ('odd', 'x', -1)",           "endpoint_id) SELECT 'odd', 'x', 999 FROM generate_series(1, 50)",
+            "last_error) VALUES ('odd', 'x', repeat('e', 1000000))", "generation) VALUES ('odd', 'x', 2147483647)",
+            "abandoned) VALUES ('odd', 'x', 1000)",           "receiver_message_id) VALUES ('odd', 'x', repeat('r', 1024))"};
+        while (!ended_) {
+            auto session = pg::Session::connect(database_url_, "stranger");
+            while (session && !ended_) {
+                const bool in_role = session->execute_script("SET ROLE soak_writer").ok();
+                const auto ignored = session->execute_script("INSERT INTO messages (recipient, content, " +
+                                                             std::string(kRows[random_() % kRows.size()]));
+                if (!in_role || (!ignored.ok() && ignored.error().kind == core::ErrorKind::kUnavailable)) break;
+                wait(milliseconds(random_() % 1000));
+            }
+            wait(milliseconds(100));
+        }
+    }
+
+    std::string database_url_;
+    std::mt19937 random_;
+    std::atomic<bool> ended_{false};
+    std::thread thread_;
+};
+
+// Looks every second, in one snapshot, for an unsent message that is not in exactly one place.
+class Watch {
+public:
+    explicit Watch(std::string database_url) : database_url_(std::move(database_url)) {
+        thread_ = std::thread([this] { run(); });
+    }
+    ~Watch() {
+        ended_ = true;
+        thread_.join();
+    }
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+
+    long looks() const { return looks_; }
+    long broken() const { return broken_; }  // looks that have found some
+
+private:
+    void run() {
+        while (!ended_) {
+            auto session = pg::Session::connect(database_url_, "watch");
+            while (session && !ended_) {
+                const auto found = session->execute(
+                    "SELECT count(*), coalesce(string_agg(id || ' in ' || places::text, ', '), '') FROM (SELECT * FROM "
+                    "messaging.misplaced() WHERE NOT is_sent LIMIT 10) m");
+                if (!found) break;
+                ++looks_;
+                if (found->bigint(0, 0) > 0) {
+                    ++broken_;
+                    std::printf("      misplaced: %s\n", std::string(found->text(0, 1)).c_str());
+                    std::fflush(stdout);
+                }
+                wait(seconds(1));
+            }
+            wait(milliseconds(200));
+        }
+    }
+
+    std::string database_url_;
+    std::atomic<bool> ended_{false};
+    std::atomic<long> looks_{0};
+    std::atomic<long> broken_{0};
+    std::thread thread_;
+};
+
 class Soak : public testing::Test {
 protected:
     struct Fault {
@@ -85,6 +170,15 @@ protected:
 
     void SetUp() override {
         database_ = migrated(shared_postgres().create_database("soak"));
+        // Moves and records last as long as a slow disk or a standby would make them, at random.
+        auto session = connect_or_abort(database_);
+        ASSERT_TRUE(session.execute_script(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF random() < 0.1 THEN PERFORM "
+            "pg_catalog.pg_sleep(random() * 0.2); END IF; RETURN NULL; END';"
+            "CREATE TRIGGER slow AFTER UPDATE OF instance_id ON messaging._claim FOR EACH STATEMENT EXECUTE FUNCTION slow();"
+            "CREATE TRIGGER slow AFTER INSERT ON messaging._sent_batch FOR EACH STATEMENT EXECUTE FUNCTION slow();"
+            "CREATE TRIGGER slow AFTER INSERT ON messaging._attempt FOR EACH STATEMENT EXECUTE FUNCTION slow();"
+            "CREATE ROLE soak_writer; GRANT INSERT ON messages TO soak_writer"));
         for (auto& instance : instances_) instance = start();
     }
     std::unique_ptr<Service> start() {
@@ -107,6 +201,21 @@ protected:
     void terminate_sessions(const std::string& like) {
         shared_postgres().run_sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE '" +
                                   like + "' AND datname = 'soak'");
+    }
+    // Sessions end one after the other, each with a chance, for as long as it takes.
+    void cut_at_random(const std::string& like, double chance, int times) {
+        for (int i = 0; i < times; ++i) {
+            shared_postgres().run_sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE '" +
+                                      like + "' AND datname = 'soak' AND random() < " + std::to_string(chance));
+            wait(milliseconds(100 + random_() % 300));
+        }
+    }
+    // Rows of unsent messages that somebody looks at too long.
+    void lock_rows() {
+        auto session = pg::Session::connect(database_, "editor");
+        if (!session) return;
+        const auto locked = session->execute_script("BEGIN; SELECT FROM messages WHERE NOT is_sent LIMIT 20 FOR UPDATE");
+        wait(milliseconds(500 + random_() % 4000));
     }
     // An instance that leaves; one that is not asked to may have sent what it has not recorded.
     void end(int signal_number) {
@@ -137,6 +246,10 @@ protected:
                 {"claim sessions ended", [this] { terminate_sessions("messaging claim"); }, nothing},
                 {"record sessions ended", [this] { terminate_sessions("messaging record"); }, nothing},
                 {"all sessions ended", [this] { terminate_sessions("%"); }, nothing},
+                {"listening sessions cut at random", [this] { cut_at_random("messaging bell", 1, 10); }, nothing},
+                {"sessions cut at random", [this] { cut_at_random("messaging %", 0.2, 20); }, nothing},
+                {"rows locked", [this] { lock_rows(); }, nothing},
+                {"rows locked while a receiver fails", [this, failing] { receiver_does(failing); lock_rows(); }, accepts},
                 {"Redis away", [this] { redis_.stop(); }, [this] { redis_.start(); }},
                 {"Redis hangs", [this] { redis_.pause(); }, [this] { redis_.resume(); }},
                 {"receiver fails", [this, failing] { receiver_does(failing); }, accepts},
@@ -163,6 +276,8 @@ TEST_F(Soak, RandomFaultsLoseNothing) {
     Tally tally("soak, seed " + std::to_string(seed), database_, receiver_);
     {
         const Load load(database_, seed);
+        const Strangers strangers(database_, seed);
+        const Watch watch(database_);
         const std::vector<Fault> all = faults();
         const SteadyTime end = std::chrono::steady_clock::now() + std::chrono::minutes(minutes);
         for (int round = 1; std::chrono::steady_clock::now() < end && !HasFailure(); ++round) {
@@ -178,14 +293,18 @@ TEST_F(Soak, RandomFaultsLoseNothing) {
             EXPECT_TRUE(wait_until([&] { return receiver_.first_arrival_after(ended).has_value(); }, seconds(20)))
                 << fault.name << ": nothing is sent";
             wait(rest);
+            EXPECT_EQ(watch.broken(), 0) << fault.name;
         }
+        std::printf("%ld looks for misplaced messages, %ld of them found some\n", watch.looks(), watch.broken());
     }
     tally.expect_settled(seconds(90));
+    EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM messaging.misplaced()", "soak"), "0");
     tally.expect_recovered();
     tally.expect_none_lost(refused_ + deaths_ * kExposedPerEngine);
     std::printf("%ld killed or stopped; sent again: %ld refused on purpose, %ld because of a fault\n", deaths_, refused_.load(),
                 tally.duplicated() - refused_);
-    EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM messaging._dead", "soak"), "0");
+    EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM messaging._dead d JOIN messages m USING (id) WHERE recipient <> 'odd'", "soak"),
+              "0");
     EXPECT_TRUE(wait_until([] { return shared_postgres().run_sql("SELECT count(*) FROM messaging._receipt_backlog", "soak") == "0"; }))
         << "receipts are owed";
 }

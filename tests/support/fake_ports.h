@@ -81,16 +81,15 @@ public:
 class FakePresenceStore : public service::PresenceStore {
 public:
     struct Move {
-        core::InstanceId from = 0;
         core::InstanceId to = 0;
         std::vector<core::ClaimId> claims;
     };
     void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override {
         registrations.push_back({name, std::move(done)});
     }
-    void move_claims(core::InstanceId from, core::InstanceId to, std::vector<core::ClaimId> claims,
+    void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                      service::Completion<std::vector<core::ClaimId>> done) override {
-        moves.push_back({{from, to, std::move(claims)}, std::move(done)});
+        moves.push_back({{to, std::move(claims)}, std::move(done)});
     }
     void heartbeat(core::InstanceId id, int, service::Floor, service::Completion<core::Nothing> done) override {
         heartbeats.push_back({id, std::move(done)});
@@ -103,7 +102,8 @@ public:
     void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override {
         endings.push_back({std::move(hung), std::move(done)});
     }
-    void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, service::Completion<service::Reclaimed> done) override {
+    void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, std::chrono::milliseconds,
+                 service::Completion<service::Reclaimed> done) override {
         reclaims.push_back({std::move(failed), std::move(done)});
     }
     void unregister_instance(core::InstanceId id, service::Completion<core::Nothing> done) override {
@@ -141,11 +141,30 @@ public:
 
 class FakeBacklogStore : public service::ReceiptBacklogStore {
 public:
-    void read_backlog(core::InstanceId, std::vector<std::int64_t> held, int,
+    struct Read {
+        core::InstanceId me = 0;
+        std::vector<std::int64_t> not_these;
+        int limit = 0;
+    };
+    struct Move {
+        core::InstanceId from = 0;
+        core::InstanceId to = 0;
+        std::vector<std::int64_t> batches;
+    };
+    void read_backlog(core::InstanceId me, std::vector<std::int64_t> not_these, int limit,
                       service::Completion<std::vector<service::BacklogBatch>> done) override {
-        reads.push_back({std::move(held), std::move(done)});
+        reads.push_back({{me, std::move(not_these), limit}, std::move(done)});
     }
-    std::deque<Call<std::vector<std::int64_t>, std::vector<service::BacklogBatch>>> reads;
+    void reclaim_backlog(core::InstanceId me, int, service::Completion<std::size_t> done) override {
+        reclaims.push_back({me, std::move(done)});
+    }
+    void move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
+                      service::Completion<core::Nothing> done) override {
+        moves.push_back({{from, to, std::move(batches)}, std::move(done)});
+    }
+    std::deque<Call<Read, std::vector<service::BacklogBatch>>> reads;
+    std::deque<Call<core::InstanceId, std::size_t>> reclaims;
+    std::deque<Call<Move, core::Nothing>> moves;
 };
 
 class FakeReceiptLog : public service::ReceiptLog {
@@ -200,6 +219,7 @@ public:
     void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
     void on_well_again(const std::string& what) override { std::erase(degraded, what); }
     void on_trouble(const char* what, const core::Error&) override { ++troubles[what]; }
+    void on_success(const char* what) override { ++successes[what]; }
 
     std::vector<std::string> degraded;
     std::vector<double> ages;
@@ -215,6 +235,7 @@ public:
     std::size_t missed_rings = 0;
     std::size_t hung = 0;
     std::map<std::string, int> troubles;
+    std::map<std::string, int> successes;
 };
 
 inline core::Delivery delivery(core::MessageId id, core::EndpointId endpoint = 1, core::ClaimId claim = 1, int attempts = 0) {

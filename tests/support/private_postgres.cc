@@ -34,6 +34,17 @@ pg::Session open_session(const std::string& url) {
     return std::move(session.value());
 }
 
+std::string environment_value(const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+std::string debian_binaries() {
+    std::string folder = must_run({"pg_config", "--bindir"}).output;
+    while (!folder.empty() && folder.back() == '\n') folder.pop_back();
+    return folder;
+}
+
 constexpr const char* kTemplate = "messaging_template";
 
 void make_template(PrivatePostgres& server) {
@@ -51,39 +62,39 @@ std::string next_name() {
 
 }  // namespace
 
+std::vector<std::string> as_server_user(std::vector<std::string> command, const std::string& death_signal) {
+    if (geteuid() != 0) return command;
+    // A change of user clears the death signal: setpriv sets it again.
+    std::vector<std::string> wrapped{
+        "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=" + death_signal, "--"};
+    wrapped.insert(wrapped.end(), command.begin(), command.end());
+    return wrapped;
+}
+
 PrivatePostgres::PrivatePostgres(Empty, const std::string& parent) : directory_(parent) {
-    binaries_ = must_run({"pg_config", "--bindir"}).output;
-    while (!binaries_.empty() && binaries_.back() == '\n') binaries_.pop_back();
+    server_binaries_ = environment_value("POSTGRES_BIN");
+    if (server_binaries_.empty()) server_binaries_ = debian_binaries();
     if (geteuid() == 0) must_run({"chown", "postgres:postgres", directory_.path()});
     chmod(directory_.path().c_str(), 0755);  // the test, as another user, reads the log and uses the socket
 }
 
 PrivatePostgres::PrivatePostgres(const std::string& parent) : PrivatePostgres(Empty::kYes, parent) {
-    must_run(as_server_user({binaries_ + "/initdb", "--pgdata=" + directory_.path() + "/data", "--username=postgres",
-                             "--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync",
-                             "--no-instructions"}));
+    must_run(as_server_user({server_binaries_ + "/initdb", "--pgdata=" + directory_.path() + "/data", "--username=postgres",
+                             "--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"}));
     start();
+    check_version();
     run_sql(std::string("ALTER ROLE postgres PASSWORD '") + kPassword + "'");
 }
 
 std::unique_ptr<PrivatePostgres> PrivatePostgres::standby_of(PrivatePostgres& primary) {
     std::unique_ptr<PrivatePostgres> standby(new PrivatePostgres(Empty::kYes));
-    must_run(standby->as_server_user({standby->binaries_ + "/pg_basebackup", "--pgdata=" + standby->directory_.path() + "/data",
-                                      "--dbname=" + primary.url(), "--write-recovery-conf", "--no-sync", "--checkpoint=fast"}));
+    must_run(as_server_user({debian_binaries() + "/pg_basebackup", "--pgdata=" + standby->directory_.path() + "/data",
+                             "--dbname=" + primary.url(), "--write-recovery-conf", "--no-sync", "--checkpoint=fast"}));
     standby->start();
     return standby;
 }
 
 PrivatePostgres::~PrivatePostgres() { stop(SIGQUIT); }
-
-std::vector<std::string> PrivatePostgres::as_server_user(std::vector<std::string> command) const {
-    if (geteuid() != 0) return command;
-    // A change of user clears the death signal: setpriv sets it again.
-    std::vector<std::string> wrapped{"setpriv",       "--reuid=postgres",    "--regid=postgres",
-                                     "--init-groups", "--pdeathsig=SIGQUIT", "--"};
-    wrapped.insert(wrapped.end(), command.begin(), command.end());
-    return wrapped;
-}
 
 std::string PrivatePostgres::url(const std::string& database) const {
     return "postgresql://postgres@/" + database + "?host=" + directory_.path() + "&port=" + std::to_string(port_);
@@ -98,6 +109,14 @@ std::string PrivatePostgres::create_database(const std::string& name, const std:
     return url(name);
 }
 
+void PrivatePostgres::check_version() {
+    const std::string expected = environment_value("POSTGRES_VERSION");
+    const std::string runs = run_sql("SHOW server_version");
+    if (!expected.empty() && run_sql("SELECT current_setting('server_version_num')::int / 10000") != expected) {
+        give_up("POSTGRES_VERSION is " + expected + ", and " + server_binaries_ + " has version " + runs);
+    }
+}
+
 bool PrivatePostgres::accepts_connections() { return PQping(url().c_str()) == PQPING_OK; }
 
 void PrivatePostgres::start() {
@@ -106,7 +125,7 @@ void PrivatePostgres::start() {
     for (int attempt = 0; attempt < (port_ == 0 ? 3 : 1); ++attempt) {
         const int port = port_ == 0 ? free_port() : port_;
         ProcessOptions options;
-        options.arguments = as_server_user({binaries_ + "/postgres",
+        options.arguments = as_server_user({server_binaries_ + "/postgres",
                                             "-D",
                                             directory_.path() + "/data",
                                             "-k",

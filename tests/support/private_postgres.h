@@ -11,6 +11,8 @@ namespace messaging::test {
 // Listens on a Unix socket (no password) and on a free TCP port of 127.0.0.1 (password kPassword). Nothing is synced to
 // disk. Run by root it becomes the user postgres, since PostgreSQL refuses root. A server that cannot be started ends the
 // test with its log.
+// The server is Debian's unless the environment variable POSTGRES_BIN names the folder of another one's programs. Where
+// POSTGRES_VERSION is set, a server of another major version ends the test: no run tests a version that it does not say.
 class PrivatePostgres {
 public:
     static constexpr const char* kPassword = "right-password";
@@ -42,14 +44,18 @@ public:
 private:
     enum class Empty { kYes };
     explicit PrivatePostgres(Empty, const std::string& parent = "");  // a directory without a cluster
-    std::vector<std::string> as_server_user(std::vector<std::string> command) const;
     bool accepts_connections();
+    void check_version();
 
     TemporaryDirectory directory_;
-    std::string binaries_;
+    std::string server_binaries_;  // postgres, initdb
     int port_ = 0;
     std::unique_ptr<Process> server_;  // depends-on: directory_
 };
+
+// The command as the user postgres where root runs the test: PostgreSQL and PgBouncer refuse root. It gets the death signal when
+// the test dies.
+std::vector<std::string> as_server_user(std::vector<std::string> command, const std::string& death_signal = "SIGQUIT");
 
 // The server that all tests of this executable share; started on first use, ended at exit.
 PrivatePostgres& shared_postgres();

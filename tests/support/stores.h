@@ -53,6 +53,12 @@ public:
 
     // SQL as an application would send it. An error fails the test; rows come as one text, columns by '|', rows by ' '.
     std::string sql(const std::string& text);
+    // The same as the service's own sessions send it, which the triggers of messages leave alone.
+    void as_engine(const std::string& text) {
+        sql("SET messaging.session = 'engine'");
+        sql(text);
+        sql("RESET messaging.session");
+    }
     // The number in the one column of the one row.
     std::int64_t number(const std::string& text) { return std::stoll(sql(text)); }
 

@@ -82,15 +82,5 @@ TEST_F(OutcomeTest, RetryAfterLengthensAWaitWithinBoundsAndNeverShortensIt) {
     EXPECT_EQ(classify(answered(200, "60")).delay, seconds(0));
 }
 
-TEST_F(OutcomeTest, AMessageWhoseEngineDiedIsDueAtOnceTheFirstTimeOnly) {
-    const Outcome first = classify_abandoned(policy_, 7, 3, 0, random_);
-    EXPECT_EQ(first.kind, OutcomeKind::kRetry);
-    EXPECT_EQ(first.attempts, 1);
-    EXPECT_EQ(first.delay, seconds(0));
-    EXPECT_EQ(classify_abandoned(policy_, 7, 3, 1, random_).delay, milliseconds(3000));
-    EXPECT_EQ(classify_abandoned(policy_, 7, 3, 15, random_).kind, OutcomeKind::kDead)
-        << "one that kills engines ends among the dead";
-}
-
 }  // namespace
 }  // namespace messaging::core

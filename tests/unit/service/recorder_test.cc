@@ -208,5 +208,17 @@ TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
     EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{6}) << "along with an outcome";
 }
 
+TEST_F(RecorderTest, AtTheEndConfirmationsDoNotWaitForCompanyButForTheEndOfAFailure) {
+    recorder_.confirm(4);
+    recorder_.flush_now();
+    ASSERT_EQ(store_.records.size(), 1u);
+    fail(core::ErrorKind::kUnavailable);
+    recorder_.flush_now();
+    EXPECT_TRUE(store_.records.empty()) << "not as often as it is asked";
+    time_.advance(milliseconds(2000));
+    EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{4});
+    EXPECT_TRUE(recorder_.idle());
+}
+
 }  // namespace
 }  // namespace messaging::service
