@@ -30,12 +30,26 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- An endpoint that is active again gets back what was held for it, in order.
+CREATE OR REPLACE FUNCTION messaging._on_endpoint_state_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    WITH released AS (DELETE FROM messaging._hold WHERE endpoint_id = NEW.endpoint_id RETURNING id)
+    INSERT INTO messaging._queue (id) SELECT id FROM released ORDER BY id;
+    IF FOUND THEN
+        PERFORM pg_notify('messaging_ready', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
 SELECT messaging._make_trigger('state_changed', 'AFTER UPDATE', 'messaging._state',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'messaging.endpoints',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
     'FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change()');
+SELECT messaging._make_trigger('endpoint_released', 'AFTER UPDATE OF state', 'messaging._endpoint_state',
+    'FOR EACH ROW WHEN (OLD.state <> ''active'' AND NEW.state = ''active'') EXECUTE FUNCTION messaging._on_endpoint_state_change()');
 
 -- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Once: an operator may delete it.
 INSERT INTO messaging.endpoints (name, url)

@@ -18,6 +18,25 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM queued
 $$;
 
+-- Queues what is held for an endpoint that is active or gone: a claim that had read an older state may hold a message after the
+-- endpoint's release. It steps through the index from one endpoint to the next, so its cost follows the endpoints on hold.
+CREATE OR REPLACE FUNCTION messaging._release_strays() RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE held AS (
+        (SELECT endpoint_id FROM messaging._hold ORDER BY endpoint_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT n.endpoint_id FROM messaging._hold n WHERE n.endpoint_id > h.endpoint_id ORDER BY n.endpoint_id LIMIT 1)
+        FROM held h WHERE h.endpoint_id IS NOT NULL),
+    free AS MATERIALIZED (
+        SELECT h.endpoint_id FROM held h LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = h.endpoint_id
+        WHERE h.endpoint_id IS NOT NULL AND coalesce(s.state, 'active') = 'active'),
+    released AS (
+        DELETE FROM messaging._hold WHERE endpoint_id = ANY (ARRAY(SELECT endpoint_id FROM free)) RETURNING id),
+    queued AS (
+        INSERT INTO messaging._queue (id) SELECT id FROM released ORDER BY id RETURNING id)
+    SELECT count(*) FROM queued
+$$;
+
 -- One round: the suspects, now and then the newest 20,000 rows, and the next `max_rows` rows of a walk over all of them. A walk
 -- rests 50 times what each round costs, so that it takes 2 % of a core at most, and begins no more often than every five minutes.
 -- Rows are read by their ids, each round on its own, so neither a huge id nor an order of commits can hide one.
@@ -52,6 +71,9 @@ BEGIN
         FROM (SELECT id, is_sent FROM public.messages ORDER BY id DESC LIMIT 20000) newest WHERE NOT is_sent;
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
+        END IF;
+        IF messaging._release_strays() > 0 THEN
+            PERFORM pg_notify('messaging_ready', '');
         END IF;
         mark.next_tail := clock_timestamp() + interval '15 seconds';
         -- Where some were lost there may be more, further back.

@@ -15,7 +15,7 @@ WITH missed AS MATERIALIZED (
 SELECT missed.batch_id, u.id, m.receiver_message_id, to_char(s.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        coalesce(m.sent_at = s.sent_at, false)
 FROM missed LEFT JOIN messaging._sent_batch s ON s.batch_id = missed.batch_id LEFT JOIN LATERAL unnest(s.ids) AS u(id) ON true
-LEFT JOIN messages m ON m.id = u.id ORDER BY missed.batch_id, u.id)sql"};
+LEFT JOIN public.messages m ON m.id = u.id ORDER BY missed.batch_id, u.id)sql"};
 
 // `owner` steps through the index from one instance to the next, so that it costs a look per instance, not one per batch. A batch
 // that another engine is claiming is skipped, and one that it has just claimed is no longer the gone instance's (checked again

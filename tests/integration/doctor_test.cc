@@ -165,6 +165,11 @@ TEST_F(Doctor, TheRightsOfEverybody) {
 }
 
 TEST_F(Doctor, Triggers) {
+    EXPECT_EQ(db_.sql("SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"),
+              "messages.messaging_delete messages.messaging_insert messages.messaging_truncate messages.zz_messaging_1_keep "
+              "messages.zz_messaging_2_send_again messaging._endpoint_state.endpoint_released messaging._state.state_changed "
+              "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_state")
+        << "a new trigger is one more to check";
     db_.sql("ALTER TABLE messages DISABLE TRIGGER messaging_insert");
     expect("triggers", FindingLevel::kError, "messaging_insert on public.messages is disabled");
     follow_advice("triggers");

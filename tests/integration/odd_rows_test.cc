@@ -103,7 +103,7 @@ protected:
         engine.claim();
         EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
         PgPresenceStore presence(db_.open_session(bell_session_settings()));
-        db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(99, {}, std::chrono::seconds(0), std::move(done)); });
+        db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(99, {}, std::chrono::seconds(2), std::move(done)); });
         expect_no_misplaced();
         engine.record(engine.claim_due(), OutcomeKind::kDelivered);
         expect_no_misplaced();

@@ -276,6 +276,28 @@ TEST_F(QueueStore, TheMessagesOfAnEndpointOnHoldAreMovedThereOnce) {
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
+TEST_F(QueueStore, AnEndpointThatIsActiveAgainGetsBackWhatWasHeldInOrder) {
+    insert(3);
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    claim(2);
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'active', reason = NULL");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 0);
+    EXPECT_EQ(ids_of(claim()), "3 1 2");
+}
+
+// A claim that had read an older state holds a message after its endpoint's release.
+TEST_F(QueueStore, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconcile) {
+    insert(3);
+    db_.sql("DELETE FROM messaging._queue");
+    db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/'), ('c', 'http://c/')");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'disabled' WHERE endpoint_id = 2");
+    db_.sql("DELETE FROM messaging.endpoints WHERE id = 3");
+    db_.sql("INSERT INTO messaging._hold VALUES (1, 1), (2, 2), (3, 3)");
+    db_.sql("SELECT messaging._release_strays()");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 3");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold"), "2");
+}
+
 TEST_F(QueueStore, AMessageWithTheMostAttemptsThatTheTableAcceptsIsDeadLetteredBecauseOneMoreCouldNotBeRecorded) {
     db_.sql("INSERT INTO messages (recipient, content, attempts) VALUES ('+1', 'x', 32000), ('+1', 'y', 31998)");
     EXPECT_EQ(ids_of(claim()), "2");

@@ -188,7 +188,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<Nothing>([&](auto done) { doorbell.call_help(std::move(done)); });
     PgReconcileStore reconcile(db.open_session(reconcile_session_settings()));
     db.value<service::ReconcileRound>([&](auto done) { reconcile.reconcile(1000, std::move(done)); });
-    db.value<service::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::chrono::seconds(0), std::move(done)); });
+    db.value<service::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::chrono::seconds(2), std::move(done)); });
     db.value<Nothing>([&](auto done) { presence.unregister_instance(me, std::move(done)); });
     EXPECT_EQ(db.sql("SELECT id, places FROM messaging.misplaced()"), "");
 }
