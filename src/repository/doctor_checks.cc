@@ -140,7 +140,7 @@ SELECT * FROM (
     WHERE NOT EXISTS (SELECT FROM messaging.endpoints e WHERE e.id = m.endpoint_id) GROUP BY m.endpoint_id LIMIT 10) unknown
 UNION ALL
 SELECT 'warning', format('%s message(s) were dead-lettered because their endpoint did not exist', count(*)),
-       'SELECT m.* FROM messages m JOIN messaging._dead d ON d.id = m.id WHERE d.reason LIKE ''no such endpoint%'''
+       'SELECT m.* FROM public.messages m JOIN messaging._dead d ON d.id = m.id WHERE d.reason LIKE ''no such endpoint%'''
 FROM messaging._dead WHERE reason LIKE 'no such endpoint%' HAVING count(*) > 0
 UNION ALL
 SELECT 'ok', format('%s endpoint(s), %s of them active', count(*), count(*) FILTER (WHERE state = 'active')), ''

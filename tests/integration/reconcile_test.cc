@@ -172,6 +172,7 @@ TEST_F(Reconcile, LeavesAloneWhatIsInAPlace) {
     db_.sql("INSERT INTO messaging._schedule VALUES (3, now() + interval '1 hour')");
     db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (4, 'HTTP 500')");
     db_.sql("INSERT INTO messaging._hold VALUES (5, 1)");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
     db_.sql("UPDATE messages SET is_sent = true WHERE id = 6");
     EXPECT_EQ(misplaced(), "");
     db_.sql("INSERT INTO messaging._suspect SELECT id FROM messages");
