@@ -152,7 +152,7 @@ SELECT * FROM (
     SELECT CASE WHEN xact_start < now() - $2::bigint * interval '1 s' THEN 'error' ELSE 'warning' END,
            format('session %s (%s, role %s, %s) has been in one transaction for %s: vacuum removes nothing that was deleted since', pid,
                   coalesce(nullif(application_name, ''), 'unnamed'), usename, state, date_trunc('second', now() - xact_start)),
-           format('SELECT pg_terminate_backend(%s), and see to it that the application commits', pid)
+           format('SELECT pg_terminate_backend(%s)', pid)
     FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'
       AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL OR state LIKE 'idle in transaction%')

@@ -28,8 +28,7 @@ constexpr const char* kNoTransaction = "-- no transaction\n";
 // A migration that waits for a table's lock makes everybody behind it wait too.
 constexpr const char* kBegin = "BEGIN; SET LOCAL lock_timeout = '10s'";
 constexpr const char* kLockNotAvailable = "55P03";
-constexpr const char* kServer =
-    "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int";
+constexpr const char* kServer = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int";
 constexpr int kMinServerVersion = 130000;  // xid8
 constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint

@@ -14,8 +14,8 @@ struct StartFacts {
     std::string database_tag;  // part of each webhook-id
 };
 
-// What is said of a connection pooler, which shares its sessions between clients; and whether a failed attempt to connect came from
-// one: PgBouncer refuses settings in the start-up packet, unless it is told to ignore them.
+// What is said of a connection pooler, which shares its sessions between clients; and whether a failed attempt to connect came
+// from one: PgBouncer refuses settings in the start-up packet, unless it is told to ignore them.
 core::Error pooler_error();
 bool is_pooler_refusal(const core::Error& error);
 

@@ -309,6 +309,13 @@ TEST_F(Doctor, TransactionsThatStayOpen) {
     expect("transactions", FindingLevel::kError, "has been in one transaction for");
     ASSERT_TRUE(other.execute_script("COMMIT"));
     expect_ok("transactions");
+    std::thread querying([&] { EXPECT_FALSE(other.execute_script("SELECT count(*), pg_sleep(60) FROM messages")); });
+    const std::string active = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()";
+    EXPECT_TRUE(test::wait_until([&] { return !db_.sql(active).empty(); }));
+    expect("transactions", FindingLevel::kError, "(test, role postgres, active)");
+    db_.sql(only("transactions").advice);
+    querying.join();
+    EXPECT_TRUE(test::wait_until([&] { return only("transactions").level == FindingLevel::kOk; }));
     Stores elsewhere(test::empty_database());
     pg::Session in_another_database = test::connect_or_abort(elsewhere.url());
     ASSERT_TRUE(in_another_database.execute_script("BEGIN; SELECT count(*) FROM pg_class"));
