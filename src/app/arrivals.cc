@@ -13,7 +13,7 @@
 namespace messaging::app {
 namespace {
 
-constexpr std::size_t kMaxIds = 10'000'000;      // that are not numbers of ours
+constexpr std::size_t kMaxIds = 10'000'000;     // that are not numbers of ours
 constexpr std::size_t kMaxNumber = 50'000'000;  // four bytes each
 constexpr std::size_t kRecent = 50;
 constexpr std::size_t kMaxKeptBody = 64u << 10;
@@ -45,9 +45,7 @@ std::optional<std::size_t> number_of(std::string_view id) {
 }
 
 // Never 0, which means that none was seen.
-std::uint32_t fingerprint_of(const std::string& id) {
-    return static_cast<std::uint32_t>(std::hash<std::string>{}(id)) | 1U;
-}
+std::uint32_t fingerprint_of(const std::string& id) { return static_cast<std::uint32_t>(std::hash<std::string>{}(id)) | 1U; }
 
 void write_time(core::JsonWriter& json, const std::optional<core::WallTime>& time) {
     if (time) {

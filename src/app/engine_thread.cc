@@ -28,14 +28,15 @@ namespace {
 
 constexpr std::chrono::milliseconds kTurnPeriod{1000};  // the loop shows that it turns so often
 constexpr std::chrono::seconds kTurnPatience{10};       // a loop that has not turned for so long is not ready
-constexpr std::size_t kMaxClaimBytes = 16u << 20;  // of contents in one claim, were each as long as it may be
+constexpr std::size_t kMaxClaimBytes = 16u << 20;       // of contents in one claim, were each as long as it may be
 
 service::EngineOptions engine_options(const Config& config, const std::string& name) {
     service::EngineOptions options;
     options.name = name;
     options.dispatch.outcomes.backoff = config.backoff;
     options.dispatch.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
-    options.max_claim = static_cast<int>(std::clamp<std::size_t>(kMaxClaimBytes / config.max_content_bytes, 1, service::kMaxClaim));
+    options.max_claim =
+        static_cast<int>(std::clamp<std::size_t>(kMaxClaimBytes / config.max_content_bytes, 1, service::kMaxClaim));
     return options;
 }
 

@@ -38,7 +38,7 @@ private:
     std::atomic<bool> ready_{false};
     std::atomic<bool> redis_up_{false};
     std::atomic<core::MonoTime::rep> last_turn_{0};  // of the engine's loop, by the monotonic clock
-    std::unique_ptr<Inside> inside_;  // depends-on: everything above
+    std::unique_ptr<Inside> inside_;                 // depends-on: everything above
     std::thread thread_;
 };
 

@@ -69,7 +69,8 @@ Metrics::Metrics()
       record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "One transaction of outcomes.", kSeconds)),
       recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
-      reclaimed_(counter(registry_, "messaging_reclaimed_messages_total", "Messages of failed instances that were scheduled again.")),
+      reclaimed_(
+          counter(registry_, "messaging_reclaimed_messages_total", "Messages of failed instances that were scheduled again.")),
       dead_lettered_(counter(registry_, "messaging_dead_lettered_by_claim_messages_total",
                              "Messages that were dead-lettered without an attempt: no such endpoint, or not readable.")),
       late_outcomes_(counter(registry_, "messaging_late_outcomes_total",
@@ -85,8 +86,9 @@ Metrics::Metrics()
       missed_rings_(
           counter(registry_, "messaging_found_by_fallback_messages_total",
                   "Messages that only the fallback timer has found: their notification was lost, or its trigger bypassed.")),
-      reconciled_(counter(registry_, "messaging_reconciled_messages_total",
-                          "Messages that were unsent and in no place (their trigger was bypassed, or a defect), and are queued now.")),
+      reconciled_(
+          counter(registry_, "messaging_reconciled_messages_total",
+                  "Messages that were unsent and in no place (their trigger was bypassed, or a defect), and are queued now.")),
       reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds",
                             "How long the last walk over all messages took: a message in no place is found within this time.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
@@ -215,8 +217,8 @@ void EngineMetrics::on_reclaimed(std::size_t messages) {
 
 void EngineMetrics::on_dead_lettered(std::size_t messages) {
     metrics_.dead_lettered_.Increment(static_cast<double>(messages));
-    troubles_.try_emplace("dead-letter", "dead-letter", clock_).first->second.failed(
-        "messages were dead-lettered without an attempt; GET /messages?status=dead has the reasons");
+    troubles_.try_emplace("dead-letter", "dead-letter", clock_)
+        .first->second.failed("messages were dead-lettered without an attempt; GET /messages?status=dead has the reasons");
 }
 
 void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outcomes_.Increment(static_cast<double>(outcomes)); }
@@ -233,8 +235,9 @@ void EngineMetrics::on_not_held(std::size_t messages) {
 
 void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
-    troubles_.try_emplace("locked rows", "locked rows", clock_).first->second.failed(
-        "another session has locked messages that were sent; they are recorded when it ends (see pg_locks)");
+    troubles_.try_emplace("locked rows", "locked rows", clock_)
+        .first->second.failed(
+            "another session has locked messages that were sent; they are recorded when it ends (see pg_locks)");
 }
 
 void EngineMetrics::on_hung(std::size_t instances) {

@@ -115,8 +115,9 @@ private:
                         reconcile_trouble_.recovered();
                         metrics_.on_reconcile_round(round);
                         if (round.found == 0) return;
-                        spdlog::warn("{} message(s) were unsent and in no place (inserted past the trigger?): they are queued now",
-                                     round.found);
+                        spdlog::warn(
+                            "{} message(s) were unsent and in no place (inserted past the trigger?): they are queued now",
+                            round.found);
                     },
                 .on_error = [this](const core::Error& error) { reconcile_trouble_.failed(error.message); }};
     }

@@ -66,10 +66,11 @@ std::size_t accepted_of(const core::JsonView& outline) {
 void send_results(const Reply& reply, const std::string& outline_text, const service::EnqueueResult& result) {
     const auto document = core::JsonDocument::parse(outline_text);
     if (!document || !document->root().is_array() || accepted_of(document->root()) != result.created.size()) {
-        return reply.send(core::Error{core::ErrorKind::kInternal,
-                                      "the database has made another number of messages than were accepted: does a trigger of the "
-                                      "application's drop some?",
-                                      ""});
+        return reply.send(
+            core::Error{core::ErrorKind::kInternal,
+                        "the database has made another number of messages than were accepted: does a trigger of the "
+                        "application's drop some?",
+                        ""});
     }
     const core::JsonView outline = document->root();
     const bool all = result.created.size() == outline.size();
@@ -126,12 +127,11 @@ void MessageRoutes::create(const http::Request& request, const Reply& reply) {
     if (good.empty()) return send_results(reply, outline, {});
     auto& idempotency = std::get<std::optional<service::IdempotencyKey>>(key);
     if (idempotency) idempotency->outline = outline;
-    store_.enqueue(
-        std::move(good), std::move(idempotency), [reply, outline](const core::Result<service::EnqueueResult>& result) {
-            if (result) return send_results(reply, result->replayed ? result->outline : outline, result.value());
-            if (result.error().kind != core::ErrorKind::kConflict) return reply.send(result.error());
-            reply.send(Problem{422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"});
-        });
+    store_.enqueue(std::move(good), std::move(idempotency), [reply, outline](const core::Result<service::EnqueueResult>& result) {
+        if (result) return send_results(reply, result->replayed ? result->outline : outline, result.value());
+        if (result.error().kind != core::ErrorKind::kConflict) return reply.send(result.error());
+        reply.send(Problem{422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"});
+    });
 }
 
 void MessageRoutes::get(const http::Request& request, const Reply& reply) {

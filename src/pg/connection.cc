@@ -126,7 +126,8 @@ void Connection::Impl::end_former_sessions() {
     params.integer_array(std::span<const std::int32_t>(former_pids));
     execute({{&kEndFormer, std::move(params)}}, [weak = weak_from_this(), pids = former_pids](const auto& ended) {
         const auto self = weak.lock();
-        if (self && ended.ok()) std::erase_if(self->former_pids, [&](int pid) { return std::find(pids.begin(), pids.end(), pid) != pids.end(); });
+        if (self && ended.ok())
+            std::erase_if(self->former_pids, [&](int pid) { return std::find(pids.begin(), pids.end(), pid) != pids.end(); });
     });
 }
 

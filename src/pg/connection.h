@@ -53,8 +53,8 @@ public:
     // Begins to connect; call once.
     void start();
     bool up() const;
-    // Of the session that is up, as the start-up packet's answer gave it; 0 while none is. Behind a connection pooler it is not the
-    // process that runs the statements.
+    // Of the session that is up, as the start-up packet's answer gave it; 0 while none is. Behind a connection pooler it is not
+    // the process that runs the statements.
     int backend_pid() const;
 
     // Sends a unit of work behind those already sent. Statements are prepared on first use in each session.

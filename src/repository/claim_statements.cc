@@ -14,7 +14,8 @@ namespace {
 //   everything else            into the ledger, and to the engine
 // No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that stands twice in
 // the queue is sent once. The DELETE goes by ctid: with USING or IN the planner chose a hash join over a sequential scan.
-std::string claim_sql(const std::string& table, const std::string& pick, const std::string& more_columns, const std::string& more_from) {
+std::string claim_sql(const std::string& table, const std::string& pick, const std::string& more_columns,
+                      const std::string& more_from) {
     return R"sql(
 WITH control AS MATERIALIZED (SELECT state = 'running' AS running FROM messaging._state),
 picked AS MATERIALIZED ()sql" +
@@ -45,12 +46,12 @@ FROM (SELECT) one )sql" +
            more_from + R"sql( LEFT JOIN found r ON r.fate IS NULL ORDER BY r.id)sql";
 }
 
-const std::string kReadySql = claim_sql("messaging._queue", R"sql(
+const std::string kReadySql =
+    claim_sql("messaging._queue", R"sql(
     SELECT ctid, xid, id FROM messaging._queue
     WHERE (xid, id) > ($5::text::xid8, $6::bigint) AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
     ORDER BY xid, id LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
-                                        "p.xid::text, p.id",
-                                        "LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true");
+              "p.xid::text, p.id", "LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true");
 
 const std::string kDueSql = claim_sql("messaging._schedule", R"sql(
     SELECT ctid FROM messaging._schedule

@@ -7,7 +7,7 @@
 #define MESSAGE_COLUMNS                                                                                                     \
     "m.id, m.recipient, m.content, m.is_sent, m.attempts, " RFC3339("m.created_at") ", " RFC3339("m.sent_at") ", " RFC3339( \
         "s.due_at") ", " RFC3339("d.failed_at") ", m.receiver_message_id, coalesce(d.reason, m.last_error), e.name"
-#define MESSAGE_JOINS                                                \
+#define MESSAGE_JOINS                                                   \
     " LEFT JOIN messaging._schedule s ON s.id = m.id AND NOT m.is_sent" \
     " LEFT JOIN messaging._dead d ON d.id = m.id AND NOT m.is_sent LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id "
 
@@ -44,11 +44,12 @@ constexpr pg::Statement kListSent{
     " LEFT JOIN public.messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.batch_id DESC, p.id DESC"};
 
 constexpr pg::Statement kListPending{
-    "list_pending", BOUNDED_LIST("SELECT xid AS key, xid::text::bigint AS major, id FROM messaging._queue"
-                                 " WHERE xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)"
-                                 " AND (xid, id) < (coalesce($2::bigint, 9223372036854775807)::text::xid8, " LAST_ID ")"
-                                 " ORDER BY xid DESC, id DESC",
-                                 STILL_UNSENT, "DESC", "1000", "999")};
+    "list_pending",
+    BOUNDED_LIST("SELECT xid AS key, xid::text::bigint AS major, id FROM messaging._queue"
+                 " WHERE xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)"
+                 " AND (xid, id) < (coalesce($2::bigint, 9223372036854775807)::text::xid8, " LAST_ID ")"
+                 " ORDER BY xid DESC, id DESC",
+                 STILL_UNSENT, "DESC", "1000", "999")};
 
 constexpr pg::Statement kListScheduled{
     "list_scheduled",
@@ -79,7 +80,8 @@ constexpr pg::Statement kListRecipient{
                  " CASE WHEN wd.id IS NOT NULL THEN 'dead' WHEN ws.id IS NOT NULL THEN 'scheduled' ELSE 'pending' END)",
                  "DESC", "5000", "4999")};
 
-constexpr pg::Statement kGet{"get_message", "SELECT " MESSAGE_COLUMNS " FROM public.messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
+constexpr pg::Statement kGet{"get_message",
+                             "SELECT " MESSAGE_COLUMNS " FROM public.messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
 
 static_assert(kMaxBatchesPerPage == 500 && kMaxEntriesScanned == 1000 && kMaxRowsScanned == 5000,
               "the SQL above says the same numbers");

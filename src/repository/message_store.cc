@@ -153,7 +153,8 @@ void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::opt
     pg::Params take_params = key_params;
     take_params.text(key->outline);
     run_unit<service::EnqueueResult>(
-        session_, {{&kForgetOldKeys, {}}, {&kTakeKey, std::move(take_params)}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
+        session_,
+        {{&kForgetOldKeys, {}}, {&kTakeKey, std::move(take_params)}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
         std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::EnqueueResult> {
             if (rows[3].size() == 0) {  // its day has passed between two of these statements
                 return core::Error{core::ErrorKind::kUnavailable, "the key was forgotten meanwhile", ""};

@@ -143,11 +143,11 @@ void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId>
     take.bigint(me).bigint_array(failed).integer(service::kReclaimClaims);
     pg::Params reclaim;
     reclaim.integer(service::kMaxAbandonments).bigint(delay.count());
-    run_unit<service::Reclaimed>(
-        bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
-        [](const std::vector<pg::Rows>& rows) {
-            return service::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)), static_cast<std::size_t>(rows[1].bigint(0, 1))};
-        });
+    run_unit<service::Reclaimed>(bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
+                                 [](const std::vector<pg::Rows>& rows) {
+                                     return service::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)),
+                                                               static_cast<std::size_t>(rows[1].bigint(0, 1))};
+                                 });
 }
 
 void PgPresenceStore::unregister_instance(core::InstanceId instance_id, service::Completion<core::Nothing> done) {

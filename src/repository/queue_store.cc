@@ -135,11 +135,11 @@ void PgQueueStore::return_orphans(core::InstanceId instance_id, std::vector<core
     orphans.bigint(instance_id).bigint_array(known);
     pg::Params not_held;
     not_held.bigint_array(known).bigint_array(held);
-    run_unit<service::OrphanCount>(
-        claim_, {{&kReturnOrphans, std::move(orphans)}, {&kReturnNotHeld, std::move(not_held)}}, std::move(done),
-        [](const std::vector<pg::Rows>& rows) {
-            return service::OrphanCount{static_cast<std::size_t>(rows[0].affected()), static_cast<std::size_t>(rows[1].affected())};
-        });
+    run_unit<service::OrphanCount>(claim_, {{&kReturnOrphans, std::move(orphans)}, {&kReturnNotHeld, std::move(not_held)}},
+                                   std::move(done), [](const std::vector<pg::Rows>& rows) {
+                                       return service::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
+                                                                   static_cast<std::size_t>(rows[1].affected())};
+                                   });
 }
 
 void PgQueueStore::load_endpoints(service::Completion<std::vector<core::Endpoint>> done) {

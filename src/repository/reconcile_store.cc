@@ -7,7 +7,8 @@ namespace messaging::repository {
 namespace {
 
 constexpr pg::Statement kReconcile{
-    "reconcile", "SELECT lost, wait_ms, ceil(cost_ms)::bigint, ceil(walk_seconds)::bigint FROM messaging._reconcile_round($1::int)"};
+    "reconcile",
+    "SELECT lost, wait_ms, ceil(cost_ms)::bigint, ceil(walk_seconds)::bigint FROM messaging._reconcile_round($1::int)"};
 
 }  // namespace
 

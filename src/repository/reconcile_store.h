@@ -1,4 +1,5 @@
-// PgReconcileStore: rounds of messaging._reconcile_round() (migrations/functions/reconcile.sql); implements service::ReconcileStore.
+// PgReconcileStore: rounds of messaging._reconcile_round() (migrations/functions/reconcile.sql); implements
+// service::ReconcileStore.
 #pragma once
 
 #include "pg/connection.h"

@@ -18,9 +18,9 @@ using core::OutcomeKind;
 constexpr pg::Statement kLockClaims{"lock_claims", R"sql(
 SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) ORDER BY claim_id FOR SHARE)sql"};
 
-// No fence: what the receiver has accepted is sent, whoever holds it now. It counts for the message that was sent, though: another
-// generation is another message with the same id, or one that was sent again since. A message that was tried or abandoned before
-// may wait or be dead-lettered meanwhile: it leaves there. The first attempt at all finds nothing to look for.
+// No fence: what the receiver has accepted is sent, whoever holds it now. It counts for the message that was sent, though:
+// another generation is another message with the same id, or one that was sent again since. A message that was tried or abandoned
+// before may wait or be dead-lettered meanwhile: it leaves there. The first attempt at all finds nothing to look for.
 constexpr pg::Statement kMarkSent{"mark_sent", R"sql(
 WITH marked AS (
     UPDATE public.messages m SET is_sent = true, sent_at = now(), attempts = m.attempts + 1, receiver_message_id = u.receiver_id
@@ -259,7 +259,8 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
 }
 
 void PgQueueStore::find_unlocked(std::vector<core::MessageId> ids, service::Completion<std::vector<core::MessageId>> done) {
-    run_one<std::vector<core::MessageId>>(record_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)), std::move(done), read_ids);
+    run_one<std::vector<core::MessageId>>(record_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)), std::move(done),
+                                          read_ids);
 }
 
 }  // namespace messaging::repository

@@ -103,8 +103,8 @@ private:
     std::unique_ptr<loop::Timer> give_up_timer_;
 
     core::InstanceId instance_id_ = 0;
-    core::InstanceId registered_as_ = 0;  // in this bell session; 0 = not yet
-    std::uint64_t bell_session_ = 0;      // counts bell sessions: an answer to an earlier one is stale
+    core::InstanceId registered_as_ = 0;              // in this bell session; 0 = not yet
+    std::uint64_t bell_session_ = 0;                  // counts bell sessions: an answer to an earlier one is stale
     std::vector<core::MessageId> loading_strangers_;  // for endpoints that are not known yet, and are being loaded
     bool bell_up_ = false;
     bool registered_ = false;  // in this bell session

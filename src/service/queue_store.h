@@ -32,9 +32,9 @@ enum class Source { kReady, kDue };
 
 struct ClaimRequest {
     core::InstanceId instance_id = 0;
-    core::ClaimId claim_id = 0;  // a number that the engine has chosen and uses once
-    QueuePosition behind;        // ready claims: only what comes behind it; xid 0 = a sweep
-    int limit = 0;               // > 0
+    core::ClaimId claim_id = 0;           // a number that the engine has chosen and uses once
+    QueuePosition behind;                 // ready claims: only what comes behind it; xid 0 = a sweep
+    int limit = 0;                        // > 0
     std::optional<core::MessageId> only;  // this message alone
 };
 
@@ -124,7 +124,8 @@ public:
     virtual void end_sessions(std::vector<core::InstanceId> hung, Completion<std::size_t> done) = 0;
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
     // them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled
-    // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only waited.
+    // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only
+    // waited.
     virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
                          Completion<Reclaimed> done) = 0;
     // Clean end: the row goes, its claims must have been recorded.

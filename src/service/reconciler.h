@@ -22,10 +22,10 @@ inline constexpr std::chrono::milliseconds kCostlyRound{500};
 inline constexpr std::chrono::milliseconds kReconcileRetry{5'000};  // after a failed round
 
 struct ReconcileRound {
-    std::size_t found = 0;                      // were in no place, and are queued now
-    std::chrono::milliseconds wait{0};          // until the next round may have something to do
-    std::chrono::milliseconds cost{0};          // of this round, in PostgreSQL
-    std::optional<std::chrono::seconds> walk;   // how long the last whole walk took, its rests included
+    std::size_t found = 0;                     // were in no place, and are queued now
+    std::chrono::milliseconds wait{0};         // until the next round may have something to do
+    std::chrono::milliseconds cost{0};         // of this round, in PostgreSQL
+    std::optional<std::chrono::seconds> walk;  // how long the last whole walk took, its rests included
 };
 
 // A port; repository implements it.

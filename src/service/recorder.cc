@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLastRetry{2000};
-constexpr std::chrono::milliseconds kLookForLocks{1};   // after a lock timeout
+constexpr std::chrono::milliseconds kLookForLocks{1};  // after a lock timeout
 constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout has passed
 
 }  // namespace
@@ -100,9 +100,8 @@ void Recorder::look_for_locks() {
     ids.reserve(sending_.size());
     for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
     std::sort(ids.begin(), ids.end());
-    store_.find_unlocked(std::move(ids), [this](const core::Result<std::vector<core::MessageId>>& unlocked) {
-        on_unlocked(unlocked);
-    });
+    store_.find_unlocked(std::move(ids),
+                         [this](const core::Result<std::vector<core::MessageId>>& unlocked) { on_unlocked(unlocked); });
 }
 
 void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked) {

@@ -23,7 +23,7 @@ inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyon
 inline constexpr std::chrono::milliseconds kLongestRest{2};
 inline constexpr std::size_t kFew = 32;  // outcomes
 inline constexpr std::chrono::milliseconds kRestOfFew{20};
-inline constexpr std::chrono::milliseconds kLockedRetry{1000};  // outcomes of locked rows are tried again after it
+inline constexpr std::chrono::milliseconds kLockedRetry{1000};   // outcomes of locked rows are tried again after it
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
 
 // Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took, and while
@@ -96,8 +96,8 @@ private:
     core::MonoTime rested_{};  // no transaction before it, unless a full one is waiting
     core::MonoTime rested_for_few_{};
     bool busy_ = false;
-    bool resting_ = false;     // timer_ ends the rest
-    bool careful_ = false;     // some rows are locked: look for locks before each transaction
+    bool resting_ = false;  // timer_ ends the rest
+    bool careful_ = false;  // some rows are locked: look for locks before each transaction
 };
 
 }  // namespace messaging::service

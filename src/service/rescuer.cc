@@ -70,16 +70,18 @@ void Rescuer::judge(const std::vector<InstanceSign>& signs) {
 
 void Rescuer::reclaim(std::vector<core::InstanceId> failed) {
     next_reclaim_ = clock_.mono() + kReclaimPeriod;
-    store_.reclaim(mediator_.instance_id(), std::move(failed), delay_, [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
-        if (round != round_) return;
-        if (!reclaimed) {
-            observer_.on_trouble("reclaim", reclaimed.error());
-        } else if (reclaimed->claims > 0) {
-            mediator_.on_reclaimed(reclaimed.value());
-            if (reclaimed->claims == static_cast<std::size_t>(kReclaimClaims)) next_reclaim_ = {};  // there are more
-        }
-        look_again();
-    });
+    store_.reclaim(mediator_.instance_id(), std::move(failed), delay_,
+                   [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
+                       if (round != round_) return;
+                       if (!reclaimed) {
+                           observer_.on_trouble("reclaim", reclaimed.error());
+                       } else if (reclaimed->claims > 0) {
+                           mediator_.on_reclaimed(reclaimed.value());
+                           if (reclaimed->claims == static_cast<std::size_t>(kReclaimClaims))
+                               next_reclaim_ = {};  // there are more
+                       }
+                       look_again();
+                   });
 }
 
 }  // namespace messaging::service

@@ -50,7 +50,7 @@ private:
     std::unique_ptr<loop::Timer> timer_;
     core::MonoTime next_reclaim_{};
     std::size_t free_locks_ = 0;  // at the last look
-    std::uint64_t round_ = 0;  // counts starts and stops: an answer to an earlier round is stale
+    std::uint64_t round_ = 0;     // counts starts and stops: an answer to an earlier round is stale
 };
 
 }  // namespace messaging::service

@@ -143,7 +143,8 @@ TEST(Delivery, TermSignalLetsInFlightFinishAndExitsZero) {
     service.send(SIGTERM);
     EXPECT_EQ(service.wait(), 0) << service.output();
     EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE is_sent"), std::to_string(receiver.stat("received")));
-    EXPECT_EQ(service.sql("SELECT (SELECT count(*) FROM messaging._queue) + (SELECT count(*) FROM messages WHERE is_sent)"), "200");
+    EXPECT_EQ(service.sql("SELECT (SELECT count(*) FROM messaging._queue) + (SELECT count(*) FROM messages WHERE is_sent)"),
+              "200");
     EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._claim"), "0");
 }
 

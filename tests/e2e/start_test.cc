@@ -141,5 +141,48 @@ TEST(Start, ASecretMayComeFromAFile) {
     EXPECT_EQ(call("GET", service.url("/status"), "", {{"Authorization", "Bearer from-a-file"}}).status, 200);
 }
 
+// Finding D6: the process aborted, with every engine in it, at each such repeat.
+TEST(Start, ARepeatAfterMaxContentBytesWasRaisedIsAnsweredAsTheFirstRequestWas) {
+    const std::string database = empty_database();
+    const auto migrate = [&](const char* limit) {
+        ProcessOptions options = Service::process({{"MAX_CONTENT_BYTES", limit}}, database);
+        options.arguments[1] = "migrate";
+        options.arguments.emplace_back("up");
+        ASSERT_EQ(run_command(options).exit_code, 0);
+    };
+    const std::string body =
+        R"([{"recipient": "+1", "content": "short"}, {"recipient": "+2", "content": ")" + std::string(5000, 'x') + R"("}])";
+    const http::Headers key{{"Idempotency-Key", "k"}};
+    std::string first;
+    migrate("4096");
+    {
+        const Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}}, database);
+        const HttpReply reply = call("POST", service.url("/messages"), body, key);
+        EXPECT_EQ(reply.status, 207);
+        first = reply.body.substr(0, reply.body.find("\"meta\""));
+    }
+    migrate("8192");
+    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "8192"}}, database);
+    const HttpReply again = call("POST", service.url("/messages"), body, key);
+    EXPECT_EQ(again.status, 207);
+    EXPECT_EQ(again.body.substr(0, again.body.find("\"meta\"")), first);
+    EXPECT_TRUE(service.running());
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messages"), "1");
+}
+
+// A page has its bounds in bytes, too.
+TEST(Start, APageOfLargeMessagesIsShorterAndGoesOn) {
+    const std::string database = empty_database();
+    ProcessOptions options = Service::process({{"MAX_CONTENT_BYTES", "1048576"}}, database);
+    options.arguments[1] = "migrate";
+    options.arguments.emplace_back("up");
+    ASSERT_EQ(run_command(options).exit_code, 0);
+    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "1048576"}}, database);
+    service.sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, 40)");
+    const HttpReply page = call("GET", service.url("/messages?status=all&limit=250"));
+    EXPECT_NE(page.body.find("\"limit\":16"), std::string::npos) << page.body.substr(page.body.find("\"meta\""));
+    EXPECT_NE(page.body.find("\"next_cursor\":\""), std::string::npos);
+}
+
 }  // namespace
 }  // namespace messaging::test

@@ -1,6 +1,9 @@
 // What an operator sees: metrics, logs, health.
 #include <gtest/gtest.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -120,6 +123,29 @@ TEST(Health, TheSubcommandAsksTheService) {
     service.send(SIGTERM);
     service.wait();
     EXPECT_EQ(check({"--port", port}), 1);
+}
+
+// The engine's own thread, which carries its name.
+pid_t engine_thread(pid_t process) {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+        if (read_text_file(task.path().string() + "/comm") == "engine\n") return std::stoi(task.path().filename().string());
+    }
+    return 0;
+}
+
+// Finding 21: with one engine nobody looked at it, and /readyz stayed 200.
+TEST(Health, AnEngineThatHangsIsNotReady) {
+    Service service(Environment{{"WEBHOOK_URL", "http://127.0.0.1:1/"}});
+    const pid_t thread = engine_thread(service.pid());
+    ASSERT_NE(thread, 0);
+    if (ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) != 0) GTEST_SKIP() << "this machine allows no ptrace";
+    ASSERT_EQ(ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr), 0);
+    EXPECT_TRUE(wait_until([&] { return call("GET", service.url("/readyz")).status == 503; }, std::chrono::seconds(20)));
+    EXPECT_EQ(call("GET", service.url("/livez")).status, 200) << "the API answers";
+    int status = 0;
+    EXPECT_EQ(waitpid(thread, &status, __WALL), thread);
+    EXPECT_EQ(ptrace(PTRACE_DETACH, thread, nullptr, nullptr), 0);
+    EXPECT_TRUE(wait_until([&] { return call("GET", service.url("/readyz")).status == 200; })) << "and it recovers";
 }
 
 }  // namespace

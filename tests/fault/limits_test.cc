@@ -79,7 +79,8 @@ protected:
         for (int round = 0; round < kRounds; ++round) {
             const auto next = std::chrono::steady_clock::now() + milliseconds(50);
             service.sql(
-                "INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM messaging.endpoints, generate_series(1, "
+                "INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM messaging.endpoints, "
+                "generate_series(1, "
                 "10)");
             wait_until([&] { return std::chrono::steady_clock::now() >= next; });
         }

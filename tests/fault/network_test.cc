@@ -53,8 +53,9 @@ TEST_F(Network, ABlackHoleIsNoticedWithinFifteenSecondsAndLeftAsSoonAsItIsGone) 
     tally.expect_recovered();
     tally.expect_none_lost(0);
     EXPECT_EQ(service_.sql("SELECT max(attempts) FROM messages"), "1") << "no fault of ours counts as an attempt";
-    ASSERT_TRUE(wait_until(
-        [this] { return service_.sql("SELECT count(*) FROM messaging._instance WHERE last_seen > now() - interval '5 s'") == "1"; }));
+    ASSERT_TRUE(wait_until([this] {
+        return service_.sql("SELECT count(*) FROM messaging._instance WHERE last_seen > now() - interval '5 s'") == "1";
+    }));
 }
 
 TEST_F(Network, ABlackHoledInstanceIsTakenOverByAnotherAndSendsNothingMore) {

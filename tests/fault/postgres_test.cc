@@ -174,5 +174,35 @@ TEST(PostgresConnections, NoneLeftIsOutlivedByAnOrdinaryRole) {
     EXPECT_TRUE(owner.execute_script("DROP OWNED BY sender; DROP ROLE sender").ok());
 }
 
+// Finding 16: a commit that waits for a synchronous standby is ended neither by statement_timeout nor by its client's going, so
+// each cut session stayed behind, until no connection was left for anybody.
+TEST(SynchronousStandby, WhileItIsAwaySessionsThatWereCutDoNotPileUp) {
+    PrivatePostgres server;
+    const std::string database = migrated(server.create_database("standby_away"));
+    ScriptedReceiver receiver;
+    Service service({{"WEBHOOK_URL", receiver.url()}}, database);
+    Tally tally("the synchronous standby away for 40 s", database, receiver);
+    commit_messages(database, 100);
+    ASSERT_TRUE(receiver.wait_for_distinct(100));
+    server.run_sql("ALTER SYSTEM SET synchronous_standby_names = 'gone'");
+    server.run_sql("SELECT pg_reload_conf()");
+    long most = 0;
+    const SteadyTime end = std::chrono::steady_clock::now() + seconds(40);
+    wait_until(
+        [&] {
+            most = std::max(
+                most,
+                std::stol(server.run_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'messaging %'")));
+            return std::chrono::steady_clock::now() >= end;
+        },
+        seconds(60));
+    std::printf("the most sessions of ours at one time: %ld\n", most);
+    EXPECT_LE(most, 10);
+    server.run_sql("ALTER SYSTEM RESET synchronous_standby_names");
+    server.run_sql("SELECT pg_reload_conf()");
+    tally.expect_recovered();
+    tally.expect_none_lost(100);
+}
+
 }  // namespace
 }  // namespace messaging::test

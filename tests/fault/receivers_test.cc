@@ -256,8 +256,8 @@ struct Asked {
 TEST_F(Receivers, ANameServerThatNeverAnswersHoldsUpNobodyElse) {
     constexpr int kMessages = 200;
     serve("1", {{"LD_PRELOAD", hanging_resolver()}});
-    const std::string endpoint =
-        service_->sql("INSERT INTO messaging.endpoints (name, url) VALUES ('black hole', 'http://a.black-hole.test/') RETURNING id");
+    const std::string endpoint = service_->sql(
+        "INSERT INTO messaging.endpoints (name, url) VALUES ('black hole', 'http://a.black-hole.test/') RETURNING id");
     const auto insert = [&](const std::string& to) {
         service_->sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', " + to +
                       " FROM generate_series(1, " + std::to_string(kMessages) + ")");
@@ -273,9 +273,9 @@ TEST_F(Receivers, ANameServerThatNeverAnswersHoldsUpNobodyElse) {
         lag = std::max(lag, longest_lag());
         return service_->sql("SELECT count(*) FROM messaging._dead") == std::to_string(kMessages);
     }));
-    EXPECT_EQ(
-        service_->sql("SELECT string_agg(DISTINCT reason, '; ') FROM messaging._dead WHERE reason NOT LIKE 'Resolving timed out%'"),
-        "");
+    EXPECT_EQ(service_->sql(
+                  "SELECT string_agg(DISTINCT reason, '; ') FROM messaging._dead WHERE reason NOT LIKE 'Resolving timed out%'"),
+              "");
     std::printf(
         "a name server that never answers: %d others sent after %.2f s, the longest a loop was late %.1f ms, %ld threads, "
         "resident memory %ld MB\n",

@@ -40,7 +40,8 @@ protected:
     // Each message of the database from this id on has its key, and the stream has an entry for each.
     void expect_receipts(long from_id = 1) {
         Stores db(database_);
-        EXPECT_TRUE(wait_until([&] { return db.number("SELECT count(*) FROM messaging._receipt_backlog") == 0; })) << redis_.run({"INFO"});
+        EXPECT_TRUE(wait_until([&] { return db.number("SELECT count(*) FROM messaging._receipt_backlog") == 0; }))
+            << redis_.run({"INFO"});
         const long last = db.number("SELECT max(id) FROM messages");
         constexpr const char* kCountKeys =
             "local n = 0 for i = ARGV[1], ARGV[2] do n = n + redis.call('EXISTS', 'message:' .. string.format('%d', i)) end "

@@ -1,5 +1,5 @@
-// Strangers' rows and moments: whatever a role with INSERT alone writes, and whenever sessions are cut, nothing is lost and nobody is
-// stopped. Each test is a finding of readers who had not written the code.
+// Strangers' rows and moments: whatever a role with INSERT alone writes, and whenever sessions are cut, nothing is lost and
+// nobody is stopped. Each test is a finding of readers who had not written the code.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -54,7 +54,8 @@ protected:
         commit_messages(database_, 1);
         const std::string id = text("SELECT messaging.webhook_id(max(id)) FROM messages WHERE endpoint_id = 1");
         EXPECT_TRUE(wait_until([&] { return receiver_.count(id) > 0; }, within)) << "a good message waits";
-        std::printf("a good message arrived after %.0f ms\n", std::chrono::duration<double, std::milli>(now() - inserted).count());
+        std::printf("a good message arrived after %.0f ms\n",
+                    std::chrono::duration<double, std::milli>(now() - inserted).count());
     }
     std::string text(const std::string& sql) {
         auto session = connect_or_abort(database_);
@@ -72,8 +73,9 @@ protected:
 // answer was dropped, and then its claim was ended. The trigger makes each move last, as a slow disk or a standby would.
 TEST_F(Strangers, AListeningSessionCutWhileClaimsAreMovedLosesNothing) {
     constexpr int kMessages = 6000;
-    script("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(0.15); RETURN NULL; END';"
-           "CREATE TRIGGER slow AFTER UPDATE OF instance_id ON messaging._claim FOR EACH STATEMENT EXECUTE FUNCTION slow()");
+    script(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(0.15); RETURN NULL; END';"
+        "CREATE TRIGGER slow AFTER UPDATE OF instance_id ON messaging._claim FOR EACH STATEMENT EXECUTE FUNCTION slow()");
     std::mt19937 random(1);
     receiver_.set_script([&random](const http::Request&, std::size_t) {
         ScriptedAnswer answer;
@@ -81,21 +83,26 @@ TEST_F(Strangers, AListeningSessionCutWhileClaimsAreMovedLosesNothing) {
         answer.delay = milliseconds(20 + random() % 90);
         return answer;
     });
-    script("INSERT INTO messages (recipient, content, created_at) SELECT 'a', 'b', now() - interval '5 min' FROM generate_series(1, " +
-           std::to_string(kMessages) + ")");
+    script(
+        "INSERT INTO messages (recipient, content, created_at) SELECT 'a', 'b', now() - interval '5 min' FROM "
+        "generate_series(1, " +
+        std::to_string(kMessages) + ")");
     {
         Service service({{"WEBHOOK_URL", receiver_.url()}, {"BACKOFF_BASE", "1h"}}, database_);
         for (int cut = 0; cut < 40; ++cut) {
             wait(milliseconds(350));
-            script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
-                   "'messaging bell'");
+            script(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name "
+                "= "
+                "'messaging bell'");
         }
         const auto settled = [&] { return number("SELECT count(*) FROM messaging._schedule WHERE due_at > now()") == kMessages; };
         EXPECT_TRUE(wait_until(settled, seconds(60))) << number("SELECT count(*) FROM messaging._schedule WHERE due_at > now()");
         EXPECT_EQ(number(kMisplaced), 0);
-        std::printf("listening session cut 40 times: %d messages, misplaced %ld, reconciled %.0f, late outcomes %.0f, kept claims %.0f\n",
-                    kMessages, number(kMisplaced), service.metric("messaging_reconciled_messages_total"),
-                    service.metric("messaging_late_outcomes_total"), service.metric("messaging_claims_kept_total"));
+        std::printf(
+            "listening session cut 40 times: %d messages, misplaced %ld, reconciled %.0f, late outcomes %.0f, kept claims %.0f\n",
+            kMessages, number(kMisplaced), service.metric("messaging_reconciled_messages_total"),
+            service.metric("messaging_late_outcomes_total"), service.metric("messaging_claims_kept_total"));
         EXPECT_EQ(service.metric("messaging_reconciled_messages_total"), 0) << "the protocol keeps them, not the net below it";
     }
     EXPECT_EQ(number(kMisplaced), 0) << "and after a clean end";
@@ -110,19 +117,22 @@ TEST_F(Strangers, SessionsTerminatedAtRandomUnderLoadLoseNothing) {
         if (nth % 5 == 2) answer.close = true;
         return answer;
     });
-    const Environment environment{{"WEBHOOK_URL", receiver_.url()}, {"ENGINES", "2"},           {"MAX_ATTEMPTS", "1000"},
-                                  {"BACKOFF_BASE", "100ms"},        {"BACKOFF_CAP", "500ms"},   {"REQUEST_TIMEOUT", "1s"},
+    const Environment environment{{"WEBHOOK_URL", receiver_.url()}, {"ENGINES", "2"},         {"MAX_ATTEMPTS", "1000"},
+                                  {"BACKOFF_BASE", "100ms"},        {"BACKOFF_CAP", "500ms"}, {"REQUEST_TIMEOUT", "1s"},
                                   {"CONNECT_TIMEOUT", "1s"}};
     {
         Service first(environment, database_);
         Service second(environment, database_);
-        script("INSERT INTO messaging.endpoints (name, url, max_in_flight) VALUES ('slow', '" + other.url() + "', 4), ('fast', '" +
-               other.url() + "', 64)");
+        script("INSERT INTO messaging.endpoints (name, url, max_in_flight) VALUES ('slow', '" + other.url() +
+               "', 4), ('fast', '" + other.url() + "', 64)");
         const SteadyTime end = now() + seconds(35);
         while (now() < end) {
-            script("INSERT INTO messages (recipient, content, endpoint_id) SELECT '+9', 'x', 1 + g % 3 FROM generate_series(1, 120) g");
-            script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
-                   "pg_backend_pid() AND random() < 0.2");
+            script(
+                "INSERT INTO messages (recipient, content, endpoint_id) SELECT '+9', 'x', 1 + g % 3 FROM generate_series(1, 120) "
+                "g");
+            script(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+                "pg_backend_pid() AND random() < 0.2");
             wait(milliseconds(250));
         }
         const auto sent = [&] { return number("SELECT count(*) FROM messages WHERE NOT is_sent") == 0; };
@@ -142,26 +152,25 @@ TEST_F(Strangers, SessionsTerminatedAtRandomUnderLoadLoseNothing) {
 TEST_F(Strangers, NoOddRowOfAnInsertOnlyRoleDelaysAGoodMessage) {
     Service service({{"WEBHOOK_URL", receiver_.url()}}, database_);
     const std::string role = writer();
-    const std::vector<std::string> rows{
-        "(recipient, content, created_at) VALUES ('a', 'x', 'infinity')",
-        "(recipient, content, created_at) VALUES ('a', 'x', '-infinity')",
-        "(recipient, content, created_at) VALUES ('a', 'x', '4713-01-01 BC')",
-        "(recipient, content, created_at) VALUES ('a', 'x', '2999-12-31')",
-        "(recipient, content, attempts) VALUES ('a', 'x', 2147483647)",
-        "(recipient, content, attempts) VALUES ('a', 'x', -2147483648)",
-        "(recipient, content, attempts) VALUES ('a', 'x', 32000)",
-        "(recipient, content, abandoned) VALUES ('a', 'x', 1000)",
-        "(recipient, content, generation) VALUES ('a', 'x', 2147483647)",
-        "(recipient, content, endpoint_id) VALUES ('a', 'x', -1)",
-        "(recipient, content, endpoint_id) VALUES ('a', 'x', 9223372036854775807)",
-        "(id, recipient, content) OVERRIDING SYSTEM VALUE VALUES (9223372036854775807, 'a', 'x')",
-        "(id, recipient, content) OVERRIDING SYSTEM VALUE VALUES (-5, 'a', 'x')",
-        "(recipient, content, sent_at) VALUES ('a', 'x', 'infinity')",
-        "(recipient, content, is_sent, sent_at) VALUES ('a', 'x', true, now())",
-        "(recipient, content, last_error) VALUES ('a', 'x', repeat('e', 1000000))",
-        "(recipient, content, receiver_message_id) VALUES ('a', 'x', repeat('e', 1000000))",
-        "(recipient, content, expires_at) VALUES ('a', 'x', now())",
-        "(recipient, content) VALUES ('a', E'\\x01\\x7f\\u200b\\ufeff\\U0010ffff')"};
+    const std::vector<std::string> rows{"(recipient, content, created_at) VALUES ('a', 'x', 'infinity')",
+                                        "(recipient, content, created_at) VALUES ('a', 'x', '-infinity')",
+                                        "(recipient, content, created_at) VALUES ('a', 'x', '4713-01-01 BC')",
+                                        "(recipient, content, created_at) VALUES ('a', 'x', '2999-12-31')",
+                                        "(recipient, content, attempts) VALUES ('a', 'x', 2147483647)",
+                                        "(recipient, content, attempts) VALUES ('a', 'x', -2147483648)",
+                                        "(recipient, content, attempts) VALUES ('a', 'x', 32000)",
+                                        "(recipient, content, abandoned) VALUES ('a', 'x', 1000)",
+                                        "(recipient, content, generation) VALUES ('a', 'x', 2147483647)",
+                                        "(recipient, content, endpoint_id) VALUES ('a', 'x', -1)",
+                                        "(recipient, content, endpoint_id) VALUES ('a', 'x', 9223372036854775807)",
+                                        "(id, recipient, content) OVERRIDING SYSTEM VALUE VALUES (9223372036854775807, 'a', 'x')",
+                                        "(id, recipient, content) OVERRIDING SYSTEM VALUE VALUES (-5, 'a', 'x')",
+                                        "(recipient, content, sent_at) VALUES ('a', 'x', 'infinity')",
+                                        "(recipient, content, is_sent, sent_at) VALUES ('a', 'x', true, now())",
+                                        "(recipient, content, last_error) VALUES ('a', 'x', repeat('e', 1000000))",
+                                        "(recipient, content, receiver_message_id) VALUES ('a', 'x', repeat('e', 1000000))",
+                                        "(recipient, content, expires_at) VALUES ('a', 'x', now())",
+                                        "(recipient, content) VALUES ('a', E'\\x01\\x7f\\u200b\\ufeff\\U0010ffff')"};
     long accepted = 0;
     for (const std::string& row : rows) {
         auto session = connect_or_abort(database_);
@@ -172,8 +181,9 @@ TEST_F(Strangers, NoOddRowOfAnInsertOnlyRoleDelaysAGoodMessage) {
     }
     EXPECT_GE(accepted, 7) << "most of this list is refused";
     EXPECT_TRUE(wait_until([&] {
-        return number("SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = "
-                      "m.id)") == 0;
+        return number(
+                   "SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = "
+                   "m.id)") == 0;
     })) << "what was accepted is sent or dead-lettered";
     EXPECT_EQ(number(kMisplaced), 0);
 }
@@ -198,8 +208,9 @@ TEST_F(Strangers, TwentyThousandMessagesForNoEndpointAreDeadLetteredAndDelayNobo
     Service service({{"WEBHOOK_URL", receiver_.url()}}, database_);
     script("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', 999 FROM generate_series(1, 20000)");
     expect_good_message_within(seconds(2));
-    EXPECT_TRUE(wait_until([&] { return number("SELECT count(*) FROM messaging._dead WHERE reason = 'no such endpoint: 999'") == 20000; },
-                           seconds(20)));
+    EXPECT_TRUE(
+        wait_until([&] { return number("SELECT count(*) FROM messaging._dead WHERE reason = 'no such endpoint: 999'") == 20000; },
+                   seconds(20)));
     EXPECT_EQ(number(kMisplaced), 0);
 }
 
@@ -208,9 +219,10 @@ TEST_F(Strangers, ManyOverdueRetriesDoNotDelayANewMessage) {
     ScriptedAnswer slowly;
     slowly.delay = milliseconds(5);
     receiver_.set_script(ScriptedReceiver::always(slowly));
-    script("SET session_replication_role = replica;"
-           "INSERT INTO messages (recipient, content, attempts) SELECT 'a', 'b', 1 FROM generate_series(1, 100000);"
-           "INSERT INTO messaging._schedule SELECT id, now() - interval '1 h' FROM messages");
+    script(
+        "SET session_replication_role = replica;"
+        "INSERT INTO messages (recipient, content, attempts) SELECT 'a', 'b', 1 FROM generate_series(1, 100000);"
+        "INSERT INTO messaging._schedule SELECT id, now() - interval '1 h' FROM messages");
     Service service({{"WEBHOOK_URL", receiver_.url()}}, database_);
     ASSERT_TRUE(receiver_.wait_for(500));
     expect_good_message_within(seconds(3));

@@ -1,5 +1,5 @@
-// Random rows, as a role with nothing but INSERT writes them, into a running system: a good message behind each odd one is received
-// within a second, and no message is ever in no place. FUZZ_SECONDS and FUZZ_SEED; as a test it runs a few seconds.
+// Random rows, as a role with nothing but INSERT writes them, into a running system: a good message behind each odd one is
+// received within a second, and no message is ever in no place. FUZZ_SECONDS and FUZZ_SEED; as a test it runs a few seconds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -32,31 +32,62 @@ struct Column {
     std::vector<std::string> values;
 };
 
-const std::vector<std::string> kTexts{"''", "' '", "E'\\t\\n\\r'", "E'\\x01'", "'\"'", "E'\\\\'", "'{}'", "repeat('x', 255)", "repeat('x', 256)",
-                                      "repeat('é', 2048)", "repeat('x', 4096)", "repeat('x', 4097)", "repeat('x', 100000)",
-                                      "E'\\U0010FFFF'", "E'\\uFEFF'", "'𝄞🎈'", "NULL", "'null'", "'+90555'", "chr(8238) || 'x'"};
-const std::vector<std::string> kTimes{"'infinity'", "'-infinity'", "'epoch'", "'4713-01-01 BC'", "'294276-12-31'", "now()",
-                                      "'2999-12-31 23:59:59.999999+00'", "'1970-01-01 00:00+00'", "now() + interval '900 years'", "NULL"};
-const std::vector<std::string> kNumbers{"0", "1", "-1", "127", "128", "999", "1000", "31998", "31999", "32000", "32001", "32767", "2147483647",
-                                        "-2147483648", "4294967296", "9223372036854775807", "-9223372036854775808", "NULL"};
+const std::vector<std::string> kTexts{"''",
+                                      "' '",
+                                      "E'\\t\\n\\r'",
+                                      "E'\\x01'",
+                                      "'\"'",
+                                      "E'\\\\'",
+                                      "'{}'",
+                                      "repeat('x', 255)",
+                                      "repeat('x', 256)",
+                                      "repeat('é', 2048)",
+                                      "repeat('x', 4096)",
+                                      "repeat('x', 4097)",
+                                      "repeat('x', 100000)",
+                                      "E'\\U0010FFFF'",
+                                      "E'\\uFEFF'",
+                                      "'𝄞🎈'",
+                                      "NULL",
+                                      "'null'",
+                                      "'+90555'",
+                                      "chr(8238) || 'x'"};
+const std::vector<std::string> kTimes{"'infinity'",
+                                      "'-infinity'",
+                                      "'epoch'",
+                                      "'4713-01-01 BC'",
+                                      "'294276-12-31'",
+                                      "now()",
+                                      "'2999-12-31 23:59:59.999999+00'",
+                                      "'1970-01-01 00:00+00'",
+                                      "now() + interval '900 years'",
+                                      "NULL"};
+const std::vector<std::string> kNumbers{"0",
+                                        "1",
+                                        "-1",
+                                        "127",
+                                        "128",
+                                        "999",
+                                        "1000",
+                                        "31998",
+                                        "31999",
+                                        "32000",
+                                        "32001",
+                                        "32767",
+                                        "2147483647",
+                                        "-2147483648",
+                                        "4294967296",
+                                        "9223372036854775807",
+                                        "-9223372036854775808",
+                                        "NULL"};
 
-const std::vector<Column> kColumns{{"recipient", kTexts},
-                                   {"content", kTexts},
-                                   {"is_sent", {"true", "false", "NULL"}},
-                                   {"abandoned", kNumbers},
-                                   {"attempts", kNumbers},
-                                   {"generation", kNumbers},
-                                   {"created_at", kTimes},
-                                   {"endpoint_id", kNumbers},
-                                   {"sent_at", kTimes},
-                                   {"receiver_message_id", kTexts},
-                                   {"last_error", kTexts},
-                                   {"event_id", kNumbers},
-                                   {"ordering_key", kTexts},
-                                   {"scheduled_at", kTimes},
-                                   {"expires_at", kTimes},
-                                   {"traceparent", kTexts},
-                                   {"id", kNumbers}};
+const std::vector<Column> kColumns{
+    {"recipient", kTexts},           {"content", kTexts},       {"is_sent", {"true", "false", "NULL"}},
+    {"abandoned", kNumbers},         {"attempts", kNumbers},    {"generation", kNumbers},
+    {"created_at", kTimes},          {"endpoint_id", kNumbers}, {"sent_at", kTimes},
+    {"receiver_message_id", kTexts}, {"last_error", kTexts},    {"event_id", kNumbers},
+    {"ordering_key", kTexts},        {"scheduled_at", kTimes},  {"expires_at", kTimes},
+    {"traceparent", kTexts},         {"id", kNumbers}};
 
 class Rows {
 public:
@@ -118,11 +149,13 @@ TEST(FuzzRows, AGoodMessageBehindAnyRowIsReceivedWithinASecond) {
     }
     ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging.misplaced()") == "0"; })) << "seed " << seed;
     const auto open = [&] {
-        return service.sql("SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)");
+        return service.sql(
+            "SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)");
     };
-    EXPECT_TRUE(wait_until([&] { return open() == "0"; })) << open() << " accepted rows are neither sent nor dead-lettered, seed " << seed;
-    std::printf("fuzz: rows, %ld inputs in %lu s, %ld of them accepted, the good messages took %ld ms at the most, no finding\n", tried,
-                lasting, accepted, static_cast<long>(longest.count()));
+    EXPECT_TRUE(wait_until([&] { return open() == "0"; }))
+        << open() << " accepted rows are neither sent nor dead-lettered, seed " << seed;
+    std::printf("fuzz: rows, %ld inputs in %lu s, %ld of them accepted, the good messages took %ld ms at the most, no finding\n",
+                tried, lasting, accepted, static_cast<long>(longest.count()));
     ASSERT_TRUE(writer.execute_script("RESET ROLE; DROP OWNED BY " + role + "; DROP ROLE " + role));
 }
 

@@ -57,7 +57,8 @@ TEST_F(ControlStore, TheStatusCountsWhatThereIs) {
     db_.sql(
         "INSERT INTO messaging._sent_batch (sent_at, size, ids) VALUES (now() - interval '1 h', 1000, '{}'), (now(), 30, '{}'), "
         "(now() - interval '3 s', 20, '{}')");
-    db_.sql("INSERT INTO messaging._instance (name, last_seen, in_flight) VALUES ('a', now() - interval '7 s', 3), ('b', now(), 4)");
+    db_.sql(
+        "INSERT INTO messaging._instance (name, last_seen, in_flight) VALUES ('a', now() - interval '7 s', 3), ('b', now(), 4)");
     const StatusView view = status();
     EXPECT_EQ(view.pending, 5);
     EXPECT_EQ(view.scheduled, 3);

@@ -103,6 +103,18 @@ TEST_F(MessageStore, TheSameKeyAndBodyGiveTheSameMessagesAgain) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 2);
 }
 
+// Finding D6: after the limits had changed a repeat ended the process.
+TEST_F(MessageStore, ARepeatGetsTheOutlineOfTheFirstAnswer) {
+    const IdempotencyKey first{"k", "body", R"([null,{"status":422}])"};
+    ASSERT_TRUE(enqueue({{"+1", "a"}}, first).ok());
+    const auto again = enqueue({{"+1", "a"}, {"+2", "accepted by now"}}, IdempotencyKey{"k", "body", "[null,null]"});
+    ASSERT_TRUE(again.ok());
+    EXPECT_TRUE(again->replayed);
+    EXPECT_EQ(again->created.size(), 1U);
+    EXPECT_EQ(again->outline, first.outline);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
+}
+
 TEST_F(MessageStore, TheSameKeyWithAnotherBodyIsAConflict) {
     ASSERT_TRUE(enqueue({{"+1", "a"}}, IdempotencyKey{"k", "body"}).ok());
     const auto other = enqueue({{"+1", "b"}}, IdempotencyKey{"k", "another"});
@@ -253,7 +265,8 @@ TEST_F(MessageStore, APageCostsTheSameHoweverFarDownTheListItIs) {
     db_.sql("INSERT INTO messaging._dead SELECT id, to_timestamp(1000000000 + id - 2000), 'x' FROM messages");
     db_.sql("UPDATE messages SET is_sent = true, sent_at = '2026-01-01'::timestamptz + (id / 20) * interval '1 s'");
     db_.sql(
-        "INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT sent_at, count(*), array_agg(id ORDER BY id) FROM messages "
+        "INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT sent_at, count(*), array_agg(id ORDER BY id) FROM "
+        "messages "
         "GROUP BY sent_at ORDER BY sent_at");
     db_.sql("VACUUM ANALYZE");
     static constexpr pg::Statement kText{"text_of", "SELECT statement FROM pg_prepared_statements WHERE name = $1::text"};
@@ -295,7 +308,8 @@ TEST_F(MessageStore, APageCostsTheSameHoweverFarDownTheListItIs) {
 TEST_F(MessageStore, GetsOneMessageWithItsFailedAttempts) {
     insert(2);
     db_.sql(
-        "INSERT INTO messaging._attempt VALUES (1, 1, '2026-01-01', 503, 12, 'HTTP 503'), (1, 2, '2026-01-02', NULL, 3000, 'timed "
+        "INSERT INTO messaging._attempt VALUES (1, 1, '2026-01-01', 503, 12, 'HTTP 503'), (1, 2, '2026-01-02', NULL, 3000, "
+        "'timed "
         "out'), (2, 1, now(), 500, 1, 'x')");
     const auto found = get(1);
     ASSERT_TRUE(found.ok());

@@ -69,7 +69,7 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
 // These read a table that stays small, or no more than a fixed number of rows of one that grows.
 const std::map<std::string, std::vector<std::string>> kMayScan{
     {"count_messages", {"_schedule", "_dead"}},  // the first 5,000 rows
-    {"take_claims", {"_claim"}},  // the ledger of what is in flight, once an engine has failed
+    {"take_claims", {"_claim"}},                 // the ledger of what is in flight, once an engine has failed
     {"reclaim", {"_claim"}},
     {"move_claims", {"_claim"}},
     {"return_orphans", {"_claim"}},
@@ -81,7 +81,8 @@ const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
     {"retry_message", {"_schedule", "_dead"}},
 };
 
-constexpr std::array kGrowing{"messages", "_queue", "_claim", "_schedule", "_hold", "_dead", "_sent_batch", "_receipt_backlog", "_attempt"};
+constexpr std::array kGrowing{"messages", "_queue",      "_claim",           "_schedule", "_hold",
+                              "_dead",    "_sent_batch", "_receipt_backlog", "_attempt"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight };
@@ -132,7 +133,8 @@ protected:
         db_.value<core::Nothing>([&](auto done) { presence.heartbeat(me, 1, 0, std::move(done)); });
         using Signs = std::vector<service::InstanceSign>;
         db_.value<Signs>([&](auto done) { presence.look_at_others(me, std::chrono::seconds(8), std::move(done)); });
-        db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(me, {me + 1}, std::chrono::seconds(2), std::move(done)); });
+        db_.value<service::Reclaimed>(
+            [&](auto done) { presence.reclaim(me, {me + 1}, std::chrono::seconds(2), std::move(done)); });
         using Claims = std::vector<core::ClaimId>;
         db_.value<Claims>([&](auto done) { presence.move_claims(me, {1, 2}, std::move(done)); });
         db_.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
@@ -279,10 +281,11 @@ TEST_P(Plans, NoStatementOfAnEngineScansATableThatGrows) {
     pg::Connection& record = db_.open_session(record_session_settings());
     pg::Connection& bell = db_.open_session(bell_session_settings());
     use_as_engine(claim, record, bell);
-    EXPECT_EQ(check_all(claim, claim_session_settings(), true), 9);  // two claims, two peeks, two dead letters, two of orphans, endpoints
+    EXPECT_EQ(check_all(claim, claim_session_settings(), true),
+              9);  // two claims, two peeks, two dead letters, two of orphans, endpoints
     EXPECT_EQ(check_all(record, record_session_settings(), true),
               11);  // lock, sent, failed, release, finished, confirmed, suspects, unlocked; the backlog read, reclaimed, moved
-    if (GetParam() != Statistics::kOfAnEmptyDatabase) {  // where a scan costs no more than an index
+    if (GetParam() != Statistics::kOfAnEmptyDatabase) {                 // where a scan costs no more than an index
         EXPECT_EQ(check_all(bell, bell_session_settings(), false), 6);  // register, heartbeat, look, take, reclaim, move
     }
 }

@@ -245,12 +245,14 @@ TEST_F(Presence, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
     insert(2);
     const auto deliveries = other_.claim(2).deliveries;
     pg::Session record = test::connect_or_abort(mine_.url());
-    ASSERT_TRUE(record.execute_script("SET messaging.session = 'engine'; BEGIN; SELECT FROM messaging._claim FOR SHARE;"
-                                      "UPDATE messages SET attempts = 1 WHERE id = 1;"
-                                      "INSERT INTO messaging._schedule VALUES (1, now() + interval '1 h')"));
+    ASSERT_TRUE(
+        record.execute_script("SET messaging.session = 'engine'; BEGIN; SELECT FROM messaging._claim FOR SHARE;"
+                              "UPDATE messages SET attempts = 1 WHERE id = 1;"
+                              "INSERT INTO messaging._schedule VALUES (1, now() + interval '1 h')"));
     kill(other_.id);
     std::optional<core::Result<Reclaimed>> reclaimed;
-    me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), [&](core::Result<Reclaimed> result) { reclaimed.emplace(std::move(result)); });
+    me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2),
+                         [&](core::Result<Reclaimed> result) { reclaimed.emplace(std::move(result)); });
     const auto waits = [&] { return mine_.number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1; };
     ASSERT_TRUE(test::wait_until([&] {
         test::run_until(mine_.loop(), [&] { return waits(); });
@@ -303,8 +305,9 @@ TEST_F(Presence, OnlyClaimsThatNobodyHasReclaimedMove) {
     const core::ClaimId reclaimed = me_.claim(1).deliveries.at(0).claim_id;
     other_.claim(1);
     mine_.sql("DELETE FROM messaging._claim WHERE claim_id = " + std::to_string(reclaimed));
-    const auto moved = mine_.value<std::vector<core::ClaimId>>(
-        [&](auto done) { me_.presence.move_claims(99, {mine, reclaimed}, std::move(done)); });
+    const auto moved = mine_.value<std::vector<core::ClaimId>>([&](auto done) {
+        me_.presence.move_claims(99, {mine, reclaimed}, std::move(done));
+    });
     EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
     EXPECT_EQ(mine_.sql("SELECT instance_id FROM messaging._claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
 }

@@ -1,8 +1,8 @@
 // Receipts: into Redis, and back from the database when Redis has missed them.
 #include <algorithm>
 
-#include "redis/client.h"
 #include "core/outcome.h"
+#include "redis/client.h"
 #include "repository/presence_store.h"
 #include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
@@ -181,11 +181,12 @@ protected:
     }
     // `batch:owner` of every row.
     std::string owners() {
-        return db_.sql("SELECT string_agg(batch_id || ':' || instance_id, ' ' ORDER BY batch_id) FROM messaging._receipt_backlog");
+        return db_.sql(
+            "SELECT string_agg(batch_id || ':' || instance_id, ' ' ORDER BY batch_id) FROM messaging._receipt_backlog");
     }
     void add_rows(const std::string& batches, core::InstanceId owner) {
-        db_.sql("INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT b, " + std::to_string(owner) + " FROM " + batches +
-                " AS b");
+        db_.sql("INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT b, " + std::to_string(owner) + " FROM " +
+                batches + " AS b");
     }
     // Inserts `count` messages and records them as sent by `me`; answers the batch.
     std::int64_t sent(int count, core::InstanceId me) {
@@ -287,8 +288,9 @@ TEST_F(ReceiptBacklog, SeveralEnginesNeverReclaimTheSameBatch) {
         }
         ASSERT_TRUE(test::run_until(db_.loop(), [&] { return answers == 60; }));
         for (std::size_t engine = 0; engine < 3; ++engine) {
-            EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._receipt_backlog WHERE instance_id = " + std::to_string(engine + 1)),
-                      static_cast<std::int64_t>(reclaimed[engine]))
+            EXPECT_EQ(
+                db_.number("SELECT count(*) FROM messaging._receipt_backlog WHERE instance_id = " + std::to_string(engine + 1)),
+                static_cast<std::int64_t>(reclaimed[engine]))
                 << "each batch that an engine was told is its own";
         }
         EXPECT_EQ(reclaimed[0] + reclaimed[1] + reclaimed[2], static_cast<std::size_t>(kBatches));
@@ -327,13 +329,13 @@ TEST_F(ReceiptBacklog, ManyRowsOfALivingInstanceCostTheOthersNothing) {
     db_.close_sessions();  // which reports what they have read
     const auto rows_read = [this] {
         return db_.number(
-                   "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'messaging._receipt_backlog' AND idx_scan > 0") +
-               db_.number("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'messaging._receipt_backlog'");
+                   "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = '_receipt_backlog' AND idx_scan > 0") +
+               db_.number("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_receipt_backlog'");
     };
     ASSERT_TRUE(test::wait_until([&] {
         return db_.number(
                    "SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_user_indexes WHERE "
-                   "relname = 'messaging._receipt_backlog'") > 0;
+                   "relname = '_receipt_backlog'") > 0;
     }));
     EXPECT_LT(rows_read(), 100);
 }

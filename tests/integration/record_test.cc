@@ -20,9 +20,10 @@ class Record : public testing::Test {
 protected:
     // Inserts and claims `count` messages; answers the claim. Their generation is 0.
     core::ClaimId claimed(int count) {
-        db_.sql("INSERT INTO messages (recipient, content, generation) SELECT '+905551111111', repeat('x', 64), 0 FROM "
-                "generate_series(1, " +
-                std::to_string(count) + ")");
+        db_.sql(
+            "INSERT INTO messages (recipient, content, generation) SELECT '+905551111111', repeat('x', 64), 0 FROM "
+            "generate_series(1, " +
+            std::to_string(count) + ")");
         service::ClaimRequest request;
         request.instance_id = kMe;
         request.claim_id = ++last_claim_;
@@ -79,7 +80,8 @@ TEST_F(Record, ADeliveredMessageIsMarkedAndItsBatchWaitsForItsReceipts) {
     EXPECT_EQ(db_.sql("SELECT id, is_sent, attempts, receiver_message_id FROM messages ORDER BY id"),
               "1|true|3| 2|true|1|receiver's 🎈");
     EXPECT_EQ(db_.sql("SELECT batch_id, size, ids FROM messaging._sent_batch"), std::to_string(*result.sent_batch) + "|2|[1,2]");
-    EXPECT_EQ(db_.sql("SELECT batch_id, instance_id FROM messaging._receipt_backlog"), std::to_string(*result.sent_batch) + "|11");
+    EXPECT_EQ(db_.sql("SELECT batch_id, instance_id FROM messaging._receipt_backlog"),
+              std::to_string(*result.sent_batch) + "|11");
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages WHERE sent_at = '" + result.sent_at + "'"), 2);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
@@ -127,7 +129,8 @@ TEST_F(Record, ARetryIsCountedAndScheduledByPostgresClock) {
     record({outcome(1, claim, OutcomeKind::kRetry)}, {claim});
     EXPECT_EQ(db_.sql("SELECT attempts, is_sent, last_error FROM messages"), "1|false|HTTP 503");
     EXPECT_EQ(
-        db_.number("SELECT count(*) FROM messaging._schedule WHERE id = 1 AND due_at BETWEEN now() + '50 s' AND now() + '60 s'"), 1);
+        db_.number("SELECT count(*) FROM messaging._schedule WHERE id = 1 AND due_at BETWEEN now() + '50 s' AND now() + '60 s'"),
+        1);
     EXPECT_EQ(db_.sql("SELECT message_id, attempt, status, duration_ms, error FROM messaging._attempt"), "1|1|503|7|HTTP 503");
     EXPECT_EQ(queue(), "");
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
@@ -167,7 +170,8 @@ TEST_F(Record, AFailureOfAClaimThatHasEndedChangesNothingAndIsSaidToBeLate) {
 // Finding 1(c), and the last net under 4 and 11: the engine is wrong, and nothing is lost.
 TEST_F(Record, AClaimWithAnOpenMessageDoesNotEnd) {
     const core::ClaimId claim = claimed(3);
-    const RecordResult result = record({outcome(1, claim, OutcomeKind::kDelivered), outcome(3, claim, OutcomeKind::kRetry)}, {claim});
+    const RecordResult result =
+        record({outcome(1, claim, OutcomeKind::kDelivered), outcome(3, claim, OutcomeKind::kRetry)}, {claim});
     EXPECT_EQ(result.kept, std::vector<core::ClaimId>{claim});
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
     EXPECT_TRUE(record({outcome(2, claim, OutcomeKind::kDelivered)}, {claim}).kept.empty());
@@ -211,7 +215,9 @@ TEST_F(Record, TellsWhichRowsAreFree) {
     pg::Session editor = test::connect_or_abort(db_.url());
     ASSERT_TRUE(editor.execute_script("BEGIN; UPDATE messages SET content = 'edited' WHERE id = 2"));
     const auto unlocked = [&] {
-        auto ids = db_.value<std::vector<core::MessageId>>([&](auto done) { store_.find_unlocked({1, 2, 3, 4}, std::move(done)); });
+        auto ids = db_.value<std::vector<core::MessageId>>([&](auto done) {
+            store_.find_unlocked({1, 2, 3, 4}, std::move(done));
+        });
         std::sort(ids.begin(), ids.end());
         return ids;
     };

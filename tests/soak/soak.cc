@@ -91,12 +91,16 @@ public:
 
 private:
     void run() {
-        static constexpr std::array kRows{
-            "created_at) VALUES ('odd', 'x', 'infinity')",    "created_at) VALUES ('odd', 'x', '1970-01-02')",
-            "attempts) VALUES ('odd', 'x', 2147483647)",      "attempts) VALUES ('odd', 'x', 31999)",
-            "endpoint_id) VALUES ('odd', 'x', -1)",           "endpoint_id) SELECT 'odd', 'x', 999 FROM generate_series(1, 50)",
-            "last_error) VALUES ('odd', 'x', repeat('e', 1000000))", "generation) VALUES ('odd', 'x', 2147483647)",
-            "abandoned) VALUES ('odd', 'x', 1000)",           "receiver_message_id) VALUES ('odd', 'x', repeat('r', 1024))"};
+        static constexpr std::array kRows{"created_at) VALUES ('odd', 'x', 'infinity')",
+                                          "created_at) VALUES ('odd', 'x', '1970-01-02')",
+                                          "attempts) VALUES ('odd', 'x', 2147483647)",
+                                          "attempts) VALUES ('odd', 'x', 31999)",
+                                          "endpoint_id) VALUES ('odd', 'x', -1)",
+                                          "endpoint_id) SELECT 'odd', 'x', 999 FROM generate_series(1, 50)",
+                                          "last_error) VALUES ('odd', 'x', repeat('e', 1000000))",
+                                          "generation) VALUES ('odd', 'x', 2147483647)",
+                                          "abandoned) VALUES ('odd', 'x', 1000)",
+                                          "receiver_message_id) VALUES ('odd', 'x', repeat('r', 1024))"};
         while (!ended_) {
             auto session = pg::Session::connect(database_url_, "stranger");
             while (session && !ended_) {
@@ -205,8 +209,9 @@ protected:
     // Sessions end one after the other, each with a chance, for as long as it takes.
     void cut_at_random(const std::string& like, double chance, int times) {
         for (int i = 0; i < times; ++i) {
-            shared_postgres().run_sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE '" +
-                                      like + "' AND datname = 'soak' AND random() < " + std::to_string(chance));
+            shared_postgres().run_sql(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE '" + like +
+                "' AND datname = 'soak' AND random() < " + std::to_string(chance));
             wait(milliseconds(100 + random_() % 300));
         }
     }
@@ -249,7 +254,12 @@ protected:
                 {"listening sessions cut at random", [this] { cut_at_random("messaging bell", 1, 10); }, nothing},
                 {"sessions cut at random", [this] { cut_at_random("messaging %", 0.2, 20); }, nothing},
                 {"rows locked", [this] { lock_rows(); }, nothing},
-                {"rows locked while a receiver fails", [this, failing] { receiver_does(failing); lock_rows(); }, accepts},
+                {"rows locked while a receiver fails",
+                 [this, failing] {
+                     receiver_does(failing);
+                     lock_rows();
+                 },
+                 accepts},
                 {"Redis away", [this] { redis_.stop(); }, [this] { redis_.start(); }},
                 {"Redis hangs", [this] { redis_.pause(); }, [this] { redis_.resume(); }},
                 {"receiver fails", [this, failing] { receiver_does(failing); }, accepts},
@@ -303,10 +313,12 @@ TEST_F(Soak, RandomFaultsLoseNothing) {
     tally.expect_none_lost(refused_ + deaths_ * kExposedPerEngine);
     std::printf("%ld killed or stopped; sent again: %ld refused on purpose, %ld because of a fault\n", deaths_, refused_.load(),
                 tally.duplicated() - refused_);
-    EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM messaging._dead d JOIN messages m USING (id) WHERE recipient <> 'odd'", "soak"),
+    EXPECT_EQ(shared_postgres().run_sql(
+                  "SELECT count(*) FROM messaging._dead d JOIN messages m USING (id) WHERE recipient <> 'odd'", "soak"),
               "0");
-    EXPECT_TRUE(wait_until([] { return shared_postgres().run_sql("SELECT count(*) FROM messaging._receipt_backlog", "soak") == "0"; }))
-        << "receipts are owed";
+    EXPECT_TRUE(wait_until([] {
+        return shared_postgres().run_sql("SELECT count(*) FROM messaging._receipt_backlog", "soak") == "0";
+    })) << "receipts are owed";
 }
 
 }  // namespace

@@ -1,120 +1,44 @@
-// The claim protocol as a small state machine: what PostgreSQL holds, what each engine remembers, and each step that changes it;
-// pure.
+// The claim protocol as a small state machine: the steps that change claim_state.h's State; pure.
 //
-// A step is one transaction, or one thing that happens to an engine. Left out, because nothing follows from it here: an insert
-// that is not committed (nobody sees it), the claim's floor (a sweep looks below it), receipts, time (what may become due does so
-// at any moment, and whoever has lost its lock may be found dead at any moment).
+// A step is one transaction, one answer that arrives, or one thing that happens to an engine. A request and its answer are two
+// steps wherever something can come between them. Left out, because nothing follows from it here: an insert that is not committed
+// (nobody sees it), the claim's floor (a sweep looks below it), reconcile (it would hide what is lost), receipts, time (what may
+// become due does so at any moment, and whoever has lost its lock may be found failed at any moment).
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
+#include "support/claim_state.h"
+
 namespace messaging::model {
 
-inline constexpr std::size_t kMaxEngines = 3;
-inline constexpr std::size_t kMaxMessages = 3;
-inline constexpr std::size_t kMaxClaims = 8;
-inline constexpr std::size_t kMaxItems = 10;
-inline constexpr int kMaxAttempts = 2;
-
-enum class Schedule : std::uint8_t { kNone, kLater, kDue };
-
-struct Message {
-    bool inserted = false;
-    bool sent = false;
-    bool dead = false;
-    std::uint8_t attempts = 0;
-    std::uint8_t queued = 0;    // rows in messaging._queue
-    std::uint8_t accepted = 0;  // by the receiver; 2 = more than once
-    Schedule schedule = Schedule::kNone;
-
-    bool operator==(const Message&) const = default;
-};
-
-// Whose claim: instances that no engine knows itself by any more differ only in whether their row is there.
-using Owner = std::uint8_t;
-constexpr Owner instance_of(std::size_t engine) { return static_cast<Owner>(2 * engine); }
-constexpr Owner next_instance_of(std::size_t engine) {
-    return static_cast<Owner>(2 * engine + 1);
-}  // registered, claims not yet moved
-inline constexpr Owner kGrave = 2 * kMaxEngines;  // a row whose lock is free
-inline constexpr Owner kNobody = kGrave + 1;      // no row
-
-inline constexpr std::int8_t kAbsent = -1;
-struct Claim {
-    Owner owner = kNobody;
-    bool adopted = false;
-    std::array<std::int8_t, kMaxMessages> attempts{kAbsent, kAbsent, kAbsent};  // of each message, as at the claim
-
-    bool operator==(const Claim&) const = default;
-};
-
-enum class Phase : std::uint8_t { kWaiting, kDelivered, kRetry, kRetryNow, kDead, kDeferred, kReturned };
-
-inline constexpr std::uint8_t kGone = 255;  // a claim that is no more: nothing will ever match it
-// A delivery in an engine's memory: not answered yet, or with its outcome not yet recorded.
-struct Item {
-    std::uint8_t message = 0;
-    std::uint8_t claim = kGone;
-    Phase phase = Phase::kWaiting;
-    std::uint8_t attempts = 0;  // core::Delivery's while it waits, then core::Outcome's
-
-    bool operator==(const Item&) const = default;
-    auto operator<=>(const Item&) const = default;
-};
-
-enum class Life : std::uint8_t { kOff, kUp, kFrozen, kDying };  // dying = killed, but PostgreSQL may still have a request of its
-enum class Bell : std::uint8_t {
-    kNone,
-    kUp,
-    kBroken,
-    kDown,
-    kNew
-};  // broken = not noticed yet; new = registered, claims not yet moved
-
-struct Engine {
-    Life life = Life::kOff;
-    Bell bell = Bell::kNone;
-    bool row = false;  // of instance_of()
-    std::uint8_t item_count = 0;
-    std::array<Item, kMaxItems> items{};
-    std::array<std::uint8_t, kMaxClaims> open{};  // service::ClaimLedger: deliveries unrecorded by claim; 0 = not known
-
-    bool operator==(const Engine&) const = default;
-};
-
-struct State {
-    bool running = true;
-    std::uint8_t faults = 0;  // deaths, freezes, lost sessions and lost answers so far
-    std::uint8_t claim_count = 0;
-    std::array<Message, kMaxMessages> messages{};
-    std::array<Claim, kMaxClaims> claims{};
-    std::array<Engine, kMaxEngines> engines{};
-
-    bool operator==(const State&) const = default;
-};
-
 enum class Action : std::uint8_t {
-    kInsert,
+    kInsert,  // also of an id that was there before, as another generation
     kStart,
-    kClaim,       // what is ready: those of the mask `which`
-    kClaimDue,    // what is due, likewise
-    kAccept,      // the item `which` is sent and answered: 2xx,
-    kRefuse,      // anything else,
+    kClaim,      // what is ready: those of the mask `which`
+    kClaimDue,   // what is due, likewise
+    kArrive,     // the claim's answer
+    kLoseClaim,  // or its loss
+    kAccept,     // the item `which` is sent and answered: 2xx,
+    kRefuse,     // anything else,
     kLocalFault,  // or it could not be sent
     kRecord,      // the outcome `which`, or kAll
-    kLoseBell,    // the session with the instance's lock is gone, and the engine does not know yet
+    kRecorded,    // the record's answer
+    kLoseRecord,  // or its loss: the outcomes will be recorded again
+    kLoseBell,
     kNotice,
     kRegister,
-    kMove,   // the old instance's claims to the new one
-    kAdopt,  // kAll = all instances whose lock is free, 0 = only what nobody's row answers for
+    kMove,
+    kMoved,    // the move's answer
+    kReclaim,  // kAll = also of all instances whose lock is free, 0 = only of instances without a row
     kReturnOrphans,
-    kGiveBack,  // stopped: what waits becomes outcomes
+    kRelease,  // stopped: what waits becomes outcomes
     kShutDown,
     kDie,
-    kLateRecord,  // a dead engine's request, which PostgreSQL finds after the death
+    kLateRecord,  // an ended engine's request, which PostgreSQL finds after the end
     kLateClaim,
     kVanish,
     kFreeze,
@@ -123,44 +47,89 @@ enum class Action : std::uint8_t {
     kDue,
     kStop,
     kResume,
+    kCrash,      // of PostgreSQL: every session ends, and claims that are not durable are undone
+    kSendAgain,  // UPDATE … SET is_sent = false
+    kDelete,
+    kTruncate,  // RESTART IDENTITY: the ids come again
+    kSetEndpoint,
+
+    // Two transactions that overlap: the first has locked what the second, begun before its commit, waits for.
+    kReclaimBehindRecord,  // `which` records all it has, and `engine` reclaims
+    kReclaimBehindMove,    // `which` moves its claims, and `engine` reclaims
+    kReclaimBehindSent,    // `which` records its item `other` as sent, and `engine` reclaims the message: it does not wait
+    kSentBehindReclaim,    // `engine` reclaims, and `which` records its item `other` as sent
+    kSentBehindFailure,    // `engine` records all it has, and `which` its item `other`, of the same message, as sent
 };
+inline constexpr std::size_t kActions = static_cast<std::size_t>(Action::kSentBehindFailure) + 1;
 
 inline constexpr std::uint8_t kAll = 255;
 struct Step {
     Action action = Action::kInsert;
     std::uint8_t engine = 0;
-    std::uint8_t which = 0;  // message, mask of messages, item or kAll: as the action has it
-    bool lost = false;       // committed, but the answer never arrives
+    std::uint8_t which = 0;  // message, mask of messages, item, engine or kAll: as the action has it
+    std::uint8_t other = 0;  // item of the engine `which`
+
+    bool operator==(const Step&) const = default;
 };
 
-// What somebody could get wrong. The walk must find each of them.
+// What somebody could get wrong, or did. The walk must find each of them.
 enum class Mistake : std::uint8_t {
-    kNone,
-    kClaimWithoutLedger,     // the queue's rows are deleted, and only the engine knows
-    kRescueEmptiesLedger,    // adopting deletes the claims before their messages are put anywhere
-    kRecordWithoutFence,     // failures count whoever holds the claim
-    kOrphansStay,            // a claim whose answer was lost is never put back
-    kAdoptedKeepsItsNumber,  // an engine that gets back a claim it once lost takes old outcomes for new
-    kLateSentStaysDead,      // only a second attempt looks whether the message waits or died elsewhere
-    kRepeatsTurnBack,        // a repeat that is overtaken by a later attempt undoes it
-    kGivesBackTwice,         // a repeat puts back what the ledger does not have any more
+    kClaimWithoutLedger,      // the queue's rows are deleted, and only the engine knows
+    kRecordWithoutFence,      // failures count whoever holds the claim
+    kFenceByInstance,         // failures count only for the instance that the engine believed to be when it sent them
+    kRecordDoesNotLock,       // the fence is looked at, not locked
+    kFinishUnchecked,         // a claim ends when the engine says so
+    kOrphansStay,             // a claim whose answer was lost is never released
+    kNumbersComeAgain,        // claim numbers are a sequence's, which a crash sets back
+    kReclaimByOneSnapshot,    // one statement takes the claims and looks at their messages
+    kReclaimIsRemembered,     // reclaim ends the claims, and only the reclaiming engine knows their messages
+    kReclaimTakesMoved,       // the wait for a move's lock does not look at the instance again
+    kSentByIdAlone,           // whatever the message's generation is
+    kSentMissesFirst,         // only a message that was tried or abandoned before is looked for in other places
+    kSentMissesAbandoned,     // only a message that was tried before is
+    kSentSeesOneSnapshot,     // it is looked for as of before the wait for the row's lock
+    kRepeatsTurnBack,         // a repeat that is overtaken by a later attempt undoes it
+    kReleasesTwice,           // a repeat releases what the ledger does not have any more
+    kReleasesWhatIsResolved,  // whatever has become of the message since the claim
+    kSendAgainLeavesEntries,  // a sent message that is sent again keeps an entry in the schedule
+};
+
+class Mistakes {
+public:
+    constexpr Mistakes(std::initializer_list<Mistake> mistakes = {}) {
+        for (const Mistake mistake : mistakes) bits_ |= bit(mistake);
+    }
+    constexpr bool has(Mistake mistake) const { return (bits_ & bit(mistake)) != 0; }
+
+private:
+    static constexpr std::uint32_t bit(Mistake mistake) { return 1U << static_cast<unsigned>(mistake); }
+    std::uint32_t bits_ = 0;
 };
 
 struct Bounds {
     std::size_t engines = 2;
     std::size_t messages = 2;
     int faults = 2;
-    bool stops = true;  // stop, start and shut down too
+    bool stops = false;      // stop, start and shut down too
+    bool crashes = false;    // of PostgreSQL
+    int wishes = 0;          // how often a message is sent again,
+    bool deletes = false;    // or its row deleted,
+    bool truncates = false;  // or the table truncated
+    bool endpoints = false;  // held, and missing
+    bool overlaps = false;   // transactions that wait for each other
+    std::size_t room = kMaxItems - kMaxMessages + 1;  // an engine that has so many deliveries in its memory claims no more
 };
+
+State initial_state(const Bounds& bounds);
 
 // What can happen next, in a fixed order.
 std::vector<Step> steps_from(const State& state, const Bounds& bounds);
 
 // `step` must be one of steps_from(state). The result is canonical if `state` is.
-State after(const State& state, const Step& step, Mistake mistake = Mistake::kNone);
+State after(const State& state, const Step& step, Mistakes mistakes = {});
 
 // One form for all states that differ only in the numbers of claims and in the order of an engine's memory.
-// `claim_places[i]`, `item_places[e][i]`: where the claim or item i of the canonical form stood before.
+// `claims[i]`, `items[e][i]`: where the claim or item i of the canonical form stood before.
 struct Places {
     std::array<std::uint8_t, kMaxClaims> claims{};
     std::array<std::array<std::uint8_t, kMaxItems>, kMaxEngines> items{};
@@ -168,11 +137,12 @@ struct Places {
 Places make_canonical(State& state);
 
 bool is_fault(const Step& step);
-// Not answered for in the ledger by somebody who resolved it already.
-bool is_open(const State& state, const Claim& claim, std::size_t message);
-// Its outcomes may fail, or be put off: the claim is there, and the engine's.
-bool is_fenced_off(const State& state, std::size_t engine, const Item& item);
+bool is_wish(const Step& step);
+bool is_overlap(const Step& step);
+// Which owners' claims a reclaim by `engine` takes; `failed_too` = kReclaim's kAll.
+std::array<bool, kUndone + 1> reclaimable(const State& state, std::size_t engine, bool failed_too);
 
+const char* name_of(Action action);
 std::string to_text(const Step& step);
 std::string to_text(const State& state);
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
-#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <unordered_map>
@@ -16,84 +15,38 @@ namespace {
 
 constexpr std::uint32_t kNone = UINT32_MAX;
 
-struct Hash {
-    std::size_t operator()(const State& state) const {
-        static_assert(std::has_unique_object_representations_v<State>);
-        std::array<char, sizeof(State)> bytes;
-        std::memcpy(bytes.data(), &state, sizeof(State));
-        return std::hash<std::string_view>{}({bytes.data(), bytes.size()});
-    }
+// A state's name: 128 bits of it, so that no two of some million states share one.
+struct Name {
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+    bool operator==(const Name&) const = default;
+};
+struct NameHash {
+    std::size_t operator()(const Name& name) const { return name.low; }
 };
 
-// Whoever is meant will find it, without anybody's death.
-bool is_answered_for(const State& state, std::size_t claim, std::size_t message) {
-    const Owner owner = state.claims[claim].owner;
-    if (owner >= kGrave || owner % 2 == 1) return true;
-    const Engine& engine = state.engines[owner / 2];
-    const bool rescuable = !engine.row || engine.bell != Bell::kUp;
-    if (rescuable || engine.open[claim] == 0) return true;  // not known: an orphan, or to be read again
-    return std::any_of(engine.items.begin(), engine.items.begin() + engine.item_count,
-                       [&](const Item& item) { return item.claim == claim && item.message == message; });
+constexpr std::uint64_t mixed(std::uint64_t value) {  // splitmix64
+    value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9ULL;
+    value = (value ^ (value >> 27U)) * 0x94d049bb133111ebULL;
+    return value ^ (value >> 31U);
 }
 
-std::optional<Promise> broken_in(const State& state) {
-    for (std::size_t m = 0; m < kMaxMessages; ++m) {
-        const Message& message = state.messages[m];
-        if (!message.inserted) continue;
-        const bool scheduled = message.schedule != Schedule::kNone;
-        if (message.sent && message.dead) return Promise::kSentIsNotDead;
-        if (message.accepted > 1 && state.faults == 0) return Promise::kOnceUnlessFault;
-        if (message.sent) continue;
-        int places = message.queued + (scheduled ? 1 : 0) + (message.dead ? 1 : 0);
-        for (std::size_t c = 0; c < state.claim_count; ++c) {
-            if (is_open(state, state.claims[c], m) && is_answered_for(state, c, m)) ++places;
-        }
-        if (places == 0) return Promise::kNotLost;
-        if (places > 1) return Promise::kInOnePlace;
+Name name_of(const State& state) {
+    static_assert(std::has_unique_object_representations_v<State>);
+    constexpr std::size_t kWords = (sizeof(State) + 7) / 8;
+    std::array<std::uint64_t, kWords> words{};
+    std::memcpy(words.data(), &state, sizeof(State));
+    Name name{0x9e3779b97f4a7c15ULL, 0x2545f4914f6cdd1dULL};
+    for (const std::uint64_t word : words) {
+        name.high = mixed(name.high ^ word);
+        name.low = mixed(name.low + word * 0x9e3779b97f4a7c15ULL + 1);
     }
-    return std::nullopt;
-}
-
-bool keeps_fence(const State& before, const Step& step, const State& after) {
-    std::array<bool, kMaxMessages> may_change{};
-    const bool records = step.action == Action::kRecord || step.action == Action::kLateRecord;
-    may_change.fill(!records);
-    const Engine& engine = before.engines[step.engine];
-    for (std::size_t i = 0; records && i < engine.item_count; ++i) {
-        const Item& item = engine.items[i];
-        const bool chosen = step.action == Action::kLateRecord || step.which == kAll || step.which == i;
-        if (chosen && (item.phase == Phase::kDelivered || !is_fenced_off(before, step.engine, item)))
-            may_change[item.message] = true;
-    }
-    for (std::size_t m = 0; m < kMaxMessages; ++m) {
-        const Message& was = before.messages[m];
-        const Message& is = after.messages[m];
-        if (!may_change[m] && was != is) return false;
-        if (is.attempts < was.attempts || (was.sent && !is.sent) || (was.sent && is.attempts != was.attempts)) return false;
-    }
-    return true;
-}
-
-bool is_goal(const State& state) {
-    return std::all_of(state.messages.begin(), state.messages.end(),
-                       [](const Message& message) { return !message.inserted || message.sent || message.dead; });
-}
-
-// What happens by itself. A refusal is left out because it brings nobody nearer, as are what an operator does and a fault.
-bool heals(const Step& step) {
-    switch (step.action) {
-        case Action::kInsert:
-        case Action::kRefuse:
-        case Action::kLocalFault:
-        case Action::kStop:
-        case Action::kShutDown: return false;
-        default: return !is_fault(step);
-    }
+    return name;
 }
 
 auto order_of(const Message& message) {
-    return std::tie(message.inserted, message.sent, message.dead, message.attempts, message.queued, message.accepted,
-                    message.schedule);
+    return std::tie(message.inserted, message.sent, message.dead, message.attempts, message.abandoned, message.generation,
+                    message.queued, message.held, message.accepted, message.schedule);
 }
 auto order_of(const Engine& engine) {
     return std::tie(engine.life, engine.bell, engine.row, engine.item_count, engine.items, engine.open);
@@ -120,8 +73,11 @@ std::array<std::uint8_t, kSize> sort_in_place(std::array<Thing, kSize>& things) 
 State without_names(State state) {
     const auto message_place = sort_in_place(state.messages);
     for (std::size_t c = 0; c < state.claim_count; ++c) {
-        const auto attempts = state.claims[c].attempts;
-        for (std::size_t m = 0; m < kMaxMessages; ++m) state.claims[c].attempts[message_place[m]] = attempts[m];
+        const auto [attempts, generations] = std::pair{state.claims[c].attempts, state.claims[c].generations};
+        for (std::size_t m = 0; m < kMaxMessages; ++m) {
+            state.claims[c].attempts[message_place[m]] = attempts[m];
+            state.claims[c].generations[message_place[m]] = generations[m];
+        }
     }
     for (Engine& engine : state.engines) {
         for (std::size_t i = 0; i < engine.item_count; ++i) engine.items[i].message = message_place[engine.items[i].message];
@@ -130,7 +86,7 @@ State without_names(State state) {
     const auto engine_place = sort_in_place(state.engines);
     for (std::size_t c = 0; c < state.claim_count; ++c) {
         Owner& owner = state.claims[c].owner;
-        if (owner < kGrave) owner = static_cast<Owner>(2 * engine_place[owner / 2U] + owner % 2U);
+        if (owner < kFailed) owner = static_cast<Owner>(2 * engine_place[owner / 2U] + owner % 2U);
     }
     make_canonical(state);
     return state;
@@ -138,7 +94,9 @@ State without_names(State state) {
 
 class Walker {
 public:
-    Walker(const Bounds& bounds, Mistake mistake) : bounds_(bounds), mistake_(mistake) { visit({}, kNone, {}); }
+    Walker(const Bounds& bounds, Mistakes mistakes, std::optional<Promise> only)
+        : bounds_(bounds), mistakes_(mistakes), only_(only) {
+        visit(initial_state(bounds), kNone, {}); }
 
     // Until all are known, or a promise is broken.
     void go() {
@@ -146,13 +104,12 @@ public:
             const State state = states_[from];
             for (const Step& step : steps_from(state, bounds_)) {
                 ++steps_;
-                const State next = after(state, step, mistake_);
+                const State next = after(state, step, mistakes_);
                 const std::uint32_t to = visit(next, from, step);
                 if (heals(step)) healing_.emplace_back(to, from);
-                if (!keeps_fence(state, step, next)) {
+                if (!breach_ && asks(Promise::kFenced) && !keeps_fence(state, step, next)) {
                     breach_ = Breach{Promise::kFenced, path_to(from), next};
                     breach_->path.push_back(step);
-                    return;
                 }
                 if (breach_) return;
             }
@@ -187,14 +144,15 @@ public:
 
     Walk result() { return {states_.size(), steps_, std::move(breach_)}; }
     bool broken() const { return breach_.has_value(); }
+    bool asks(Promise promise) const { return !only_ || *only_ == promise; }
 
 private:
     std::uint32_t visit(const State& state, std::uint32_t parent, const Step& step) {
-        const auto [found, is_new] = numbers_.emplace(without_names(state), static_cast<std::uint32_t>(states_.size()));
+        const auto [found, is_new] = numbers_.emplace(name_of(without_names(state)), static_cast<std::uint32_t>(states_.size()));
         if (!is_new) return found->second;
         states_.push_back(state);
         parents_.emplace_back(parent, step);
-        if (const auto promise = broken_in(state)) breach_ = Breach{*promise, path_to(found->second), state};
+        if (const auto promise = broken_in(state, only_)) breach_ = Breach{*promise, path_to(found->second), state};
         return found->second;
     }
 
@@ -206,8 +164,9 @@ private:
     }
 
     Bounds bounds_;
-    Mistake mistake_;
-    std::unordered_map<State, std::uint32_t, Hash> numbers_;
+    Mistakes mistakes_;
+    std::optional<Promise> only_;
+    std::unordered_map<Name, std::uint32_t, NameHash> numbers_;
     std::vector<State> states_;  // as they were first reached: the paths' steps name them
     std::vector<std::pair<std::uint32_t, Step>> parents_;
     std::vector<std::pair<std::uint32_t, std::uint32_t>> healing_;  // to, from
@@ -217,22 +176,10 @@ private:
 
 }  // namespace
 
-std::string to_text(Promise promise) {
-    switch (promise) {
-        case Promise::kNotLost: return "a committed message is never lost";
-        case Promise::kInOnePlace: return "an unsent message is in one place only";
-        case Promise::kSentIsNotDead: return "a sent message is not among the dead";
-        case Promise::kFenced: return "late outcomes change nothing";
-        case Promise::kOnceUnlessFault: return "without a fault nothing is accepted twice";
-        case Promise::kProgress: return "there is always a way to the end";
-    }
-    return "";
-}
-
-Walk walk(const Bounds& bounds, Mistake mistake) {
-    Walker walker(bounds, mistake);
+Walk walk(const Bounds& bounds, Mistakes mistakes, std::optional<Promise> only) {
+    Walker walker(bounds, mistakes, only);
     walker.go();
-    if (!walker.broken()) walker.look_for_dead_ends();
+    if (!walker.broken() && walker.asks(Promise::kProgress)) walker.look_for_dead_ends();
     return walker.result();
 }
 

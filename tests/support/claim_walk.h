@@ -3,22 +3,11 @@
 
 #include <cstddef>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "support/claim_model.h"
+#include "support/claim_promises.h"
 
 namespace messaging::model {
-
-enum class Promise {
-    kNotLost,        // a committed message is sent, queued, scheduled, dead, or claimed by somebody who has it, or can be rescued
-    kInOnePlace,     // and in no two of these
-    kSentIsNotDead,  // a claim skips what is sent, but the dead are listed and can be sent again
-    kFenced,         // the outcome of an engine that has lost its claim changes nothing, unless it is "sent"; sent stays sent
-    kOnceUnlessFault,  // nothing is accepted twice unless something died, froze or was lost
-    kProgress,         // there is always a way to "all sent or dead" without another fault, or an operator's help
-};
-std::string to_text(Promise promise);
 
 struct Breach {
     Promise promise;
@@ -32,6 +21,7 @@ struct Walk {
     std::optional<Breach> breach;
 };
 
-Walk walk(const Bounds& bounds, Mistake mistake = Mistake::kNone);
+// Ends at the first breach, of one promise alone where `only` names it.
+Walk walk(const Bounds& bounds, Mistakes mistakes = {}, std::optional<Promise> only = std::nullopt);
 
 }  // namespace messaging::model

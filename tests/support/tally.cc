@@ -87,8 +87,8 @@ long Tally::duplicated() const { return static_cast<long>(receiver_.count() - re
 // The dead are not lost: they stand where an operator sees them.
 long Tally::lost() const {
     auto session = connect_or_abort(database_url_);
-    const auto rows =
-        session.execute("SELECT messaging.webhook_id(id) FROM messages m WHERE NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)");
+    const auto rows = session.execute(
+        "SELECT messaging.webhook_id(id) FROM messages m WHERE NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)");
     if (!rows) return -1;
     long missing = 0;
     for (int row = 0; row < rows->size(); ++row) {

@@ -73,22 +73,21 @@ protected:
     int idles_ = 0;
     int found_by_fallback_ = 0;
     int overloads_ = 0;
-    Claimer claimer_{
-        store_,
-        time_,
-        time_,
-        random_,
-        observer_,
-        kMaxClaim,
-        {.instance_id = [] { return 5; },
-         .room = [this] { return room_; },
-         .known_claims = [] { return std::vector<core::ClaimId>{7}; },
-         .held_messages = [] { return std::vector<core::MessageId>{70}; },
-         .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
-         .on_stopped = [this] { ++stopped_; },
-         .on_idle = [this] { ++idles_; },
-         .on_found = [this](std::size_t, bool by_fallback) { found_by_fallback_ += by_fallback ? 1 : 0; },
-         .on_overload = [this] { ++overloads_; }}};
+    Claimer claimer_{store_,
+                     time_,
+                     time_,
+                     random_,
+                     observer_,
+                     kMaxClaim,
+                     {.instance_id = [] { return 5; },
+                      .room = [this] { return room_; },
+                      .known_claims = [] { return std::vector<core::ClaimId>{7}; },
+                      .held_messages = [] { return std::vector<core::MessageId>{70}; },
+                      .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
+                      .on_stopped = [this] { ++stopped_; },
+                      .on_idle = [this] { ++idles_; },
+                      .on_found = [this](std::size_t, bool by_fallback) { found_by_fallback_ += by_fallback ? 1 : 0; },
+                      .on_overload = [this] { ++overloads_; }}};
 };
 
 const core::Error kTooSlow{core::ErrorKind::kTimeout, "canceling statement due to statement timeout", "57014"};

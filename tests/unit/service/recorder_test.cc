@@ -220,5 +220,68 @@ TEST_F(RecorderTest, AtTheEndConfirmationsDoNotWaitForCompanyButForTheEndOfAFail
     EXPECT_TRUE(recorder_.idle());
 }
 
+// Finding 6: one locked row cut recording to a tenth, because each batch that held it ran into the lock timeout.
+TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
+    add(1);
+    add(2);
+    add(3);
+    commit();
+    add(4);
+    time_.advance(kRestOfFew);
+    ASSERT_FALSE(store_.records.empty());
+    take_first(store_.records).answer(core::Error{core::ErrorKind::kTimeout, "canceling statement due to lock timeout", "55P03"});
+    time_.advance(milliseconds(1));
+    ASSERT_EQ(store_.unlocks.size(), 1u) << "which rows are free?";
+    EXPECT_EQ(store_.unlocks.front().request, (std::vector<core::MessageId>{2, 3, 4}));
+    take_first(store_.unlocks).answer(std::vector<core::MessageId>{2, 4});
+    EXPECT_EQ(ids(commit()), "2 4 ") << "the others are not held up, nor tried in smaller batches";
+    EXPECT_EQ(observer_.locked, 1u);
+    EXPECT_EQ(recorder_.unrecorded(), 1u);
+    add(5);
+    time_.advance(kRestOfFew);
+    ASSERT_EQ(store_.unlocks.size(), 1u) << "while one is locked, every batch is looked at first";
+    take_first(store_.unlocks).answer(std::vector<core::MessageId>{5});
+    EXPECT_EQ(ids(commit()), "5 ");
+    time_.advance(kLockedRetry);
+    ASSERT_EQ(store_.unlocks.size(), 1u);
+    take_first(store_.unlocks).answer(std::vector<core::MessageId>{3});
+    EXPECT_EQ(ids(commit()), "3 ");
+    add(6);
+    EXPECT_EQ(ids(commit()), "6 ") << "nothing is locked any more: no look";
+    EXPECT_TRUE(store_.unlocks.empty());
+    EXPECT_EQ(recorder_.unrecorded(), 0u);
+}
+
+// Rule 1: no outcome is dropped silently.
+TEST_F(RecorderTest, OutcomesThatChangeNothingAreCountedAndReconcileLooksForTheirMessages) {
+    core::Outcome refused;
+    refused.id = 7;
+    refused.claim_id = 70;
+    refused.kind = core::OutcomeKind::kRetry;
+    recorder_.add(refused);
+    add(8);  // delivered, and not newly sent
+    RecordResult gone;
+    gone.missing = {70};
+    take_first(store_.records).answer(gone);
+    time_.advance(kRestOfFew);
+    ASSERT_EQ(store_.records.size(), 1u);
+    EXPECT_EQ(store_.records.front().request.suspects, std::vector<core::MessageId>{7});
+    take_first(store_.records).answer(RecordResult{});
+    EXPECT_EQ(observer_.late_outcomes, 2u);
+    time_.advance(kConfirmDelay);
+    ASSERT_EQ(store_.records.size(), 1u);
+    EXPECT_EQ(store_.records.front().request.suspects, std::vector<core::MessageId>{8});
+    fail(core::ErrorKind::kUnavailable);
+    time_.advance(milliseconds(100));
+    ASSERT_EQ(store_.records.size(), 1u);
+    EXPECT_EQ(store_.records.front().request.suspects, std::vector<core::MessageId>{8}) << "they survive a failure";
+}
+
+TEST_F(RecorderTest, SaysWhichMessagesItHas) {
+    add(1);
+    add(2);
+    EXPECT_EQ(recorder_.unrecorded_messages(), (std::vector<core::MessageId>{2, 1})) << "also those in a transaction under way";
+}
+
 }  // namespace
 }  // namespace messaging::service
