@@ -1,6 +1,7 @@
 // Each finding of the doctor, provoked in a PostgreSQL of its own, and the advice tried where it is SQL.
 #include "repository/doctor.h"
 
+#include <cstdlib>
 #include <map>
 #include <thread>
 
@@ -353,6 +354,7 @@ TEST_F(Doctor, ReplicationThatStandsStill) {
 }
 
 TEST_F(Doctor, AStandbyAndTheSlotItLeavesBehind) {
+    if (std::getenv("POSTGRES_BIN") != nullptr) GTEST_SKIP() << "pg_basebackup makes standbys of Debian's PostgreSQL only";
     test::PrivatePostgres& primary = test::shared_postgres();
     primary.run_sql("SELECT pg_create_physical_replication_slot('standby')");
     const auto standby = test::PrivatePostgres::standby_of(primary);
@@ -405,6 +407,7 @@ TEST_F(Doctor, DeadRowsOfTheQueue) {
     expect("vacuum", FindingLevel::kWarning, "messaging._queue has 100 dead rows beside 0 others; last vacuum: never",
            "VACUUM messaging._queue");
     db_.sql("VACUUM messaging._queue");
+    EXPECT_TRUE(test::wait_until([&] { return dead_rows() == 0; }));
     insert_and_delete();
     EXPECT_TRUE(test::wait_until([&] { return dead_rows() == 100; }));
     expect_ok("vacuum");
