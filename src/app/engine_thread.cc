@@ -155,10 +155,10 @@ struct EngineThread::Inside {
     RealClock clock_;
     EngineMetrics metrics_;
     RealRandom random_;
-    TroubleLog claim_trouble_{"engine", clock_};
-    TroubleLog record_trouble_{"engine", clock_};
-    TroubleLog bell_trouble_{"engine", clock_};
-    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)", clock_};
+    TroubleLog claim_trouble_{"engine", clock_, SecondReason::kAtOnce};
+    TroubleLog record_trouble_{"engine", clock_, SecondReason::kAtOnce};
+    TroubleLog bell_trouble_{"engine", clock_, SecondReason::kAtOnce};
+    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)", clock_, SecondReason::kAtOnce};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection claim_;

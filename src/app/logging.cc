@@ -16,7 +16,7 @@
 namespace messaging::app {
 namespace {
 
-constexpr std::chrono::minutes kLinesPeriod{1};
+constexpr std::chrono::minutes kQuietBeforeFailure{1};
 
 std::string rfc3339(std::chrono::system_clock::time_point time) {
     const auto since_epoch = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
@@ -63,10 +63,15 @@ void set_up_logging(const std::string& level, LogFormat format) {
 }
 
 void TroubleLog::failed(const std::string& reason) {
-    if ((logged_failing_ && reason == logged_reason_) || !take_line()) {
+    const core::MonoTime now = clock_.mono();
+    const bool is_second = logged_failing_ && !second_logged_ && second_ == SecondReason::kAtOnce;
+    const bool is_soon = last_line_ && now - *last_line_ < kQuietBeforeFailure;
+    if ((logged_failing_ && reason == logged_reason_) || (is_soon && !is_second)) {
         ++left_out_;
         return;
     }
+    second_logged_ = is_second;
+    last_line_ = now;
     logged_failing_ = true;
     logged_reason_ = reason;
     const std::size_t left_out = std::exchange(left_out_, 0);
@@ -78,16 +83,10 @@ void TroubleLog::failed(const std::string& reason) {
 }
 
 void TroubleLog::recovered() {
-    if (!logged_failing_ || !take_line()) return;
+    if (!logged_failing_) return;
+    last_line_ = clock_.mono();
     logged_failing_ = false;
     spdlog::info("{}: recovered, after {} more failures", subject_, std::exchange(left_out_, 0));
-}
-
-bool TroubleLog::take_line() {
-    const core::MonoTime now = clock_.mono();
-    if (lines_[0] != core::MonoTime::min() && now - lines_[0] < kLinesPeriod) return false;
-    lines_ = {lines_[1], now};
-    return true;
 }
 
 }  // namespace messaging::app

@@ -1,8 +1,10 @@
 // Logging: spdlog set up once, as readable lines or as JSON that stays JSON whatever a message contains.
 #pragma once
 
-#include <array>
+#include <cstddef>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "app/config.h"
 #include "core/clock.h"
@@ -13,25 +15,29 @@ namespace messaging::app {
 // start.
 void set_up_logging(const std::string& level, LogFormat format);
 
+// A session that is lost tells the reason with its next attempt to connect: that line must not wait for a minute.
+enum class SecondReason { kAfterAMinute, kAtOnce };
+
 // Logs changes of state, not events: the first failure, another reason, the recovery. At most two lines within any minute,
-// however often the state changes; each line counts the failures that were left out before it. Both calls may be made for every
-// event. One thread.
+// however often the state changes: a failure has a line only when there was none for a minute, and a recovery only after a
+// failure that had one. With SecondReason::kAtOnce a third is possible: one other reason, between the two. Each line counts the
+// failures that were left out before it. Both calls may be made for every event. One thread.
 class TroubleLog {
 public:
-    TroubleLog(std::string subject, const core::Clock& clock) : subject_(std::move(subject)), clock_(clock) {}
+    TroubleLog(std::string subject, const core::Clock& clock, SecondReason second = SecondReason::kAfterAMinute)
+        : subject_(std::move(subject)), clock_(clock), second_(second) {}
     void failed(const std::string& reason);
-    // A recovery that comes when no line is allowed is logged by a later call.
     void recovered();
 
 private:
-    bool take_line();
-
     std::string subject_;
     const core::Clock& clock_;
-    std::array<core::MonoTime, 2> lines_{core::MonoTime::min(), core::MonoTime::min()};  // of the last two, the older one first
+    const SecondReason second_;
+    std::optional<core::MonoTime> last_line_;
     std::string logged_reason_;
     std::size_t left_out_ = 0;     // failures since the last line
     bool logged_failing_ = false;  // what the last line says
+    bool second_logged_ = false;
 };
 
 }  // namespace messaging::app

@@ -6,7 +6,6 @@
 #include "app/installed_files.h"
 #include "pg/session.h"
 #include "repository/migrator.h"
-#include "repository/start_check.h"
 
 namespace messaging::app {
 namespace {
@@ -25,10 +24,6 @@ int run_migrate(const Config& config, const std::string& command) {
     if (!files) return fail(files.error());
     auto session = pg::Session::connect(config.database_url, "messaging migrate");
     if (!session) return fail(session.error());
-    // The lock of a migration is its session's, and a pooler's session outlives this program.
-    const auto pid = session->execute("SELECT pg_backend_pid()");
-    if (!pid) return fail(pid.error());
-    if (pid->integer(0, 0) != session->backend_pid()) return fail(repository::pooler_error());
     repository::Migrator migrator(session.value(), std::move(files.value()));
     if (command == "status") {
         const auto status = migrator.status();

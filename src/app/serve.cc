@@ -239,7 +239,7 @@ private:
     Metrics metrics_;
     RealRandom random_;
     RealClock clock_;
-    TroubleLog trouble_{"API session", clock_};
+    TroubleLog trouble_{"API session", clock_, SecondReason::kAtOnce};
     TroubleLog reconcile_trouble_{"reconcile", clock_};
     loop::EventLoop loop_;
     LoopLag lag_;

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <thread>
 
+#include "repository/start_check.h"
+
 namespace messaging::repository {
 namespace {
 
@@ -28,7 +30,8 @@ constexpr const char* kNoTransaction = "-- no transaction\n";
 // A migration that waits for a table's lock makes everybody behind it wait too.
 constexpr const char* kBegin = "BEGIN; SET LOCAL lock_timeout = '10s'";
 constexpr const char* kLockNotAvailable = "55P03";
-constexpr const char* kServer = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int";
+constexpr const char* kServer =
+    "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, pg_backend_pid()";
 constexpr int kMinServerVersion = 130000;  // xid8
 constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
@@ -140,6 +143,10 @@ core::Result<core::Nothing> Migrator::check_server() {
                         ", and webhooks carry UTF-8: create one with `createdb -T template0 -E UTF8`");
     }
     if (server->integer(0, 1) < kMinServerVersion) return conflict("the server is older than PostgreSQL 13: use a newer one");
+    // The lock is a session's: a pooler would leave it behind in one of its own.
+    if (server->integer(0, 2) != session_.backend_pid()) {
+        return pooler_error();
+    }
     return core::Nothing{};
 }
 

@@ -36,7 +36,8 @@ WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'Exclu
 
 // Two statements of one transaction. The first takes the claims, which waits for a record that holds one of them FOR SHARE. The
 // second has a later snapshot, so it sees what that record has committed. In one statement it would put back what was just
-// recorded. No claim of instance 0 is ever committed: the second statement removes what the first has marked.
+// recorded. A claim that its engine has moved to its new instance meanwhile is not taken: its instance_id is compared again under
+// the lock. No claim of instance 0 is ever committed: the second statement removes what the first has marked.
 constexpr pg::Statement kTakeClaims{"take_claims", R"sql(
 WITH named AS MATERIALIZED (
     SELECT instance_id FROM messaging._instance
@@ -47,22 +48,26 @@ failed AS MATERIALIZED (
 gone AS (
     DELETE FROM messaging._instance WHERE instance_id IN (SELECT instance_id FROM failed)),
 picked AS MATERIALIZED (
-    SELECT c.claim_id FROM messaging._claim c
+    SELECT c.claim_id, c.instance_id FROM messaging._claim c
     WHERE c.instance_id IN (SELECT instance_id FROM failed)
        OR (c.instance_id <> $1::bigint AND NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = c.instance_id))
     ORDER BY c.claim_id LIMIT $3::int)
-UPDATE messaging._claim SET instance_id = 0 WHERE claim_id = ANY (ARRAY(SELECT claim_id FROM picked)))sql"};
+UPDATE messaging._claim c SET instance_id = 0 FROM picked p WHERE c.claim_id = p.claim_id AND c.instance_id = p.instance_id)sql"};
 
-// A message whose row somebody else has locked goes on uncounted: one locked row must not keep the others from being sent.
+// A message whose row somebody else has locked, or has just changed, goes on uncounted: one locked row must not keep the others
+// from being sent, and what was sent a moment ago leaves the schedule at its claim.
 constexpr pg::Statement kReclaim{"reclaim", R"sql(
 WITH taken AS (
     DELETE FROM messaging._claim WHERE instance_id = 0 RETURNING ids, attempts, generations),
 open AS MATERIALIZED (
-    SELECT m.id FROM taken t CROSS JOIN LATERAL unnest(t.ids, t.attempts, t.generations) AS u(id, attempts, generation)
+    SELECT m.id, m.attempts, m.generation
+    FROM taken t CROSS JOIN LATERAL unnest(t.ids, t.attempts, t.generations) AS u(id, attempts, generation)
     JOIN public.messages m ON m.id = u.id
     WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
 free AS MATERIALIZED (
-    SELECT id FROM public.messages WHERE id = ANY (ARRAY(SELECT id FROM open)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
+    SELECT m.id FROM open o JOIN public.messages m ON m.id = o.id
+    WHERE NOT m.is_sent AND m.attempts = o.attempts AND m.generation = o.generation
+    ORDER BY m.id FOR NO KEY UPDATE OF m SKIP LOCKED),
 counted AS (
     UPDATE public.messages m SET abandoned = least(m.abandoned + 1, 1000) WHERE m.id = ANY (ARRAY(SELECT id FROM free))
     RETURNING m.id, m.abandoned),

@@ -19,19 +19,12 @@ constexpr pg::Statement kLockClaims{"lock_claims", R"sql(
 SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) ORDER BY claim_id FOR SHARE)sql"};
 
 // No fence: what the receiver has accepted is sent, whoever holds it now. It counts for the message that was sent, though:
-// another generation is another message with the same id, or one that was sent again since. A message that was tried or abandoned
-// before may wait or be dead-lettered meanwhile: it leaves there. The first attempt at all finds nothing to look for.
+// another generation is another message with the same id, or one that was sent again since.
 constexpr pg::Statement kMarkSent{"mark_sent", R"sql(
 WITH marked AS (
     UPDATE public.messages m SET is_sent = true, sent_at = now(), attempts = m.attempts + 1, receiver_message_id = u.receiver_id
     FROM unnest($1::bigint[], $2::int[], $3::text[]) AS u(id, generation, receiver_id)
-    WHERE m.id = u.id AND NOT m.is_sent AND m.generation = u.generation RETURNING m.id, m.attempts > 1 OR m.abandoned > 0 AS known),
-dead AS (
-    DELETE FROM messaging._dead WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE known))),
-scheduled AS (
-    DELETE FROM messaging._schedule WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE known))),
-held AS (
-    DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM marked WHERE known))),
+    WHERE m.id = u.id AND NOT m.is_sent AND m.generation = u.generation RETURNING m.id),
 batch AS (
     INSERT INTO messaging._sent_batch (sent_at, size, ids)
     SELECT now(), count(*), array_agg(id ORDER BY id) FROM marked HAVING count(*) > 0
@@ -40,6 +33,17 @@ backlog AS (
     INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, $4::bigint FROM batch)
 SELECT batch_id, to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), id
 FROM batch CROSS JOIN LATERAL unnest(ids) AS id)sql"};
+
+// What is sent leaves every place where it may wait meanwhile, because another engine had it as well. A statement of its own,
+// with a later snapshot: kMarkSent may have waited for the row's lock, held by the very transaction that put the message there.
+constexpr pg::Statement kLeavePlaces{"leave_places", R"sql(
+WITH sent AS MATERIALIZED (
+    SELECT id FROM public.messages WHERE id = ANY ($1::bigint[]) AND is_sent),
+dead AS (
+    DELETE FROM messaging._dead WHERE id = ANY (ARRAY(SELECT id FROM sent))),
+held AS (
+    DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM sent)))
+DELETE FROM messaging._schedule WHERE id = ANY (ARRAY(SELECT id FROM sent)))sql"};
 
 // attempts < : a repeat of this statement after a lost answer finds its own work, or a later attempt's, and does nothing. IS TRUE
 // keeps the sub-select from becoming the outer side of a join: rows are locked in the order of their ids.
@@ -63,19 +67,24 @@ scheduled AS (
 INSERT INTO messaging._dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)sql"};
 
 // Released or deferred without an attempt: out of the ledger's arrays too, because messages.attempts does not tell. Only what
-// the ledger still has is released: a repeat after a lost answer must not queue a message twice. IS TRUE keeps the sub-selects
-// from becoming joins, which would compare every pair while hash joins are off; as they are, they are hashed.
+// the ledger still has is released: a repeat after a lost answer must not queue a message twice. And only what is still open: the
+// message may have been sent late, sent again, or be another one by now, and then it has a place already. IS TRUE keeps the
+// sub-selects from becoming joins, which would compare every pair while hash joins are off; as they are, they are hashed.
 constexpr pg::Statement kRelease{"release", R"sql(
 WITH live AS MATERIALIZED (
-    SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($4::bigint[])),
+    SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($6::bigint[])),
 released AS MATERIALIZED (
-    SELECT u.id, u.claim_id, u.delay_ms FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS u(id, claim_id, delay_ms)
+    SELECT u.id, u.claim_id, u.generation, u.attempts, u.delay_ms
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[]) AS u(id, claim_id, generation, attempts, delay_ms)
     WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM live)) IS TRUE),
+open AS MATERIALIZED (
+    SELECT r.id, r.delay_ms FROM released r JOIN public.messages m ON m.id = r.id
+    WHERE NOT m.is_sent AND m.generation = r.generation AND m.attempts = r.attempts),
 queued AS (
-    INSERT INTO messaging._queue (id) SELECT id FROM released WHERE delay_ms IS NULL),
+    INSERT INTO messaging._queue (id) SELECT id FROM open WHERE delay_ms IS NULL),
 scheduled AS (
     INSERT INTO messaging._schedule (id, due_at)
-    SELECT id, now() + delay_ms * interval '1 millisecond' FROM released WHERE delay_ms IS NOT NULL
+    SELECT id, now() + delay_ms * interval '1 millisecond' FROM open WHERE delay_ms IS NOT NULL
     ON CONFLICT (id) DO NOTHING)
 UPDATE messaging._claim c SET (ids, attempts, generations) = (
     SELECT coalesce(array_agg(u.id ORDER BY u.id), '{}'), coalesce(array_agg(u.attempts ORDER BY u.id), '{}'),
@@ -168,13 +177,16 @@ pg::Params failed_params(const std::vector<const Outcome*>& failed) {
 
 pg::Params release_params(const std::vector<const Outcome*>& released) {
     std::vector<std::int64_t> claim_ids;
+    std::vector<std::int32_t> attempts;
     std::vector<std::optional<std::int32_t>> delays;
     for (const Outcome* outcome : released) {
         claim_ids.push_back(outcome->claim_id);
+        attempts.push_back(outcome->attempts);
         delays.push_back(outcome->kind == OutcomeKind::kReturned ? std::nullopt : std::optional(clamp_to_int(outcome->delay)));
     }
     pg::Params params;
-    params.bigint_array(ids_of(released)).bigint_array(claim_ids).integer_array(delays).bigint_array(claims_of(released));
+    params.bigint_array(ids_of(released)).bigint_array(claim_ids).integer_array(generations_of(released));
+    params.integer_array(attempts).integer_array(delays).bigint_array(claims_of(released));
     return params;
 }
 
@@ -239,7 +251,10 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
             result.missing = missing_from(read_ids(rows), claims);
         });
     }
-    if (!sent.empty()) add(kMarkSent, sent_params(sent, request.instance_id), read_sent);
+    if (!sent.empty()) {
+        add(kMarkSent, sent_params(sent, request.instance_id), read_sent);
+        add(kLeavePlaces, std::move(pg::Params().bigint_array(ids_of(sent))), unread);
+    }
     if (!failed.empty()) add(kMarkFailed, failed_params(failed), unread);
     if (!released.empty()) add(kRelease, release_params(released), unread);
     if (!request.finished.empty()) {

@@ -6,7 +6,8 @@
 namespace messaging::service {
 namespace {
 
-constexpr std::chrono::milliseconds kNext{1};  // a full read is followed by the next one
+constexpr std::chrono::milliseconds kNext{1};   // a full read is followed by the next one
+constexpr std::size_t kMaxRefusedProbes = 100;  // days of a Redis that refuses everything must not make the reads dearer
 
 }  // namespace
 
@@ -73,7 +74,10 @@ void ReceiptRelay::on_failed(std::int64_t batch_id, const core::Error& error) {
     held_.erase(batch_id);
     observer_.on_trouble(kReceiptsTrouble, error);
     if (backing_off_) return;  // written before the failure that began it
-    if (std::exchange(probing_, false)) refused_probes_.push_back(batch_id);
+    if (std::exchange(probing_, false)) {
+        if (refused_probes_.size() >= kMaxRefusedProbes) refused_probes_.clear();
+        refused_probes_.push_back(batch_id);
+    }
     backing_off_ = true;
     ++failures_;
     if (!stopped_) timer_->start(core::next_delay(kReceiptBackoff, failures_, random_));

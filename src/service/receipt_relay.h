@@ -21,7 +21,7 @@ namespace messaging::service {
 inline constexpr std::size_t kMaxHeldReceipts = 20000;  // in memory; what is beyond comes back from the backlog
 inline constexpr int kBacklogBatches = 20;              // read, or claimed from an instance that is gone, at a time
 inline constexpr std::chrono::milliseconds kBacklogPeriod{1000};
-inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{10000};  // instances that are gone are looked for so often
+inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // instances that are gone are looked for so often
 // The wait after Redis has failed a batch. It doubles with each failure in a row, and the first success ends it.
 inline constexpr core::BackoffPolicy kReceiptBackoff{std::chrono::milliseconds(500), 2.0, std::chrono::milliseconds(30000), 0};
 

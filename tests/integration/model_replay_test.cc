@@ -13,10 +13,6 @@ namespace {
 
 constexpr std::size_t kLong = 60;
 
-// What the model can do better than the service does: see the mistakes' names.
-constexpr Mistakes kNotRepaired{Mistake::kSentMissesFirst, Mistake::kSentSeesOneSnapshot, Mistake::kReleasesWhatIsResolved,
-                                Mistake::kSendAgainLeavesEntries, Mistake::kReclaimTakesMoved};
-
 constexpr Bounds kStops{.engines = 1, .messages = 1, .faults = 1, .stops = true, .room = 2};
 constexpr Bounds kTwoEngines{.engines = 2, .messages = 1, .faults = 1, .overlaps = true, .room = 2};
 constexpr Bounds kTwoMessages{.engines = 1, .messages = 2, .faults = 1, .room = 1};
@@ -55,11 +51,9 @@ protected:
         }
         std::printf("claim model against PostgreSQL: %s, %zu paths, %zu steps\n", what, paths.size(), steps_);
     }
-    void replay_situations(const Bounds& bounds, const char* what) {
-        replay(bounds, paths_to_situations(bounds, kNotRepaired), what);
-    }
+    void replay_situations(const Bounds& bounds, const char* what) { replay(bounds, paths_to_situations(bounds), what); }
 
-    ClaimReplay replay_{kNotRepaired};
+    ClaimReplay replay_;
     std::size_t steps_ = 0;
 };
 
@@ -78,17 +72,24 @@ TEST_F(ModelReplay, AgreesInEverySituationOfMoreFaultsAtOnce) {
 
 TEST_F(ModelReplay, AgreesOnLongPathsByChance) {
     constexpr std::uint64_t kPaths = 20;
-    const Bounds bounds{.engines = 3, .messages = 3, .faults = 4, .stops = true, .crashes = true, .wishes = 4,
-                        .deletes = true, .truncates = true, .room = 4};
+    const Bounds bounds{.engines = 3,
+                        .messages = 3,
+                        .faults = 4,
+                        .stops = true,
+                        .crashes = true,
+                        .wishes = 4,
+                        .deletes = true,
+                        .truncates = true,
+                        .room = 4};
     std::vector<Path> paths;
-    for (std::uint64_t seed = 1; seed <= kPaths; ++seed) paths.push_back(random_path(bounds, kLong, seed, kNotRepaired));
+    for (std::uint64_t seed = 1; seed <= kPaths; ++seed) paths.push_back(random_path(bounds, kLong, seed));
     replay(bounds, paths, "chance");
 }
 
 TEST(ModelPaths, HaveEveryKindOfStep) {
     std::set<Action> kinds;
     for (const Bounds& bounds : {kStops, kTwoEngines, kTwoMessages, kReSends, kDeletes, kCrashes}) {
-        for (const Path& path : paths_to_situations(bounds, kNotRepaired)) {
+        for (const Path& path : paths_to_situations(bounds)) {
             for (const Step& step : path) kinds.insert(step.action);
         }
     }

@@ -16,8 +16,8 @@ std::uint64_t sum_of_items(const Engine& engine, std::uint8_t claim) {
         const Item& item = engine.items[i];
         if (item.claim != claim) continue;
         std::uint64_t one = item.message;
-        for (const unsigned part : {static_cast<unsigned>(item.phase), item.recording ? 1U : 0U, unsigned{item.attempts},
-                                    unsigned{item.generation}}) {
+        for (const unsigned part :
+             {static_cast<unsigned>(item.phase), item.recording ? 1U : 0U, unsigned{item.attempts}, unsigned{item.generation}}) {
             one = one * 8 + part;
         }
         ++one;

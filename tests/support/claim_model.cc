@@ -75,7 +75,7 @@ void Change::make(const Step& step) {
         case Action::kSendAgain: tables_.send_again(step.which); break;
         case Action::kDelete: tables_.delete_row(step.which); break;
         case Action::kTruncate: tables_.truncate(); break;
-        case Action::kSetEndpoint: s_.endpoint = static_cast<Endpoint>(step.which); break;
+        case Action::kSetEndpoint: tables_.set_endpoint(static_cast<Endpoint>(step.which)); break;
         default:
             if (!is_overlap(step)) {
                 make_engines(step);
@@ -236,7 +236,8 @@ void Change::record(std::size_t e, const Chosen& chosen, const Overlap& overlap)
 }
 
 void Change::record(std::size_t e, std::uint8_t which, const Overlap& overlap) {
-    record(e, [which](std::size_t i) { return which == kAll || which == i; }, overlap);
+    record(
+        e, [which](std::size_t i) { return which == kAll || which == i; }, overlap);
 }
 
 // ClaimLedger::recorded.

@@ -18,12 +18,12 @@ namespace messaging::model {
 enum class Action : std::uint8_t {
     kInsert,  // also of an id that was there before, as another generation
     kStart,
-    kClaim,      // what is ready: those of the mask `which`
-    kClaimDue,   // what is due, likewise
-    kArrive,     // the claim's answer
-    kLoseClaim,  // or its loss
-    kAccept,     // the item `which` is sent and answered: 2xx,
-    kRefuse,     // anything else,
+    kClaim,       // what is ready: those of the mask `which`
+    kClaimDue,    // what is due, likewise
+    kArrive,      // the claim's answer
+    kLoseClaim,   // or its loss
+    kAccept,      // the item `which` is sent and answered: 2xx,
+    kRefuse,      // anything else,
     kLocalFault,  // or it could not be sent
     kRecord,      // the outcome `which`, or kAll
     kRecorded,    // the record's answer
@@ -110,13 +110,13 @@ struct Bounds {
     std::size_t engines = 2;
     std::size_t messages = 2;
     int faults = 2;
-    bool stops = false;      // stop, start and shut down too
-    bool crashes = false;    // of PostgreSQL
-    int wishes = 0;          // how often a message is sent again,
-    bool deletes = false;    // or its row deleted,
-    bool truncates = false;  // or the table truncated
-    bool endpoints = false;  // held, and missing
-    bool overlaps = false;   // transactions that wait for each other
+    bool stops = false;                               // stop, start and shut down too
+    bool crashes = false;                             // of PostgreSQL
+    int wishes = 0;                                   // how often a message is sent again,
+    bool deletes = false;                             // or its row deleted,
+    bool truncates = false;                           // or the table truncated
+    bool endpoints = false;                           // held, and missing
+    bool overlaps = false;                            // transactions that wait for each other
     std::size_t room = kMaxItems - kMaxMessages + 1;  // an engine that has so many deliveries in its memory claims no more
 };
 

@@ -49,8 +49,9 @@ std::string word_of(const State& state, std::size_t engine, const Item& item, bo
     const int entry = gone ? kAbsent : state.claims[item.claim].attempts[item.message];
     const int standing = gone ? -1 : standing_of(state, engine, state.claims[item.claim].owner);
     const Message& row = state.messages[item.message];
-    return "item " + one_word({static_cast<int>(item.phase), item.attempts, item.recording, item.generation == row.generation,
-                               standing, entry, finishes}) +
+    return "item " +
+           one_word({static_cast<int>(item.phase), item.attempts, item.recording, item.generation == row.generation, standing,
+                     entry, finishes}) +
            word_of(row);
 }
 

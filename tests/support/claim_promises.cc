@@ -57,9 +57,8 @@ bool keeps_fence(const State& before, const Step& step, const State& after) {
 }
 
 bool is_goal(const State& state) {
-    return std::all_of(state.messages.begin(), state.messages.end(), [](const Message& message) {
-        return !message.inserted || message.sent || message.dead || message.held;
-    });
+    return std::all_of(state.messages.begin(), state.messages.end(),
+                       [](const Message& message) { return !message.inserted || message.sent || message.dead || message.held; });
 }
 
 // A refusal is left out because it brings nobody nearer, as are what an operator does and a fault.

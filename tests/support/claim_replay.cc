@@ -14,6 +14,14 @@ using core::OutcomeKind;
 constexpr std::chrono::hours kLater{2};
 constexpr std::size_t kSpareSessions = 6;  // what a path needs, nearly always
 
+// Whoever has changed claims passes here, which waits only while the overlap holds the gate.
+constexpr const char* kGate = R"sql(
+CREATE FUNCTION public.gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock_shared(1);
+    RETURN NULL;
+END $$)sql";
+
 constexpr pg::Statement kUnlock{"unlock", "SELECT pg_advisory_unlock_all()"};
 
 std::string ids_of_mask(unsigned mask) {
@@ -55,6 +63,8 @@ ClaimReplay::ClaimReplay(Mistakes mistakes)
     policy_.local_fault_delay = kLater;
     prepare(queue_);
     prepare(second_queue_);
+    db_.sql(kGate);
+    db_.sql("CREATE TRIGGER gate AFTER UPDATE ON messaging._claim FOR EACH STATEMENT EXECUTE FUNCTION public.gate()");
 }
 
 void ClaimReplay::prepare(repository::PgQueueStore& queue) {
@@ -175,7 +185,7 @@ std::unique_ptr<pg::Connection> ClaimReplay::new_session() {
     EXPECT_TRUE(test::run_until(db_.loop(), [&] { return session->up(); }));
     if (expected_.claim_count > 0) return session;
     repository::PgPresenceStore presence(*session);
-    db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(0, {}, std::chrono::seconds(2), std::move(done)); });
+    db_.value<service::Reclaimed>([&](auto done) { presence.reclaim(0, {}, kReplayDelay, std::move(done)); });
     db_.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(0, {}, std::move(done)); });
     return session;
 }
@@ -288,17 +298,15 @@ void ClaimReplay::lose_record(RealEngine& engine) {
 }
 
 void ClaimReplay::move(RealEngine& engine) {
-    on_moved(engine, db_.value<std::vector<core::ClaimId>>([&](auto done) {
-        engine.presence->move_claims(engine.next, engine.ledger.claims(), std::move(done));
-    }));
+    on_moved(engine, db_.value<std::vector<core::ClaimId>>(
+                         [&](auto done) { engine.presence->move_claims(engine.next, engine.ledger.claims(), std::move(done)); }));
 }
 
 // The engine drops what waits for other claims with the answer, and starts nothing before it.
 void ClaimReplay::on_moved(RealEngine& engine, std::vector<core::ClaimId> moved) {
     engine.moved = std::move(moved);
     std::erase_if(engine.items, [&](const RealItem& item) {
-        const bool was_moved =
-            std::find(engine.moved.begin(), engine.moved.end(), item.outcome.claim_id) != engine.moved.end();
+        const bool was_moved = std::find(engine.moved.begin(), engine.moved.end(), item.outcome.claim_id) != engine.moved.end();
         return item.phase == Phase::kWaiting && !was_moved;
     });
 }
@@ -314,7 +322,8 @@ std::vector<core::InstanceId> ClaimReplay::failed_instances(RealEngine& engine) 
 
 void ClaimReplay::reclaim(RealEngine& engine, bool failed_too) {
     const std::vector<core::InstanceId> failed = failed_too ? failed_instances(engine) : std::vector<core::InstanceId>{};
-    db_.value<service::Reclaimed>([&](auto done) { engine.presence->reclaim(engine.instance, failed, std::chrono::seconds(2), std::move(done)); });
+    db_.value<service::Reclaimed>(
+        [&](auto done) { engine.presence->reclaim(engine.instance, failed, kReplayDelay, std::move(done)); });
     lift_abandoned();
 }
 

@@ -23,7 +23,7 @@ namespace messaging::model {
 // share one session each, because a request that PostgreSQL finds after its engine's end must still get there.
 class ClaimReplay {
 public:
-    explicit ClaimReplay(Mistakes mistakes);
+    explicit ClaimReplay(Mistakes mistakes = {});
 
     // The initial state, in the same database.
     void begin(const Bounds& bounds);
@@ -116,12 +116,14 @@ private:
     core::ClaimId next_claim_ = 1;
     std::map<core::ClaimId, Durability> durability_;
     std::array<std::map<std::int64_t, std::uint8_t>, kMaxMessages> generations_;  // real to model
-    std::vector<core::ClaimId> claims_;                                          // as last read
-    std::vector<core::InstanceId> rows_;                                         // of messaging._instance, likewise
-    std::vector<core::InstanceId> held_;                                         // locks, likewise
+    std::vector<core::ClaimId> claims_;                                           // as last read
+    std::vector<core::InstanceId> rows_;                                          // of messaging._instance, likewise
+    std::vector<core::InstanceId> held_;                                          // locks, likewise
     State expected_;
     Places places_;  // from the canonical order to ours
 };
+
+inline constexpr std::chrono::milliseconds kReplayDelay{0};  // after a reclaim: only the second one would wait
 
 inline core::MessageId id_of(std::size_t message) { return static_cast<core::MessageId>(message) + 1; }
 

@@ -10,8 +10,8 @@ namespace {
 // What a record needs after it has locked the claims.
 constexpr const char* kAfterTheFence =
     "LOCK TABLE public.messages, messaging._queue, messaging._schedule, messaging._dead IN SHARE MODE";
-// What a move needs after it has moved the claims.
-constexpr const char* kAfterTheMove = "LOCK TABLE messaging._receipt_backlog IN SHARE MODE";
+// What a move needs after it has moved the claims: the gate of ClaimReplay's constructor.
+constexpr const char* kAfterTheMove = "SELECT pg_advisory_xact_lock(1)";
 // What a record with a suspect needs after everything else.
 constexpr const char* kAfterTheRecord = "LOCK TABLE messaging._suspect IN SHARE MODE";
 
@@ -46,10 +46,13 @@ void ClaimReplay::hold(const std::string& sql) {
 }
 
 void ClaimReplay::await_waiting(int sessions) {
-    EXPECT_TRUE(test::run_until(db_.loop(), [&] {
-        return db_.number("SELECT count(*) FROM pg_stat_activity "
-                          "WHERE datname = current_database() AND wait_event_type = 'Lock'") == sessions;
-    })) << sessions << " sessions should wait";
+    EXPECT_TRUE(test::run_until(db_.loop(),
+                                [&] {
+                                    return db_.number(
+                                               "SELECT count(*) FROM pg_stat_activity "
+                                               "WHERE datname = current_database() AND wait_event_type = 'Lock'") == sessions;
+                                }))
+        << sessions << " sessions should wait";
 }
 
 void ClaimReplay::make_overlap(const Step& step) {
@@ -62,7 +65,7 @@ void ClaimReplay::make_overlap(const Step& step) {
     };
     const auto start_reclaim = [&](const std::vector<core::InstanceId>& failed) {
         return begin_call<service::Reclaimed>(
-            [&](auto done) { first.presence->reclaim(first.instance, failed, std::chrono::seconds(2), std::move(done)); });
+            [&](auto done) { first.presence->reclaim(first.instance, failed, kReplayDelay, std::move(done)); });
     };
     const bool reclaims = step.action != Action::kSentBehindFailure;
     const std::vector<core::InstanceId> failed = reclaims ? failed_instances(first) : std::vector<core::InstanceId>{};
@@ -84,9 +87,8 @@ void ClaimReplay::make_overlap(const Step& step) {
         }
         case Action::kReclaimBehindMove: {
             hold(kAfterTheMove);
-            const auto move = begin_call<std::vector<core::ClaimId>>([&](auto done) {
-                second.presence->move_claims(second.next, second.ledger.claims(), std::move(done));
-            });
+            const auto move = begin_call<std::vector<core::ClaimId>>(
+                [&](auto done) { second.presence->move_claims(second.next, second.ledger.claims(), std::move(done)); });
             await_waiting(1);
             const auto reclaim = start_reclaim(failed);
             await_waiting(2);

@@ -43,8 +43,8 @@ inline constexpr Owner kUndone = kNobody + 1;      // no claim: a crash has lost
 inline constexpr std::int8_t kAbsent = -1;
 struct Claim {
     Owner owner = kNobody;
-    bool from_schedule = false;  // where its messages were
-    bool durable = true;         // no crash can lose it
+    bool from_schedule = false;                                                 // where its messages were
+    bool durable = true;                                                        // no crash can lose it
     std::array<std::int8_t, kMaxMessages> attempts{kAbsent, kAbsent, kAbsent};  // of each message, as at the claim
     std::array<std::uint8_t, kMaxMessages> generations{};
 
@@ -67,8 +67,8 @@ struct Item {
     std::uint8_t message = 0;
     std::uint8_t claim = kGone;
     Phase phase = Phase::kWaiting;
-    bool recording = false;       // the record has committed; its answer is not here
-    std::uint8_t attempts = 0;    // core::Delivery's while it waits, then core::Outcome's
+    bool recording = false;     // the record has committed; its answer is not here
+    std::uint8_t attempts = 0;  // core::Delivery's while it waits, then core::Outcome's
     std::uint8_t generation = 0;
 
     bool operator==(const Item&) const = default;

@@ -222,8 +222,8 @@ private:
     }
 
     void add(Action action, std::size_t engine, std::size_t which, std::size_t other = 0) {
-        steps_.push_back({action, static_cast<std::uint8_t>(engine), static_cast<std::uint8_t>(which),
-                          static_cast<std::uint8_t>(other)});
+        steps_.push_back(
+            {action, static_cast<std::uint8_t>(engine), static_cast<std::uint8_t>(which), static_cast<std::uint8_t>(other)});
     }
     void add_fault(Action action, std::size_t engine, std::size_t which) {
         if (may_fail_) add(action, engine, which);

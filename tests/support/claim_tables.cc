@@ -71,6 +71,17 @@ void Tables::undo_claims() {
     }
 }
 
+// What is held for an endpoint without a row stays until reconcile finds it.
+void Tables::set_endpoint(Endpoint endpoint) {
+    const bool released = s_.endpoint == Endpoint::kHeld && endpoint == Endpoint::kActive;
+    s_.endpoint = endpoint;
+    for (Message& row : s_.messages) {
+        if (!released || !row.held) continue;
+        row.held = false;
+        row.queued = true;
+    }
+}
+
 Tables::Claimed Tables::claim(Owner owner, unsigned mask, bool due) {
     Claim claim;
     claim.owner = owner;
@@ -131,21 +142,23 @@ void Tables::record(Owner instance, const std::vector<Item>& outcomes, const std
 void Tables::mark_sent(const Item& item, bool blind) {
     Message& row = s_.messages[item.message];
     const bool same = row.generation == item.generation || mistakes_.has(Mistake::kSentByIdAlone);
-    if (!row.inserted || row.sent || !same) return;
-    row.sent = true;
-    ++row.attempts;
+    const bool newly = row.inserted && !row.sent && same;
+    if (newly) {
+        row.sent = true;
+        ++row.attempts;
+    }
     const bool tried = row.attempts > 1;
     const bool known = mistakes_.has(Mistake::kSentMissesAbandoned) ? tried : tried || row.abandoned > 0;
-    const bool looked_for = known || !(mistakes_.has(Mistake::kSentMissesFirst) || mistakes_.has(Mistake::kSentMissesAbandoned));
-    if (!looked_for || blind) return;
+    const bool by_what_is_known = mistakes_.has(Mistake::kSentMissesFirst) || mistakes_.has(Mistake::kSentMissesAbandoned);
+    const bool leaves = by_what_is_known ? newly && known : row.inserted && row.sent;
+    if (!leaves || blind) return;
     row.schedule = Schedule::kNone;
     row.dead = row.held = false;
 }
 
 void Tables::mark_failed(const Item& item) {
     Message& row = s_.messages[item.message];
-    const bool known =
-        mistakes_.has(Mistake::kRepeatsTurnBack) ? row.attempts == item.attempts : row.attempts >= item.attempts;
+    const bool known = mistakes_.has(Mistake::kRepeatsTurnBack) ? row.attempts == item.attempts : row.attempts >= item.attempts;
     if (!row.inserted || row.sent || row.generation != item.generation || known) return;
     row.attempts = item.attempts;
     if (item.phase == Phase::kDead) {

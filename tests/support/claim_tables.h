@@ -11,10 +11,10 @@ constexpr bool has(unsigned mask, std::size_t message) { return ((mask >> messag
 
 // What a transaction that overlaps another one does not see as it is.
 struct Overlap {
-    bool fence_was_seen = false;                       // the claims were there when the record looked
-    bool blind = false;                                // mark_sent finds no entry: they came after its snapshot
+    bool fence_was_seen = false;                              // the claims were there when the record looked
+    bool blind = false;                                       // mark_sent finds no entry: they came after its snapshot
     const std::array<Message, kMaxMessages>* seen = nullptr;  // the rows as reclaim's snapshot has them
-    const Message* locked = nullptr;                   // a row that reclaim cannot lock, and does not count
+    const Message* locked = nullptr;                          // a row that reclaim cannot lock, and does not count
 };
 
 class Tables {
@@ -26,6 +26,7 @@ public:
     void delete_row(std::size_t message);
     void truncate();
     void undo_claims();
+    void set_endpoint(Endpoint endpoint);
 
     // What the claim answers: the messages as they are in it, all kAbsent where there was nothing to hold.
     struct Claimed {

@@ -6,12 +6,47 @@
 namespace messaging::model {
 namespace {
 
-constexpr std::array<const char*, kActions> kActionNames{
-    "insert", "start", "claim", "claim_due", "arrive", "lose_claim", "accept", "refuse", "local_fault", "record",
-    "recorded", "lose_record", "lose_bell", "notice", "register", "move", "moved", "reclaim", "return_orphans",
-    "release", "shut_down", "die", "late_record", "late_claim", "vanish", "freeze", "end_session", "thaw", "due",
-    "stop", "resume", "crash", "send_again", "delete", "truncate", "set_endpoint", "reclaim_behind_record",
-    "reclaim_behind_move", "reclaim_behind_sent", "sent_behind_reclaim", "sent_behind_failure"};
+constexpr std::array<const char*, kActions> kActionNames{"insert",
+                                                         "start",
+                                                         "claim",
+                                                         "claim_due",
+                                                         "arrive",
+                                                         "lose_claim",
+                                                         "accept",
+                                                         "refuse",
+                                                         "local_fault",
+                                                         "record",
+                                                         "recorded",
+                                                         "lose_record",
+                                                         "lose_bell",
+                                                         "notice",
+                                                         "register",
+                                                         "move",
+                                                         "moved",
+                                                         "reclaim",
+                                                         "return_orphans",
+                                                         "release",
+                                                         "shut_down",
+                                                         "die",
+                                                         "late_record",
+                                                         "late_claim",
+                                                         "vanish",
+                                                         "freeze",
+                                                         "end_session",
+                                                         "thaw",
+                                                         "due",
+                                                         "stop",
+                                                         "resume",
+                                                         "crash",
+                                                         "send_again",
+                                                         "delete",
+                                                         "truncate",
+                                                         "set_endpoint",
+                                                         "reclaim_behind_record",
+                                                         "reclaim_behind_move",
+                                                         "reclaim_behind_sent",
+                                                         "sent_behind_reclaim",
+                                                         "sent_behind_failure"};
 
 std::string name_of(Owner owner) {
     if (owner == kFailed) return "a failed instance";
@@ -25,8 +60,8 @@ void add_message(std::ostringstream& text, std::size_t number, const Message& me
     text << "message " << number << ": generation " << int{message.generation} << ", attempts " << int{message.attempts}
          << ", abandoned " << int{message.abandoned} << ", accepted " << int{message.accepted}
          << (message.inserted ? "" : ", no row") << (message.sent ? ", sent" : "") << (message.dead ? ", dead-lettered" : "")
-         << (message.queued ? ", queued" : "")
-         << (message.held ? ", held" : "") << kSchedules[static_cast<std::size_t>(message.schedule)] << "\n";
+         << (message.queued ? ", queued" : "") << (message.held ? ", held" : "")
+         << kSchedules[static_cast<std::size_t>(message.schedule)] << "\n";
 }
 
 void add_claim(std::ostringstream& text, std::size_t number, const Claim& claim) {

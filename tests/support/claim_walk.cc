@@ -96,7 +96,8 @@ class Walker {
 public:
     Walker(const Bounds& bounds, Mistakes mistakes, std::optional<Promise> only)
         : bounds_(bounds), mistakes_(mistakes), only_(only) {
-        visit(initial_state(bounds), kNone, {}); }
+        visit(initial_state(bounds), kNone, {});
+    }
 
     // Until all are known, or a promise is broken.
     void go() {

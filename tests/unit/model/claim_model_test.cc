@@ -48,12 +48,24 @@ constexpr Bounds kStaleAndNew{.engines = 2, .messages = 1, .faults = 2, .overlap
 constexpr Bounds kCrashes{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .wishes = 1, .room = 2};
 constexpr Bounds kRowsThatComeAgain{
     .engines = 1, .messages = 1, .faults = 2, .crashes = true, .wishes = 1, .deletes = true, .truncates = true, .room = 2};
-constexpr Bounds kWishes{
-    .engines = 2, .messages = 1, .faults = 1, .crashes = true, .wishes = 1,
-    .deletes = true, .truncates = true, .overlaps = true, .room = 1};
-constexpr Bounds kEndpoints{
-    .engines = 1, .messages = 1, .faults = 1, .crashes = true, .wishes = 1,
-    .deletes = true, .truncates = true, .endpoints = true, .room = 2};
+constexpr Bounds kWishes{.engines = 2,
+                         .messages = 1,
+                         .faults = 1,
+                         .crashes = true,
+                         .wishes = 1,
+                         .deletes = true,
+                         .truncates = true,
+                         .overlaps = true,
+                         .room = 1};
+constexpr Bounds kEndpoints{.engines = 1,
+                            .messages = 1,
+                            .faults = 1,
+                            .crashes = true,
+                            .wishes = 1,
+                            .deletes = true,
+                            .truncates = true,
+                            .endpoints = true,
+                            .room = 2};
 constexpr Bounds kOneEngine{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .room = 2};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -69,24 +81,35 @@ INSTANTIATE_TEST_SUITE_P(
                     Ordinary{"ReclaimTakesMoved", kWishes, {Mistake::kReclaimTakesMoved}}),
     [](const testing::TestParamInfo<Ordinary>& one) { return std::string(one.param.name); });
 
-// 20 minutes and 8 GB together.
-INSTANTIATE_TEST_SUITE_P(
-    Deep, ClaimModel,
-    testing::Values(Ordinary{"TwoEnginesAndWishesWithRoom",
-                             {.engines = 2, .messages = 1, .faults = 1, .wishes = 1,
-                              .deletes = true, .truncates = true, .overlaps = true, .room = 2},
-                             {},
-                             true},
-                    Ordinary{"CrashesAndRowsThatComeAgain",
-                             {.engines = 1, .messages = 2, .faults = 1, .crashes = true, .wishes = 1,
-                              .deletes = true, .truncates = true, .room = 2},
-                             {},
-                             true},
-                    Ordinary{"MessagesThatShareAClaimWithRoom",
-                             {.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .room = 2},
-                             {},
-                             true}),
-    [](const testing::TestParamInfo<Ordinary>& one) { return std::string(one.param.name); });
+// Five minutes and 4 GB together.
+INSTANTIATE_TEST_SUITE_P(Deep, ClaimModel,
+                         testing::Values(Ordinary{"TwoEnginesAndWishesWithRoom",
+                                                  {.engines = 2,
+                                                   .messages = 1,
+                                                   .faults = 1,
+                                                   .wishes = 1,
+                                                   .deletes = true,
+                                                   .truncates = true,
+                                                   .overlaps = true,
+                                                   .room = 2},
+                                                  {},
+                                                  true},
+                                         Ordinary{"CrashesAndRowsThatComeAgain",
+                                                  {.engines = 1,
+                                                   .messages = 2,
+                                                   .faults = 1,
+                                                   .crashes = true,
+                                                   .wishes = 1,
+                                                   .deletes = true,
+                                                   .truncates = true,
+                                                   .room = 2},
+                                                  {},
+                                                  true},
+                                         Ordinary{"MessagesThatShareAClaimWithRoom",
+                                                  {.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .room = 2},
+                                                  {},
+                                                  true}),
+                         [](const testing::TestParamInfo<Ordinary>& one) { return std::string(one.param.name); });
 
 // Finding out what each repair of "numbers come again" is worth: the check keeps messages from being lost, no more.
 TEST(ClaimNumbers, ThatComeAgainLoseMessagesUnlessTheFinishIsChecked) {

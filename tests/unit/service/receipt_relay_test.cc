@@ -255,8 +255,8 @@ TEST_F(ReceiptRelayTest, InstancesThatAreGoneAreLookedForRarely) {
     }
     EXPECT_GE(reads, 59);
     EXPECT_LE(reads, 61);
-    EXPECT_GE(reclaims, 5);
-    EXPECT_LE(reclaims, 7);
+    EXPECT_GE(reclaims, 11);
+    EXPECT_LE(reclaims, 13);
 }
 
 TEST_F(ReceiptRelayTest, NothingIsClaimedWhileRedisRefuses) {
