@@ -8,6 +8,7 @@
 
 #include "repository/doctor_checks.h"
 #include "repository/rights.h"
+#include "repository/start_check.h"
 
 namespace messaging::repository {
 namespace {
@@ -53,8 +54,7 @@ Finding check_connection(pg::Session& session, const DoctorLimits& limits) {
     const auto pid = session.execute("SELECT pg_backend_pid()");
     if (!pid) return unchecked(pid.error());
     if (pid->integer(0, 0) != session.backend_pid()) {
-        return problem("DATABASE_URL leads to a connection pooler (such as PgBouncer)",
-                       "give the service the address of PostgreSQL itself; applications that insert messages may use the pooler");
+        return problem(pooler_error().message);
     }
     const auto set = session.execute_script(kSettings + std::to_string(limits.patience.count()));
     return set ? ok("PostgreSQL answers, without a pooler between") : unchecked(set.error());

@@ -83,10 +83,12 @@ TEST_F(Reconcile, WakesTheEnginesForWhatItHasFound) {
     PgPresenceStore presence(db_.open_session(bell_session_settings()));
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
     look_at_newest();
+    // What was sent before it would have been received with its answer.
+    db_.value<bool>([&](auto done) { presence.read_state(std::move(done)); });
+    EXPECT_TRUE(db_.notified().empty()) << "a look that finds nothing wakes nobody";
     insert_past_the_triggers(1);
     EXPECT_EQ(look_at_newest(), 1u);
-    ASSERT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
-    EXPECT_EQ(db_.notified().size(), 1u) << "a look that finds nothing wakes nobody";
+    EXPECT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
 }
 
 TEST_F(Reconcile, ATriggerThatWasDisabledForAWhileLosesNothing) {

@@ -139,7 +139,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
         });
     };
     EXPECT_EQ(enqueue(std::nullopt).created.size(), 3U);
-    EXPECT_EQ(enqueue(service::IdempotencyKey{"key", "print"}).created.size(), 3U);
+    EXPECT_EQ(enqueue(service::IdempotencyKey{"key", "print", "[null, null, null]"}).created.size(), 3U);
 
     OneEngine engine(db, me);
     std::vector<core::Delivery> claimed = engine.claim(4);
@@ -180,6 +180,8 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<service::StatusView>([&](auto done) { control.read_status(std::move(done)); });
     PgReceiptBacklogStore backlog(db.open_session(record_session_settings()));
     db.value<std::vector<service::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
+    db.value<std::size_t>([&](auto done) { backlog.reclaim_backlog(me, 10, std::move(done)); });
+    db.value<Nothing>([&](auto done) { backlog.move_backlog(me, me, {1}, std::move(done)); });
     PgDoorbellStore doorbell(db.open_session(bell_session_settings()));
     db.value<service::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); });
     db.value<Nothing>([&](auto done) { doorbell.wake_up(std::move(done)); });
