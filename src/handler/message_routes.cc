@@ -43,7 +43,8 @@ void write_results(core::JsonWriter& json, const core::JsonView& outline, const 
         json.begin_object().key("index").integer(static_cast<std::int64_t>(i));
         if (item.is_object()) {
             const auto status = item.member("status");
-            json.key("status").integer(status && status->is_number() ? std::atoi(std::string(status->text()).c_str()) : 422);
+            json.key("status").integer(
+                status && status->is_number() ? std::strtol(std::string(status->text()).c_str(), nullptr, 10) : 422);
             copy_text(json, item, "code");
             copy_text(json, item, "message");
         } else if (next != created.end()) {

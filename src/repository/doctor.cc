@@ -42,6 +42,7 @@ CheckResult run_check(pg::Session& session, const SqlCheck& check) {
     const auto rows = session.execute(check.sql, check.params);
     if (!rows) return {check.name, {unchecked(rows.error())}};
     std::vector<Finding> findings;
+    findings.reserve(static_cast<std::size_t>(rows->size()) + 1);
     for (int row = 0; row < rows->size(); ++row) {
         findings.push_back({read_level(rows->text(row, 0)), std::string(rows->text(row, 1)), std::string(rows->text(row, 2))});
     }

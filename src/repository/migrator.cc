@@ -116,7 +116,7 @@ core::Result<core::Nothing> Migrator::run(const std::string& sql, const char* re
 
 core::Result<core::Nothing> Migrator::run_one_by_one(const std::string& sql, const char* record, const pg::Params& params) {
     for (const std::string& statement : split_statements(sql)) {
-        const auto outcome = session_.execute_script(statement);
+        auto outcome = session_.execute_script(statement);
         if (!outcome) return outcome;
     }
     const auto recorded = session_.execute(record, params);

@@ -60,7 +60,7 @@ bool is_pooler_refusal(const core::Error& error) {
     return error.message.find("unsupported startup parameter") != std::string::npos;
 }
 
-void check_start(pg::Connection& connection, const SchemaFiles& files, service::Completion<StartFacts> done) {
+void check_start(pg::Connection& connection, const SchemaFiles& files, const service::Completion<StartFacts>& done) {
     const auto check_role = [&connection, done](const core::Result<core::Nothing>& schema) {
         if (!schema) return done(schema.error());
         run_one<StartFacts>(connection, kCheckRole, {}, done, read_role);

@@ -23,6 +23,6 @@ bool is_pooler_refusal(const core::Error& error);
 // Loop only; `done` once, later. On a session of api_session_settings(). kConflict, with a sentence that says what to do: the
 // schema is not this program's, the encoding is not UTF8, a connection pooler stands between, the role lacks rights, or row-level
 // security hides messages.
-void check_start(pg::Connection& connection, const SchemaFiles& files, service::Completion<StartFacts> done);
+void check_start(pg::Connection& connection, const SchemaFiles& files, const service::Completion<StartFacts>& done);
 
 }  // namespace messaging::repository
