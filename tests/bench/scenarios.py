@@ -1,6 +1,7 @@
 """The scenarios, each a function from a World and a scale to rows: (what, samples, unit, what the ratio is of, ratios, what is asked for)."""
 import re, statistics, time
 
+import partitions, reconcile
 from measure import (answer_ms, ceiling, cpu_seconds, drain, inserts_per_second, latency, moment, portion, resident_mb, settle)
 from world import get, wait_for
 
@@ -276,3 +277,5 @@ def cost(world, scale):
 
 ALL = {"drain": drain_small, "latency": latency_slow, "latency-3000": latency_fast, "inserting": inserting, "archive": with_archive, "snapshot": held_snapshot,
        "backlog": backlog, "slow-receivers": slow_receivers, "endpoints": hundred_endpoints, "several": several, "start": start_up, "http2": http2, "cost": cost}
+# These need 60 GB of disk and the better part of an hour at full size: they run only when they are named.
+LARGE = {"partitions": partitions.measure, "reconcile": reconcile.measure}

@@ -48,24 +48,41 @@ class World:
         self.run([self.build / "messaging", "migrate", "up"])
 
     def start_postgres(self):
-        binaries = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
-        data, self.postgres_port = self.directory / "postgres", free_port()
-        subprocess.run(self.user + [f"{binaries}/initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"],
+        self.binaries = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+        self.data, self.postgres_port = self.directory / "postgres", free_port()
+        subprocess.run(self.user + [f"{self.binaries}/initdb", "-D", self.data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"],
                        cwd="/", check=True, stdout=self.log, stderr=self.log)
-        self.postgres = self.start(self.user + [f"{binaries}/postgres", "-D", str(data), "-p", str(self.postgres_port), "-c", "listen_addresses=127.0.0.1",
-                                                "-c", f"unix_socket_directories={self.directory}", "-c", "max_wal_size=8GB", "-c", "shared_buffers=256MB",
-                                                "-c", "shared_preload_libraries=pg_stat_statements"])
         self.database = f"postgresql://bench@127.0.0.1:{self.postgres_port}/bench"
-        admin = f"postgresql://bench@127.0.0.1:{self.postgres_port}/postgres"
-        wait_for(lambda: subprocess.run(["psql", "-qtAX", admin, "-c", "SELECT 1"], capture_output=True).returncode == 0, 30, "PostgreSQL")
-        subprocess.run(["psql", "-qX", admin, "-c", "CREATE DATABASE bench"], check=True)
+        self.admin = f"postgresql://bench@127.0.0.1:{self.postgres_port}/postgres"
+        self.launch_postgres()
+        subprocess.run(["psql", "-qX", self.admin, "-c", "CREATE DATABASE bench"], check=True)
         self.sql("CREATE EXTENSION pg_stat_statements")
 
-    def beside(self):
+    def launch_postgres(self, *more):
+        settings = ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.directory}", "max_wal_size=8GB", "shared_buffers=256MB",
+                    "shared_preload_libraries=pg_stat_statements", *more)
+        self.postgres = self.start(self.user + [f"{self.binaries}/postgres", "-D", str(self.data), "-p", str(self.postgres_port)] +
+                                   [word for setting in settings for word in ("-c", setting)])
+        wait_for(lambda: subprocess.run(["psql", "-qtAX", self.admin, "-c", "SELECT 1"], capture_output=True).returncode == 0, 60, "PostgreSQL")
+
+    def restart_postgres(self, *more, cold=False):
+        """With other settings, or with nothing of its files in the system's cache. Nothing may be connected."""
+        self.postgres.send_signal(signal.SIGINT)
+        self.postgres.wait(600)
+        self.processes.remove(self.postgres)
+        if cold:
+            for path in self.data.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    with open(path, "rb") as file:
+                        os.fsync(file.fileno())
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self.launch_postgres(*more)
+
+    def beside(self, name="beside"):
         """The same world with a database of its own, for pairs that another state of the database tells apart."""
         other = copy.copy(self)
-        other.database = self.database + "_beside"
-        self.sql("CREATE DATABASE bench_beside")
+        other.database = f"{self.database}_{name}"
+        self.sql(f"CREATE DATABASE bench_{name}")
         other.run([self.build / "messaging", "migrate", "up"])
         return other
 

@@ -1,0 +1,87 @@
+"""Is a table in partitions by id as fast as a plain one? Every figure stands beside that of a small plain table, measured by turns with it."""
+import json, statistics
+
+from large import LOADING, check_disk, fill_partitions, fill_plain
+from measure import cpu_seconds, drain, latency
+
+SMALL = 100_000
+PARTITIONS = 10
+PAIRS = 5
+
+
+def statements(small, large, mode, batch, rounds):
+    return json.loads(small.run([small.build / "bench_statements", mode, batch, rounds, small.database, large.database]))
+
+
+def statement_rows(small, large, name, mode, scale):
+    """The service's statements alone, without HTTP, in batches of a drain and of a single message."""
+    rows, of_small = [], "of the small table's time"
+    for batch, rounds in ((1000, max(int(100 * scale), 20)), (1, max(int(3000 * scale), 300))):
+        one, other = statements(small, large, mode, batch, rounds)
+        what = lambda step: f"{name}, {mode}: {step} {batch:,}"
+        each = {step: (one[f"{step}_ms"], other[f"{step}_ms"]) for step in ("insert", "claim", "record")}
+        for step, (base, found) in each.items():
+            rows.append((what(step), found, "ms", of_small, [f / b for f, b in zip(found, base)], ""))
+        sums = lambda steps, which: [sum(values) for values in zip(*(each[step][which] for step in steps))]
+        for step in each:
+            base, found = one["cpu_us"][step] / batch, other["cpu_us"][step] / batch
+            rows.append((what(step) + ", CPU of PostgreSQL", [found], f"us/message, {found - base:+.2f} us against the small table", of_small, [found / base], ""))
+        if batch > 1:
+            base, found = sums(("claim", "record"), 0), sums(("claim", "record"), 1)
+            rows.append((what("claim and record"), [batch / f * 1000 for f in found], "messages/s", "of the small table's", [b / f for f, b in zip(found, base)], ">= 0.95"))
+        else:
+            base, found = sums(("insert", "claim", "record"), 0), sums(("insert", "claim", "record"), 1)
+            rows.append((what("insert, claim and record") + ", more than the small table", [f - b for f, b in zip(found, base)], "ms", "", [], "<= 0.1"))
+    for statement, (locks, shared) in other["locks"].items():
+        base = one["locks"][statement]
+        rows.append((f"{name}, {mode}: locks of {statement}", [locks], f"locks, {shared} of them in the shared lock table; small: {base[0]} and {base[1]}", "", [], ""))
+    return rows
+
+
+def service_rows(small, large, name, scale):
+    """The real service, receiver and receipts included."""
+    count, seconds, rows = max(int(100_000 * scale), 5000), max(10 * scale, 2), []
+    services = [(each, *each.serve()) for each in (small, large)]
+    for each, _, api in services:
+        drain(each, api, 5000)
+    pairs, cpu = [], []
+    for _ in range(PAIRS):
+        pair, used = [], [cpu_seconds(small.postgres.pid)]
+        for each, _, api in services:
+            pair.append(drain(each, api, count))
+            used.append(cpu_seconds(small.postgres.pid))
+        pairs.append(pair)
+        cpu.append([(used[i + 1] - used[i]) * 1e6 / count for i in (0, 1)])
+    for _, process, _ in services:
+        small.stop(process)
+    rows.append((f"{name}: drain of {count:,}", [found for _, found in pairs], "messages/s", "of the small table's", [found / base for base, found in pairs], ">= 0.95"))
+    rows.append((f"{name}: drain of {count:,}, CPU of PostgreSQL, the INSERT included", [found for _, found in cpu], "us/message", "of the small table's", [found / base for base, found in cpu], ""))
+    for rate, connections in ((50, 1), (1000, 4)):
+        pairs = [[latency(each, rate, seconds, connections) for each in (small, large)] for _ in range(PAIRS)]
+        for figure in ("median_ms", "p99_ms", "commit_ms"):
+            found = [pair[1][figure] for pair in pairs]
+            more = [pair[1][figure] - pair[0][figure] for pair in pairs]
+            words = {"median_ms": "insert to received, median", "p99_ms": "insert to received, p99", "commit_ms": "the INSERT alone, median"}[figure]
+            rows.append((f"{name}: {words}, {rate:,}/s", found, f"ms, {statistics.median(more):+.3f} ms against the small table", "", [], "<= +0.1" if figure == "median_ms" else ""))
+    return rows
+
+
+def measure(world, scale):
+    count, rows = max(int(100_000_000 * scale), 1000) // PARTITIONS * PARTITIONS, []
+    check_disk(world, count)
+    world.restart_postgres(*LOADING)
+    fill_plain(world, SMALL)
+    # One after the other, so that the disk has room for both.
+    for label, fill in (("plain", fill_plain), (f"{PARTITIONS} partitions", lambda large, count: fill_partitions(large, count, PARTITIONS))):
+        name = f"{count:,} sent rows, {label}"
+        large = world.beside(label.split()[-1])
+        fill(large, count)
+        world.restart_postgres()
+        modes = ("force_generic_plan",) if label == "plain" else ("force_generic_plan", "auto", "force_custom_plan")
+        for mode in modes:
+            rows += statement_rows(world, large, name, mode, max(scale, 0.1))
+        rows += service_rows(world, large, name, max(scale, 0.1))
+        world.restart_postgres(*LOADING)
+        database = large.database.rsplit("/", 1)[1]
+        world.sql(f"DROP DATABASE {database}")
+    return rows
