@@ -26,14 +26,14 @@ def sent_rows(table, first, last, unsent_from=None):
         FROM (SELECT generate_series({first}::bigint, {last}::bigint) AS g) numbers"""
 
 
-def settle_table(world, rows):
+def settle_table(world, rows, vacuum="VACUUM (FREEZE, ANALYZE)"):
     world.sql(f"SELECT setval(pg_get_serial_sequence('public.messages', 'id'), {rows})")
-    world.sql("VACUUM (FREEZE, ANALYZE) public.messages")
-    world.sql("ANALYZE public.messages")  # of a partitioned table, autovacuum never does
+    world.sql(f"{vacuum} public.messages")
+    world.sql("CHECKPOINT")
 
 
 def fill_plain(world, rows, unsent=0):
-    """The last `unsent` messages wait in the queue, as one INSERT of each thousand would have put them there."""
+    """The last `unsent` messages wait in the queue, as one INSERT would have put them there."""
     world.sql(f"""SET session_replication_role = replica; SET maintenance_work_mem = '1GB';
         TRUNCATE public.messages, messaging._queue;
         ALTER TABLE public.messages DROP CONSTRAINT messages_pkey;
@@ -83,4 +83,5 @@ def fill_partitions(world, rows, partitions):
             ALTER TABLE public.messages ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({end});
             ALTER TABLE {name} DROP CONSTRAINT bounds;
             ALTER TABLE {name} SET (fillfactor = 42), RESET (autovacuum_enabled)""")
-    settle_table(world, size * partitions)
+        world.sql(f"VACUUM (FREEZE, ANALYZE) {name}")  # while it is in the cache
+    settle_table(world, size * partitions, vacuum="ANALYZE")  # of the whole: autovacuum never does that

@@ -1,5 +1,5 @@
 """Is a table in partitions by id as fast as a plain one? Every figure stands beside that of a small plain table, measured by turns with it."""
-import json, statistics
+import json, statistics, time
 
 from large import LOADING, check_disk, fill_partitions, fill_plain
 from measure import cpu_seconds, drain, latency
@@ -66,6 +66,42 @@ def service_rows(small, large, name, scale):
     return rows
 
 
+# Retention without partitions: the oldest messages, a thousand in each transaction, with the triggers of the table.
+DELETE_IN_BATCHES = """
+CREATE TEMP TABLE batch (ms float8, cpu_ms float8);
+CREATE FUNCTION pg_temp.cpu_ms() RETURNS float8 LANGUAGE sql AS $$ SELECT split_part(pg_read_file('/proc/' || pg_backend_pid() || '/schedstat'), ' ', 1)::float8 / 1e6 $$;
+SELECT pg_current_wal_lsn() AS wal_before \\gset
+DO $$
+DECLARE
+    began timestamptz;
+    cpu_before float8;
+BEGIN
+    FOR number IN 0..99 LOOP
+        began := clock_timestamp();
+        cpu_before := pg_temp.cpu_ms();
+        DELETE FROM public.messages WHERE id > number * 1000 AND id <= (number + 1) * 1000 AND is_sent;
+        COMMIT;
+        INSERT INTO batch VALUES (extract(epoch FROM clock_timestamp() - began) * 1000, pg_temp.cpu_ms() - cpu_before);
+        COMMIT;
+    END LOOP;
+END $$;
+SELECT string_agg(ms::text, ' '), string_agg(cpu_ms::text, ' '), pg_wal_lsn_diff(pg_current_wal_lsn(), :'wal_before') FROM batch;
+"""
+
+
+def delete_rows(large, name):
+    times, cpu, wal = large.script(DELETE_IN_BATCHES).split("|")
+    return [(f"{name}: DELETE of the oldest 1,000", [float(ms) for ms in times.split()], "ms", "", [], ""),
+            (f"{name}: DELETE of the oldest 1,000, CPU of PostgreSQL", [float(ms) for ms in cpu.split()], "us/message", "", [], ""),
+            (f"{name}: DELETE of the oldest 1,000, WAL", [float(wal) / 100_000], "bytes/message", "", [], "")]
+
+
+def drop_rows(large, name):
+    began = time.monotonic()
+    large.script("ALTER TABLE public.messages DETACH PARTITION public.messages_0; DROP TABLE public.messages_0;")
+    return [(f"{name}: DETACH and DROP of the oldest partition", [(time.monotonic() - began) * 1000], "ms", "", [], "")]
+
+
 def measure(world, scale):
     count, rows = max(int(100_000_000 * scale), 1000) // PARTITIONS * PARTITIONS, []
     check_disk(world, count)
@@ -81,6 +117,7 @@ def measure(world, scale):
         for mode in modes:
             rows += statement_rows(world, large, name, mode, max(scale, 0.1))
         rows += service_rows(world, large, name, max(scale, 0.1))
+        rows += delete_rows(large, name) if label == "plain" else drop_rows(large, name)
         world.restart_postgres(*LOADING)
         database = large.database.rsplit("/", 1)[1]
         world.sql(f"DROP DATABASE {database}")

@@ -1,5 +1,5 @@
 """How long the walk over all messages takes that finds a lost one, at 2 % of a core (migrations/functions/reconcile.sql)."""
-import pathlib, subprocess, time
+import pathlib, time
 
 from large import LOADING, check_disk, fill_plain
 from measure import settle
@@ -43,8 +43,7 @@ def read_from_disk():
 
 def walk(world):
     before = read_from_disk()
-    out = subprocess.run(["psql", "-qtAX", "-v", "ON_ERROR_STOP=1", world.database], input=WALK, check=True, capture_output=True, text=True).stdout
-    rounds, cost, largest, found, cpu = (float(field) for field in out.strip().split("|"))
+    rounds, cost, largest, found, cpu = (float(field) for field in world.script(WALK).split("|"))
     return {"rounds": rounds, "seconds": cost / 1000, "largest_ms": largest, "found": found, "cpu": cpu / 1000, "disk_mb": read_from_disk() - before,
             "period": max(LEAST_PERIOD, cost / 1000 * 51 + rounds * JITTER)}
 

@@ -115,6 +115,10 @@ class World:
     def sql(self, text):
         return subprocess.run(["psql", "-qtAX", "-v", "ON_ERROR_STOP=1", self.database, "-c", text], check=True, capture_output=True, text=True).stdout.strip()
 
+    def script(self, text):
+        """As sql(), each statement in a transaction of its own, with psql's own commands."""
+        return subprocess.run(["psql", "-qtAX", "-v", "ON_ERROR_STOP=1", self.database], input=text, check=True, capture_output=True, text=True).stdout.strip()
+
     @staticmethod
     def answers(url):
         try:
