@@ -5,6 +5,7 @@ from large import LOADING, check_disk, fill_plain
 from measure import settle
 from world import get, wait_for
 
+SIZES = (1_000_000, 10_000_000, 100_000_000)
 LEAST_PERIOD = 300  # seconds; a walk begins no more often
 JITTER = 0.05       # seconds, the mean of what the service adds to each rest
 
@@ -23,7 +24,7 @@ BEGIN
     COMMIT;
     LOOP
         SELECT * INTO done FROM messaging._reconcile_round(asked);
-        INSERT INTO pg_temp.round (rows, cost_ms, found) VALUES (asked, done.cost_ms, done.found);
+        INSERT INTO pg_temp.round (rows, cost_ms, found) VALUES (asked, done.cost_ms, done.lost);
         COMMIT;
         EXIT WHEN (SELECT walked_to FROM messaging._reconcile) = 0;
         asked := CASE WHEN done.cost_ms > 500 THEN least(asked * 2, 1000000) ELSE greatest(asked / 2, 100000) END;
@@ -85,7 +86,7 @@ def lost_and_sent(world, count):
 
 
 def measure(world, scale):
-    sizes, rows = [max(int(size * scale), 1000) for size in (1_000_000, 10_000_000, 100_000_000)], []
+    sizes, rows = [max(int(size * scale), 1000) for size in SIZES], []
     check_disk(world, sizes[-1])
     for count in sizes:
         world.restart_postgres(*LOADING)

@@ -1,9 +1,11 @@
 // The claim and record statements of the service, timed in several databases by turns.
 //   bench_statements PLAN_CACHE_MODE BATCH ROUNDS DATABASE_URL...
-// One round inserts BATCH messages in one transaction, claims them, and records them as sent with their claim finished, in each database.
-// It runs PgQueueStore with the service's session settings; only plan_cache_mode is as given. No other process may claim
-// in these databases. Prints JSON, one object for each database: the milliseconds of every round, the CPU time of the three
+// One round inserts BATCH messages in one transaction, claims them, and records them as sent with their claim finished, in each
+// database. It runs PgQueueStore with the service's session settings; only plan_cache_mode is as given. No other process may
+// claim in these databases. Prints JSON, one object for each database: the milliseconds of every round, the CPU time of the three
 // server processes in microseconds per round, and the locks on tables and indexes that each statement holds at its end.
+#include <event2/event.h>
+
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -13,8 +15,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include <event2/event.h>
 
 #include "loop/event_loop.h"
 #include "pg/connection.h"
@@ -31,7 +31,8 @@ constexpr core::InstanceId kInstance = 1'000'000'000;  // no service has it
 constexpr int kWarmUp = 10;                            // rounds before those that count
 constexpr const char* kReceiverId = "67f2f8a8-ea58-4ed0-a6f9-ff217df4d849";
 
-constexpr pg::Statement kInsertOne{"insert_one", "INSERT INTO public.messages (recipient, content) VALUES ('+905551111111', repeat('x', 64))"};
+constexpr pg::Statement kInsertOne{"insert_one",
+                                   "INSERT INTO public.messages (recipient, content) VALUES ('+905551111111', repeat('x', 64))"};
 constexpr pg::Statement kInsertMany{"insert_many", R"sql(
 INSERT INTO public.messages (recipient, content) SELECT '+905551111111', repeat('x', 64) FROM generate_series(1, $1::int))sql"};
 constexpr pg::Statement kText{"text", "SELECT statement FROM pg_catalog.pg_prepared_statements WHERE name = $1::text"};
@@ -61,7 +62,8 @@ void run_until(loop::EventLoop& loop, const bool& done) {
 double cpu_us(int pid) {
     std::ifstream file("/proc/" + std::to_string(pid) + "/schedstat");
     double nanoseconds = 0;
-    if (!(file >> nanoseconds)) fail("cannot read the CPU time of the server process " + std::to_string(pid) + ": is it on this machine?");
+    if (!(file >> nanoseconds))
+        fail("cannot read the CPU time of the server process " + std::to_string(pid) + ": is it on this machine?");
     return nanoseconds / 1000;
 }
 
@@ -87,8 +89,16 @@ public:
         : loop_(loop),
           random_(random),
           inserter_(loop, random, {.url = url, .application_name = "bench inserter", .settings = {}}, events()),
-          claim_(loop, random, {.url = url, .application_name = "bench claim", .settings = with_plan_cache_mode(repository::claim_session_settings(), mode)}, events()),
-          record_(loop, random, {.url = url, .application_name = "bench record", .settings = with_plan_cache_mode(repository::record_session_settings(), mode)}, events()),
+          claim_(loop, random,
+                 {.url = url,
+                  .application_name = "bench claim",
+                  .settings = with_plan_cache_mode(repository::claim_session_settings(), mode)},
+                 events()),
+          record_(loop, random,
+                  {.url = url,
+                   .application_name = "bench record",
+                   .settings = with_plan_cache_mode(repository::record_session_settings(), mode)},
+                  events()),
           store_(claim_, record_) {
         for (pg::Connection* each : {&inserter_, &claim_, &record_}) each->start();
         while (!(inserter_.up() && claim_.up() && record_.up())) event_base_loop(loop_.base(), EVLOOP_ONCE);
@@ -110,7 +120,8 @@ public:
         const auto inserted = Clock::now();
         const service::ClaimBatch claimed = claim(batch);
         const auto claim_answered = Clock::now();
-        if (claimed.deliveries.size() != static_cast<std::size_t>(batch)) fail("a claim took " + std::to_string(claimed.deliveries.size()) + " messages");
+        if (claimed.deliveries.size() != static_cast<std::size_t>(batch))
+            fail("a claim took " + std::to_string(claimed.deliveries.size()) + " messages");
         service::RecordRequest request = outcomes_of(claimed);
         const auto record_began = Clock::now();
         record(std::move(request));
@@ -128,7 +139,8 @@ public:
         pg::Params params;
         const core::ClaimId claim_id = random_.next_token();
         params.bigint(kInstance).bigint(claim_id).integer(batch).null().text(std::to_string(behind_.xid)).bigint(behind_.id);
-        const auto claimed = unit(claim_, {{&repository::claim_statement(service::Source::kReady), std::move(params)}, {&kLocks, {}}});
+        const auto claimed =
+            unit(claim_, {{&repository::claim_statement(service::Source::kReady), std::move(params)}, {&kLocks, {}}});
         std::vector<std::int64_t> ids;
         std::vector<std::int32_t> generations;
         for (int row = 0; row < claimed[0].size(); ++row) {
@@ -147,9 +159,11 @@ public:
         print("insert_ms", timings_.insert);
         print("claim_ms", timings_.claim);
         print("record_ms", timings_.record);
-        std::printf("\"cpu_us\": {\"insert\": %.1f, \"claim\": %.1f, \"record\": %.1f}, ", cpu_per_round_[0], cpu_per_round_[1], cpu_per_round_[2]);
-        std::printf("\"locks\": {\"claim_ready\": [%ld, %ld], \"mark_sent\": [%ld, %ld], \"finish_claims\": [%ld, %ld]}}", claim_ready.all, claim_ready.shared_table,
-                    mark_sent.all, mark_sent.shared_table, finish_claims.all, finish_claims.shared_table);
+        std::printf("\"cpu_us\": {\"insert\": %.1f, \"claim\": %.1f, \"record\": %.1f}, ", cpu_per_round_[0], cpu_per_round_[1],
+                    cpu_per_round_[2]);
+        std::printf("\"locks\": {\"claim_ready\": [%ld, %ld], \"mark_sent\": [%ld, %ld], \"finish_claims\": [%ld, %ld]}}",
+                    claim_ready.all, claim_ready.shared_table, mark_sent.all, mark_sent.shared_table, finish_claims.all,
+                    finish_claims.shared_table);
     }
 
 private:
@@ -181,12 +195,13 @@ private:
     service::ClaimBatch claim(int batch) {
         bool done = false;
         service::ClaimBatch claimed;
-        store_.claim_ready({.instance_id = kInstance, .claim_id = random_.next_token(), .behind = behind_, .limit = batch, .only = {}},
-                           [&](core::Result<service::ClaimBatch> batch_or_error) {
-                               if (!batch_or_error) fail(batch_or_error.error().message);
-                               claimed = std::move(batch_or_error.value());
-                               done = true;
-                           });
+        store_.claim_ready(
+            {.instance_id = kInstance, .claim_id = random_.next_token(), .behind = behind_, .limit = batch, .only = {}},
+            [&](core::Result<service::ClaimBatch> batch_or_error) {
+                if (!batch_or_error) fail(batch_or_error.error().message);
+                claimed = std::move(batch_or_error.value());
+                done = true;
+            });
         run_until(loop_, done);
         behind_ = claimed.last;
         return claimed;
