@@ -12,7 +12,8 @@ BEGIN
     END IF;
     CASE what
         WHEN 'writer' THEN
-            EXECUTE format('GRANT INSERT (recipient, content, endpoint_id) ON public.messages TO %I', role);
+            -- SELECT (id): for INSERT … RETURNING id, which most libraries send.
+            EXECUTE format('GRANT INSERT (recipient, content, endpoint_id), SELECT (id) ON public.messages TO %I', role);
         WHEN 'reader' THEN
             EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
             EXECUTE format('GRANT SELECT ON public.messages TO %I', role);

@@ -25,7 +25,11 @@ Recorder::Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& t
       observer_(observer),
       mediator_(std::move(mediator)),
       timer_(timers.make_timer([this] { flush(); })),
-      locked_timer_(timers.make_timer([this] { retry_locked(); })) {}
+      locked_timer_(timers.make_timer([this] { retry_locked(); })),
+      refused_timer_(timers.make_timer([this] {
+          refused_is_next_ = true;
+          if (retry_delay_.count() == 0) flush();
+      })) {}
 
 std::vector<core::MessageId> Recorder::unrecorded_messages() const {
     std::vector<core::MessageId> ids;
@@ -33,6 +37,7 @@ std::vector<core::MessageId> Recorder::unrecorded_messages() const {
     for (const core::Outcome& outcome : waiting_) ids.push_back(outcome.id);
     for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
     for (const core::Outcome& outcome : locked_) ids.push_back(outcome.id);
+    for (const core::Outcome& outcome : refused_) ids.push_back(outcome.id);
     return ids;
 }
 
@@ -64,25 +69,40 @@ void Recorder::retry_now() {
 }
 
 void Recorder::flush_now() {
+    refused_is_next_ = !refused_.empty();
     if (retry_delay_.count() == 0) flush();
 }
 
 void Recorder::flush() {
-    if (busy_ || (waiting_.empty() && confirmed_.empty() && suspects_.empty())) return;
+    if (busy_) return;
     timer_->stop();
     resting_ = false;
+    if (waiting_.empty() && confirmed_.empty() && suspects_.empty() && !refused_is_next_) {
+        retry_delay_ = std::chrono::milliseconds(0);  // the one that failed was set aside; nothing that comes now waits for it
+        return;
+    }
     busy_ = true;
     started_ = clock_.mono();
-    const auto count = static_cast<std::ptrdiff_t>(std::min(batch_limit_, waiting_.size()));
-    sending_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
-    waiting_.erase(waiting_.begin(), waiting_.begin() + count);
-    confirming_ = std::exchange(confirmed_, {});
-    noting_ = std::exchange(suspects_, {});
+    choose();
     if (careful_ && !sending_.empty()) {
         look_for_locks();
     } else {
         record();
     }
+}
+
+void Recorder::choose() {
+    sending_refused_ = std::exchange(refused_is_next_, false);
+    if (sending_refused_) {
+        sending_.push_back(std::move(refused_.front()));
+        refused_.pop_front();
+        return;
+    }
+    confirming_ = std::exchange(confirmed_, {});
+    noting_ = std::exchange(suspects_, {});
+    const auto count = static_cast<std::ptrdiff_t>(std::min(batch_limit_, waiting_.size()));
+    sending_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
+    waiting_.erase(waiting_.begin(), waiting_.begin() + count);
 }
 
 void Recorder::record() {
@@ -148,6 +168,8 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     rested_for_few_ = clock_.mono() + kRestOfFew;
     retry_delay_ = std::chrono::milliseconds(0);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
+    // What made PostgreSQL refuse this one may be over for the others as well.
+    if (sending_refused_) refused_is_next_ = !refused_.empty();
     ledger_.recorded(sending_);
     note_late(result.value());
     publish(result.value());
@@ -160,7 +182,10 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
 }
 
 void Recorder::schedule_next() {
-    if (!waiting_.empty()) {
+    if (!refused_.empty() && !refused_is_next_ && !refused_timer_->armed()) refused_timer_->start(kRefusedRetry);
+    if (refused_is_next_) {
+        flush();
+    } else if (!waiting_.empty()) {
         flush_when_rested();
     } else if ((!confirmed_.empty() || !suspects_.empty()) && !timer_->armed()) {
         timer_->start(kConfirmDelay);
@@ -210,23 +235,22 @@ void Recorder::on_failed(const core::Error& error) {
     suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());
     noting_.clear();
     const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
-    const bool alone = sending_.size() == 1;
-    if (alone && error.kind == core::ErrorKind::kInvalid) {
+    const bool refused = !locked && error.kind != core::ErrorKind::kUnavailable;
+    if (refused && sending_.size() == 1) {
         // The receiver's words must never stand in the way of the fact that it accepted.
-        sending_.front().receiver_message_id.reset();
+        if (error.kind == core::ErrorKind::kInvalid) sending_.front().receiver_message_id.reset();
+        refused_.push_back(std::move(sending_.front()));
+        if (!refused_timer_->armed()) refused_timer_->start(kRefusedRetry);
+    } else if (sending_refused_) {
+        refused_.push_front(std::move(sending_.front()));
+        refused_is_next_ = true;
+    } else {
+        waiting_.insert(waiting_.begin(), std::make_move_iterator(sending_.begin()), std::make_move_iterator(sending_.end()));
     }
-    const auto begin = std::make_move_iterator(sending_.begin());
-    const auto end = std::make_move_iterator(sending_.end());
-    // Alone and refused: behind the others, which it must not hold up. Else in its old place.
-    const bool behind = alone && !locked && error.kind != core::ErrorKind::kUnavailable;
-    waiting_.insert(behind ? waiting_.end() : waiting_.begin(), begin, end);
-    if (locked) {
-        careful_ = true;
-    } else if (error.kind != core::ErrorKind::kUnavailable) {
-        batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
-    }
+    if (locked) careful_ = true;
+    if (refused) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
     sending_.clear();
-    retry_delay_ = locked ? kLookForLocks : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
+    retry_delay_ = locked ? kLookForLocks : refused ? kAfterRefusal : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
     timer_->start(retry_delay_);
 }
 

@@ -19,19 +19,22 @@ namespace messaging::service {
 
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
-inline constexpr std::size_t kMaxLocked = 100000;     // outcomes of rows that somebody else has locked
+inline constexpr std::size_t kMaxAside = 100000;      // outcomes whose rows are locked, or which PostgreSQL refuses
 // Between transactions. What is not recorded is sent again after a crash, so it is short, and few are what may wait longer.
 inline constexpr std::chrono::milliseconds kLongestRest{2};
 inline constexpr std::size_t kFew = 32;  // outcomes
 inline constexpr std::chrono::milliseconds kRestOfFew{20};
 inline constexpr std::chrono::milliseconds kLockedRetry{1000};   // outcomes of locked rows are tried again after it
+inline constexpr std::chrono::milliseconds kAfterRefusal{20};    // the next try, when PostgreSQL has refused some outcome
+inline constexpr std::chrono::milliseconds kRefusedRetry{1000};  // one refused outcome is tried again, by itself, after it
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
 
 // Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took, and while
 // only few wait, a little longer: commits would else follow each other without a gap, each waiting for the disk, and the
 // inserters' commits would wait behind them.
 // An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
-// again, in smaller batches until the one that cannot be recorded stands alone and waits behind the others.
+// again; where PostgreSQL refuses them (a constraint of the application's, for example), in smaller batches until the refused one
+// stands alone. From then on it is tried by itself, so that it holds up no other.
 // A row that somebody else has locked holds up its own message only: after a lock timeout the recorder asks which rows are free,
 // records these, and keeps the others in a list of their own until they are free.
 // An outcome that changes nothing, because its claim had ended or its message had been sent again, is not dropped silently: it is
@@ -59,16 +62,19 @@ public:
     // same.
     void flush_now();
 
-    std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size(); }
-    // Nothing more should be claimed: what is unrecorded is what a crash repeats. Locked rows have a bound of their own, so that
-    // one transaction that has locked thousands of messages does not stop the others.
-    bool full() const { return waiting_.size() + sending_.size() >= kMaxUnrecorded || locked_.size() >= kMaxLocked; }
+    std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size() + refused_.size(); }
+    // Nothing more should be claimed: what is unrecorded is what a crash repeats. What is set aside has a bound of its own, so
+    // that one transaction that has locked thousands of messages does not stop the others.
+    bool full() const {
+        return waiting_.size() + sending_.size() >= kMaxUnrecorded || locked_.size() + refused_.size() >= kMaxAside;
+    }
     std::vector<core::MessageId> unrecorded_messages() const;
     bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
 
 private:
     void flush_when_rested();
     void flush();
+    void choose();
     void look_for_locks();
     void record();
     void on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked);
@@ -90,6 +96,10 @@ private:
     std::vector<core::Outcome> sending_;
     std::vector<core::Outcome> locked_;  // somebody else has locked their rows
     std::unique_ptr<loop::Timer> locked_timer_;
+    std::deque<core::Outcome> refused_;  // PostgreSQL has refused each of them alone
+    std::unique_ptr<loop::Timer> refused_timer_;
+    bool refused_is_next_ = false;  // the next transaction holds the first of refused_, and no other outcome
+    bool sending_refused_ = false;
     std::vector<core::MessageId> suspects_;  // for reconcile, with the next transaction
     std::vector<core::MessageId> noting_;
     std::vector<std::int64_t> confirmed_;

@@ -248,6 +248,24 @@ TEST_F(Strangers, OneLockedRowDelaysOneMessage) {
     EXPECT_EQ(receiver_.count(), receiver_.distinct());
 }
 
+// A constraint of the application's that no sent row satisfies: PostgreSQL refuses the record of one message for ever.
+TEST_F(Strangers, AMessageThatAConstraintRefusesDelaysNobody) {
+    constexpr long kMessages = 20000;
+    commit_messages(database_, kMessages);
+    script("ALTER TABLE messages ADD CONSTRAINT theirs CHECK (id <> 500 OR attempts = 0)");
+    Service service({{"WEBHOOK_URL", receiver_.url()}}, database_);
+    const SteadyTime began = now();
+    const auto recorded = [&] { return number("SELECT count(*) FROM messages WHERE is_sent"); };
+    EXPECT_TRUE(wait_until([&] { return recorded() == kMessages - 1; }, seconds(30))) << recorded();
+    std::printf("beside one refused row %ld of %ld messages were recorded after %.1f s\n", recorded(), kMessages,
+                std::chrono::duration<double>(now() - began).count());
+    for (int round = 0; round < 5; ++round) expect_good_message_within(seconds(1));
+    EXPECT_TRUE(wait_until([&] { return recorded() == kMessages + 4; }, seconds(5)));
+    script("ALTER TABLE messages DROP CONSTRAINT theirs");
+    EXPECT_TRUE(wait_until([&] { return recorded() == kMessages + 5; }, seconds(5)));
+    EXPECT_EQ(receiver_.count(), receiver_.distinct());
+}
+
 // With MAX_ATTEMPTS=1 a single kill -9 left 874 of 900 messages dead, of which 64 at the most had been sent.
 TEST_F(Strangers, WhatOnlyWaitedWhenItsEngineDiedHasUsedNoAttempt) {
     ScriptedAnswer slowly;

@@ -57,9 +57,11 @@ protected:
 
 TEST_F(Rights, AWriterInsertsMessagesAndDoesNothingElse) {
     grant("writer");
-    EXPECT_EQ(db_.sql(kGranted), "INSERT messages.content INSERT messages.endpoint_id INSERT messages.recipient");
+    EXPECT_EQ(db_.sql(kGranted),
+              "INSERT messages.content INSERT messages.endpoint_id INSERT messages.recipient SELECT messages.id");
     pg::Session writer = tester();
     EXPECT_EQ(sqlstate(writer, "INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'b', 1), ('a', 'c', 1)"), "");
+    EXPECT_EQ(sqlstate(writer, "INSERT INTO messages (recipient, content) VALUES ('a', 'b') RETURNING id"), "");
     EXPECT_EQ(sqlstate(writer, "COPY messages (recipient, content) FROM STDIN WHERE false"), "") << "begins";
     pg::Session another = tester();
     for (const char* forbidden :
@@ -70,7 +72,7 @@ TEST_F(Rights, AWriterInsertsMessagesAndDoesNothingElse) {
           "SELECT messaging.grant_to('tester', 'service')", "ALTER TABLE messages DISABLE TRIGGER ALL"}) {
         EXPECT_EQ(sqlstate(another, forbidden), kDenied) << forbidden;
     }
-    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2 3");
 }
 
 TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {

@@ -182,6 +182,66 @@ TEST_F(RecorderTest, WhatCannotBeRecordedEndsUpAloneBehindTheOthers) {
     EXPECT_EQ(recorded.back(), "3 ");
 }
 
+// A constraint of the application's can refuse one message for ever. It used to join the others' batches again and again, each of
+// which was refused with it.
+TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
+    add(1);
+    add(2);
+    add(3);
+    commit();
+    time_.advance(kRestOfFew);
+    EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "2 3 ");
+    time_.advance(kAfterRefusal);
+    EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "2 ");
+    time_.advance(kAfterRefusal);
+    EXPECT_EQ(ids(commit()), "3 ");
+    recorder_.confirm(7);
+    for (int round = 0; round < 5; ++round) {
+        add_many(100, kMaxRecordBatch);
+        for (int step = 0; step < 200 && (store_.records.empty() || ids(store_.records.front().request) != "2 "); ++step) {
+            if (!store_.records.empty()) commit();
+            time_.advance(milliseconds(10));
+        }
+        ASSERT_EQ(store_.records.size(), 1u);
+        EXPECT_TRUE(store_.records.front().request.confirmed_batches.empty());
+        EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "2 ") << "nothing else is refused because of it";
+        time_.advance(kAfterRefusal);
+    }
+    EXPECT_EQ(recorder_.unrecorded(), 1u);
+    EXPECT_EQ(observer_.troubles["record"], 7);
+    time_.advance(kRefusedRetry);
+    EXPECT_EQ(ids(commit()), "2 ");
+    EXPECT_TRUE(recorder_.idle());
+}
+
+TEST_F(RecorderTest, WhenOneRefusedOutcomeIsRecordedTheOthersAreTriedAtOnce) {
+    for (int id = 1; id <= 4; ++id) {
+        add(id);
+        fail(core::ErrorKind::kInternal);
+        time_.advance(kAfterRefusal);
+    }
+    EXPECT_EQ(recorder_.unrecorded(), 4u);
+    time_.advance(kRefusedRetry);
+    for (int id = 1; id <= 4; ++id) EXPECT_EQ(ids(commit()), std::to_string(id) + " ");
+    EXPECT_TRUE(recorder_.idle());
+}
+
+TEST_F(RecorderTest, ALostSessionKeepsARefusedOutcomeApart) {
+    add(1);
+    fail(core::ErrorKind::kInternal);
+    add(2);
+    time_.advance(kRefusedRetry);
+    while (ids(store_.records.front().request) != "1 ") commit();
+    fail(core::ErrorKind::kUnavailable);
+    recorder_.retry_now();
+    EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "1 ");
+    EXPECT_EQ(recorder_.unrecorded(), 1u);
+    recorder_.flush_now();
+    EXPECT_TRUE(store_.records.empty()) << "not before the pause after a refusal";
+    time_.advance(kAfterRefusal);
+    EXPECT_EQ(ids(commit()), "1 ") << "the end tries it once more";
+}
+
 TEST_F(RecorderTest, AClaimIsFinishedWithTheLastOfItsDeliveries) {
     ledger_.add(9, 2);
     add(1, 9);
