@@ -68,6 +68,11 @@ void Multi::complete_finished() {
         const CURLcode code = message->data.result;
         Transfer* transfer = nullptr;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+        CURL* const easy = message->easy_handle;
+        if (code == CURLE_ABORTED_BY_CALLBACK) {
+            curl_multi_remove_handle(multi_.get(), easy);
+            if (transfer->start_over() && curl_multi_add_handle(multi_.get(), transfer->easy()) == CURLM_OK) continue;
+        }
         PostResult result = transfer->take_result(code);
         curl_multi_remove_handle(multi_.get(), transfer->easy());  // `message` is gone with this
         const Client::Completion done = transfer->take_completion();

@@ -13,6 +13,15 @@ namespace {
 
 constexpr std::size_t kOwnHeaders = 2;              // of a request, behind the caller's
 constexpr std::size_t kMaxHeaderBytes = 64u << 10;  // of an answer's headers, all together
+constexpr int kMaxUnfit = 3;                        // connections that a request tries
+constexpr unsigned kSafeToUseAgain = 0x080101;
+
+// libcurl before 8.1.1 keeps a pointer to the last header of a handle's last answer beyond that header's end; an answer whose
+// first header line begins with a blank then writes through it (curl issue 11101). A new handle for each request costs 3 µs.
+bool handles_can_be_used_again() {
+    static const bool can = curl_version_info(CURLVERSION_NOW)->version_num >= kSafeToUseAgain;
+    return can;
+}
 
 bool is_shortage(long os_error) { return os_error == EMFILE || os_error == ENFILE || os_error == ENOBUFS || os_error == ENOMEM; }
 
@@ -83,6 +92,8 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &Transfer::on_close_socket);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, &sockets_);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &Transfer::before_request);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, this);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -148,9 +159,15 @@ bool Transfer::set_headers() {
     return true;
 }
 
-bool Transfer::prepare(PostRequest request, Client::Completion done) {
-    request_ = std::move(request);
-    done_ = std::move(done);
+bool Transfer::renew() {
+    if (std::exchange(used_, true) && !handles_can_be_used_again()) {
+        easy_.reset(curl_easy_init());
+        if (easy_) set_constant_options();
+    }
+    return easy_ && url_;
+}
+
+void Transfer::forget_answer() {
     partial_ = {};
     received_bytes_ = 0;
     header_bytes_ = 0;
@@ -158,17 +175,52 @@ bool Transfer::prepare(PostRequest request, Client::Completion done) {
     status_ = 0;
     socket_error_ = 0;
     error_text_[0] = '\0';
-    if (!easy_ || !url_) {
-        fail(TransportFault::kLocal, "out of memory for a request");
-        return false;
-    }
-    if (!set_url() || !set_headers()) return false;
+    unfit_ = false;
+    opened_.clear();
+}
+
+void Transfer::set_request_options() {
     CURL* const easy = easy_.get();
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.data());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request_.body.data());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request_.timeout.count()));
+}
+
+bool Transfer::prepare(PostRequest request, Client::Completion done) {
+    request_ = std::move(request);
+    done_ = std::move(done);
+    unfit_count_ = 0;
+    forget_answer();
+    if (!renew()) {
+        fail(TransportFault::kLocal, "out of memory for a request");
+        return false;
+    }
+    if (!set_url() || !set_headers()) return false;
+    set_request_options();
     return true;
+}
+
+bool Transfer::start_over() {
+    if (!unfit_ || ++unfit_count_ >= kMaxUnfit) return false;
+    forget_answer();
+    if (!renew()) return false;
+    set_request_options();
+    return true;
+}
+
+void Transfer::note_multiplexed() {
+    long version = 0;
+    long peer_port = 0;
+    long local_port = 0;
+    char* address = nullptr;
+    curl_easy_getinfo(easy_.get(), CURLINFO_HTTP_VERSION, &version);
+    curl_easy_getinfo(easy_.get(), CURLINFO_PRIMARY_IP, &address);
+    curl_easy_getinfo(easy_.get(), CURLINFO_PRIMARY_PORT, &peer_port);
+    curl_easy_getinfo(easy_.get(), CURLINFO_LOCAL_PORT, &local_port);
+    if (version == CURL_HTTP_VERSION_2_0 && address != nullptr) {
+        sockets_.mark_multiplexed({address, static_cast<int>(peer_port), static_cast<int>(local_port)});
+    }
 }
 
 PostResult Transfer::take_result(CURLcode code) {
@@ -181,12 +233,15 @@ PostResult Transfer::take_result(CURLcode code) {
     curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
     curl_easy_getinfo(easy_.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
     partial_.duration = std::chrono::microseconds(microseconds);
+    if (options_.http2) note_multiplexed();
     if (code == CURLE_OK || answered_) {
         partial_.status = static_cast<int>(status);
         if (code != CURLE_OK) partial_.body_truncated = true;
     } else {
         const long shortage = is_shortage(socket_error_) ? socket_error_ : is_shortage(os_error) ? os_error : 0;
-        if (shortage != 0) {
+        if (unfit_) {
+            fail(TransportFault::kProtocol, "the receiver sends before it is asked");
+        } else if (shortage != 0) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
         } else if (header_bytes_ > kMaxHeaderBytes) {
             fail(TransportFault::kProtocol, "more than 64 KiB of headers came before the answer");
@@ -204,8 +259,28 @@ PostResult Transfer::take_result(CURLcode code) {
 curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
     auto& transfer = *static_cast<Transfer*>(self);
     const curl_socket_t fd = transfer.sockets_.open(*address);
-    if (fd == CURL_SOCKET_BAD) transfer.socket_error_ = errno;  // curl itself forgets it
+    if (fd == CURL_SOCKET_BAD) {
+        transfer.socket_error_ = errno;  // curl itself forgets it
+    } else {
+        transfer.opened_.push_back(fd);
+    }
     return fd;
+}
+
+// Of the connection that is used now; null when it is plain.
+SSL* Transfer::tls() const {
+    curl_tlssessioninfo* info = nullptr;
+    const bool https = starts_with_name(request_.url, "https:");
+    if (!https || curl_easy_getinfo(easy_.get(), CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK) return nullptr;
+    return info != nullptr && info->backend == CURLSSLBACKEND_OPENSSL ? static_cast<SSL*>(info->internals) : nullptr;
+}
+
+int Transfer::before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept {
+    auto& transfer = *static_cast<Transfer*>(self);
+    SSL* const tls = transfer.tls();
+    const bool fit = transfer.sockets_.fit_for_request({peer_address, peer_port, local_port}, transfer.opened_, tls);
+    transfer.unfit_ = !fit;
+    return fit ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 int Transfer::on_close_socket(void* sockets, curl_socket_t fd) noexcept {

@@ -1,5 +1,7 @@
-// Transfer: one request on one curl easy handle, which is used again for the next.
+// Transfer: one request on one curl easy handle; its memory, and where that is safe the handle, serve the next request too.
 #pragma once
+
+#include <openssl/ssl.h>
 
 #include <cstddef>
 #include <string>
@@ -26,6 +28,9 @@ public:
     const PostResult& failure() const { return partial_; }
     // What the finished transfer came to. Once.
     PostResult take_result(CURLcode code);
+    // Nothing was sent, because the connection was not fit for it: the same request again, on another one. Once take_result() was
+    // not called. False: it was tried often enough.
+    bool start_over();
 
     CURL* easy() const { return easy_.get(); }
     Client::Completion take_completion() { return std::exchange(done_, nullptr); }
@@ -35,10 +40,16 @@ private:
     static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
     static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static int on_close_socket(void* sockets, curl_socket_t fd) noexcept;
+    static int before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept;
     bool read_header(std::string_view line);
     bool set_url();
     bool set_headers();
+    bool renew();
+    void forget_answer();
     void set_constant_options();
+    void set_request_options();
+    void note_multiplexed();
+    SSL* tls() const;
 
     const ClientOptions& options_;
     Sockets& sockets_;
@@ -55,6 +66,10 @@ private:
     long status_ = 0;        // of the latest status line
     bool answered_ = false;  // the final answer's status is here
     int socket_error_ = 0;   // of our own attempt to open a socket
+    bool used_ = false;      // the handle has sent a request
+    bool unfit_ = false;     // before_request() has refused the connection
+    int unfit_count_ = 0;    // of this request's connections
+    std::vector<curl_socket_t> opened_;
     char error_text_[CURL_ERROR_SIZE] = {};
 };
 

@@ -41,6 +41,12 @@ public:
             loop_, [&] { return done == urls.size(); }, 2 * test::kPatience));
         return results;
     }
+    void pause(milliseconds time) {
+        bool over = false;
+        const auto timer = loop_.make_timer([&] { over = true; });
+        timer->start(time);
+        EXPECT_TRUE(test::run_until(loop_, [&] { return over; }));
+    }
     PostResult post(const std::string& url) { return post(std::vector{url}).front(); }
 
 private:
@@ -72,6 +78,27 @@ TEST(Http2, IsNotSpokenWithAReceiverThatDoesNotOfferIt) {
     EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector<std::string>{R"({"messageId":"1.1 1"})"});
     for (const std::string& body : bodies(sending.post(std::vector(10, receiver.url())))) {
         EXPECT_EQ(body.find(R"({"messageId":"1.1 )"), 0U) << body;
+    }
+}
+
+TEST(Http2, WhatComesBetweenTwoRequestsIsLawfulAndCostsNoConnection) {
+    TlsReceiver receiver("h2");
+    Sending sending(receiver.certificate());
+    for (int i = 0; i < 5; ++i) {
+        EXPECT_EQ(bodies({sending.post(receiver.url("/ping"))}), std::vector<std::string>{R"({"messageId":"2.0 1"})"});
+        sending.pause(milliseconds(60));
+    }
+}
+
+TEST(Http2, OverTlsAnUnaskedAnswerIsTakenForNone) {
+    TlsReceiver receiver("http/1.1");
+    Sending sending(receiver.certificate());
+    for (const char* delay_ms : {"0", "1", "20"}) {
+        for (int i = 1; i <= 7; ++i) {
+            const PostResult result = sending.post(receiver.url(std::string("/stray/") + delay_ms));
+            EXPECT_EQ(result.status, 500) << result.fault_detail;
+            sending.pause(milliseconds(150));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 // A webhook receiver over TLS, by Node.js: offers HTTP/2 and HTTP/1.1, or HTTP/1.1 alone. The same server answers both.
 //   node tls_receiver.js PORT CONTROL_PORT KEY CERTIFICATE h2|http/1.1
 // Its answers say the protocol ("2.0" or "1.1") and the connection, counted from 1. POST /hang is never answered, POST /cut ends
-// its connection, POST /away is answered and says goodbye to its connection. CONTROL_PORT, without TLS: GET /stats, POST /reset,
+// its connection, POST /away is answered and says goodbye to its connection, POST /ping is answered and followed by a ping of HTTP/2,
+// POST /stray/MS is refused and followed by a 200 that nobody asked for. CONTROL_PORT, without TLS: GET /stats, POST /reset,
 // as `messaging receiver` has them, and the connections.
 'use strict';
 const fs = require('fs');
@@ -25,6 +26,19 @@ function answer(request, response) {
         carrier.destroy(new Error('cut'));
         return;
     }
+    if (request.url.startsWith('/stray/')) {
+        response.writeHead(500, {'content-length': 0});
+        response.end();
+        const more = () => carrier.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}');
+        const delay = Number(request.url.slice('/stray/'.length));
+        if (delay) {
+            setTimeout(more, delay);
+        } else {
+            more();
+        }
+        return;
+    }
+    if (request.url === '/ping') setTimeout(() => carrier.ping(() => {}), 20);
     counts.last = new Date().toISOString();
     counts.first = counts.first || counts.last;
     counts.received += 1;
