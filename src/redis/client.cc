@@ -1,11 +1,16 @@
-// hiredis's asynchronous context on the loop's watchers.
+// hiredis's connect, command format and reply reader, with a queue of our own. Its asynchronous part is not used: it ends the
+// process (assert) when Redis, or whatever listens there, sends what nobody asked for.
 #include "redis/client.h"
 
-#include <hiredis/async.h>
 #include <hiredis/hiredis.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
 #include <deque>
+#include <system_error>
 #include <utility>
 
 #include "loop/fd_watcher.h"
@@ -14,7 +19,34 @@
 namespace messaging::redis {
 namespace {
 
+constexpr std::size_t kReadBytes = 16u << 10;
+constexpr int kMaxReads = 16;  // in one turn of the loop
+
 core::Error unavailable(std::string message) { return {core::ErrorKind::kUnavailable, std::move(message), ""}; }
+std::string words_of(int error) { return std::generic_category().message(error); }
+
+struct ContextDeleter {
+    void operator()(redisContext* context) const { redisFree(context); }
+};
+struct ReplyDeleter {
+    void operator()(redisReply* reply) const { freeReplyObject(reply); }
+};
+
+// A template, because the type of the size has changed from one hiredis to the next.
+template <typename Size>
+void* refuse_array(const redisReadTask*, Size) noexcept {
+    return nullptr;
+}
+
+// None of our commands is answered with an array, and its first 14 bytes can ask for 16 GB.
+redisReplyObjectFunctions* without_arrays(const redisReplyObjectFunctions& usual) {
+    static redisReplyObjectFunctions functions = [&usual] {
+        redisReplyObjectFunctions copy = usual;
+        copy.createArray = &refuse_array;
+        return copy;
+    }();
+    return &functions;
+}
 
 core::Result<std::string> read_reply(const redisReply* reply) {
     const std::string text(reply->str == nullptr ? "" : reply->str,
@@ -27,37 +59,41 @@ core::Result<std::string> read_reply(const redisReply* reply) {
 }  // namespace
 
 struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
+    using Context = std::unique_ptr<redisContext, ContextDeleter>;
+
     Impl(loop::EventLoop& the_loop, core::Random& the_random, ClientOptions the_options, Events the_events);
 
     void connect();
     void open(const std::string& address);
+    void on_ready(loop::FdWatcher::Ready ready);
+    void finish_connect();
     void greet();
+    void read();
+    bool take_replies();
+    void write();
+    void answer(const redisReply* reply);
     void fail(const core::Error& error);
     void send(const std::vector<std::string>& arguments, Completion done);
     void close();
     void update_watch();
-
-    static void on_reply(redisAsyncContext* context, void* reply, void* self) noexcept;
-    static void on_connect(const redisAsyncContext* context, int status) noexcept;
-    static void on_disconnect(const redisAsyncContext* context, int status) noexcept;
-    static void set_watch(void* self, bool Impl::*which, bool value) noexcept;
 
     loop::EventLoop& loop;
     core::Random& random;
     const ClientOptions options;
     Events events;
     loop::Resolver resolver;
-    redisAsyncContext* context = nullptr;  // hiredis frees it: after a failed connect, a disconnect, or redisAsyncFree
+    Context context;
     loop::FdWatcher watcher;
     std::unique_ptr<loop::Timer> deadline;  // of the connect, then of the oldest command
     std::unique_ptr<loop::Timer> reconnect_timer;
     std::deque<Completion> pending;
+    std::string unsent;
+    std::size_t reply_bytes = 0;  // read since the last whole reply
     std::chrono::milliseconds reconnect_delay{0};
     std::uint64_t connects = 0;
     std::size_t failed_connects = 0;  // turns through the addresses of a name: the first may not be listened on
     std::string greeting_error;
-    bool wants_read = false;
-    bool wants_write = false;
+    bool connecting = false;
     bool up = false;
     bool closed = false;
 };
@@ -68,12 +104,7 @@ Client::Impl::Impl(loop::EventLoop& the_loop, core::Random& the_random, ClientOp
       options(std::move(the_options)),
       events(std::move(the_events)),
       resolver(the_loop),
-      watcher(the_loop,
-              [this](loop::FdWatcher::Ready ready) {
-                  const auto self = shared_from_this();
-                  if (ready.readable && context != nullptr) redisAsyncHandleRead(context);
-                  if (ready.writable && context != nullptr && wants_write) redisAsyncHandleWrite(context);
-              }),
+      watcher(the_loop, [this](loop::FdWatcher::Ready ready) { on_ready(ready); }),
       deadline(the_loop.make_timer([this] {
           fail({core::ErrorKind::kTimeout, "Redis has not answered in time", ""});
       })),
@@ -95,88 +126,63 @@ void Client::Impl::connect() {
 }
 
 void Client::Impl::open(const std::string& address) {
-    context = address.empty() ? redisAsyncConnectUnix(options.target.socket.c_str())
-                              : redisAsyncConnect(address.c_str(), options.target.port);
-    if (context == nullptr || context->err != 0) {
-        const std::string words = context == nullptr ? "out of memory" : context->errstr;
-        if (context != nullptr) redisAsyncFree(std::exchange(context, nullptr));
-        fail(unavailable(words));
+    context.reset(address.empty() ? redisConnectUnixNonBlock(options.target.socket.c_str())
+                                  : redisConnectNonBlock(address.c_str(), options.target.port));
+    if (!context || context->err != 0) {
+        fail(unavailable(context ? context->errstr : "out of memory"));
         return;
     }
-    context->data = this;
-    context->ev.data = this;
-    context->ev.addRead = [](void* self) { set_watch(self, &Impl::wants_read, true); };
-    context->ev.delRead = [](void* self) { set_watch(self, &Impl::wants_read, false); };
-    context->ev.addWrite = [](void* self) { set_watch(self, &Impl::wants_write, true); };
-    context->ev.delWrite = [](void* self) { set_watch(self, &Impl::wants_write, false); };
-    context->ev.cleanup = [](void* self) {
-        set_watch(self, &Impl::wants_read, false);
-        set_watch(self, &Impl::wants_write, false);
-    };
-    redisAsyncSetConnectCallback(context, &Impl::on_connect);
-    redisAsyncSetDisconnectCallback(context, &Impl::on_disconnect);
-}
-
-void Client::Impl::set_watch(void* self, bool Impl::*which, bool value) noexcept {
-    auto& impl = *static_cast<Impl*>(self);
-    impl.*which = value;
-    impl.update_watch();
+    context->reader->fn = without_arrays(*context->reader->fn);
+    connecting = true;
+    update_watch();
 }
 
 void Client::Impl::update_watch() {
-    if (context == nullptr || (!wants_read && !wants_write)) {
-        watcher.unwatch();
-    } else {
-        watcher.watch(context->c.fd, wants_read, wants_write);
-    }
+    if (context) watcher.watch(context->fd, !connecting, connecting || !unsent.empty());
 }
 
-void Client::Impl::on_connect(const redisAsyncContext* context, int status) noexcept {
-    auto& impl = *static_cast<Impl*>(context->data);
-    if (impl.context != context) return;
-    if (status == REDIS_OK) {
-        impl.greet();
-        return;
-    }
-    const core::Error error = unavailable(context->errstr);
-    impl.watcher.unwatch();
-    impl.context = nullptr;  // hiredis frees it
-    impl.fail(error);
+void Client::Impl::on_ready(loop::FdWatcher::Ready ready) {
+    const auto self = shared_from_this();
+    if (connecting) return finish_connect();
+    if (ready.readable) read();
+    if (ready.writable && context && !connecting) write();
 }
 
-void Client::Impl::on_disconnect(const redisAsyncContext* context, int) noexcept {
-    auto& impl = *static_cast<Impl*>(context->data);
-    if (impl.context != context) return;
-    const core::Error error =
-        unavailable(context->errstr != nullptr && *context->errstr != '\0' ? context->errstr : "Redis closed the connection");
-    impl.watcher.unwatch();
-    impl.context = nullptr;  // hiredis frees it
-    impl.fail(error);
+void Client::Impl::finish_connect() {
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (getsockopt(context->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
+    if (error != 0) return fail(unavailable(words_of(error)));
+    connecting = false;
+    greet();
+    update_watch();
 }
 
-// Who we are, which database, and whether it answers. Pipelined; an error reply to any of them ends the session.
+// Who we are, which database, and whether it is Redis. Pipelined; any other answer to any of them ends the session.
 void Client::Impl::greet() {
     greeting_error.clear();
-    const auto keep_error = [this](const core::Result<std::string>& reply) {
-        if (!reply && greeting_error.empty()) greeting_error = reply.error().message;
+    const auto expect = [this](const std::string& expected) {
+        return [this, expected](const core::Result<std::string>& reply) {
+            if (!greeting_error.empty()) return;
+            if (!reply) {
+                greeting_error = "Redis refused: " + reply.error().message;
+            } else if (reply.value() != expected) {
+                greeting_error = "what listens there does not answer as Redis does";
+            }
+        };
     };
     const Target& target = options.target;
     if (!target.password.empty()) {
-        if (target.username.empty()) {
-            send({"AUTH", target.password}, keep_error);
-        } else {
-            send({"AUTH", target.username, target.password}, keep_error);
-        }
+        std::vector<std::string> command{"AUTH", target.password};
+        if (!target.username.empty()) command.insert(command.begin() + 1, target.username);
+        send(command, expect("OK"));
     }
-    if (target.database != 0) send({"SELECT", std::to_string(target.database)}, keep_error);
-    send({"PING"}, [this, keep_error](const core::Result<std::string>& reply) {
-        keep_error(reply);
+    if (target.database != 0) send({"SELECT", std::to_string(target.database)}, expect("OK"));
+    send({"PING"}, [this, check = expect("PONG")](const core::Result<std::string>& reply) {
+        if (!context) return;  // the session ended before
+        check(reply);
         if (!greeting_error.empty()) {
-            // Not inside hiredis's reply callback: the context is freed by this.
-            loop.post([weak = weak_from_this()] {
-                const auto self = weak.lock();
-                if (self && !self->closed && !self->up) self->fail(unavailable("Redis refused: " + self->greeting_error));
-            });
+            fail(unavailable(greeting_error));
             return;
         }
         up = true;
@@ -187,6 +193,61 @@ void Client::Impl::greet() {
     });
 }
 
+void Client::Impl::read() {
+    std::array<char, kReadBytes> bytes{};
+    for (int reads = 0; reads < kMaxReads; ++reads) {
+        const ssize_t count = recv(context->fd, bytes.data(), bytes.size(), MSG_DONTWAIT);
+        if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+        if (count < 0) return fail(unavailable(words_of(errno)));
+        if (count == 0) return fail(unavailable("Redis closed the connection"));
+        reply_bytes += static_cast<std::size_t>(count);
+        redisReaderFeed(context->reader, bytes.data(), static_cast<std::size_t>(count));
+        if (!take_replies()) return;
+        if (reply_bytes > options.max_reply_bytes) return fail(unavailable("Redis answers with more than we take"));
+        if (count < static_cast<ssize_t>(bytes.size())) return;
+    }
+}
+
+// False: this session has ended.
+bool Client::Impl::take_replies() {
+    const redisContext* const session = context.get();
+    for (;;) {
+        void* taken = nullptr;
+        if (redisReaderGetReply(context->reader, &taken) != REDIS_OK) {
+            const bool array = context->reader->err == REDIS_ERR_OOM;
+            fail(unavailable(array ? "Redis answers with an array, which no command of ours asks for" : context->reader->errstr));
+            return false;
+        }
+        if (taken == nullptr) return true;
+        const std::unique_ptr<redisReply, ReplyDeleter> reply(static_cast<redisReply*>(taken));
+        reply_bytes = context->reader->len - context->reader->pos;
+        if (pending.empty()) {
+            fail(unavailable("Redis sent what nobody asked for"));
+            return false;
+        }
+        answer(reply.get());
+        if (context.get() != session || closed) return false;
+    }
+}
+
+void Client::Impl::answer(const redisReply* reply) {
+    const Completion done = std::move(pending.front());
+    pending.pop_front();
+    if (pending.empty()) {
+        deadline->stop();
+    } else {
+        deadline->start(options.reply_timeout);
+    }
+    done(read_reply(reply));
+}
+
+void Client::Impl::write() {
+    const ssize_t count = ::send(context->fd, unsent.data(), unsent.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return fail(unavailable(words_of(errno)));
+    if (count > 0) unsent.erase(0, static_cast<std::size_t>(count));
+    update_watch();
+}
+
 // Ends the session, answers everything that is pending, and connects again later.
 void Client::Impl::fail(const core::Error& error) {
     const auto self = shared_from_this();
@@ -195,12 +256,15 @@ void Client::Impl::fail(const core::Error& error) {
     watcher.unwatch();
     std::deque<Completion> lost;
     lost.swap(pending);
+    unsent.clear();
+    reply_bytes = 0;
+    connecting = false;
     const bool was_up = std::exchange(up, false);
     if (!was_up) ++failed_connects;
-    if (redisAsyncContext* const doomed = std::exchange(context, nullptr)) redisAsyncFree(doomed);
+    context.reset();
     for (const Completion& done : lost) {
         if (closed) return;
-        done(error);
+        if (done) done(error);
     }
     if (closed) return;
     reconnect_delay = std::clamp(reconnect_delay * 2, options.reconnect_min, options.reconnect_max);
@@ -219,24 +283,14 @@ void Client::Impl::send(const std::vector<std::string>& arguments, Completion do
         values.push_back(argument.data());
         lengths.push_back(argument.size());
     }
+    char* formatted = nullptr;
+    const int size = redisFormatCommandArgv(&formatted, static_cast<int>(values.size()), values.data(), lengths.data());
+    if (size < 0) std::abort();  // out of memory
+    unsent.append(formatted, static_cast<std::size_t>(size));
+    redisFreeCommand(formatted);
     pending.push_back(std::move(done));
     if (pending.size() == 1) deadline->start(options.reply_timeout);
-    redisAsyncCommandArgv(context, &Impl::on_reply, this, static_cast<int>(arguments.size()), values.data(), lengths.data());
-}
-
-void Client::Impl::on_reply(redisAsyncContext* context, void* reply, void* self) noexcept {
-    auto& impl = *static_cast<Impl*>(self);
-    // Without a reply the context is on its way out: fail() answers what is pending.
-    if (reply == nullptr || impl.context != context || impl.pending.empty()) return;
-    const auto keep = impl.shared_from_this();
-    const Completion done = std::move(impl.pending.front());
-    impl.pending.pop_front();
-    if (impl.pending.empty()) {
-        impl.deadline->stop();
-    } else {
-        impl.deadline->start(impl.options.reply_timeout);
-    }
-    done(read_reply(static_cast<const redisReply*>(reply)));
+    update_watch();
 }
 
 void Client::Impl::close() {
@@ -248,7 +302,7 @@ void Client::Impl::close() {
     deadline->stop();
     reconnect_timer->stop();
     watcher.unwatch();
-    if (redisAsyncContext* const doomed = std::exchange(context, nullptr)) redisAsyncFree(doomed);
+    context.reset();
 }
 
 Client::Client(loop::EventLoop& loop, core::Random& random, ClientOptions options, Events events)
@@ -262,7 +316,7 @@ void Client::start() { impl_->reconnect_timer->start(std::chrono::milliseconds(0
 bool Client::up() const { return impl_->up; }
 
 void Client::command(const std::vector<std::string>& arguments, Completion done) {
-    if (impl_->up && impl_->context != nullptr) {
+    if (impl_->up && impl_->context) {
         impl_->send(arguments, std::move(done));
         return;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,11 +31,13 @@ struct ClientOptions {
     Target target;
     std::chrono::milliseconds connect_timeout{3000};
     std::chrono::milliseconds reply_timeout{3000};  // the oldest command without an answer for so long: the session is cut
+    std::size_t max_reply_bytes = 1u << 20;         // a longer reply ends the session, and so does an array
     std::chrono::milliseconds reconnect_min{100};   // doubled per failure, with jitter
     std::chrono::milliseconds reconnect_max{5000};
 };
 
-// Loop thread only. Destroying it drops every pending completion.
+// Loop thread only. Destroying it drops every pending completion. What Redis sends unasked, or out of its protocol, ends the
+// session.
 class Client {
 public:
     struct Events {

@@ -1,13 +1,17 @@
 // Client against a real Redis, paused and restarted.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "redis/client.h"
 #include "support/fixed_random.h"
 #include "support/loop_runner.h"
 #include "support/private_redis.h"
+#include "support/raw_tcp.h"
 
 namespace messaging::redis {
 namespace {
@@ -78,6 +82,7 @@ TEST(RedisClient, AnswersEachKindOfReply) {
 TEST(RedisClient, CarriesAnyBytes) {
     const PrivateRedis server;
     Watched watched(server.url());
+    watched.options.max_reply_bytes = 8u << 20;
     ASSERT_TRUE(watched.start_and_wait());
     const std::string bytes("a\0b\r\n\xff", 6);
     EXPECT_EQ(watched.run_text({"SET", "key", bytes}), "OK");
@@ -207,6 +212,51 @@ TEST(RedisClient, CutsASessionThatDoesNotAnswerInTime) {
     server.resume();
     ASSERT_TRUE(run_until(watched.loop, [&] { return watched.ups == 2; }));
     EXPECT_EQ(watched.run_text({"PING"}), "PONG");
+}
+
+// Whatever listens there: hiredis's asynchronous part ended the process on each of these.
+TEST(RedisClient, WhatNobodyAskedForEndsTheSessionAndNothingElse) {
+    const std::string greets = "+OK POP3 server ready\r\n";
+    for (const std::string& unasked : {std::string("+unasked\r\n"), std::string(":1\r\n"), std::string("*1\r\n+message\r\n"),
+                                       std::string("+PONG\r\n+PONG\r\n"), std::string("hello\r\n")}) {
+        std::atomic<int> sessions{0};
+        test::RawServer server([&](test::RawPeer& peer) {
+            if (++sessions == 2) peer.send(greets);
+            if (!peer.read_until("PING\r\n")) return;
+            if (sessions != 2) peer.send("+PONG\r\n");
+            std::this_thread::sleep_for(20ms);
+            peer.send(unasked);
+            peer.read_until("never");
+        });
+        Watched watched("redis://127.0.0.1:" + std::to_string(server.port()));
+        watched.start();
+        EXPECT_TRUE(run_until(watched.loop, [&] { return watched.ups >= 2 && watched.downs.size() >= 2; }));
+        EXPECT_TRUE(watched.failures.size() == 1 && watched.failures[0].message.find("does not answer as Redis does") > 0);
+    }
+}
+
+// 14 bytes cost 16 GB.
+TEST(RedisClient, AHugeReplyEndsTheSessionBeforeItIsHeld) {
+    std::string nested;
+    for (int i = 0; i < 100'000; ++i) nested += "*1\r\n";
+    const std::string long_text(3u << 20, 'x');
+    for (const std::string& reply :
+         {std::string("*2147483647\r\n"), std::string("*1\r\n+a\r\n"), nested, "$2147483647\r\n" + long_text, "+" + long_text,
+          "$3000000\r\n" + long_text, std::string("$-7\r\n"), std::string("*-9\r\n"), std::string("$99999999999999999999\r\n")}) {
+        test::RawServer server([&](test::RawPeer& peer) {
+            if (!peer.read_until("PING\r\n")) return;
+            peer.send("+PONG\r\n");
+            if (peer.read_until("GET")) peer.send(reply);
+            peer.read_until("never");
+        });
+        Watched watched("redis://127.0.0.1:" + std::to_string(server.port()));
+        ASSERT_TRUE(watched.start_and_wait());
+        const long before = test::resident_bytes(getpid());
+        const auto answer = watched.run({"GET", "a"});
+        EXPECT_TRUE(answer && !answer->ok()) << reply.substr(0, 20);
+        EXPECT_LT(test::resident_bytes(getpid()) - before, 256 << 20) << reply.substr(0, 20);
+        EXPECT_EQ(watched.downs.size(), 1u) << reply.substr(0, 20);
+    }
 }
 
 TEST(RedisClient, DestroyingItDropsWhatIsPending) {

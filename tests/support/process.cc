@@ -155,4 +155,10 @@ int free_port() {
     return ntohs(address.sin_port);
 }
 
+long resident_bytes(pid_t pid) {
+    const std::string pages = read_text_file("/proc/" + std::to_string(pid) + "/statm");
+    const auto space = pages.find(' ');
+    return space == std::string::npos ? -1 : std::atol(pages.c_str() + space) * sysconf(_SC_PAGESIZE);
+}
+
 }  // namespace messaging::test

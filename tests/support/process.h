@@ -55,6 +55,7 @@ struct CommandResult {
 CommandResult run_command(ProcessOptions options, std::chrono::milliseconds patience = std::chrono::seconds(120));
 
 std::string read_text_file(const std::string& path);
+long resident_bytes(pid_t pid);  // -1 when there is no such process
 
 // A new directory under `parent` (empty = TMPDIR, else /tmp), removed with all of its contents at the end.
 class TemporaryDirectory {

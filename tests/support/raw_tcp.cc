@@ -78,6 +78,17 @@ std::string RawPeer::read_request() {
     }
 }
 
+bool RawPeer::read_until(const std::string& text) {
+    for (;;) {
+        const std::size_t found = buffer_.find(text);
+        if (found != std::string::npos) {
+            buffer_.erase(0, found + text.size());
+            return true;
+        }
+        if (!receive_some(fd_, buffer_)) return false;
+    }
+}
+
 bool RawPeer::send(const std::string& bytes) { return send_all(fd_, bytes); }
 
 void RawPeer::wait_for_close() {

@@ -19,6 +19,7 @@ public:
     explicit RawPeer(int fd) : fd_(fd) {}
     // The next whole request (headers and Content-Length bytes); empty when the client has gone.
     std::string read_request();
+    bool read_until(const std::string& text);  // reads and drops all up to it; false when the client has gone
     bool send(const std::string& bytes);  // false when the client has gone
     void wait_for_close();
     void reset();  // the client gets a reset, not an orderly end; nothing can be sent after it

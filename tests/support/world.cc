@@ -108,11 +108,7 @@ double Service::metric(const std::string& series) const {
     return at == std::string::npos ? -1 : std::strtod(text.c_str() + at + series.size() + 2, nullptr);
 }
 
-long Service::resident_bytes() const {
-    const std::string pages = read_text_file("/proc/" + std::to_string(pid()) + "/statm");
-    const auto space = pages.find(' ');
-    return space == std::string::npos ? -1 : std::atol(pages.c_str() + space) * sysconf(_SC_PAGESIZE);
-}
+long Service::resident_bytes() const { return test::resident_bytes(pid()); }
 
 std::string Service::sql(const std::string& text) {
     auto session = pg::Session::connect(database_url_, "test");
