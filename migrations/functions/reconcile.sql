@@ -2,11 +2,13 @@
 -- queues them.
 
 -- Queues those of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead; answers how many. One
--- statement, so one snapshot: a message on its way from one place to the next is seen in one of them.
+-- statement, so one snapshot: a message on its way from one place to the next is seen in one of them. LATERAL … LIMIT keeps the reading
+-- of the archive a look-up for each candidate: PostgreSQL 18 would read it whole for some thousands of them.
 CREATE OR REPLACE FUNCTION messaging._queue_lost(candidates bigint[]) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH open AS MATERIALIZED (
-        SELECT m.id FROM unnest(candidates) AS c(id) JOIN public.messages m ON m.id = c.id WHERE NOT m.is_sent),
+        SELECT c.id FROM unnest(candidates) AS c(id)
+        CROSS JOIN LATERAL (SELECT m.is_sent FROM public.messages m WHERE m.id = c.id LIMIT 1) m WHERE NOT m.is_sent),
     known AS MATERIALIZED (
         SELECT q.id FROM messaging._queue q JOIN open USING (id)
         UNION ALL SELECT s.id FROM messaging._schedule s JOIN open USING (id)

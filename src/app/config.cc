@@ -1,6 +1,7 @@
 // The one table of settings.
 #include "app/config.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -86,6 +87,19 @@ std::string read_webhook_url(const std::string& value, Config& config) {
 std::string read_auth_key(const std::string& value, Config& config) {
     config.webhook_auth_key = value;
     return value.find_first_of("\r\n") == std::string::npos ? "" : "must not contain a line break: it is sent as a header";
+}
+
+std::string read_api_hosts(const std::string& value, Config& config) {
+    config.api_hosts.clear();
+    std::istringstream names(value);
+    for (std::string name; std::getline(names, name, ',');) {
+        name.erase(std::remove(name.begin(), name.end(), ' '), name.end());
+        if (name.empty() || name.find_first_of(":/*") != std::string::npos) {
+            return "must be names without scheme and port, such as messaging.example.com,messaging";
+        }
+        config.api_hosts.push_back(name);
+    }
+    return "";
 }
 
 std::string read_ca_certificates(const std::string& value, Config& config) {
@@ -176,6 +190,8 @@ const std::vector<Setting>& settings() {
         {"PORT", "8080", "port the API listens on; 0 = any free one", false, integer(&Config::port, 0, 65535)},
         {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", true,
          text(&Config::api_token)},
+        {"API_HOSTS", "", "names, separated by commas, that the API is reached by besides addresses, localhost and HTTP_ADDR",
+         false, read_api_hosts},
         {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", false,
          truth(&Config::allow_unauthenticated)},
         {"ENGINES", "1", "claiming-and-sending loops, a thread each", false, integer(&Config::engines, 1, 64)},

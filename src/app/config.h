@@ -22,6 +22,7 @@ struct Config {
     std::string http_addr;
     int port = 0;
     std::string api_token;
+    std::vector<std::string> api_hosts;
     bool allow_unauthenticated = false;
     int engines = 0;
     int max_in_flight = 0;

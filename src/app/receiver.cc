@@ -11,6 +11,7 @@
 #include "app/config_values.h"
 #include "core/json.h"
 #include "http/delayed_answers.h"
+#include "http/foreign.h"
 #include "http/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
@@ -92,7 +93,9 @@ public:
 
 private:
     void serve(http::Request request, http::Responder responder) {
-        if (request.method == "POST") {
+        if (const auto why = http::why_foreign(request, {}, false)) {
+            responder.send(text(403, *why + "\n"));
+        } else if (request.method == "POST") {
             if (request.path == "/reset") {
                 arrivals_.reset();
                 responder.send(json(arrivals_.stats_json(delayed_.size())));

@@ -71,6 +71,7 @@ public:
         options.address = config_.http_addr;
         options.port = config_.port;
         options.refuse = [this](int status) { return api_.refuse(status); };
+        options.screen = [this](const http::Request& request) { return api_.screen(request); };
         options.on_pause = [this] { on_accept_pause(); };
         auto server = http::Server::listen(loop_, std::move(options), api_.handler());
         if (!server) {
@@ -131,6 +132,8 @@ private:
     handler::ApiOptions api_options() {
         handler::ApiOptions options;
         options.token = config_.api_token;
+        options.hosts = config_.api_hosts;
+        options.hosts.push_back(config_.http_addr);
         options.max_content_bytes = config_.max_content_bytes;
         options.docs_dir = installed_dir(config_.docs_dir, "docs");
         options.checks = [this] { return checks(); };

@@ -5,11 +5,24 @@
 
 #include "handler/digest.h"
 #include "handler/encode.h"
+#include "http/foreign.h"
 
 namespace messaging::handler {
 namespace {
 
 Answer plain(int status, const char* message) { return {status, message, {}, {}}; }
+
+bool is_health(std::string_view pattern) { return pattern == "/livez" || pattern == "/readyz"; }
+
+struct Refusal {
+    Problem problem;
+    http::Headers headers;
+};
+
+Refusal no_route(const std::string& allow) {
+    if (allow.empty()) return {{404, "not_found", "there is nothing at this path: see /docs/index.html"}, {}};
+    return {{405, "method_not_allowed", "this path takes " + allow}, {{"Allow", allow}}};
+}
 
 }  // namespace
 
@@ -21,8 +34,8 @@ Api::Api(service::MessageStore& messages, service::ControlStore& control, core::
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);
-          if (allow.empty()) return reply.send(Problem{404, "not_found", "there is nothing at this path: see /docs/index.html"});
-          reply.send(Problem{405, "method_not_allowed", "this path takes " + allow}, {{"Allow", allow}});
+          const Refusal refusal = no_route(allow);
+          reply.send(refusal.problem, refusal.headers);
       }) {
     add_routes();
 }
@@ -52,14 +65,38 @@ void Api::add_routes() {
 
 void Api::add(const char* method, const char* pattern, bool guarded,
               std::function<void(const http::Request&, const Reply&)> route) {
-    router_.add(
-        method, pattern, [this, guarded, route = std::move(route)](const http::Request& request, http::Responder responder) {
-            const Reply reply(std::move(responder), request.id, options_.on_fault);
-            if (guarded && !allowed(request)) {
-                return reply.send(Problem{401, "unauthorized", "send the header Authorization: Bearer with the API token"});
-            }
-            route(request, reply);
-        });
+    if (!guarded) open_.insert(pattern);
+    router_.add(method, pattern, [this, route = std::move(route)](const http::Request& request, http::Responder responder) {
+        route(request, Reply(std::move(responder), request.id, options_.on_fault));
+    });
+}
+
+std::optional<Problem> Api::judge(const http::Request& request) const {
+    const std::string_view pattern = router_.pattern_of(request.path);
+    // With a token a page that reaches the API by a foreign name can do nothing: it does not have it.
+    const bool check_host = options_.token.empty() && !is_health(pattern);
+    if (auto why = http::why_foreign(request, options_.hosts, check_host)) return Problem{403, "foreign_request", *why};
+    const bool guarded = pattern != http::Router::kUnmatched && !open_.contains(pattern) && !options_.token.empty();
+    if (guarded && !equal_secrets(request.header("authorization").value_or(""), "Bearer " + options_.token)) {
+        return Problem{401, "unauthorized", "send the header Authorization: Bearer with the API token"};
+    }
+    return std::nullopt;
+}
+
+std::optional<http::Response> Api::screen(const http::Request& request) {
+    Refusal refusal;
+    if (auto problem = judge(request)) {
+        refusal.problem = std::move(*problem);
+    } else if (const auto allow = router_.refused(request.method, request.path)) {
+        refusal = no_route(*allow);
+    } else {
+        return std::nullopt;
+    }
+    const std::string id = choose_request_id(request, fresh_id());
+    options_.on_request({id, request.method, router_.pattern_of(request.path), refusal.problem.status, {}});
+    auto response = to_response(refusal.problem, id);
+    response.headers.insert(response.headers.end(), refusal.headers.begin(), refusal.headers.end());
+    return response;
 }
 
 http::RequestHandler Api::handler() {
@@ -70,7 +107,11 @@ http::RequestHandler Api::handler() {
             const auto took = std::chrono::steady_clock::now() - began;
             options_.on_request({id, method, route, status, std::chrono::duration_cast<std::chrono::microseconds>(took)});
         });
-        router_.route(std::move(request), std::move(responder));
+        if (auto problem = judge(request)) {
+            Reply(std::move(responder), request.id, options_.on_fault).send(*problem);
+        } else {
+            router_.route(std::move(request), std::move(responder));
+        }
     };
 }
 
@@ -79,10 +120,6 @@ std::string Api::fresh_id() {
     std::string id;
     for (int i = 0; i < 16; ++i) id.push_back(kDigits[static_cast<std::size_t>(random_.next_unit() * 16)]);
     return id;
-}
-
-bool Api::allowed(const http::Request& request) const {
-    return options_.token.empty() || equal_secrets(request.header("authorization").value_or(""), "Bearer " + options_.token);
 }
 
 void Api::index(const Reply& reply) const {

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +33,8 @@ struct ServedRequest {
 };
 
 struct ApiOptions {
-    std::string token;  // empty = open to everybody who reaches the port
+    std::string token;               // empty = open to everybody who reaches the port
+    std::vector<std::string> hosts;  // names that the API is reached by, besides addresses and localhost
     std::size_t max_content_bytes = 4096;
     std::string docs_dir;
     std::function<std::vector<Check>()> checks;
@@ -45,15 +48,17 @@ class Api {
 public:
     Api(service::MessageStore& messages, service::ControlStore& control, core::Random& random, ApiOptions options);
     http::RequestHandler handler();
-    // For http::ServerOptions::refuse.
+    // For http::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
     http::Response refuse(int status) { return to_response(refusal(status), fresh_id()); }
+    std::optional<http::Response> screen(const http::Request& request);
 
 private:
     void add_routes();
     void add(const char* method, const char* pattern, bool guarded,
              std::function<void(const http::Request&, const Reply&)> route);
     std::string fresh_id();
-    bool allowed(const http::Request& request) const;
+    // Nothing: the request may go on to its route, if there is one.
+    std::optional<Problem> judge(const http::Request& request) const;
     void index(const Reply& reply) const;
     void set_running(bool running, const http::Request& request, const Reply& reply);
     void status(const Reply& reply);
@@ -67,6 +72,7 @@ private:
     MessageRoutes messages_;
     Pages pages_;
     http::Router router_;
+    std::set<std::string, std::less<>> open_;  // patterns that need no token
 };
 
 }  // namespace messaging::handler

@@ -43,7 +43,8 @@ Problem to_problem(const core::Error& error) {
 }
 
 Problem refusal(int status) {
-    if (status == 413) return {413, "body_too_large", "send fewer or shorter messages in one request"};
+    if (status == 413) return {413, "body_too_large", "send at most 5 MiB in one request: fewer or shorter messages"};
+    if (status == 503) return {503, "busy", "too much is under way: try again shortly"};
     if (status >= 500) return to_problem({core::ErrorKind::kInternal, "", ""});
     return {status, "bad_request", "this is not a request that HTTP/1.1 allows: check request line, headers and Content-Length"};
 }

@@ -1,10 +1,12 @@
 // Files in memory, with what a browser needs to cache and to confine them.
 #include "handler/pages.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string_view>
+#include <vector>
 
 #include "handler/digest.h"
 
@@ -27,8 +29,33 @@ const char* content_type_of(std::string_view file) {
     return "application/octet-stream";
 }
 
-bool mentions(const http::Request& request, const char* header, std::string_view value) {
-    return request.header(header).value_or("").find(value) != std::string_view::npos;
+// Each item of a comma-separated header, without blanks.
+std::vector<std::string> items_of(const http::Request& request, const char* header) {
+    std::vector<std::string> items(1);
+    for (const char c : request.header(header).value_or("")) {
+        if (c == ',') {
+            items.emplace_back();
+        } else if (c != ' ' && c != '\t') {
+            items.back().push_back(c);
+        }
+    }
+    return items;
+}
+
+// RFC 9110, 12.5.3: a weight of 0 means "not this one".
+bool takes_gzip(const http::Request& request) {
+    const auto items = items_of(request, "accept-encoding");
+    return std::any_of(items.begin(), items.end(), [](std::string_view item) {
+        return item.substr(0, item.find(';')) == "gzip" && !item.ends_with(";q=0") &&
+               item.find(";q=0.0") == std::string_view::npos;
+    });
+}
+
+// RFC 9110, 13.1.2: weak comparison.
+bool has_already(const http::Request& request, const std::string& etag) {
+    const auto items = items_of(request, "if-none-match");
+    return std::any_of(items.begin(), items.end(),
+                       [&](const std::string& item) { return item == "*" || item == etag || "W/" + item == etag; });
 }
 
 }  // namespace
@@ -41,11 +68,11 @@ Pages::Pages(const std::string& directory) {
         std::string body{std::istreambuf_iterator<char>(stream), {}};
         std::string name = entry.path().filename().string();
         if (name.ends_with(kGzip)) {
-            files_[name.substr(0, name.size() - kGzip.size())].gzip = std::move(body);
+            files_[name.substr(0, name.size() - kGzip.size())].gzip = std::make_shared<const std::string>(std::move(body));
         } else {
             File& file = files_[name];
             file.etag = "W/\"" + sha256_hex(body).substr(0, 16) + '"';  // weak: plain and gzip share it
-            file.body = std::move(body);
+            file.body = std::make_shared<const std::string>(std::move(body));
         }
     }
 }
@@ -59,13 +86,13 @@ http::Response Pages::answer(const std::string& name, const http::Request& reque
                         {"Cache-Control", "no-cache"},  // kept, but asked for anew: answered by 304 while it is the same
                         {"ETag", file.etag},
                         {"Vary", "Accept-Encoding"}};
-    if (mentions(request, "if-none-match", file.etag)) {
+    if (has_already(request, file.etag)) {
         response.status = 304;
-    } else if (!file.gzip.empty() && mentions(request, "accept-encoding", "gzip")) {
+    } else if (file.gzip && takes_gzip(request)) {
         response.headers.emplace_back("Content-Encoding", "gzip");
-        response.body = file.gzip;
+        response.shared_body = file.gzip;
     } else {
-        response.body = file.body;
+        response.shared_body = file.body;
     }
     return response;
 }

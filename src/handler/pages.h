@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "http/message.h"
@@ -20,8 +21,8 @@ public:
 
 private:
     struct File {
-        std::string body;
-        std::string gzip;  // empty where there is none
+        std::shared_ptr<const std::string> body;
+        std::shared_ptr<const std::string> gzip;  // null where there is none
         std::string etag;
     };
     std::map<std::string, File> files_;

@@ -1,7 +1,7 @@
 // The HTTP request and response as values, shared by server and router.
 #pragma once
 
-#include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +32,8 @@ struct Response {
     std::string content_type = "application/json";
     Headers headers;
     std::string body;
+    std::shared_ptr<const std::string> shared_body{};  // instead of body: not copied, however many clients it is written to
+    const std::string& content() const { return shared_body ? *shared_body : body; }
 };
 
 }  // namespace messaging::http

@@ -2,6 +2,7 @@
 #include "http/refusals.h"
 
 #include <event2/buffer.h>
+#include <event2/util.h>
 
 #include <array>
 #include <charconv>
@@ -18,6 +19,7 @@ constexpr std::string_view kPageEnd = "</BODY></HTML>\n";
 
 bool has(evbuffer* output, std::string_view text) { return evbuffer_search(output, text.data(), text.size(), nullptr).pos >= 0; }
 
+// Everything behind the status line, which ends the connection.
 std::string lines_of(const Response& response) {
     std::string text;
     if (!response.content_type.empty()) text += "Content-Type: " + response.content_type + "\r\n";
@@ -45,6 +47,12 @@ void on_output(evbuffer* output, const evbuffer_cb_info* change, void* context) 
 }
 
 }  // namespace
+
+std::string as_text(const Response& response) {
+    std::array<char, 64> date{};
+    evutil_date_rfc1123(date.data(), date.size(), nullptr);
+    return "HTTP/1.1 " + std::to_string(response.status) + " Refused\r\nDate: " + date.data() + "\r\n" + lines_of(response);
+}
 
 void replace_refusals(bufferevent* connection, const std::function<Response(int)>& refuse) {
     evbuffer_add_cb(bufferevent_get_output(connection), &on_output, const_cast<std::function<Response(int)>*>(&refuse));

@@ -9,6 +9,9 @@
 
 namespace messaging::http {
 
+// A whole answer as it goes over the wire, the last one of its connection.
+std::string as_text(const Response& response);
+
 // evhttp 2.1 answers what it cannot parse, and bodies over its own limit, with an HTML page, and asks nobody (its error
 // callback came with 2.2). `refuse` is asked for the answer to each status instead; it must outlive the connection. To be
 // called before anything is written to it.

@@ -48,21 +48,31 @@ void Router::add(std::string method, std::string pattern, RequestHandler handler
 
 void Router::route(Request request, Responder responder) const {
     const auto path = split_path(request.path);
-    const std::string wanted = request.method == "HEAD" ? "GET" : request.method;
+    const std::string_view wanted = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+    Parameters parameters;
+    for (const Route& route : routes_) {
+        if (route.method != wanted || !matches(route.segments, path, parameters)) continue;
+        request.path_parameters = std::move(parameters);
+        route.handler(std::move(request), std::move(responder));
+        return;
+    }
+    const std::string allow = refused(request.method, request.path).value_or("");
+    fallback_(std::move(request), std::move(responder), allow);
+}
+
+std::optional<std::string> Router::refused(std::string_view method, std::string_view path) const {
+    const auto segments = split_path(path);
     std::set<std::string> allowed;
     Parameters parameters;
     for (const Route& route : routes_) {
-        if (!matches(route.segments, path, parameters)) continue;
-        if (route.method == wanted) {
-            request.path_parameters = std::move(parameters);
-            route.handler(std::move(request), std::move(responder));
-            return;
-        }
+        if (!matches(route.segments, segments, parameters)) continue;
         allowed.insert(route.method);
+        if (route.method == "GET") allowed.insert("HEAD");
     }
+    if (allowed.contains(std::string(method))) return std::nullopt;
     std::string allow;
-    for (const std::string& method : allowed) allow += (allow.empty() ? "" : ", ") + method;
-    fallback_(std::move(request), std::move(responder), allow);
+    for (const std::string& one : allowed) allow += (allow.empty() ? "" : ", ") + one;
+    return allow;
 }
 
 std::string_view Router::pattern_of(std::string_view path) const {
@@ -71,7 +81,7 @@ std::string_view Router::pattern_of(std::string_view path) const {
     for (const Route& route : routes_) {
         if (matches(route.segments, segments, parameters)) return route.pattern;
     }
-    return "unmatched";
+    return kUnmatched;
 }
 
 }  // namespace messaging::http

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,14 +14,17 @@ namespace messaging::http {
 // Filled once, then only read. HEAD is served by GET's route (the server drops the body).
 class Router {
 public:
-    using Fallback = std::function<void(Request, Responder, const std::string& allow)>;  // allow: "GET, POST", empty for 404
+    using Fallback = std::function<void(Request, Responder, const std::string& allow)>;  // allow: as of refused(), empty for 404
 
     explicit Router(Fallback fallback) : fallback_(std::move(fallback)) {}
 
     // Pattern segments: literal, {name} (one segment, not empty), {name*} (the rest of the path).
     void add(std::string method, std::string pattern, RequestHandler handler);
     void route(Request request, Responder responder) const;
-    // The pattern that serves this path ("/messages/{id}"), for metric labels; "unmatched" when none.
+    // What the fallback would be told: the methods that the path takes, "GET, HEAD, POST"; nothing when it takes this one.
+    std::optional<std::string> refused(std::string_view method, std::string_view path) const;
+    static constexpr std::string_view kUnmatched = "unmatched";
+    // The pattern that serves this path ("/messages/{id}"), for metric labels; kUnmatched when none.
     std::string_view pattern_of(std::string_view path) const;
 
 private:

@@ -16,9 +16,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "http/connection.h"
 #include "http/refusals.h"
 #include "http/target.h"
 
@@ -31,7 +33,7 @@ struct EvhttpDeleter {
 
 constexpr ev_uint16_t kAllMethods = 0xffff;  // also those that evhttp does not know: it would answer them itself, in HTML
 constexpr int kBacklog = 1024;               // evhttp's own 128 drops connections when hundreds come at once
-constexpr std::size_t kCutFactor = 10;       // up to so many times over the limit a body is read, so that its sender sees the 413
+constexpr std::size_t kSmallAnswer = 4096;   // bytes; written whatever else waits to be
 
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
@@ -82,54 +84,93 @@ Request read_request(evhttp_request* raw) {
 
 }  // namespace
 
-// What is owed to clients: requests without an answer, and connections whose answer is not yet written.
-struct Debts {
+// The connections, and what is owed to their clients: requests without an answer, and answers that are not yet written.
+struct Clients {
+    std::unordered_map<bufferevent*, std::unique_ptr<Connection>> connections;  // where requests are screened
     std::unordered_set<Responder::State*> unanswered;
-    std::unordered_set<evhttp_connection*> unwritten;
+    std::unordered_map<evhttp_connection*, std::size_t> unwritten;  // bytes
+    std::size_t unwritten_bytes = 0;
 
-    void start_writing(evhttp_request* request) {
+    Connection* find(evhttp_connection* connection) const {
+        const auto found = connections.find(evhttp_connection_get_bufferevent(connection));
+        return found == connections.end() ? nullptr : found->second.get();
+    }
+    void start_writing(evhttp_request* request, std::size_t bytes) {
         evhttp_connection* const connection = evhttp_request_get_connection(request);
         if (connection == nullptr) return;  // the client has gone
-        unwritten.insert(connection);
-        evhttp_request_set_on_complete_cb(request, &Debts::on_written, this);
-        evhttp_connection_set_closecb(connection, &Debts::on_closed, this);
+        unwritten.insert_or_assign(connection, bytes);
+        unwritten_bytes += bytes;
+        evhttp_request_set_on_complete_cb(request, &Clients::on_written, this);
+        evhttp_connection_set_closecb(connection, &Clients::on_closed, this);
+        if (Connection* const gate = find(connection)) gate->start_answer();
+    }
+    void forget_writing(evhttp_connection* connection) {
+        const auto found = unwritten.find(connection);
+        if (found == unwritten.end()) return;
+        unwritten_bytes -= found->second;
+        unwritten.erase(found);
     }
     static void on_written(evhttp_request* request, void* self) noexcept {
-        static_cast<Debts*>(self)->unwritten.erase(evhttp_request_get_connection(request));
+        auto& clients = *static_cast<Clients*>(self);
+        evhttp_connection* const connection = evhttp_request_get_connection(request);
+        clients.forget_writing(connection);
+        if (Connection* const gate = clients.find(connection)) gate->on_answered();
     }
     static void on_closed(evhttp_connection* connection, void* self) noexcept {
-        static_cast<Debts*>(self)->unwritten.erase(connection);
+        auto& clients = *static_cast<Clients*>(self);
+        clients.forget_writing(connection);
+        clients.connections.erase(evhttp_connection_get_bufferevent(connection));
     }
 };
 
 // One request that is owed an answer. Shared by its Responder and by the server, which is the only one to outlive it.
 struct Responder::State {
     evhttp_request* raw = nullptr;  // null once answered
-    Debts* debts = nullptr;
-    const std::function<Response(int)>* refuse = nullptr;
+    Clients* clients = nullptr;
+    const ServerOptions* options = nullptr;
     std::function<void(int)> on_sent;
 
     void send(const Response& response) {
+        const std::size_t bytes = response.body.size();  // a shared one costs no memory
+        if (bytes > kSmallAnswer && clients->unwritten_bytes + bytes > options->max_unwritten_bytes) {
+            write(options->refuse(503));
+        } else {
+            write(response);
+        }
+    }
+
+    void write(const Response& response) {
         if (raw == nullptr) return;
-        debts->unanswered.erase(this);
+        clients->unanswered.erase(this);
         evhttp_request* const request = std::exchange(raw, nullptr);
         evkeyvalq* const headers = evhttp_request_get_output_headers(request);
         if (!response.content_type.empty()) evhttp_add_header(headers, "Content-Type", response.content_type.c_str());
         for (const auto& [name, value] : response.headers) evhttp_add_header(headers, name.c_str(), value.c_str());
-        add_body(request, response.status, response.body);
-        debts->start_writing(request);
+        evhttp_connection* const connection = evhttp_request_get_connection(request);
+        const Connection* const gate = connection == nullptr ? nullptr : clients->find(connection);
+        if (gate != nullptr && gate->is_last()) evhttp_add_header(headers, "Connection", "close");
+        add_body(request, response);
+        clients->start_writing(request, response.body.size());
         evhttp_send_reply(request, response.status, nullptr, nullptr);
         if (on_sent) on_sent(response.status);
     }
 
     // evhttp writes whatever body there is: an answer to HEAD tells the length only, one of 204 or 304 has none.
-    static void add_body(evhttp_request* request, int status, const std::string& body) {
-        if (status == 204 || status == 304) return;
+    static void add_body(evhttp_request* request, const Response& response) {
+        if (response.status == 204 || response.status == 304) return;
+        const std::string& body = response.content();
+        evbuffer* const output = evhttp_request_get_output_buffer(request);
         if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) {
             const std::string length = std::to_string(body.size());
             evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Length", length.c_str());
+        } else if (response.shared_body) {
+            const auto release = [](const void*, std::size_t, void* owner) {
+                delete static_cast<std::shared_ptr<const std::string>*>(owner);
+            };
+            evbuffer_add_reference(output, body.data(), body.size(), release,
+                                   new std::shared_ptr<const std::string>(response.shared_body));
         } else {
-            evbuffer_add(evhttp_request_get_output_buffer(request), body.data(), body.size());
+            evbuffer_add(output, body.data(), body.size());
         }
     }
 
@@ -153,7 +194,7 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 }
 
 Responder::~Responder() {
-    if (state_ && state_->raw != nullptr) state_->send((*state_->refuse)(500));
+    if (state_ && state_->raw != nullptr) state_->send(state_->options->refuse(500));
 }
 
 void Responder::send(const Response& response) {
@@ -169,10 +210,15 @@ void Responder::on_sent(std::function<void(int)> callback) {
 }
 
 struct Server::Impl {
+    Impl(loop::EventLoop& the_loop, ServerOptions the_options)
+        : options(std::move(the_options)), loop(the_loop), bodies(options.max_bodies_bytes) {}
+
     ServerOptions options;
     RequestHandler handler;
-    Debts debts;
-    std::unique_ptr<evhttp, EvhttpDeleter> http;  // depends-on: debts
+    loop::EventLoop& loop;
+    Budget bodies;
+    Clients clients;                              // depends-on: bodies
+    std::unique_ptr<evhttp, EvhttpDeleter> http;  // depends-on: clients
     evhttp_bound_socket* listener = nullptr;
     std::unique_ptr<loop::Timer> accept_timer;
     int port = 0;
@@ -182,9 +228,22 @@ struct Server::Impl {
     static bufferevent* on_connection(event_base* base, void* self) noexcept {
         auto& impl = *static_cast<Impl*>(self);
         bufferevent* const connection = bufferevent_socket_new(base, -1, 0);
-        if (connection != nullptr) replace_refusals(connection, impl.options.refuse);
+        if (connection != nullptr) {
+            replace_refusals(connection, impl.options.refuse);
+            if (impl.options.screen) impl.screen(connection);
+        }
         impl.spare_descriptors();
         return connection;
+    }
+    void screen(bufferevent* stream) {
+        auto connection =
+            std::make_unique<Connection>(loop, stream, options, bodies, Connection::OnClosed{&Clients::on_closed, &clients});
+        evbuffer_add_cb(bufferevent_get_input(stream), &Impl::on_input, connection.get());
+        // In the place of one that has gone without a word.
+        clients.connections.insert_or_assign(stream, std::move(connection));
+    }
+    static void on_input(evbuffer*, const evbuffer_cb_info* change, void* connection) noexcept {
+        if (change->n_added > 0) static_cast<Connection*>(connection)->on_input(change->n_added);
     }
     static void on_accept_error(evconnlistener*, void* self) noexcept { static_cast<Impl*>(self)->pause_accepting(); }
 
@@ -208,10 +267,12 @@ struct Server::Impl {
     void serve(evhttp_request* raw) {
         auto state = std::make_shared<Responder::State>();
         state->raw = raw;
-        state->debts = &debts;
-        state->refuse = &options.refuse;
-        debts.unanswered.insert(state.get());
+        state->clients = &clients;
+        state->options = &options;
+        clients.unanswered.insert(state.get());
         Responder responder(std::move(state));
+        evhttp_connection* const connection = evhttp_request_get_connection(raw);
+        if (Connection* const gate = connection == nullptr ? nullptr : clients.find(connection)) gate->on_request();
         if (evbuffer_get_length(evhttp_request_get_input_buffer(raw)) > options.max_body_bytes) {
             responder.send(options.refuse(413));
             return;
@@ -221,14 +282,13 @@ struct Server::Impl {
 };
 
 core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler) {
-    auto impl = std::make_unique<Impl>();
-    impl->options = std::move(options);
+    auto impl = std::make_unique<Impl>(loop, std::move(options));
     if (!impl->options.refuse) impl->options.refuse = [](int status) { return Response{status, "", {}, ""}; };
     impl->handler = std::move(handler);
     impl->http.reset(evhttp_new(loop.base()));
     evhttp* const http = impl->http.get();
     evhttp_set_allowed_methods(http, kAllMethods);
-    evhttp_set_max_body_size(http, static_cast<ev_ssize_t>(impl->options.max_body_bytes * kCutFactor));
+    evhttp_set_max_body_size(http, static_cast<ev_ssize_t>(impl->options.max_body_bytes));
     evhttp_set_max_headers_size(http, static_cast<ev_ssize_t>(impl->options.max_header_bytes));
     evhttp_set_timeout(http, static_cast<int>(impl->options.idle_timeout.count()));
     evhttp_set_default_content_type(http, nullptr);
@@ -257,12 +317,12 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
-    while (!impl_->debts.unanswered.empty()) (*impl_->debts.unanswered.begin())->send(impl_->options.refuse(500));
+    while (!impl_->clients.unanswered.empty()) (*impl_->clients.unanswered.begin())->send(impl_->options.refuse(500));
 }
 
 int Server::port() const { return impl_->port; }
 
-std::size_t Server::owed() const { return impl_->debts.unanswered.size() + impl_->debts.unwritten.size(); }
+std::size_t Server::owed() const { return impl_->clients.unanswered.size() + impl_->clients.unwritten.size(); }
 
 void Server::stop_accepting() {
     if (impl_->listener == nullptr) return;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/result.h"
@@ -46,8 +47,15 @@ struct ServerOptions {
     std::size_t max_body_bytes = 5u << 20;
     std::size_t max_header_bytes = 16u << 10;
     std::chrono::seconds idle_timeout{30};
+    // With `screen`: no strangers' bodies in memory, no clients that drip (see http/connection.h).
+    std::size_t max_bodies_bytes = 16u << 20;          // of all requests under way; beyond, 503
+    std::chrono::milliseconds request_timeout{30000};  // from a request's first byte to its last
+    // Asked when the head of a request with a body is in: the answer that refuses it unread, or nothing.
+    std::function<std::optional<Response>(const Request&)> screen;
+    std::size_t max_unwritten_bytes = 32u << 20;      // of all answers; beyond, a large one becomes a 503
+    std::chrono::milliseconds answer_timeout{60000};  // from an answer's first byte to its last
     // The answer where no handler gives one, in the caller's own shape; an empty one when not set. 413: the body is over
-    // max_body_bytes; 500: the Responder was dropped; others: evhttp has refused what is no HTTP request.
+    // max_body_bytes; 500: the Responder was dropped; 503: too much is under way; others: what came is no HTTP request.
     std::function<Response(int status)> refuse;
     // Whenever it begins a pause in which no new connection is taken.
     std::function<void()> on_pause;

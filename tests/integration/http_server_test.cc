@@ -10,6 +10,7 @@
 #include "support/http_call.h"
 #include "support/loop_runner.h"
 #include "support/raw_tcp.h"
+#include "support/running_server.h"
 
 namespace messaging {
 namespace {
@@ -20,59 +21,14 @@ using http::Response;
 using test::http_call;
 using test::http_get;
 using test::http_post;
-
-constexpr std::size_t kBodyLimit = 1000;
+using test::kBodyLimit;
+using test::RunningServer;
 
 std::size_t count_of(const std::string& text, const std::string& part) {
     std::size_t count = 0;
     for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
     return count;
 }
-
-// A server on a thread of its own; everything of it is destroyed there.
-class RunningServer {
-public:
-    explicit RunningServer(std::function<void(Request, Responder)> handler) : delayed_(loop_) {
-        http::ServerOptions options;
-        options.port = 0;
-        options.max_body_bytes = kBodyLimit;
-        options.refuse = [](int status) {
-            return Response{status, "application/json", {{"X-Mine", "yes"}}, R"({"code":)" + std::to_string(status) + "}"};
-        };
-        server_ = std::move(http::Server::listen(loop_, std::move(options), std::move(handler)).value());
-        port_ = server_->port();
-        thread_ = std::thread([this] { loop_.run(); });
-    }
-    // Runs `task` on the server's thread and waits for it.
-    template <typename Task>
-    auto run(Task task) {
-        std::packaged_task<decltype(task())()> packaged(std::move(task));
-        auto result = packaged.get_future();
-        loop_.post([&packaged] { packaged(); });
-        return result.get();
-    }
-
-    ~RunningServer() {
-        run([this] { server_.reset(); });
-        loop_.stop();
-        thread_.join();
-    }
-
-    std::string url(const std::string& path = "/") const { return "http://127.0.0.1:" + std::to_string(port_) + path; }
-    int port() const { return port_; }
-    http::Server& server() { return *server_; }
-    void drop_server() {
-        run([this] { server_.reset(); });
-    }
-    http::DelayedAnswers& delayed() { return delayed_; }
-
-private:
-    loop::EventLoop loop_;
-    std::unique_ptr<http::Server> server_;
-    http::DelayedAnswers delayed_;
-    int port_ = 0;
-    std::thread thread_;
-};
 
 Response text(std::string body) { return {200, "text/plain", {}, std::move(body)}; }
 

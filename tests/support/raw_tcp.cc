@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 
 namespace messaging::test {
@@ -50,17 +51,46 @@ std::size_t content_length(const std::string& head) {
     return at == std::string::npos ? 0 : static_cast<std::size_t>(std::strtoull(head.c_str() + at + 16, nullptr, 10));
 }
 
+// -1 when nobody listens.
+int connect_to(int port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(port);
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return fd;
+    ::close(fd);
+    return -1;
+}
+
 }  // namespace
 
 std::string raw_exchange(int port, const std::string& text, const std::function<bool(const std::string&)>& complete) {
+    return raw_exchange_in_pieces(port, text, text.size(), complete);
+}
+
+std::string raw_exchange_in_pieces(int port, const std::string& text, std::size_t piece,
+                                   const std::function<bool(const std::string&)>& complete, std::chrono::milliseconds pause) {
     std::string received;
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const sockaddr_in address = loopback(port);
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 && send_all(fd, text)) {
-        while (!(complete && complete(received)) && receive_some(fd, received)) continue;
+    const int fd = connect_to(port);
+    bool open = fd >= 0;
+    for (std::size_t at = 0; open && at < text.size(); at += piece) {
+        if (at > 0) std::this_thread::sleep_for(pause);
+        open = send_all(fd, text.substr(at, piece));
     }
+    // What was refused may have been answered before all was sent.
+    while (fd >= 0 && !(complete && complete(received)) && receive_some(fd, received)) continue;
     ::close(fd);
     return received;
+}
+
+std::size_t raw_read_slowly(int port, const std::string& text, std::chrono::milliseconds pause) {
+    const int fd = connect_to(port);
+    std::string received;
+    std::size_t bytes = 0;
+    if (fd >= 0 && send_all(fd, text)) {
+        std::this_thread::sleep_for(pause);
+        while (receive_some(fd, received)) bytes += std::exchange(received, {}).size();
+    }
+    ::close(fd);
+    return bytes;
 }
 
 std::string RawPeer::read_request() {

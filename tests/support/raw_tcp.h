@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -13,6 +14,13 @@ namespace messaging::test {
 // Connects to 127.0.0.1:`port`, sends `text` and returns all that comes until the server closes or `complete` says enough.
 std::string raw_exchange(int port, const std::string& text, const std::function<bool(const std::string&)>& complete = {});
 
+// The same, `piece` bytes at a time, with a pause between them.
+std::string raw_exchange_in_pieces(int port, const std::string& text, std::size_t piece,
+                                   const std::function<bool(const std::string&)>& complete = {},
+                                   std::chrono::milliseconds pause = std::chrono::milliseconds(0));
+// Sends `text`, reads nothing for so long, and answers how many bytes came until the server closed.
+std::size_t raw_read_slowly(int port, const std::string& text, std::chrono::milliseconds pause);
+
 // One connection of a RawServer.
 class RawPeer {
 public:
@@ -20,7 +28,7 @@ public:
     // The next whole request (headers and Content-Length bytes); empty when the client has gone.
     std::string read_request();
     bool read_until(const std::string& text);  // reads and drops all up to it; false when the client has gone
-    bool send(const std::string& bytes);  // false when the client has gone
+    bool send(const std::string& bytes);       // false when the client has gone
     void wait_for_close();
     void reset();  // the client gets a reset, not an orderly end; nothing can be sent after it
 

@@ -60,8 +60,8 @@ TEST_F(RouterTest, HandsOverTheRestOfAPath) {
 TEST_F(RouterTest, ServesHeadByTheRouteOfGet) { EXPECT_EQ(route("HEAD", "/messages"), "GET /messages"); }
 
 TEST_F(RouterTest, NamesTheMethodsOfAKnownPath) {
-    EXPECT_EQ(route("DELETE", "/messages"), "405 GET, POST");
-    EXPECT_EQ(route("UNKNOWN", "/messages/1"), "405 GET");
+    EXPECT_EQ(route("DELETE", "/messages"), "405 GET, HEAD, POST");
+    EXPECT_EQ(route("UNKNOWN", "/messages/1"), "405 GET, HEAD");
 }
 
 TEST_F(RouterTest, KnowsNoOtherPaths) {

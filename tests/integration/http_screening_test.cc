@@ -1,0 +1,211 @@
+// The HTTP server where requests are screened: bodies are read only when their heads are good, and nobody holds a connection for
+// ever.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+
+#include "support/http_call.h"
+#include "support/loop_runner.h"
+#include "support/raw_tcp.h"
+#include "support/running_server.h"
+
+namespace messaging {
+namespace {
+
+using http::Request;
+using http::Responder;
+using http::Response;
+using std::chrono::milliseconds;
+using test::kBodyLimit;
+using test::raw_exchange;
+using test::RunningServer;
+
+class Screening : public testing::Test {
+protected:
+    http::ServerOptions options() {
+        http::ServerOptions options;
+        options.max_bodies_bytes = 2500;
+        options.request_timeout = milliseconds(400);
+        options.answer_timeout = milliseconds(400);
+        options.screen = [this](const Request& request) -> std::optional<Response> {
+            ++screened_;
+            if (request.header("authorization") == "yes") return std::nullopt;
+            return Response{401, "text/plain", {{"X-Path", request.path}}, "no"};
+        };
+        return options;
+    }
+    static std::string post(const std::string& headers, const std::string& body = "") {
+        return "POST /hook?a=b HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n" + body;
+    }
+    static std::string good(const std::string& body) {
+        return post("Authorization: yes\r\nContent-Length: " + std::to_string(body.size()) + "\r\n", body);
+    }
+    static std::size_t count_of(const std::string& text, const std::string& part) {
+        std::size_t count = 0;
+        for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+        return count;
+    }
+    static bool has_status(const std::string& answer, int status) {
+        return answer.starts_with("HTTP/1.1 " + std::to_string(status) + " ");
+    }
+
+    std::atomic<int> screened_{0};
+    std::atomic<int> handled_{0};
+    RunningServer server_{
+        [this](Request request, Responder responder) {
+            ++handled_;
+            if (request.path == "/never") return waiting_.push_back(std::move(responder));
+            const std::size_t size = request.path == "/large" ? 16u << 20 : request.path == "/huge" ? 64u << 20 : 0;
+            responder.send({200, "text/plain", {}, std::string(size, 'x') + "<" + request.body + ">"});
+        },
+        options()};
+    std::vector<Responder> waiting_;  // of the server's thread
+};
+
+TEST_F(Screening, WhatIsRefusedIsRefusedUnread) {
+    const std::string answer = raw_exchange(server_.port(), post("Content-Length: 900\r\n"));
+    EXPECT_TRUE(has_status(answer, 401)) << answer;
+    EXPECT_NE(answer.find("X-Path: /hook\r\n"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("Connection: close\r\n"), std::string::npos) << answer;
+    EXPECT_TRUE(answer.ends_with("\r\n\r\nno"));
+    EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(Screening, ATooLongBodyIsRefusedUnread) {
+    EXPECT_TRUE(has_status(raw_exchange(server_.port(), post("Authorization: yes\r\nContent-Length: 1001\r\n")), 413));
+    EXPECT_TRUE(has_status(raw_exchange(server_.port(), post("Content-Length: 999999999999999\r\n")), 401))
+        << "a stranger is not even told the limit";
+    EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(Screening, ARefusalIsReadAlsoByAClientThatGoesOnSending) {
+    const std::string much(8u << 20, 'x');
+    for (int i = 0; i < 5; ++i) {
+        const std::string answer =
+            raw_exchange(server_.port(), post("Content-Length: " + std::to_string(much.size()) + "\r\n", much));
+        EXPECT_TRUE(has_status(answer, 401)) << answer;
+    }
+}
+
+TEST_F(Screening, AGoodBodyArrivesInWhateverPieces) {
+    const std::string request = good("the body") + good("another") + good(std::string(kBodyLimit, 'y'));
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{100}, request.size()}) {
+        const std::string answers = test::raw_exchange_in_pieces(
+            server_.port(), request, piece, [](const std::string& so_far) { return count_of(so_far, ">") == 3; });
+        EXPECT_EQ(count_of(answers, "HTTP/1.1 200 OK\r\n"), 3u) << answers;
+        EXPECT_NE(answers.find("<the body>"), std::string::npos);
+        EXPECT_NE(answers.find("<another>"), std::string::npos);
+        EXPECT_NE(answers.find("<" + std::string(kBodyLimit, 'y') + ">"), std::string::npos);
+    }
+}
+
+TEST_F(Screening, AChunkedBodyIsReadAndEndsTheConnection) {
+    const std::string answer =
+        raw_exchange(server_.port(), post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n") +
+                                         good("is not looked at"));
+    EXPECT_NE(answer.find("<hello>"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("Connection: close\r\n"), std::string::npos) << answer;
+    EXPECT_EQ(count_of(answer, "HTTP/1.1"), 1u) << answer;
+    EXPECT_TRUE(has_status(raw_exchange(server_.port(), post("Transfer-Encoding: chunked\r\n", "5\r\nhel")), 401));
+    const std::string long_chunk = "800\r\n" + std::string(0x800, 'x') + "\r\n0\r\n\r\n";
+    EXPECT_TRUE(
+        has_status(raw_exchange(server_.port(), post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", long_chunk)), 413));
+}
+
+// What two readers could understand differently.
+TEST_F(Screening, CrookedHeadsAreRefused) {
+    const std::vector<std::string> heads = {
+        "NONSENSE\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+        "POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        post("Authorization: yes\r\nContent-Length: 2\r\nContent-Length: 3\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length: 2\r\nContent-Length: 2\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length: 2, 2\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length: +2\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length: 0x2\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length: 99999999999999999999999\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length : 2\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+        post("Authorization: yes\r\nTransfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"),
+        post("Authorization: yes\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n", "{}"),
+        post("Authorization: yes\r\nX: a\r\n folded\r\n"),
+        post("Authorization: yes\r\nX: a\nY: b\r\n"),
+        post(std::string("X: a\0b\r\n", 8)),
+        "POST / HTTP/1.1\nHost: x\n\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+        "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+        "GET  HTTP/1.1\r\nHost: x\r\n\r\n",
+        "G(T / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        post("X: " + std::string(20'000, 'x') + "\r\n"),
+        post("X: " + std::string(20'000, 'x')),
+    };
+    for (const std::string& head : heads) {
+        const std::string answer = raw_exchange(server_.port(), head);
+        EXPECT_TRUE(has_status(answer, 400)) << head.substr(0, 100) << "\n" << answer;
+        EXPECT_TRUE(answer.ends_with(R"({"code":400})")) << answer;
+    }
+    EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(Screening, WhatIsCrookedBehindAGoodRequestEndsTheConnectionAfterItsAnswer) {
+    const std::string answers = raw_exchange(server_.port(), good("first") + "NONSENSE\r\n\r\n" + good("never"));
+    EXPECT_EQ(count_of(answers, "<first>"), 1u) << answers;
+    EXPECT_EQ(count_of(answers, "<never>"), 0u) << answers;
+}
+
+TEST_F(Screening, AllBodiesTogetherHaveABudget) {
+    const auto hold = [&] {
+        return raw_exchange(server_.port(), post("Authorization: yes\r\nContent-Length: 1000\r\n", "begun"));
+    };
+    std::vector<std::thread> holders;
+    for (int i = 0; i < 2; ++i) holders.emplace_back(hold);
+    EXPECT_TRUE(test::wait_until([&] { return screened_ == 2; }));
+    EXPECT_TRUE(has_status(raw_exchange(server_.port(), post("Authorization: yes\r\nContent-Length: 1000\r\n")), 503));
+    for (std::thread& holder : holders) holder.join();  // cut at their deadline
+    EXPECT_TRUE(test::wait_until([&] {
+        return has_status(
+            raw_exchange(server_.port(), good(std::string(1000, 'x')), [](auto& text) { return text.ends_with(">"); }), 200);
+    })) << "and what they held is free again";
+}
+
+TEST_F(Screening, WhoDripsIsClosed) {
+    const auto began = std::chrono::steady_clock::now();
+    const std::string answer = test::raw_exchange_in_pieces(server_.port(), good(std::string(900, 'x')), 1, {}, milliseconds(5));
+    EXPECT_EQ(answer, "");
+    EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(3000));
+    EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(Screening, ARequestThatIsUnderWayIsNotHurried) {
+    std::thread client([&] {
+        EXPECT_EQ(raw_exchange(server_.port(), "GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+                               [](auto& text) { return text.ends_with("late"); })
+                      .substr(0, 12),
+                  "HTTP/1.1 200");
+    });
+    EXPECT_TRUE(test::wait_until([&] { return handled_ == 1; }));
+    std::this_thread::sleep_for(milliseconds(800));
+    server_.run([&] { waiting_.front().send({200, "text/plain", {}, "late"}); });
+    client.join();
+    server_.run([&] { waiting_.clear(); });
+}
+
+TEST_F(Screening, WhoDoesNotReadHisAnswerIsClosed) {
+    const auto began = std::chrono::steady_clock::now();
+    const std::size_t read = test::raw_read_slowly(server_.port(), "GET /large HTTP/1.1\r\nHost: x\r\n\r\n", milliseconds(1500));
+    EXPECT_LT(read, 16u << 20);
+    EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(6000));
+    EXPECT_TRUE(test::wait_until([&] { return server_.run([&] { return server_.server().owed() == 0; }); }));
+}
+
+TEST_F(Screening, AnswersThatNobodyReadsHaveABudget) {
+    const std::string huge = "GET /huge HTTP/1.1\r\nHost: x\r\n\r\n";
+    const std::string answer = raw_exchange(server_.port(), huge, [](auto& text) { return text.size() > 100; });
+    EXPECT_TRUE(has_status(answer, 503)) << "64 MiB are more than the budget";
+    EXPECT_TRUE(has_status(raw_exchange(server_.port(), good("small"), [](auto& text) { return text.ends_with(">"); }), 200));
+}
+
+}  // namespace
+}  // namespace messaging
