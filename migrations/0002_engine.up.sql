@@ -72,6 +72,7 @@ CREATE INDEX _attempt_message ON messaging._attempt (message_id, at);
 CREATE TABLE messaging._instance (
     instance_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text        NOT NULL,
+    session_tag text        NOT NULL DEFAULT '',      -- its sessions have it in their application_name
     started_at  timestamptz NOT NULL DEFAULT now(),
     last_seen   timestamptz NOT NULL DEFAULT now(),
     in_flight   integer     NOT NULL DEFAULT 0,
@@ -101,3 +102,9 @@ INSERT INTO messaging._reconcile DEFAULT VALUES;
 CREATE TABLE messaging._suspect (
     id bigint NOT NULL
 );
+
+-- These have no primary key. Without an identity PostgreSQL refuses to delete from a table that a publication for all tables
+-- publishes, and every claim deletes. It costs something with wal_level = logical only.
+ALTER TABLE messaging._queue REPLICA IDENTITY FULL;
+ALTER TABLE messaging._attempt REPLICA IDENTITY FULL;
+ALTER TABLE messaging._suspect REPLICA IDENTITY FULL;

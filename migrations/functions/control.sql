@@ -32,6 +32,12 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A message names its endpoint by the id, and so do the places it may wait in.
+CREATE OR REPLACE FUNCTION messaging._keep_endpoint_id() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'an endpoint keeps its id' USING HINT = 'Insert a new endpoint instead.', ERRCODE = 'integrity_constraint_violation';
+END $$;
+
 -- An endpoint that is active again gets back what was held for it, in order.
 CREATE OR REPLACE FUNCTION messaging._on_endpoint_state_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -50,6 +56,8 @@ SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR D
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
     'FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change()');
+SELECT messaging._make_trigger('endpoints_keep_id', 'BEFORE UPDATE', 'messaging.endpoints',
+    'FOR EACH ROW WHEN (NEW.id <> OLD.id) EXECUTE FUNCTION messaging._keep_endpoint_id()');
 SELECT messaging._make_trigger('endpoints_truncated', 'AFTER TRUNCATE', 'messaging.endpoints',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_endpoint_change()');
 -- Also for rows that replication or a restore inserts: an endpoint without its state would be taken for none.

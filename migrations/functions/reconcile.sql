@@ -4,25 +4,48 @@
 -- Queues those of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead; answers how many. One
 -- statement, so one snapshot: a message on its way from one place to the next is seen in one of them. LATERAL … LIMIT keeps the reading
 -- of the archive a look-up for each candidate: PostgreSQL 18 would read it whole for some thousands of them.
+-- What is held for another endpoint than its own is in no place either: a claim that had read the older row may hold it so.
 CREATE OR REPLACE FUNCTION messaging._queue_lost(candidates bigint[]) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH open AS MATERIALIZED (
-        SELECT c.id FROM unnest(candidates) AS c(id)
-        CROSS JOIN LATERAL (SELECT m.is_sent FROM public.messages m WHERE m.id = c.id LIMIT 1) m WHERE NOT m.is_sent),
+        SELECT c.id, m.endpoint_id FROM unnest(candidates) AS c(id)
+        CROSS JOIN LATERAL (SELECT m.is_sent, m.endpoint_id FROM public.messages m WHERE m.id = c.id LIMIT 1) m WHERE NOT m.is_sent),
     known AS MATERIALIZED (
         SELECT q.id FROM messaging._queue q JOIN open USING (id)
         UNION ALL SELECT s.id FROM messaging._schedule s JOIN open USING (id)
-        UNION ALL SELECT h.id FROM messaging._hold h JOIN open USING (id)
+        UNION ALL SELECT h.id FROM messaging._hold h JOIN open USING (id, endpoint_id)
         UNION ALL SELECT d.id FROM messaging._dead d JOIN open USING (id)
         UNION ALL SELECT unnest(ids) FROM messaging._claim),
+    lost AS MATERIALIZED (
+        SELECT id FROM open EXCEPT SELECT id FROM known),
+    misheld AS (
+        DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM lost))),
     queued AS (
-        INSERT INTO messaging._queue (id) SELECT id FROM open EXCEPT SELECT id FROM known RETURNING id)
+        INSERT INTO messaging._queue (id) SELECT id FROM lost RETURNING id)
     SELECT count(*) FROM queued
 $$;
 
+-- Those of the `max_rows` messages after `after_id` that are unsent and, by a look into each place's index, in none: most are found in the
+-- queue, by the transaction that inserted them. What is left goes on to messaging._queue_lost(), which reads the whole queue. CASE keeps
+-- the probes look-ups: in WHERE the planner can turn them into joins.
+CREATE OR REPLACE FUNCTION messaging._look_for_lost(
+    after_id bigint, max_rows integer, OUT last_id bigint, OUT rows_read bigint, OUT candidates bigint[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    SELECT max(m.id), count(*), array_agg(m.id) FILTER (WHERE CASE WHEN m.is_sent THEN false ELSE
+               NOT EXISTS (SELECT FROM messaging._queue q WHERE q.xid = (now_xid.number - age(m.xmin))::text::xid8 AND q.id = m.id)
+               AND NOT EXISTS (SELECT FROM messaging._schedule s WHERE s.id = m.id)
+               AND NOT EXISTS (SELECT FROM messaging._hold h WHERE h.id = m.id AND h.endpoint_id = m.endpoint_id)
+               AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id) END)
+    INTO last_id, rows_read, candidates
+    FROM (SELECT pg_current_xact_id()::text::bigint AS number OFFSET 0) now_xid,
+         (SELECT id, is_sent, endpoint_id, xmin FROM public.messages WHERE id > after_id ORDER BY id LIMIT max_rows) m;
+END $$;
+
 -- Queues what is held for an endpoint that is active or gone: a claim that had read an older state may hold a message after the
--- endpoint's release. It steps through the index from one endpoint to the next, so its cost follows the endpoints on hold.
-CREATE OR REPLACE FUNCTION messaging._release_strays() RETURNS bigint
+-- endpoint's release. It steps through the index from one endpoint to the next, so its cost follows the endpoints on hold. At most
+-- `max_rows`, so that no endpoint's millions outlast the statement's time; answers how many.
+CREATE OR REPLACE FUNCTION messaging._release_strays(max_rows integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH RECURSIVE held AS (
         (SELECT endpoint_id FROM messaging._hold ORDER BY endpoint_id LIMIT 1)
@@ -32,8 +55,11 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     free AS MATERIALIZED (
         SELECT h.endpoint_id FROM held h LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = h.endpoint_id
         WHERE h.endpoint_id IS NOT NULL AND coalesce(s.state, 'active') = 'active'),
+    strays AS MATERIALIZED (
+        SELECT s.id FROM free f CROSS JOIN LATERAL (
+            SELECT id FROM messaging._hold h WHERE h.endpoint_id = f.endpoint_id ORDER BY h.id LIMIT max_rows) s LIMIT max_rows),
     released AS (
-        DELETE FROM messaging._hold WHERE endpoint_id = ANY (ARRAY(SELECT endpoint_id FROM free)) RETURNING id),
+        DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM strays)) RETURNING id),
     queued AS (
         INSERT INTO messaging._queue (id) SELECT id FROM released ORDER BY id RETURNING id)
     SELECT count(*) FROM queued
@@ -51,6 +77,7 @@ DECLARE
     candidates bigint[];
     last_id bigint;
     rows_read bigint;
+    released bigint;
     began timestamptz := clock_timestamp();
     ended timestamptz;
 BEGIN
@@ -73,15 +100,17 @@ BEGIN
     END IF;
 
     IF began >= mark.next_tail THEN
-        SELECT array_agg(id) INTO candidates
-        FROM (SELECT id, is_sent FROM public.messages ORDER BY id DESC LIMIT 20000) newest WHERE NOT is_sent;
+        -- What comes behind the last 20,000 rows is the walk's.
+        SELECT id INTO last_id FROM public.messages ORDER BY id DESC OFFSET 20000 LIMIT 1;
+        SELECT look.candidates INTO candidates FROM messaging._look_for_lost(coalesce(last_id, 0), 20000) look;
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
         END IF;
-        IF messaging._release_strays() > 0 THEN
+        released := messaging._release_strays(50000);
+        IF released > 0 THEN
             PERFORM pg_notify('messaging_ready', '');
         END IF;
-        mark.next_tail := clock_timestamp() + interval '15 seconds';
+        mark.next_tail := clock_timestamp() + CASE WHEN released = 50000 THEN interval '1 second' ELSE interval '15 seconds' END;
         -- Where some were lost there may be more, further back.
         IF lost > 0 THEN
             mark.next_round := began;
@@ -92,17 +121,8 @@ BEGIN
         IF mark.walked_to = 0 THEN
             mark.walk_began := began;
         END IF;
-        -- Most unsent messages are found in their place by an index: in the queue by the transaction that inserted them. Only those that
-        -- are not go on to messaging._queue_lost(), which reads the whole queue. CASE keeps the probes look-ups: in WHERE the
-        -- planner can turn them into joins.
-        SELECT max(m.id), count(*), array_agg(m.id) FILTER (WHERE CASE WHEN m.is_sent THEN false ELSE
-                   NOT EXISTS (SELECT FROM messaging._queue q WHERE q.xid = (now_xid.number - age(m.xmin))::text::xid8 AND q.id = m.id)
-                   AND NOT EXISTS (SELECT FROM messaging._schedule s WHERE s.id = m.id)
-                   AND NOT EXISTS (SELECT FROM messaging._hold h WHERE h.id = m.id)
-                   AND NOT EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id) END)
-        INTO last_id, rows_read, candidates
-        FROM (SELECT pg_current_xact_id()::text::bigint AS number OFFSET 0) now_xid,
-             (SELECT id, is_sent, xmin FROM public.messages WHERE id > mark.walked_to ORDER BY id LIMIT max_rows) m;
+        SELECT look.last_id, look.rows_read, look.candidates INTO last_id, rows_read, candidates
+        FROM messaging._look_for_lost(mark.walked_to, max_rows) look;
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
         END IF;
@@ -135,7 +155,7 @@ END $$;
 CREATE OR REPLACE FUNCTION messaging.misplaced() RETURNS TABLE (id bigint, is_sent boolean, places text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH place AS (
-        SELECT DISTINCT q.id, 'queue' AS name FROM messaging._queue q
+        SELECT q.id, 'queue' AS name FROM messaging._queue q
         UNION ALL SELECT s.id, 'schedule' FROM messaging._schedule s
         UNION ALL SELECT h.id, 'hold' FROM messaging._hold h
         UNION ALL SELECT d.id, 'dead' FROM messaging._dead d

@@ -30,9 +30,10 @@ constexpr std::chrono::milliseconds kTurnPeriod{1000};  // the loop shows that i
 constexpr std::chrono::seconds kTurnPatience{10};       // a loop that has not turned for so long is not ready
 constexpr std::size_t kMaxClaimBytes = 16u << 20;       // of contents in one claim, were each as long as it may be
 
-service::EngineOptions engine_options(const Config& config, const std::string& name) {
+service::EngineOptions engine_options(const Config& config, const std::string& name, const std::string& tag) {
     service::EngineOptions options;
     options.name = name;
+    options.session_tag = tag;
     options.dispatch.outcomes.backoff = config.backoff;
     options.dispatch.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
     options.max_claim =
@@ -58,6 +59,11 @@ http::ClientOptions client_options(const Config& config) {
     return options;
 }
 
+// Eight hexadecimal digits: two engines of one database hardly ever have the same.
+std::string fresh_tag(core::Random& random) {
+    return fmt::format("{:08x}", static_cast<std::uint32_t>(random.next_unit() * 4294967296.0));
+}
+
 }  // namespace
 
 // Members in order of dependency; created and destroyed by the owner, on the main thread.
@@ -66,15 +72,15 @@ struct EngineThread::Inside {
         : owner_(owner),
           metrics_(owner.metrics_, clock_),
           lag_(loop_, owner.metrics_, owner.name_),
-          claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim),
+          claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim, tag_),
                  events(
                      claim_, service::Dependency::kClaimSession, "claim session", claim_trouble_,
                      [this] { engine_.on_claim_session_up(); }, [] {})),
-          record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord),
+          record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord, tag_),
                   events(
                       record_, service::Dependency::kRecordSession, "record session", record_trouble_,
                       [this] { engine_.on_record_session_up(); }, [] {})),
-          bell_(loop_, random_, session_options(owner.config_, SessionRole::kBell),
+          bell_(loop_, random_, session_options(owner.config_, SessionRole::kBell, tag_),
                 events(
                     bell_, service::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
                     [this] { engine_.on_bell_down(); })),
@@ -87,7 +93,7 @@ struct EngineThread::Inside {
           receipt_log_(redis_, {owner.config_.receipt_stream_max, owner.config_.receipt_ttl}),
           sender_(client_, clock_, webhook_options(owner.config_, owner.database_tag_)),
           engine_({queue_store_, presence_store_, doorbell_store_, backlog_store_, receipt_log_, sender_}, loop_, clock_, random_,
-                  metrics_, engine_options(owner.config_, owner.name_)),
+                  metrics_, engine_options(owner.config_, owner.name_, tag_)),
           turn_timer_(loop_.make_timer([this] { show_turn(); })) {}
 
     void show_turn() {
@@ -155,6 +161,7 @@ struct EngineThread::Inside {
     RealClock clock_;
     EngineMetrics metrics_;
     RealRandom random_;
+    const std::string tag_ = fresh_tag(random_);
     TroubleLog claim_trouble_{"engine", clock_, SecondReason::kAtOnce};
     TroubleLog record_trouble_{"engine", clock_, SecondReason::kAtOnce};
     TroubleLog bell_trouble_{"engine", clock_, SecondReason::kAtOnce};
@@ -201,9 +208,12 @@ void EngineThread::stop(std::function<void(bool)> done) {
         [this, done = std::move(done)]() mutable { inside_->engine_.start_shutdown(config_.shutdown_timeout, std::move(done)); });
 }
 
-bool EngineThread::ready() const {
+std::string EngineThread::unready_reason() const {
     const core::MonoTime last_turn{core::MonoTime::duration(last_turn_.load())};
-    return ready_ && RealClock().mono() - last_turn < kTurnPatience;
+    if (RealClock().mono() - last_turn >= kTurnPatience) return name_ + " stands still";
+    if (!ready_) return name_ + " has not all its sessions to PostgreSQL";
+    const std::string failing = inside_->metrics_.failing();
+    return failing.empty() ? "" : name_ + " fails: " + failing;
 }
 
 bool EngineThread::redis_up() const { return redis_up_; }

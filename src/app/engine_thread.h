@@ -23,8 +23,9 @@ public:
 
     // Any thread: begins a graceful end; `done` runs on the engine's thread when it has ended.
     void stop(std::function<void(bool clean)> done);
-    // Any thread: every session to PostgreSQL is up, and the engine's loop turns.
-    bool ready() const;
+    // Any thread: why it is not ready (a session to PostgreSQL is not up, the loop stands still, or work has failed for too
+    // long); empty when it is.
+    std::string unready_reason() const;
     bool redis_up() const;
 
 private:

@@ -66,7 +66,7 @@ void TroubleLog::failed(const std::string& reason) {
     const core::MonoTime now = clock_.mono();
     const bool is_second = logged_failing_ && !second_logged_ && second_ == SecondReason::kAtOnce;
     const bool is_soon = last_line_ && now - *last_line_ < kQuietBeforeFailure;
-    if ((logged_failing_ && reason == logged_reason_) || (is_soon && !is_second)) {
+    if (is_soon && (!is_second || reason == logged_reason_)) {
         ++left_out_;
         return;
     }

@@ -18,10 +18,10 @@ void set_up_logging(const std::string& level, LogFormat format);
 // A session that is lost tells the reason with its next attempt to connect: that line must not wait for a minute.
 enum class SecondReason { kAfterAMinute, kAtOnce };
 
-// Logs changes of state, not events: the first failure, another reason, the recovery. At most two lines within any minute,
-// however often the state changes: a failure has a line only when there was none for a minute, and a recovery only after a
-// failure that had one. With SecondReason::kAtOnce a third is possible: one other reason, between the two. Each line counts the
-// failures that were left out before it. Both calls may be made for every event. One thread.
+// Logs states, not events: the first failure, again each minute while it lasts, another reason, the recovery. At most two lines
+// within any minute, however often the state changes: a failure has a line only when there was none for a minute, and a recovery
+// only after a failure that had one. With SecondReason::kAtOnce a third is possible: one other reason, between the two. Each line
+// counts the failures that were left out before it. Both calls may be made for every event. One thread.
 class TroubleLog {
 public:
     TroubleLog(std::string subject, const core::Clock& clock, SecondReason second = SecondReason::kAfterAMinute)

@@ -4,6 +4,8 @@
 #include <prometheus/text_serializer.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <array>
 #include <sstream>
 
 #include "app/version.h"
@@ -51,8 +53,16 @@ std::size_t status_class(const core::Outcome& outcome) {
     return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
 }
 
-// on_success tells of these. A recorded transaction says nothing about Redis.
-bool tells_success(std::string_view what) { return what == service::kReceiptsTrouble || what == service::kBacklogTrouble; }
+constexpr std::array kWork = {service::kClaimTrouble, service::kClaimDueTrouble, service::kOrphansTrouble,
+                              service::kRecordTrouble, service::kReclaimTrouble};
+
+bool is_work(std::string_view what) { return std::find(kWork.begin(), kWork.end(), what) != kWork.end(); }
+
+// on_success tells of these. A recorded transaction says nothing about them.
+bool tells_success(std::string_view what) {
+    return is_work(what) || what == service::kReceiptsTrouble || what == service::kBacklogTrouble ||
+           what == service::kRecordOneTrouble;
+}
 
 std::string subject_of(std::string_view what) {
     return what == service::kReceiptsTrouble ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
@@ -265,10 +275,26 @@ void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
     metrics_.troubles_.Add({{"what", what}}).Increment();
     if (std::string_view(what) == service::kReceiptsTrouble) metrics_.on_redis_error();
     troubles_.try_emplace(what, subject_of(what), clock_).first->second.failed(error.message);
+    if (!is_work(what)) return;
+    const std::lock_guard lock(failures_mutex_);
+    Failure& failure = failures_.try_emplace(what, Failure{clock_.mono(), "", false}).first->second;
+    failure.reason = error.message;
+    if (clock_.mono() - failure.since < kFailingTooLong || std::exchange(failure.told, true)) return;
+    spdlog::error("{} has failed for {} s, and nothing of it gets done: {}", what, kFailingTooLong.count(), error.message);
 }
 
 void EngineMetrics::on_success(const char* what) {
     if (const auto log = troubles_.find(std::string_view(what)); log != troubles_.end()) log->second.recovered();
+    const std::lock_guard lock(failures_mutex_);
+    if (const auto failure = failures_.find(std::string_view(what)); failure != failures_.end()) failures_.erase(failure);
+}
+
+std::string EngineMetrics::failing() const {
+    const std::lock_guard lock(failures_mutex_);
+    for (const auto& [what, failure] : failures_) {
+        if (clock_.mono() - failure.since >= kFailingTooLong) return what + ": " + failure.reason;
+    }
+    return "";
 }
 
 }  // namespace messaging::app

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,9 @@
 #include "service/reconciler.h"
 
 namespace messaging::app {
+
+// An engine whose work fails for so long is not ready.
+inline constexpr std::chrono::seconds kFailingTooLong{30};
 
 // Any thread.
 class Metrics {
@@ -80,6 +84,8 @@ private:
 class EngineMetrics : public service::EngineObserver {
 public:
     EngineMetrics(Metrics& metrics, const core::Clock& clock) : metrics_(metrics), clock_(clock) {}
+    // Any thread: the work that has not succeeded for kFailingTooLong, with the reason; empty when all is well.
+    std::string failing() const;
     ~EngineMetrics() override { EngineMetrics::on_in_flight(0, 0); }
 
     void on_claim(std::size_t deliveries, std::chrono::microseconds duration) override;
@@ -105,7 +111,14 @@ private:
     Metrics& metrics_;
     const core::Clock& clock_;
     std::map<std::string, TroubleLog, std::less<>> troubles_;  // one line per change of state
-    std::size_t in_flight_ = 0;                                // this engine's share of the gauges, which are sums
+    struct Failure {
+        core::MonoTime since;
+        std::string reason;
+        bool told = false;  // at level error
+    };
+    mutable std::mutex failures_mutex_;
+    std::map<std::string, Failure, std::less<>> failures_;  // of the work that an engine must get done
+    std::size_t in_flight_ = 0;                             // this engine's share of the gauges, which are sums
     std::size_t waiting_ = 0;
 };
 

@@ -95,9 +95,13 @@ private:
             trouble_.recovered();
             if (engines_.empty()) try_to_start();
         };
-        events.on_down = [this](const core::Error& error) { trouble_.failed(error.message); };
+        events.on_down = [this](const core::Error& error) {
+            session_trouble_ = error.message;
+            trouble_.failed(error.message);
+        };
         events.on_connect_failed = [this](const core::Error& error) {
             if (engines_.empty() && repository::is_pooler_refusal(error)) return refuse(repository::pooler_error());
+            session_trouble_ = error.message;
             trouble_.failed("waiting for PostgreSQL: " + error.message);
         };
         return events;
@@ -114,13 +118,18 @@ private:
         return {.on_round =
                     [this](const service::ReconcileRound& round) {
                         reconcile_trouble_.recovered();
+                        reconcile_error_.clear();
                         metrics_.on_reconcile_round(round);
                         if (round.found == 0) return;
                         spdlog::warn(
                             "{} message(s) were unsent and in no place (inserted past the trigger?): they are queued now",
                             round.found);
                     },
-                .on_error = [this](const core::Error& error) { reconcile_trouble_.failed(error.message); }};
+                .on_error =
+                    [this](const core::Error& error) {
+                        reconcile_trouble_.failed(error.message);
+                        reconcile_error_ = error.message;
+                    }};
     }
 
     pg::Connection::Events reconcile_session_events() {
@@ -150,12 +159,17 @@ private:
     }
 
     std::vector<handler::Check> checks() const {
-        const auto ready = [](const auto& engine) { return engine->ready(); };
-        const auto redis = [](const auto& engine) { return engine->redis_up(); };
-        return {{"postgres", session_.up(), true},
-                {"engines", !engines_.empty() && std::all_of(engines_.begin(), engines_.end(), ready), true},
-                {"running", !stopping_, true},
-                {"redis", !engines_.empty() && std::all_of(engines_.begin(), engines_.end(), redis), false}};
+        std::string engines = engines_.empty() ? "not started: " + not_started_ : "";
+        bool redis = !engines_.empty();
+        for (const auto& engine : engines_) {
+            if (engines.empty()) engines = engine->unready_reason();
+            redis = redis && engine->redis_up();
+        }
+        return {{"postgres", session_.up(), true, session_.up() ? "" : session_trouble_},
+                {"engines", engines.empty(), true, engines},
+                {"running", !stopping_, true, stopping_ ? "the service is stopping" : ""},
+                {"reconcile", reconcile_error_.empty(), false, reconcile_error_},
+                {"redis", redis, false, redis ? "" : "receipts wait"}};
     }
 
     // The schema first: an engine on a schema it does not know would do harm.
@@ -174,9 +188,16 @@ private:
             } else if (result.error().kind == core::ErrorKind::kConflict) {
                 refuse(result.error());
             } else {
-                start_timer_->start(kStartRetry);
+                start_later(result.error());
             }
         });
+    }
+
+    // Said, and said again each minute: nothing is sent until it is repaired.
+    void start_later(const core::Error& error) {
+        not_started_ = error.message;
+        start_trouble_.failed(error.message);
+        start_timer_->start(kStartRetry);
     }
 
     void set_default_endpoint() {
@@ -185,7 +206,7 @@ private:
                                           if (result) {
                                               start_engines();
                                           } else {
-                                              start_timer_->start(kStartRetry);
+                                              start_later(result.error());
                                           }
                                       });
     }
@@ -202,6 +223,7 @@ private:
             const std::string name = host_name() + ":" + std::to_string(getpid()) + "/" + std::to_string(i + 1);
             engines_.push_back(std::make_unique<EngineThread>(engine_config_, metrics_, name, database_tag_));
         }
+        start_trouble_.recovered();
         spdlog::info("{} engine(s) started", engines_.size());
         reconcile_session_.start();
     }
@@ -247,6 +269,7 @@ private:
     RealClock clock_;
     TroubleLog trouble_{"API session", clock_, SecondReason::kAtOnce};
     TroubleLog reconcile_trouble_{"reconcile", clock_};
+    TroubleLog start_trouble_{"start", clock_, SecondReason::kAtOnce};
     loop::EventLoop loop_;
     LoopLag lag_;
     pg::Connection session_;
@@ -264,7 +287,10 @@ private:
     loop::SignalWatcher on_int_;
     std::vector<std::unique_ptr<EngineThread>> engines_;
     std::string database_tag_;
-    std::size_t left_ = 0;  // engines that have not finished
+    std::string session_trouble_ = "not connected yet";
+    std::string not_started_ = "the database is not known to be ready yet";
+    std::string reconcile_error_;  // of the last round; empty when it went well
+    std::size_t left_ = 0;         // engines that have not finished
     std::chrono::milliseconds waited_{0};
     bool starting_ = false;
     bool stopping_ = false;

@@ -5,7 +5,7 @@
 
 namespace messaging::app {
 
-pg::ConnectionOptions session_options(const Config& config, SessionRole role) {
+pg::ConnectionOptions session_options(const Config& config, SessionRole role, const std::string& tag) {
     pg::ConnectionOptions options;
     options.url = config.database_url;
     switch (role) {
@@ -33,6 +33,7 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role) {
             options.reply_timeout = std::chrono::seconds(35);
             break;
     }
+    if (!tag.empty()) options.application_name += " " + tag;
     return options;
 }
 

@@ -11,7 +11,8 @@ namespace messaging::app {
 
 enum class SessionRole { kClaim, kRecord, kBell, kApi, kReconcile };
 
-pg::ConnectionOptions session_options(const Config& config, SessionRole role);
+// `tag`: of the engine that the session is for; part of its application_name (PresenceStore::register_instance).
+pg::ConnectionOptions session_options(const Config& config, SessionRole role, const std::string& tag = "");
 redis::ClientOptions redis_options(const Config& config);
 
 }  // namespace messaging::app

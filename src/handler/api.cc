@@ -166,7 +166,9 @@ void Api::ready(const http::Request& request, const Reply& reply) const {
         for (const Check& check : checks) {
             if (!verbose) continue;
             json.begin_object().key("name").string(check.name).key("ok").boolean(check.ok);
-            json.key("critical").boolean(check.critical).end_object();
+            json.key("critical").boolean(check.critical);
+            write_optional(json, "reason", check.reason.empty() ? std::nullopt : std::optional(check.reason));
+            json.end_object();
         }
         json.end_array();
     };

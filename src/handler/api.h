@@ -22,6 +22,7 @@ struct Check {
     std::string name;
     bool ok = false;
     bool critical = true;
+    std::string reason{};  // why it is not ok
 };
 
 struct ServedRequest {

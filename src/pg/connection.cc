@@ -21,6 +21,7 @@ struct Unit {
     std::vector<Rows> rows;
     std::vector<Rows> current;  // what the command being answered has said
     core::Result<core::Nothing> outcome = core::Nothing{};
+    bool plan_is_stale = false;
     Connection::Completion done;
 };
 
@@ -178,7 +179,10 @@ void Connection::Impl::take_result(ResultHandle result) {
         case PGRES_TUPLES_OK: unit.current.emplace_back(std::move(result)); break;
         case PGRES_PIPELINE_ABORTED: break;  // skipped because of an earlier error, which is kept
         default:
-            if (unit.outcome) unit.outcome = result_error(result.get());
+            if (unit.outcome) {
+                unit.outcome = result_error(result.get());
+                unit.plan_is_stale = is_stale_plan(result.get());
+            }
             break;
     }
 }
@@ -211,7 +215,7 @@ void Connection::Impl::end_unit() {
         return;
     }
     const core::Error error = unit.outcome.error();
-    if (error.sqlstate == kPlanIsStale && error.message.find("cached plan") != std::string::npos) {
+    if (unit.plan_is_stale) {
         loop.post([weak = weak_from_this(), error] {
             if (const auto self = weak.lock()) self->lose(error);
         });

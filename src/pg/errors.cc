@@ -15,7 +15,18 @@ std::string one_line(std::string_view text) {
     return line;
 }
 
+constexpr const char* kPlanIsStale = "0A000";
+
 }  // namespace
+
+bool is_stale_plan(const PGresult* result) {
+    const auto field = [result](int code) {
+        const char* const text = PQresultErrorField(result, code);
+        return std::string_view(text == nullptr ? "" : text);
+    };
+    // The name of the server's function is not translated, as its message is.
+    return field(PG_DIAG_SQLSTATE) == kPlanIsStale && field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery";
+}
 
 core::ErrorKind classify_sqlstate(const std::string& sqlstate) {
     using core::ErrorKind;

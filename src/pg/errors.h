@@ -7,8 +7,9 @@
 
 namespace messaging::pg {
 
-// "cached plan must not change result type": somebody has altered a column's type under a prepared statement.
-inline constexpr const char* kPlanIsStale = "0A000";
+// Somebody has altered a column's type under a prepared statement ("cached plan must not change result type", in whatever
+// language).
+bool is_stale_plan(const PGresult* result);
 
 // The connection's last error, on one line. libpq never puts a password into it.
 core::Error connection_error(const PGconn* conn);

@@ -55,6 +55,7 @@ WITH expected (relation, name, function, type) AS (VALUES
     ('messaging._state', 'state_changed', 'messaging._on_control_change', 16),
     ('messaging.endpoints', 'endpoints_changed', 'messaging._on_control_change', 4 + 8 + 16),
     ('messaging.endpoints', 'endpoints_state', 'messaging._on_endpoint_change', 1 + 4 + 8),
+    ('messaging.endpoints', 'endpoints_keep_id', 'messaging._keep_endpoint_id', 1 + 2 + 16),
     ('messaging.endpoints', 'endpoints_truncated', 'messaging._on_endpoint_change', 32),
     ('messaging._endpoint_state', 'endpoint_released', 'messaging._on_endpoint_state_change', 1 + 16)),
 compared AS (
@@ -70,6 +71,14 @@ SELECT 'warning', format('the trigger %I fires after ours: a message that it mak
        format('ALTER TRIGGER %I ON messages RENAME TO a name that sorts before zz_messaging', tgname)
 FROM pg_trigger WHERE tgrelid = 'public.messages'::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')
   AND tgtype & 19 = 19 AND tgname > 'zz_messaging_2_send_again'
+UNION ALL
+SELECT 'warning', format('the trigger %I calls %s, which relies on the search_path of whoever changes a message; ours is pg_catalog', tgname,
+                         tgfoid::regprocedure),
+       format('ALTER FUNCTION %s SET search_path = public', tgfoid::regprocedure)
+FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid JOIN pg_language l ON l.oid = prolang
+WHERE tgrelid = 'public.messages'::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND pronamespace <> 'messaging'::regnamespace
+  AND lanname NOT IN ('c', 'internal')
+  AND NOT EXISTS (SELECT FROM unnest(proconfig) AS setting WHERE setting LIKE 'search_path=%')
 UNION ALL
 SELECT 'error', 'session_replication_role = replica is set' || coalesce(' for the role ' || setrole::regrole, '') ||
        ': its sessions fire no trigger, and what they insert is sent only when reconcile finds it',
@@ -112,6 +121,11 @@ SELECT * FROM (
     SELECT 'warning', format('instance %s (%s) was last seen %s ago', instance_id, name, date_trunc('second', now() - last_seen)),
            'a running instance takes over its messages within seconds; if one is running and this stays, look for "instance" in its log'
     FROM messaging._instance WHERE last_seen < now() - $1::bigint * interval '1 s' ORDER BY last_seen LIMIT 10) gone
+UNION ALL
+(SELECT DISTINCT 'warning', format('an instance runs as the role %s: others cannot end its sessions when it hangs', usename),
+        'let all instances use one role, or GRANT pg_signal_backend to each'
+ FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'messaging bell%'
+   AND NOT pg_has_role(usesysid, 'MEMBER') AND NOT pg_has_role('pg_signal_backend', 'MEMBER') LIMIT 10)
 UNION ALL
 SELECT 'ok', format('%s instance(s) running', count(*)), '' FROM messaging._instance)sql";
 

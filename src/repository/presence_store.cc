@@ -10,7 +10,7 @@ namespace {
 constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
 constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
 constexpr pg::Statement kRegister{"register_instance", R"sql(
-WITH me AS (INSERT INTO messaging._instance (name) VALUES ($1::text) RETURNING instance_id)
+WITH me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
 SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
 
 // By the claims' own numbers: whoever has reclaimed one has ended it.
@@ -28,16 +28,24 @@ SELECT instance_id, pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483
        last_seen < now() - $2::bigint * interval '1 millisecond'
 FROM (SELECT instance_id, last_seen FROM messaging._instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
 
+// Whoever holds an instance's life lock, and its other sessions: one of them may stand in the middle of a transaction for ever,
+// with locks, when its host has vanished.
 constexpr pg::Statement kEndSessions{"end_sessions", R"sql(
-SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_locks
-WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'ExclusiveLock' AND granted AND pid <> pg_backend_pid()
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND objid = ANY (ARRAY(SELECT (id % 2147483647)::oid FROM unnest($1::bigint[]) AS id)))sql"};
+WITH session AS (
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'ExclusiveLock' AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND objid = ANY (ARRAY(SELECT (id % 2147483647)::oid FROM unnest($1::bigint[]) AS id))
+    UNION
+    SELECT a.pid FROM messaging._instance i JOIN pg_stat_activity a ON a.application_name LIKE 'messaging % ' || i.session_tag
+    WHERE i.instance_id = ANY ($1::bigint[]) AND i.session_tag <> '' AND a.datname = current_database())
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM session WHERE pid <> pg_backend_pid())sql"};
 
-// Two statements of one transaction. The first takes the claims, which waits for a record that holds one of them FOR SHARE. The
-// second has a later snapshot, so it sees what that record has committed. In one statement it would put back what was just
-// recorded. A claim that its engine has moved to its new instance meanwhile is not taken: its instance_id is compared again under
-// the lock. No claim of instance 0 is ever committed: the second statement removes what the first has marked.
+// Two statements of one transaction. The first takes the claims. One that a record holds FOR SHARE is left for a later reclaim,
+// which must not wait: the record may stand still. The second has a later snapshot, so it sees what that record has committed. In
+// one statement it would put back what was just recorded. A claim that its engine has moved to its new instance meanwhile is not
+// taken: its instance_id is compared again under the lock. No claim of instance 0 is ever committed: the second statement removes
+// what the first has marked.
 constexpr pg::Statement kTakeClaims{"take_claims", R"sql(
 WITH named AS MATERIALIZED (
     SELECT instance_id FROM messaging._instance
@@ -51,7 +59,7 @@ picked AS MATERIALIZED (
     SELECT c.claim_id, c.instance_id FROM messaging._claim c
     WHERE c.instance_id IN (SELECT instance_id FROM failed)
        OR (c.instance_id <> $1::bigint AND NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = c.instance_id))
-    ORDER BY c.claim_id LIMIT $3::int)
+    ORDER BY c.claim_id LIMIT $3::int FOR UPDATE OF c SKIP LOCKED)
 UPDATE messaging._claim c SET instance_id = 0 FROM picked p WHERE c.claim_id = p.claim_id AND c.instance_id = p.instance_id)sql"};
 
 // $3: whether the abandonment is counted. Where a row refuses an UPDATE (a CHECK or a trigger of the application's), the rescue
@@ -87,9 +95,10 @@ constexpr pg::Statement kUnregister{"unregister_instance", "DELETE FROM messagin
 
 }  // namespace
 
-void PgPresenceStore::register_instance(const std::string& name, service::Completion<core::InstanceId> done) {
+void PgPresenceStore::register_instance(const std::string& name, const std::string& session_tag,
+                                        service::Completion<core::InstanceId> done) {
     pg::Params params;
-    params.text(name);
+    params.text(name).text(session_tag);
     run_unit<core::InstanceId>(
         bell_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {

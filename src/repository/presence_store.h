@@ -11,7 +11,8 @@ class PgPresenceStore : public service::PresenceStore {
 public:
     explicit PgPresenceStore(pg::Connection& bell_session) : bell_(bell_session) {}
 
-    void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override;
+    void register_instance(const std::string& name, const std::string& session_tag,
+                           service::Completion<core::InstanceId> done) override;
     void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                      service::Completion<std::vector<core::ClaimId>> done) override;
     void heartbeat(core::InstanceId instance_id, int in_flight, service::Floor floor,

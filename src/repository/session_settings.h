@@ -15,10 +15,15 @@ inline constexpr const char* kControlChannel = "messaging_control";
 // What every session of ours rests on. In force whatever the role or the database would set otherwise.
 //   search_path        names are written with their schemas; nobody's other table or function can stand in for one
 //   row_security       a policy that would hide rows makes a statement fail, instead of letting it lose what it does not see
+//   tcp_…              the server notices within half a minute that our host has vanished, and lets our locks go
 //   messaging.session  tells the triggers of public.messages that an UPDATE is the service's own ("engine")
 inline SessionSettings base_settings(const char* kind) {
     return {{"search_path", "pg_catalog"},
             {"row_security", "off"},
+            {"tcp_keepalives_idle", "10"},
+            {"tcp_keepalives_interval", "5"},
+            {"tcp_keepalives_count", "3"},
+            {"tcp_user_timeout", "15000"},
             {"default_transaction_isolation", "read committed"},
             {"messaging.session", kind},
             {"jit", "off"}};

@@ -107,7 +107,7 @@ void Claimer::return_orphans() {
                           [this](const core::Result<OrphanCount>& result) {
                               busy_ = false;
                               if (!result) {
-                                  step_aside(orphans_, "return orphans", result.error());
+                                  step_aside(orphans_, result.error());
                               } else {
                                   succeeded(orphans_);
                                   orphans_.wanted = false;
@@ -204,7 +204,7 @@ void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool s
         next_sweep_ = clock_.mono() + kSweepPeriod;
         floor_ = std::max(floor_, last_floor_);
     }
-    step_aside(failed, source == Source::kReady ? "claim" : "claim due", error);
+    step_aside(failed, error);
     if (request.limit == 1 && lies_in_the_data(error) && active_) {
         isolate(source, request, error);
     } else {
@@ -241,13 +241,14 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
 }
 
 void Claimer::succeeded(Work& work) {
+    if (work.delay.count() > 0) observer_.on_success(work.name);
     work.delay = std::chrono::milliseconds(0);
     work.not_before = {};
     work.limit = std::min(work.limit * 2, max_claim_);
 }
 
-void Claimer::step_aside(Work& work, const char* what, const core::Error& error) {
-    observer_.on_trouble(what, error);
+void Claimer::step_aside(Work& work, const core::Error& error) {
+    observer_.on_trouble(work.name, error);
     // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
     work.delay = lies_in_the_data(error) ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
     work.not_before = clock_.mono() + work.delay;

@@ -64,6 +64,7 @@ public:
 private:
     // One kind of work.
     struct Work {
+        const char* name;  // of its troubles
         bool wanted = false;
         core::MonoTime not_before{};  // it has failed, and steps aside until then
         std::chrono::milliseconds delay{0};
@@ -82,7 +83,7 @@ private:
     void on_claim_failed(Source source, const ClaimRequest& request, bool sweep, const core::Error& error);
     void isolate(Source source, const ClaimRequest& request, const core::Error& error);
     void succeeded(Work& work);
-    void step_aside(Work& work, const char* what, const core::Error& error);
+    void step_aside(Work& work, const core::Error& error);
 
     QueueStore& store_;
     const core::Clock& clock_;
@@ -93,9 +94,9 @@ private:
     std::unique_ptr<loop::Timer> timer_;        // the fallback
     std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
     std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest step aside
-    Work orphans_;                              // the ledger may hold what we do not have
-    Work due_;                                  // something scheduled may be due
-    Work ready_;                                // notified, or the last claim was full
+    Work orphans_{kOrphansTrouble};             // the ledger may hold what we do not have
+    Work due_{kClaimDueTrouble};                // something scheduled may be due
+    Work ready_{kClaimTrouble};                 // notified, or the last claim was full
     Source turn_ = Source::kReady;              // who goes first where both are wanted
     Floor floor_ = 0;
     Floor last_floor_ = 0;                     // of an earlier session: where a sweep cannot finish

@@ -103,16 +103,17 @@ void Engine::register_anew() {
         register_timer_->start(kRegisterWait);
         return;
     }
-    presence_.register_instance(options_.name, [this, session = bell_session_](core::Result<core::InstanceId> result) {
-        if (session != bell_session_ || !bell_up_) return;
-        if (result) {
-            registered_as_ = result.value();
-            move_claims();
-        } else {
-            observer_.on_trouble("register", result.error());
-            register_timer_->start(kRegisterRetry);
-        }
-    });
+    presence_.register_instance(options_.name, options_.session_tag,
+                                [this, session = bell_session_](core::Result<core::InstanceId> result) {
+                                    if (session != bell_session_ || !bell_up_) return;
+                                    if (result) {
+                                        registered_as_ = result.value();
+                                        move_claims();
+                                    } else {
+                                        observer_.on_trouble("register", result.error());
+                                        register_timer_->start(kRegisterRetry);
+                                    }
+                                });
 }
 
 // Those that the engine had before it lost its session, as far as nobody has reclaimed them. Records go on meanwhile: they are

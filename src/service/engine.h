@@ -27,6 +27,7 @@ inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // an instan
 
 struct EngineOptions {
     std::string name;           // shown in /status
+    std::string session_tag;    // PresenceStore::register_instance
     int max_claim = kMaxClaim;  // messages in one claim
     DispatcherOptions dispatch;
 };

@@ -15,6 +15,14 @@ enum class Dependency { kClaimSession, kRecordSession, kBellSession, kRedis };
 // Of on_trouble and on_success.
 inline constexpr const char* kReceiptsTrouble = "receipts";        // Redis refused or lost a batch
 inline constexpr const char* kBacklogTrouble = "receipt backlog";  // reading or claiming what Redis has missed
+// Work that each engine must get done: where one of them fails for long, the engine is not ready.
+inline constexpr const char* kClaimTrouble = "claim";
+inline constexpr const char* kClaimDueTrouble = "claim due";
+inline constexpr const char* kOrphansTrouble = "return orphans";
+inline constexpr const char* kRecordTrouble = "record";
+inline constexpr const char* kReclaimTrouble = "reclaim";
+// Recording one message, alone.
+inline constexpr const char* kRecordOneTrouble = "record one message";
 
 class EngineObserver {
 public:
@@ -47,7 +55,7 @@ public:
     virtual void on_well_again(const std::string& what) = 0;
     // A store call failed; it will be tried again.
     virtual void on_trouble(const char* what, const core::Error& error) = 0;
-    // The same call has succeeded. Told each time, by the calls that report their success one by one.
+    // The same call has succeeded, at least the first time after a failure.
     virtual void on_success(const char* what) = 0;
 };
 

@@ -110,7 +110,9 @@ public:
     virtual ~PresenceStore() = default;
 
     // A new instance row, and the session lock that proves it alive.
-    virtual void register_instance(const std::string& name, Completion<core::InstanceId> done) = 0;
+    // `session_tag`: what the engine's sessions have in their application_name, so that they can be ended.
+    virtual void register_instance(const std::string& name, const std::string& session_tag,
+                                   Completion<core::InstanceId> done) = 0;
     // Makes those of `claims` that nobody has reclaimed the instance `to`'s, and answers which these are.
     virtual void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                              Completion<std::vector<core::ClaimId>> done) = 0;

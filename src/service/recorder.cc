@@ -167,6 +167,8 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     rested_ = clock_.mono() + std::min<std::chrono::microseconds>(took, kLongestRest);
     rested_for_few_ = clock_.mono() + kRestOfFew;
     retry_delay_ = std::chrono::milliseconds(0);
+    if (std::exchange(failing_, false)) observer_.on_success(kRecordTrouble);
+    if (sending_refused_ && refused_.empty()) observer_.on_success(kRecordOneTrouble);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     // What made PostgreSQL refuse this one may be over for the others as well.
     if (sending_refused_) refused_is_next_ = !refused_.empty();
@@ -229,14 +231,15 @@ void Recorder::publish(const RecordResult& result) {
 }
 
 void Recorder::on_failed(const core::Error& error) {
-    observer_.on_trouble("record", error);
+    const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
+    const bool refused = !locked && error.kind != core::ErrorKind::kUnavailable;
+    const bool refused_alone = refused && sending_.size() == 1;
+    observer_.on_trouble(refused_alone ? kRecordOneTrouble : kRecordTrouble, error);
     confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
     confirming_.clear();
     suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());
     noting_.clear();
-    const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
-    const bool refused = !locked && error.kind != core::ErrorKind::kUnavailable;
-    if (refused && sending_.size() == 1) {
+    if (refused_alone) {
         // The receiver's words must never stand in the way of the fact that it accepted.
         if (error.kind == core::ErrorKind::kInvalid) sending_.front().receiver_message_id.reset();
         refused_.push_back(std::move(sending_.front()));
@@ -250,6 +253,7 @@ void Recorder::on_failed(const core::Error& error) {
     if (locked) careful_ = true;
     if (refused) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
     sending_.clear();
+    failing_ = true;
     retry_delay_ = locked ? kLookForLocks : refused ? kAfterRefusal : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
     timer_->start(retry_delay_);
 }

@@ -19,7 +19,7 @@ namespace messaging::service {
 
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
-inline constexpr std::size_t kMaxAside = 100000;      // outcomes whose rows are locked, or which PostgreSQL refuses
+inline constexpr std::size_t kMaxLocked = 100000;     // outcomes of rows that somebody else has locked
 // Between transactions. What is not recorded is sent again after a crash, so it is short, and few are what may wait longer.
 inline constexpr std::chrono::milliseconds kLongestRest{2};
 inline constexpr std::size_t kFew = 32;  // outcomes
@@ -66,7 +66,7 @@ public:
     // Nothing more should be claimed: what is unrecorded is what a crash repeats. What is set aside has a bound of its own, so
     // that one transaction that has locked thousands of messages does not stop the others.
     bool full() const {
-        return waiting_.size() + sending_.size() >= kMaxUnrecorded || locked_.size() + refused_.size() >= kMaxAside;
+        return waiting_.size() + sending_.size() + refused_.size() >= kMaxUnrecorded || locked_.size() >= kMaxLocked;
     }
     std::vector<core::MessageId> unrecorded_messages() const;
     bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
@@ -110,6 +110,7 @@ private:
     core::MonoTime rested_{};  // no transaction before it, unless a full one is waiting
     core::MonoTime rested_for_few_{};
     bool busy_ = false;
+    bool failing_ = false;  // nothing was recorded since the last failure
     bool resting_ = false;  // timer_ ends the rest
     bool careful_ = false;  // some rows are locked: look for locks before each transaction
 };

@@ -48,8 +48,11 @@ void Rescuer::look() {
 
 void Rescuer::judge(const std::vector<InstanceSign>& signs) {
     DeathWatch::Verdict verdict = watch_.look(signs, clock_.mono());
-    if (!verdict.hung.empty()) {
-        store_.end_sessions(std::move(verdict.hung), [this](const core::Result<std::size_t>& ended) {
+    if (!verdict.hung.empty() || !verdict.dead.empty()) {
+        // Of a dead one a session may be left, which has locks.
+        std::vector<core::InstanceId> failed = verdict.hung;
+        failed.insert(failed.end(), verdict.dead.begin(), verdict.dead.end());
+        store_.end_sessions(std::move(failed), [this](const core::Result<std::size_t>& ended) {
             if (!ended) {
                 observer_.on_trouble("end hung sessions", ended.error());
             } else if (ended.value() > 0) {
@@ -74,10 +77,13 @@ void Rescuer::reclaim(std::vector<core::InstanceId> failed) {
                    [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
                        if (round != round_) return;
                        if (!reclaimed) {
-                           observer_.on_trouble("reclaim", reclaimed.error());
+                           observer_.on_trouble(kReclaimTrouble, reclaimed.error());
                            // Some row cannot be written: the messages go on, the next time uncounted.
                            counted_ = reclaimed.error().kind == core::ErrorKind::kUnavailable || !counted_;
-                       } else if (reclaimed->claims > 0) {
+                       } else {
+                           observer_.on_success(kReclaimTrouble);
+                       }
+                       if (reclaimed && reclaimed->claims > 0) {
                            counted_ = true;
                            mediator_.on_reclaimed(reclaimed.value());
                            if (reclaimed->claims == static_cast<std::size_t>(kReclaimClaims))

@@ -223,7 +223,7 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
 TEST_F(ApiTest, AnsweringTheWrongMethodNamesTheRightOnes) {
     const HttpReply refused = ask("DELETE", "/messages");
     EXPECT_EQ(refused.status, 405);
-    EXPECT_EQ(refused.header("allow"), "GET, POST");
+    EXPECT_EQ(refused.header("allow"), "GET, HEAD, POST");
     EXPECT_EQ(code(refused), "method_not_allowed");
     for (const char* method : {"PUT", "PATCH", "OPTIONS", "TRACE", "BREW"})
         EXPECT_EQ(ask(method, "/start").status, 405) << method;

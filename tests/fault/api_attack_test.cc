@@ -41,7 +41,7 @@ protected:
         static_cast<void>(send(fd, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
     }
     static std::string post(const std::string& body) {
-        return "POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: " +
+        return "POST /messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
                std::to_string(body.size()) + "\r\n\r\n" + body;
     }
     static std::size_t count(const std::string& text, const std::string& part) {
@@ -119,9 +119,9 @@ TEST_F(ApiAttack, AHundredThousandBadRequests) {
     const std::vector<std::string> bad = {post("{"),
                                           post("5"),
                                           post(R"({"recipient":1})"),
-                                          "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n",
-                                          "GET /messages?limit=x HTTP/1.1\r\nHost: a\r\n\r\n",
-                                          "DELETE /status HTTP/1.1\r\nHost: a\r\n\r\n"};
+                                          "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                                          "GET /messages?limit=x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                                          "DELETE /status HTTP/1.1\r\nHost: localhost\r\n\r\n"};
     constexpr std::size_t kRounds = 100;
     constexpr std::size_t kInOneGo = 1000;
     std::string requests;
@@ -159,7 +159,7 @@ TEST_F(ApiAttack, DeepHugeAndCrookedJson) {
 TEST_F(ApiAttack, ClientsThatNeverRead) {
     Tally tally("clients that never read the API's answers", database_, receiver_);
     std::string many;
-    for (int i = 0; i < 200; ++i) many += "GET /messages?status=all&limit=100 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (int i = 0; i < 200; ++i) many += "GET /messages?status=all&limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for (int i = 0; i < 50; ++i) {
         const int fd = connection();
         const int small = 4096;

@@ -169,7 +169,7 @@ TEST_F(Doctor, Triggers) {
     EXPECT_EQ(db_.sql("SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"),
               "messages.messaging_delete messages.messaging_insert messages.messaging_truncate messages.zz_messaging_1_keep "
               "messages.zz_messaging_2_send_again messaging._endpoint_state.endpoint_released messaging._state.state_changed "
-              "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_state "
+              "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_keep_id messaging.endpoints.endpoints_state "
               "messaging.endpoints.endpoints_truncated")
         << "a new trigger is one more to check";
     db_.sql("ALTER TABLE messages DISABLE TRIGGER messaging_insert");
@@ -180,6 +180,13 @@ TEST_F(Doctor, Triggers) {
     follow_advice("triggers");
     db_.sql("ALTER TABLE messages ENABLE ALWAYS TRIGGER messaging_insert");
     expect_ok("triggers");
+    db_.sql("CREATE TABLE audit (id bigint)");
+    db_.sql(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO audit VALUES (NEW.id); RETURN NEW; "
+        "END'");
+    db_.sql("CREATE TRIGGER theirs AFTER UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION theirs()");
+    expect("triggers", FindingLevel::kWarning, "the trigger theirs calls public.theirs(), which relies on the search_path");
+    follow_advice("triggers");
     db_.sql("DROP TRIGGER endpoints_state ON messaging.endpoints");
     expect("triggers", FindingLevel::kError, "endpoints_state on messaging.endpoints is missing", "messaging migrate up");
     db_.sql(
@@ -190,7 +197,7 @@ TEST_F(Doctor, Triggers) {
     pg::Session session = test::connect_or_abort(db_.url());
     ASSERT_TRUE(Migrator(session, read_schema(test::migrations_dir()).value()).up().ok());
     expect_ok("triggers");
-    db_.sql("CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'");
+    db_.sql("CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS 'BEGIN RETURN NEW; END'");
     db_.sql("CREATE TRIGGER zzz BEFORE UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION later()");
     expect("triggers", FindingLevel::kWarning, "the trigger zzz fires after ours");
     db_.sql("ALTER TRIGGER zzz ON messages RENAME TO aaa");

@@ -130,7 +130,7 @@ protected:
         PgPresenceStore presence(bell);
         PgReceiptBacklogStore backlog(record);
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
-        const auto me = db_.value<core::InstanceId>([&](auto done) { presence.register_instance("plans", std::move(done)); });
+        const auto me = db_.value<core::InstanceId>([&](auto done) { presence.register_instance("plans", "", std::move(done)); });
         db_.value<core::Nothing>([&](auto done) { presence.heartbeat(me, 1, 0, std::move(done)); });
         using Signs = std::vector<service::InstanceSign>;
         db_.value<Signs>([&](auto done) { presence.look_at_others(me, std::chrono::seconds(8), std::move(done)); });

@@ -36,7 +36,7 @@ protected:
     void fall_asleep() {
         pg::Connection& bell = db_.open_session(bell_session_settings());
         PgPresenceStore presence(bell);
-        db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
+        db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
         ask_for_sleep(bell, service::SleepAnswer::kHeld);
     }
     void ask_for_sleep(pg::Connection& bell, service::SleepAnswer expected) {
@@ -59,7 +59,7 @@ TEST_F(Psql, ASingleInsertIsQueuedAndRingsTheBellOnce) {
 TEST_F(Psql, WhileAnEngineIsAwakeNothingRings) {
     pg::Connection& bell = db_.open_session(bell_session_settings());
     PgPresenceStore presence(bell);
-    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
+    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     run(application_, "BEGIN");
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
     ask_for_sleep(bell, service::SleepAnswer::kInserters);
@@ -339,6 +339,29 @@ TEST_F(Psql, WithMessagingNotifyOffAPreparedTransactionHoldsNoDoorbellLock) {
     ask_for_sleep(bell, service::SleepAnswer::kHeld);
     run(application_, "COMMIT PREPARED 'p'");
     EXPECT_EQ(queued(), 1);
+}
+
+// A publication for all tables refuses to delete from a table without an identity: every claim failed, and DELETE FROM messages.
+TEST_F(Psql, APublicationForAllTablesStopsNothing) {
+    db_.sql("CREATE PUBLICATION everything FOR ALL TABLES");
+    db_.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b'), ('a', 'c')");
+    db_.sql("DELETE FROM messages WHERE content = 'b'");
+    for (const char* table : {"_queue", "_suspect", "_attempt"}) db_.sql(std::string("DELETE FROM messaging.") + table);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 0);
+    for (const char* table : {"messaging._queue", "messaging._attempt", "messaging._suspect"}) {
+        EXPECT_EQ(db_.sql(std::string("SELECT relreplident FROM pg_class WHERE oid = '") + table + "'::regclass"), "f") << table;
+    }
+    EXPECT_EQ(db_.sql("SELECT oid::regclass FROM pg_class c WHERE relnamespace = 'messaging'::regnamespace AND relkind = 'r' AND "
+                      "relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)"),
+              "")
+        << "a table without an identity";
+}
+
+TEST_F(Psql, AnEndpointKeepsItsId) {
+    pg::Session session = test::connect_or_abort(db_.url());
+    const auto refused = session.execute_script("UPDATE messaging.endpoints SET id = DEFAULT WHERE id = 1");
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("an endpoint keeps its id"), std::string::npos) << refused.error().message;
 }
 
 }  // namespace

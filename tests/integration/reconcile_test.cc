@@ -81,7 +81,7 @@ TEST_F(Reconcile, QueuesAtOnceWhatCamePastTheTriggerAndOnlyOnce) {
 
 TEST_F(Reconcile, WakesTheEnginesForWhatItHasFound) {
     PgPresenceStore presence(db_.open_session(bell_session_settings()));
-    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", std::move(done)); });
+    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     look_at_newest();
     // What was sent before it would have been received with its answer.
     db_.value<bool>([&](auto done) { presence.read_state(std::move(done)); });
@@ -289,6 +289,33 @@ TEST_F(Reconcile, MisplacedTellsTheLostTheDoubledAndTheSentThatStillWait) {
     EXPECT_EQ(misplaced(),
               "1|false|[\"claim\",\"schedule\"] 2|false|[] 3|false|[\"queue\",\"schedule\"] 4|true|[\"queue\"] "
               "5|true|[\"dead\",\"queue\"] 6|false|[\"claim\",\"claim\"]");
+}
+
+// An UPDATE that was open when a claim read the row: the message was held for the endpoint that it no longer has.
+TEST_F(Reconcile, FindsWhatIsHeldForAnotherEndpointThanItsOwn) {
+    db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('second', 'http://b/')");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'held' WHERE endpoint_id = 2");
+    db_.sql(insert(2));
+    db_.sql("UPDATE messages SET endpoint_id = 2 WHERE id = 2");
+    db_.sql("DELETE FROM messaging._queue");
+    db_.sql("INSERT INTO messaging._hold VALUES (1, 2), (2, 2)");
+    EXPECT_EQ(look_at_newest(), 1u);
+    EXPECT_EQ(queue(), "1");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold"), "2");
+}
+
+// 12 million in one statement took longer than it may, and reconcile did nothing else any more.
+TEST_F(Reconcile, AnEndpointThatIsDeletedWithManyOnHoldIsReleasedByAndBy) {
+    past_the_triggers("INSERT INTO messaging._hold SELECT g, 77 FROM generate_series(1, 120000) g");
+    look_at_newest();
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 70000);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._reconcile WHERE next_tail < now() + interval '2 s'"), 1)
+        << "soon again";
+    look_at_newest();
+    look_at_newest();
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 120000);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._reconcile WHERE next_tail < now() + interval '2 s'"), 0);
 }
 
 TEST_F(Reconcile, TheLookAtTheNewestRowsDoesNotGrowWithTheArchive) {

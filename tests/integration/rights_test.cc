@@ -126,7 +126,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     EXPECT_TRUE(check_start(db).ok()) << check_start(db).error().message;
 
     PgPresenceStore presence(db.open_session(bell_session_settings()));
-    const auto me = db.value<core::InstanceId>([&](auto done) { presence.register_instance("tester", std::move(done)); });
+    const auto me = db.value<core::InstanceId>([&](auto done) { presence.register_instance("tester", "", std::move(done)); });
     db.value<Nothing>([&](auto done) { presence.heartbeat(me, 0, 1, std::move(done)); });
     EXPECT_TRUE(db.value<bool>([&](auto done) { presence.read_state(std::move(done)); }));
     db.value<std::vector<service::InstanceSign>>(

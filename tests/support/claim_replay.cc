@@ -199,7 +199,7 @@ core::InstanceId ClaimReplay::open_bell(RealEngine& engine) {
     engine.bell = spare_.empty() ? new_session() : std::move(spare_.back());
     if (!spare_.empty()) spare_.pop_back();
     engine.presence = std::make_unique<repository::PgPresenceStore>(*engine.bell);
-    return db_.value<core::InstanceId>([&](auto done) { engine.presence->register_instance("replay", std::move(done)); });
+    return db_.value<core::InstanceId>([&](auto done) { engine.presence->register_instance("replay", "", std::move(done)); });
 }
 
 void ClaimReplay::close_bell(RealEngine& engine) {

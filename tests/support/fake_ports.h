@@ -84,7 +84,7 @@ public:
         core::InstanceId to = 0;
         std::vector<core::ClaimId> claims;
     };
-    void register_instance(const std::string& name, service::Completion<core::InstanceId> done) override {
+    void register_instance(const std::string& name, const std::string&, service::Completion<core::InstanceId> done) override {
         registrations.push_back({name, std::move(done)});
     }
     void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,

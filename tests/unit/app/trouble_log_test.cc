@@ -3,6 +3,7 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -58,6 +59,17 @@ TEST_F(TroubleLogTest, AnotherReasonIsALineOfItsOwnOnceAMinute) {
     log_.failed("READONLY");
     ASSERT_EQ(lines().size(), 2U);
     EXPECT_EQ(lines()[1], "warning receipts: READONLY; trying again (1 failures since the last line)");
+}
+
+TEST_F(TroubleLogTest, WhatLastsIsSaidAgainEachMinute) {
+    for (int second = 0; second < 180; ++second) {
+        log_.failed("permission denied");
+        time_.advance(seconds(1));
+    }
+    EXPECT_EQ(lines(),
+              (std::vector<std::string>{"warning receipts: permission denied; trying again",
+                                        "warning receipts: permission denied; trying again (59 failures since the last line)",
+                                        "warning receipts: permission denied; trying again (59 failures since the last line)"}));
 }
 
 TEST_F(TroubleLogTest, OfASessionOneOtherReasonIsLoggedAtOnce) {
@@ -123,6 +135,31 @@ TEST_F(TroubleLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
     engine.on_success(service::kReceiptsTrouble);
     EXPECT_EQ(lines().size(), 4U);
     EXPECT_NE(metrics.text().find("messaging_redis_errors_total 5"), std::string::npos);
+}
+
+TEST_F(TroubleLogTest, AnEngineWhoseWorkFailsForLongIsNotReadyAndSaysSoOnce) {
+    Metrics metrics;
+    EngineMetrics engine(metrics, time_);
+    const core::Error broken{core::ErrorKind::kInternal, "no replica identity", ""};
+    const auto count_errors = [&] {
+        const auto all = lines();
+        return std::count_if(all.begin(), all.end(), [](const std::string& line) { return line.starts_with("error "); });
+    };
+    for (int second = 0; second < 30; ++second) {
+        engine.on_trouble(service::kClaimTrouble, broken);
+        engine.on_trouble(service::kRecordOneTrouble, broken);
+        engine.on_recorded(1, milliseconds(1));
+        EXPECT_EQ(engine.failing(), "");
+        time_.advance(seconds(1));
+    }
+    for (int i = 0; i < 3; ++i) engine.on_trouble(service::kClaimTrouble, broken);
+    EXPECT_EQ(engine.failing(), "claim: no replica identity");
+    EXPECT_EQ(count_errors(), 1) << "what is recorded does not make claims work";
+    engine.on_success(service::kClaimTrouble);
+    EXPECT_EQ(engine.failing(), "");
+    engine.on_trouble(service::kClaimTrouble, broken);
+    EXPECT_EQ(engine.failing(), "");
+    EXPECT_EQ(count_errors(), 1);
 }
 
 }  // namespace

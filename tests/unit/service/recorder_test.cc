@@ -208,7 +208,8 @@ TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
         time_.advance(kAfterRefusal);
     }
     EXPECT_EQ(recorder_.unrecorded(), 1u);
-    EXPECT_EQ(observer_.troubles["record"], 7);
+    EXPECT_EQ(observer_.troubles["record"], 1);
+    EXPECT_EQ(observer_.troubles["record one message"], 6);
     time_.advance(kRefusedRetry);
     EXPECT_EQ(ids(commit()), "2 ");
     EXPECT_TRUE(recorder_.idle());
