@@ -54,9 +54,9 @@ faker: ## insert COUNT=5000 believable messages (SEED=n repeats them)
 migrate: ## bring the schema up
 	@scripts/runtime migrate up
 
-test: ## every test, set-up included
+test: ## every test, set-up included; the bench programs are built, and not run
 	@scripts/install-deps --test
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_BENCH=ON >/dev/null
 	@cmake --build build-test -j $(JOBS)
 	@scripts/check-config-docs build-test/messaging
 	@ctest --test-dir build-test -j $(JOBS) --output-on-failure

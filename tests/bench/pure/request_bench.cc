@@ -25,8 +25,13 @@ void message_body_of_escapes(benchmark::State& state) {
 BENCHMARK(message_body_of_escapes);
 
 void webhook_id_text(benchmark::State& state) {
-    core::MessageId id = 10'000'000;
-    for (auto _ : state) benchmark::DoNotOptimize(webhook_id(++id));
+    const std::string tag = "ghjkmn";
+    core::Delivery delivery;
+    delivery.id = 10'000'000;
+    for (auto _ : state) {
+        ++delivery.id;
+        benchmark::DoNotOptimize(webhook_id(tag, delivery));
+    }
 }
 BENCHMARK(webhook_id_text);
 
