@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +14,9 @@ namespace messaging::http {
 namespace {
 
 constexpr int kMaxDrainReads = 256;
+// curl has read a connection empty when it begins to rest. So short a time later, in the same turn of the loop mostly, it is not
+// asked again before its next request: what comes in such a time could as well come right after the request is written.
+constexpr std::chrono::microseconds kJustRested{200};
 
 std::uint64_t key_of(const ConnectionName& name) {
     const std::uint64_t ports = static_cast<std::uint64_t>(name.local_port) << 16 | static_cast<std::uint64_t>(name.peer_port);
@@ -52,6 +56,7 @@ void Sockets::watch(curl_socket_t fd, int what) {
     Watched& socket = watched_[fd];
     socket.resting = what == CURL_POLL_REMOVE;
     if (socket.resting) {
+        socket.resting_since = std::chrono::steady_clock::now();
         if (!socket.ours) watched_.erase(fd);
         return;
     }
@@ -112,7 +117,9 @@ bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl
     curl_socket_t fd = CURL_SOCKET_BAD;
     Watched* const socket = find(name, opened, fd);
     if (socket == nullptr) return true;
-    const bool look = std::exchange(socket->fresh, false) ? tls == nullptr : socket->resting && !socket->multiplexed;
+    const bool rests =
+        socket->resting && !socket->multiplexed && std::chrono::steady_clock::now() - socket->resting_since > kJustRested;
+    const bool look = std::exchange(socket->fresh, false) ? tls == nullptr : rests;
     if (!look || (!has_input(fd) && (tls == nullptr || SSL_has_pending(tls) == 0))) return true;
     end(fd);
     return false;

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <openssl/ssl.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,6 +53,7 @@ private:
         bool resting = false;
         bool fresh = true;  // no request was written yet
         bool multiplexed = false;
+        std::chrono::steady_clock::time_point resting_since{};
         std::uint64_t name = 0;  // key in by_name_; 0 = not known yet
     };
     void on_event(curl_socket_t fd, loop::FdWatcher::Ready ready);

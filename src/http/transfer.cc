@@ -17,7 +17,7 @@ constexpr int kMaxUnfit = 3;                        // connections that a reques
 constexpr unsigned kSafeToUseAgain = 0x080101;
 
 // libcurl before 8.1.1 keeps a pointer to the last header of a handle's last answer beyond that header's end; an answer whose
-// first header line begins with a blank then writes through it (curl issue 11101). A new handle for each request costs 3 µs.
+// first header line begins with a blank then writes through it (curl issue 11101). A new handle for each request costs 0.7 µs.
 bool handles_can_be_used_again() {
     static const bool can = curl_version_info(CURLVERSION_NOW)->version_num >= kSafeToUseAgain;
     return can;
