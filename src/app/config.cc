@@ -1,7 +1,10 @@
 // The one table of settings.
 #include "app/config.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -72,6 +75,10 @@ std::string read_database_url(const std::string& value, Config& config) {
 }
 
 std::string read_redis_url(const std::string& value, Config& config) {
+    if (value.empty()) {
+        config.redis_url.clear();
+        return "";
+    }
     const auto target = redis::parse_url(value);
     config.redis_url = value;
     return target ? "" : target.error().message;
@@ -139,7 +146,24 @@ std::string read_log_format(const std::string& value, Config& config) {
 }
 
 bool is_loopback(const std::string& address) {
-    return address == "127.0.0.1" || address == "::1" || address == "localhost" || address.starts_with("127.");
+    in_addr ipv4{};
+    if (inet_pton(AF_INET, address.c_str(), &ipv4) == 1) return (ntohl(ipv4.s_addr) >> 24) == 127;
+    return address == "::1" || address == "localhost";
+}
+
+std::string read_http_addr(const std::string& value, Config& config) {
+    const bool bracketed = value.starts_with('[') && value.ends_with(']');
+    config.http_addr = bracketed ? value.substr(1, value.size() - 2) : value;
+    in6_addr ignored{};
+    const char* const text = config.http_addr.c_str();
+    if (config.http_addr == "localhost") return "";
+    if (inet_pton(AF_INET, text, &ignored) == 1 || inet_pton(AF_INET6, text, &ignored) == 1) return "";
+    return "must be an address of this machine, such as 127.0.0.1, ::1 or 0.0.0.0";
+}
+
+std::string read_directory(const std::string& value, std::string& field) {
+    field = value;
+    return value.empty() || std::filesystem::is_directory(value) ? "" : "names a folder that is not there: " + value;
 }
 
 using Lookup = std::function<const char*(const std::string&)>;
@@ -153,13 +177,16 @@ core::Result<std::string> raw_value(const Setting& setting, const Lookup& lookup
     }
     if (direct != nullptr) return std::string(direct);
     if (file == nullptr) return std::string(setting.default_value);
+    const auto wrong = [&](const char* why) {
+        return core::Error{core::ErrorKind::kInvalid, std::string("cannot be read from the file ") + file + why, ""};
+    };
+    if (std::error_code error; std::filesystem::is_directory(file, error)) return wrong(": it is a folder");
     std::ifstream stream(file);
-    if (!stream) {
-        return core::Error{core::ErrorKind::kInvalid, std::string("cannot be read from the file ") + file, ""};
-    }
+    if (!stream) return wrong("");
     std::string value{std::istreambuf_iterator<char>(stream), {}};
     if (value.ends_with('\n')) value.pop_back();
     if (value.ends_with('\r')) value.pop_back();
+    if (value.find_first_of(std::string_view("\n\0", 2)) != std::string::npos) return wrong(": it must hold one line");
     return value;
 }
 
@@ -179,18 +206,21 @@ void check_serving(const Config& config, std::vector<std::string>& errors) {
 
 }  // namespace
 
+bool empty_means_something(const std::string& name) { return name == "REDIS_URL"; }
+
 const std::vector<Setting>& settings() {
     using std::chrono::milliseconds;
     static const std::vector<Setting> table = {
         {"DATABASE_URL", "", "PostgreSQL, as libpq takes it; several hosts are tried in turn. Required", true, read_database_url},
-        {"REDIS_URL", "redis://127.0.0.1:6379/0", "Redis for receipts; it may be down", true, read_redis_url},
+        {"REDIS_URL", "redis://127.0.0.1:6379/0", "Redis for receipts; it may be down. Empty = no Redis, no receipts", true,
+         read_redis_url},
         {"WEBHOOK_URL", "", "where messages are sent. Required by serve", false, read_webhook_url},
         {"WEBHOOK_AUTH_KEY", "", "sent to WEBHOOK_URL as x-ins-auth-key", true, read_auth_key},
-        {"HTTP_ADDR", "127.0.0.1", "address the API listens on", false, text(&Config::http_addr)},
+        {"HTTP_ADDR", "127.0.0.1", "address the API listens on", false, read_http_addr},
         {"PORT", "8080", "port the API listens on; 0 = any free one", false, integer(&Config::port, 0, 65535)},
         {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", true,
          text(&Config::api_token)},
-        {"API_HOSTS", "", "names, separated by commas, that the API is reached by besides addresses, localhost and HTTP_ADDR",
+        {"API_HOSTS", "", "names, separated by commas, that the API is reached by besides addresses and localhost",
          false, read_api_hosts},
         {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", false,
          truth(&Config::allow_unauthenticated)},
@@ -219,9 +249,9 @@ const std::vector<Setting>& settings() {
         {"LOG_LEVEL", "info", "debug, info, warn or error", false, read_log_level},
         {"LOG_FORMAT", "text", "text or json", false, read_log_format},
         {"MIGRATIONS_DIR", "", "folder of the migrations; empty = the one installed with the program", false,
-         text(&Config::migrations_dir)},
+         [](const std::string& value, Config& config) { return read_directory(value, config.migrations_dir); }},
         {"DOCS_DIR", "", "folder of the Swagger pages; empty = the one installed with the program", false,
-         text(&Config::docs_dir)},
+         [](const std::string& value, Config& config) { return read_directory(value, config.docs_dir); }},
     };
     return table;
 }
@@ -234,6 +264,10 @@ ConfigResult read_config(const Lookup& lookup, bool serving) {
         const auto value = raw_value(setting, lookup);
         const std::string wrong = value ? setting.read(value.value(), result.config) : value.error().message;
         if (!wrong.empty()) result.errors.push_back(std::string(setting.name) + " " + wrong);
+    }
+    // The default of the one must not contradict the other's value.
+    if (lookup("CONNECT_TIMEOUT") == nullptr && lookup("CONNECT_TIMEOUT_FILE") == nullptr) {
+        result.config.connect_timeout = std::min(result.config.connect_timeout, result.config.request_timeout);
     }
     if (serving) check_serving(result.config, result.errors);
     return result;

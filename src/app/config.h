@@ -16,7 +16,7 @@ enum class LogFormat { kText, kJson };
 // Defaults and units stand in the table of config.cc, which is also what `messaging config` and the README show.
 struct Config {
     std::string database_url;
-    std::string redis_url;
+    std::string redis_url;  // empty = no Redis, and no receipts
     std::string webhook_url;
     std::string webhook_auth_key;
     std::string http_addr;
@@ -53,6 +53,8 @@ struct Setting {
 };
 
 const std::vector<Setting>& settings();
+// Of an empty environment variable of this name: REDIS_URL= is not the default, but no Redis.
+bool empty_means_something(const std::string& name);
 
 struct ConfigResult {
     Config config;

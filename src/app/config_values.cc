@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <sstream>
 #include <utility>
 
 namespace messaging::app {
@@ -58,7 +59,9 @@ core::Result<double> parse_number(const std::string& text, double low, double hi
     const char* const end = text.data() + text.size();
     const auto [rest, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc() || rest != end || !(value >= low && value <= high)) {
-        return wrong("must be a number from " + std::to_string(low) + " to " + std::to_string(high));
+        std::ostringstream message;
+        message << "must be a number from " << low << " to " << high;
+        return wrong(message.str());
     }
     return value;
 }
@@ -71,6 +74,11 @@ core::Result<bool> parse_switch(const std::string& text) {
         if (text == no) return false;
     }
     return wrong("must be true or false");
+}
+
+std::string url_of(const std::string& address, int port) {
+    const bool is_ipv6 = address.find(':') != std::string::npos;
+    return "http://" + (is_ipv6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
 }
 
 }  // namespace messaging::app

@@ -20,4 +20,7 @@ core::Result<double> parse_number(const std::string& text, double low, double hi
 // true/false, yes/no, on/off, 1/0
 core::Result<bool> parse_switch(const std::string& text);
 
+// "http://127.0.0.1:8080", "http://[::1]:8080"
+std::string url_of(const std::string& address, int port);
+
 }  // namespace messaging::app

@@ -86,7 +86,7 @@ struct EngineThread::Inside {
                     [this] { engine_.on_bell_down(); })),
           redis_(loop_, random_, redis_options(owner.config_), redis_events()),
           client_(loop_, client_options(owner.config_)),
-          queue_store_(claim_, record_),
+          queue_store_(claim_, record_, !owner.config_.redis_url.empty()),
           presence_store_(bell_),
           doorbell_store_(bell_),
           backlog_store_(record_),
@@ -106,7 +106,7 @@ struct EngineThread::Inside {
         claim_.start();
         record_.start();
         bell_.start();
-        redis_.start();
+        if (!owner_.config_.redis_url.empty()) redis_.start();
     }
 
     pg::Connection::Events events(const pg::Connection& session, service::Dependency dependency, const char* what,

@@ -6,12 +6,15 @@
 #include <cstdio>
 #include <string>
 
+#include "app/config_values.h"
 #include "http/handles.h"
 
 namespace messaging::app {
 
-int run_healthcheck(int port, const char* path) {
-    const std::string url = "http://127.0.0.1:" + std::to_string(port) + path;
+int run_healthcheck(const std::string& address, int port, const char* path) {
+    // "Every address" is reached by this machine's own.
+    const std::string host = address == "0.0.0.0" ? "127.0.0.1" : address == "::" ? "::1" : address;
+    const std::string url = url_of(host, port) + path;
     const http::EasyHandle easy(curl_easy_init());
     long status = 0;
     curl_easy_setopt(easy.get(), CURLOPT_URL, url.c_str());

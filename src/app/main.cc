@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "app/config.h"
 #include "app/config_values.h"
@@ -29,12 +30,13 @@ constexpr rlim_t kMostDescriptors = 65536;
 
 std::map<std::string, std::string> flags;  // setting -> value given as a flag
 
-// Flag over environment; an empty variable counts as not set.
+// Flag over environment; an empty variable counts as not set, but for REDIS_URL.
 const char* look_up(const std::string& name) {
     const auto flag = flags.find(name);
     if (flag != flags.end()) return flag->second.c_str();
     const char* const value = std::getenv(name.c_str());
-    return value == nullptr || *value == '\0' ? nullptr : value;
+    const bool is_set = value != nullptr && (*value != '\0' || messaging::app::empty_means_something(name));
+    return is_set ? value : nullptr;
 }
 
 std::string flag_name(const char* setting) {
@@ -43,11 +45,15 @@ std::string flag_name(const char* setting) {
     return name;
 }
 
+void exit_if_wrong(const std::vector<std::string>& errors) {
+    for (const std::string& error : errors) std::fprintf(stderr, "configuration: %s\n", error.c_str());
+    if (!errors.empty()) std::exit(kConfigExit);
+}
+
 // Every error at once, and nothing started.
 Config config_or_exit(bool serving) {
     auto result = messaging::app::read_config(look_up, serving);
-    for (const std::string& error : result.errors) std::fprintf(stderr, "configuration: %s\n", error.c_str());
-    if (!result.errors.empty()) std::exit(kConfigExit);
+    exit_if_wrong(result.errors);
     return result.config;
 }
 
@@ -81,6 +87,8 @@ int main(int argc, char** argv) {
     migrate->add_option("command", migrate_command, "up, down or status")
         ->required()
         ->check(CLI::IsMember({"up", "down", "status"}));
+    bool force = false;
+    migrate->add_flag("--force", force, "down: also where messages are lost by it, or an engine runs");
     auto* const doctor = program.add_subcommand("doctor", "check the database, and say what to do about what is wrong");
     auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
     messaging::app::FakerOptions fake;
@@ -105,6 +113,8 @@ int main(int argc, char** argv) {
     auto* const config = program.add_subcommand("config", "show the settings, and the waits between attempts");
     bool markdown = false;
     config->add_flag("--markdown", markdown, "the table of the README");
+    bool check = false;
+    config->add_flag("--check", check, "show only what is wrong for serve; the exit status is 78 then, and else 0");
     for (auto* const command : {serve, migrate, doctor, faker, health, config}) add_settings(command);
 
     try {
@@ -114,12 +124,15 @@ int main(int argc, char** argv) {
     }
     raise_descriptor_limit();
     if (serve->parsed()) return messaging::app::run_serve(config_or_exit(true));
-    if (migrate->parsed()) return messaging::app::run_migrate(config_or_exit(false), migrate_command);
+    if (migrate->parsed()) return messaging::app::run_migrate(config_or_exit(false), migrate_command, force);
     if (doctor->parsed()) return messaging::app::run_doctor(config_or_exit(false));
     if (health->parsed()) {
-        // PORT is all it needs: a container of the receiver has nothing else.
-        return messaging::app::run_healthcheck(messaging::app::read_config(look_up, false).config.port,
-                                               ready ? "/readyz" : "/livez");
+        // HTTP_ADDR and PORT are all it needs: a container of the receiver has nothing else.
+        auto read = messaging::app::read_config(look_up, false);
+        std::erase_if(read.errors,
+                      [](const std::string& error) { return !error.starts_with("PORT ") && !error.starts_with("HTTP_ADDR "); });
+        exit_if_wrong(read.errors);
+        return messaging::app::run_healthcheck(read.config.http_addr, read.config.port, ready ? "/readyz" : "/livez");
     }
     if (faker->parsed()) {
         fake.database_url = config_or_exit(false).database_url;
@@ -135,6 +148,10 @@ int main(int argc, char** argv) {
         if (retry_after >= 0) receive.retry_after = std::chrono::seconds(retry_after);
         return messaging::app::run_receiver(receive);
     }
+    if (check) {
+        config_or_exit(true);
+        return 0;
+    }
     std::fputs((markdown ? messaging::app::config_markdown() : messaging::app::describe_config(look_up)).c_str(), stdout);
-    return 0;
+    return markdown || messaging::app::read_config(look_up, false).errors.empty() ? 0 : kConfigExit;
 }

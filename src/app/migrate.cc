@@ -19,7 +19,7 @@ int fail(const core::Error& error) {
 
 std::string migrations_dir(const Config& config) { return installed_dir(config.migrations_dir, "migrations"); }
 
-int run_migrate(const Config& config, const std::string& command) {
+int run_migrate(const Config& config, const std::string& command, bool force) {
     auto files = repository::read_schema(migrations_dir(config));
     if (!files) return fail(files.error());
     auto session = pg::Session::connect(config.database_url, "messaging migrate");
@@ -33,7 +33,7 @@ int run_migrate(const Config& config, const std::string& command) {
         }
         return 0;
     }
-    const auto names = command == "up" ? migrator.up() : migrator.down();
+    const auto names = command == "up" ? migrator.up() : migrator.down(force);
     if (!names) return fail(names.error());
     for (const std::string& name : names.value()) std::printf("%s %s\n", command == "up" ? "applied" : "undone ", name.c_str());
     if (names->empty()) std::printf("nothing to do\n");

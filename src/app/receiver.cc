@@ -82,9 +82,7 @@ public:
             return 1;
         }
         server_ = std::move(server.value());
-        const bool is_ipv6 = options_.address.find(':') != std::string::npos;
-        std::printf("receiver listening on http://%s%s%s:%d/\n", is_ipv6 ? "[" : "", options_.address.c_str(), is_ipv6 ? "]" : "",
-                    server_->port());
+        std::printf("receiver listening on %s/\n", url_of(options_.address, server_->port()).c_str());
         std::fflush(stdout);
         if (!options_.quiet) second_timer_->start(std::chrono::seconds(1));
         loop_.run();

@@ -79,7 +79,7 @@ public:
             return 1;
         }
         server_ = std::move(server.value());
-        spdlog::info("the API listens on http://{}:{}/ (docs at /docs/index.html)", config_.http_addr, server_->port());
+        spdlog::info("the API listens on {}/ (docs at /docs/index.html)", url_of(config_.http_addr, server_->port()));
         spdlog::info("a failed message waits {} before it is dead", describe_schedule(config_.backoff));
         session_.start();
         status_timer_->start(kStatusPeriod);
@@ -142,7 +142,6 @@ private:
         handler::ApiOptions options;
         options.token = config_.api_token;
         options.hosts = config_.api_hosts;
-        options.hosts.push_back(config_.http_addr);
         options.max_content_bytes = config_.max_content_bytes;
         options.docs_dir = installed_dir(config_.docs_dir, "docs");
         options.checks = [this] { return checks(); };
@@ -165,11 +164,12 @@ private:
             if (engines.empty()) engines = engine->unready_reason();
             redis = redis && engine->redis_up();
         }
-        return {{"postgres", session_.up(), true, session_.up() ? "" : session_trouble_},
-                {"engines", engines.empty(), true, engines},
-                {"running", !stopping_, true, stopping_ ? "the service is stopping" : ""},
-                {"reconcile", reconcile_error_.empty(), false, reconcile_error_},
-                {"redis", redis, false, redis ? "" : "receipts wait"}};
+        std::vector<handler::Check> checks{{"postgres", session_.up(), true, session_.up() ? "" : session_trouble_},
+                                           {"engines", engines.empty(), true, engines},
+                                           {"running", !stopping_, true, stopping_ ? "the service is stopping" : ""},
+                                           {"reconcile", reconcile_error_.empty(), false, reconcile_error_}};
+        if (!config_.redis_url.empty()) checks.push_back({"redis", redis, false, redis ? "" : "receipts wait"});
+        return checks;
     }
 
     // The schema first: an engine on a schema it does not know would do harm.

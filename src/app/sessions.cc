@@ -39,7 +39,8 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role, co
 
 redis::ClientOptions redis_options(const Config& config) {
     redis::ClientOptions options;
-    options.target = redis::parse_url(config.redis_url).value();  // checked when the configuration was read
+    // Checked when the configuration was read; without one the client is never started.
+    if (!config.redis_url.empty()) options.target = redis::parse_url(config.redis_url).value();
     return options;
 }
 

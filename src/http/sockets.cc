@@ -125,6 +125,12 @@ bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl
     return false;
 }
 
+void Sockets::retire(const ConnectionName& name) {
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    const Watched* const socket = find(name, {}, fd);
+    if (socket != nullptr && socket->resting) end(fd);
+}
+
 void Sockets::mark_multiplexed(const ConnectionName& name) {
     curl_socket_t fd = CURL_SOCKET_BAD;
     if (Watched* const socket = find(name, {}, fd)) socket->multiplexed = true;

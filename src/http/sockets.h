@@ -43,6 +43,8 @@ public:
     // OpenSSL, or it has ended; it is shut down. `opened` are the sockets that the request has opened; `tls` is null for a plain
     // connection. A new TLS connection is always fit: session tickets may lie there.
     bool fit_for_request(const ConnectionName& name, const std::vector<curl_socket_t>& opened, const SSL* tls);
+    // No request is to be written to this connection any more.
+    void retire(const ConnectionName& name);
     // The connection speaks HTTP/2.
     void mark_multiplexed(const ConnectionName& name);
 

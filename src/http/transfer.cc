@@ -209,7 +209,10 @@ bool Transfer::start_over() {
     return true;
 }
 
-void Transfer::note_multiplexed() {
+// A receiver that refuses may still send something; on its connection that would be taken for the next request's answer. So it is
+// used again only after an answer that accepts.
+void Transfer::note_connection(bool accepted) {
+    if (accepted && !options_.http2) return;
     long version = 0;
     long peer_port = 0;
     long local_port = 0;
@@ -218,8 +221,12 @@ void Transfer::note_multiplexed() {
     curl_easy_getinfo(easy_.get(), CURLINFO_PRIMARY_IP, &address);
     curl_easy_getinfo(easy_.get(), CURLINFO_PRIMARY_PORT, &peer_port);
     curl_easy_getinfo(easy_.get(), CURLINFO_LOCAL_PORT, &local_port);
-    if (version == CURL_HTTP_VERSION_2_0 && address != nullptr) {
-        sockets_.mark_multiplexed({address, static_cast<int>(peer_port), static_cast<int>(local_port)});
+    if (address == nullptr) return;
+    const ConnectionName name{address, static_cast<int>(peer_port), static_cast<int>(local_port)};
+    if (version == CURL_HTTP_VERSION_2_0) {
+        sockets_.mark_multiplexed(name);
+    } else if (!accepted) {
+        sockets_.retire(name);
     }
 }
 
@@ -233,7 +240,6 @@ PostResult Transfer::take_result(CURLcode code) {
     curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
     curl_easy_getinfo(easy_.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
     partial_.duration = std::chrono::microseconds(microseconds);
-    if (options_.http2) note_multiplexed();
     if (code == CURLE_OK || answered_) {
         partial_.status = static_cast<int>(status);
         if (code != CURLE_OK) partial_.body_truncated = true;
@@ -253,6 +259,7 @@ PostResult Transfer::take_result(CURLcode code) {
         }
         partial_.body.clear();
     }
+    note_connection(partial_.fault == TransportFault::kNone && partial_.status >= 200 && partial_.status < 300);
     return std::exchange(partial_, {});
 }
 

@@ -48,7 +48,7 @@ private:
     void forget_answer();
     void set_constant_options();
     void set_request_options();
-    void note_multiplexed();
+    void note_connection(bool accepted);
     SSL* tls() const;
 
     const ClientOptions& options_;

@@ -59,6 +59,13 @@ std::vector<std::string> split_statements(const std::string& sql) {
     return statements;
 }
 
+// Each holds the lock of its life.
+constexpr const char* kRunningEngines = R"sql(
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'ExclusiveLock' AND granted
+  AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))sql";
+constexpr const char* kHasMessages = "SELECT to_regclass('public.messages') IS NOT NULL";
+constexpr const char* kAnyMessage = "SELECT EXISTS (SELECT FROM public.messages)";
+
 }  // namespace
 
 core::Result<core::Nothing> Migrator::lock() {
@@ -172,12 +179,30 @@ core::Result<std::vector<std::string>> Migrator::up() {
     return names;
 }
 
-core::Result<std::vector<std::string>> Migrator::down() {
+// What a step down would take away.
+core::Result<core::Nothing> Migrator::check_harmless() {
+    const auto engines = session_.execute(kRunningEngines);
+    if (!engines) return engines.error();
+    if (engines->bigint(0, 0) > 0) return conflict("an engine is running: stop it first, or repeat this with --force");
+    const auto has_messages = session_.execute(kHasMessages);
+    if (!has_messages) return has_messages.error();
+    if (!has_messages->boolean(0, 0)) return core::Nothing{};
+    const auto messages = session_.execute(kAnyMessage);
+    if (!messages) return messages.error();
+    if (!messages->boolean(0, 0)) return core::Nothing{};
+    return conflict(
+        "there are messages, which would lose their places or be deleted: dump them first, and repeat this with --force");
+}
+
+core::Result<std::vector<std::string>> Migrator::down(bool force) {
     if (const auto checked = check_server(); !checked) return checked.error();
     if (const auto locked = lock(); !locked) return locked.error();
     const auto applied = count_applied();
     if (!applied) return applied.error();
     if (applied.value() == 0) return std::vector<std::string>{};
+    if (!force) {
+        if (const auto harmless = check_harmless(); !harmless) return harmless.error();
+    }
     const Migration& migration = files_.migrations[applied.value() - 1];
     pg::Params params;
     params.integer(migration.version);

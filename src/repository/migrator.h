@@ -25,8 +25,9 @@ public:
     // missing; the message names it. kConflict also where the database is not UTF8, is older than PostgreSQL 13, is behind a
     // pooler, or has the layout of before the first release.
     core::Result<std::vector<std::string>> up();
-    // Undoes the newest one; answers its name, or nothing when there is none.
-    core::Result<std::vector<std::string>> down();
+    // Undoes the newest one; answers its name, or nothing when there is none. Without `force` kConflict where there are messages,
+    // or an engine runs.
+    core::Result<std::vector<std::string>> down(bool force);
     core::Result<std::vector<MigrationStatus>> status();
     // Makes the CHECK on messages.content allow exactly `max_content_bytes`. kConflict: longer contents exist.
     core::Result<core::Nothing> align_content_limit(std::size_t max_content_bytes);
@@ -37,6 +38,7 @@ private:
     core::Result<std::size_t> count_applied();
     core::Result<core::Nothing> lock();
     core::Result<core::Nothing> check_server();
+    core::Result<core::Nothing> check_harmless();
     core::Result<core::Nothing> run(const std::string& sql, const char* record, const pg::Params& params);
     core::Result<core::Nothing> run_one_by_one(const std::string& sql, const char* record, const pg::Params& params);
     core::Result<core::Nothing> run_in_transaction(const std::string& sql, const char* record, const pg::Params& params);

@@ -12,8 +12,9 @@ inline constexpr std::size_t kMaxErrorBytes = 500;  // of a reason that is kept
 // delays a claim.
 class PgQueueStore : public service::QueueStore {
 public:
-    PgQueueStore(pg::Connection& claim_session, pg::Connection& record_session)
-        : claim_(claim_session), record_(record_session) {}
+    // `receipts`: each recorded batch waits in PostgreSQL until Redis has its receipts.
+    PgQueueStore(pg::Connection& claim_session, pg::Connection& record_session, bool receipts = true)
+        : claim_(claim_session), record_(record_session), receipts_(receipts) {}
 
     void claim_ready(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override;
     void claim_due(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override;
@@ -30,6 +31,7 @@ public:
 private:
     pg::Connection& claim_;
     pg::Connection& record_;
+    const bool receipts_;
 };
 
 }  // namespace messaging::repository

@@ -30,7 +30,7 @@ batch AS (
     SELECT now(), count(*), array_agg(id ORDER BY id) FROM marked HAVING count(*) > 0
     RETURNING batch_id, sent_at, ids),
 backlog AS (
-    INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, $4::bigint FROM batch)
+    INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, $4::bigint FROM batch WHERE $4::bigint IS NOT NULL)
 SELECT batch_id, to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), id
 FROM batch CROSS JOIN LATERAL unnest(ids) AS id)sql"};
 
@@ -144,12 +144,18 @@ std::vector<std::int32_t> generations_of(const std::vector<const Outcome*>& outc
     return generations;
 }
 
-pg::Params sent_params(const std::vector<const Outcome*>& sent, core::InstanceId instance_id) {
+// Without an instance no receipts are written.
+pg::Params sent_params(const std::vector<const Outcome*>& sent, std::optional<core::InstanceId> instance_id) {
     std::vector<std::optional<std::string>> receiver_ids;
     receiver_ids.reserve(sent.size());
     for (const Outcome* outcome : sent) receiver_ids.push_back(outcome->receiver_message_id);
     pg::Params params;
-    params.bigint_array(ids_of(sent)).integer_array(generations_of(sent)).text_array(receiver_ids).bigint(instance_id);
+    params.bigint_array(ids_of(sent)).integer_array(generations_of(sent)).text_array(receiver_ids);
+    if (instance_id) {
+        params.bigint(*instance_id);
+    } else {
+        params.null();
+    }
     return params;
 }
 
@@ -252,7 +258,11 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
         });
     }
     if (!sent.empty()) {
-        add(kMarkSent, sent_params(sent, request.instance_id), read_sent);
+        add(kMarkSent, sent_params(sent, receipts_ ? std::optional(request.instance_id) : std::nullopt),
+            [receipts = receipts_](const pg::Rows& rows, service::RecordResult& result) {
+                read_sent(rows, result);
+                if (!receipts) result.sent_batch.reset();
+            });
         add(kLeavePlaces, std::move(pg::Params().bigint_array(ids_of(sent))), unread);
     }
     if (!failed.empty()) add(kMarkFailed, failed_params(failed), unread);

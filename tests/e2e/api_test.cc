@@ -56,6 +56,13 @@ protected:
     Service service_;
 };
 
+std::string text_of_state(const Service& service) {
+    const auto document = core::JsonDocument::parse(call("GET", service.url("/status")).body);
+    const auto data = document ? document->root().member("data") : std::nullopt;
+    const auto state = data ? data->member("state") : std::nullopt;
+    return state ? std::string(state->text()) : "unknown";
+}
+
 class ApiWithoutPostgres : public ApiTest {
 protected:
     ApiWithoutPostgres() : ApiTest(std::make_unique<PrivatePostgres>()) {}
@@ -218,6 +225,47 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
     for (const char* id : {"0", "-1", "1x", "99999999999999999999", "%31%00"}) {
         EXPECT_EQ(code(ask("GET", std::string("/messages/") + id)), "bad_id") << id;
     }
+}
+
+// Any page that somebody looks at could command a service on his machine: a POST without a body needs no leave of the browser's.
+TEST(ApiOpen, PagesOfOtherSitesMayDoNothing) {
+    const Receiver receiver;
+    const Service service({{"WEBHOOK_URL", receiver.url()},
+                           {"API_HOSTS", "messaging.example.com, other"},
+                           {"DOCS_DIR", source_file("api-docs/pages")}});
+    const std::string port = service.url("").substr(service.url("").rfind(':') + 1);
+    const auto status = [&](const std::string& method, const std::string& path, const http::Headers& headers) {
+        return call(method, service.url(path), method == "POST" ? "{}" : "", headers).status;
+    };
+    for (const http::Headers& foreign :
+         {http::Headers{{"Origin", "http://evil.example"}}, http::Headers{{"Origin", "null"}},
+          http::Headers{{"Origin", "http://127.0.0.1:1"}}, http::Headers{{"Sec-Fetch-Site", "cross-site"}},
+          http::Headers{{"Host", "rebind.evil.example"}}, http::Headers{{"Host", "rebind.evil.example:" + port}},
+          http::Headers{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "no-cors"}, {"Sec-Fetch-Dest", "image"}}}) {
+        for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/stop"},
+                                                                                           {"POST", "/messages"},
+                                                                                           {"POST", "/messages/1/retry"},
+                                                                                           {"GET", "/messages"},
+                                                                                           {"GET", "/status"},
+                                                                                           {"GET", "/docs/index.html"},
+                                                                                           {"GET", "/metrics"}}) {
+            EXPECT_EQ(status(method, path, foreign), 403) << method << " " << path << " " << foreign.front().second;
+        }
+    }
+    for (const http::Headers& ours :
+         {http::Headers{}, http::Headers{{"Host", "localhost:1234"}}, http::Headers{{"Host", "[::1]"}},
+          http::Headers{{"Host", "10.1.2.3:80"}}, http::Headers{{"Host", "messaging.example.com"}},
+          http::Headers{{"Host", "OTHER:8080"}}, http::Headers{{"Host", "localhost:8080"}, {"Origin", "http://localhost:8080"}},
+          http::Headers{{"Host", "messaging.example.com"}, {"Origin", "https://messaging.example.com"}},
+          http::Headers{{"Sec-Fetch-Site", "same-origin"}}, http::Headers{{"Sec-Fetch-Site", "none"}}}) {
+        EXPECT_EQ(status("GET", "/status", ours), 200) << (ours.empty() ? "" : ours.front().second);
+    }
+    EXPECT_EQ(status("GET", "/docs/index.html",
+                     {{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "navigate"}, {"Sec-Fetch-Dest", "document"}}),
+              200)
+        << "a link that somebody follows";
+    EXPECT_EQ(status("GET", "/livez", {{"Host", "node-17.cluster.internal"}}), 200) << "health is asked by whatever name";
+    EXPECT_EQ(text_of_state(service), "running");
 }
 
 TEST_F(ApiTest, AnsweringTheWrongMethodNamesTheRightOnes) {

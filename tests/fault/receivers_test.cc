@@ -2,13 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <functional>
+#include <thread>
 
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/raw_tcp.h"
 #include "support/stores.h"
+#include "support/tally.h"
 #include "support/world.h"
 
 namespace messaging::test {
@@ -317,6 +320,47 @@ TEST_F(Receivers, RetryAfterIsHonouredWithinReason) {
         EXPECT_LE(std::stod(asked), cases[i].to_seconds * 2) << "the wait after a second attempt is twice as long";
         std::printf("%s: next attempt after %s s\n", cases[i].name.c_str(), asked.c_str());
     }
+}
+
+// 182 to 191 of 200 were marked as sent, and none was accepted.
+TEST_F(Receivers, WhatIsSentUnaskedAfterARefusalMarksNothingAsSent) {
+    RawServer liar([](RawPeer& peer) {
+        while (!peer.read_request().empty()) {
+            peer.send("HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno");
+            std::this_thread::sleep_for(milliseconds(100));
+            peer.send(ok(R"({"messageId":"unasked"})"));
+        }
+    });
+    const std::string database = migrated(empty_database());
+    const Service service({{"WEBHOOK_URL", liar.url()},
+                           {"BACKOFF_BASE", "300ms"},
+                           {"BACKOFF_CAP", "300ms"},
+                           {"MAX_ATTEMPTS", "6"},
+                           {"ENDPOINT_MAX_IN_FLIGHT", "4"}},
+                          database);
+    commit_messages(database, 200);
+    auto session = connect_or_abort(database);
+    const auto number = [&](const char* sql) { return session.execute(sql)->bigint(0, 0); };
+    EXPECT_TRUE(wait_until([&] { return number("SELECT count(*) FROM messaging._dead") == 200; }, std::chrono::seconds(60)));
+    EXPECT_EQ(number("SELECT count(*) FROM messages WHERE is_sent"), 0);
+}
+
+// The service died within 70 answers, and at each start again.
+TEST_F(Receivers, AFirstHeaderThatBeginsWithABlankIsAnAnswerLikeAnyOther) {
+    std::atomic<unsigned> answers{0};
+    RawServer odd([&](RawPeer& peer) {
+        while (!peer.read_request().empty()) {
+            peer.send(++answers % 2 == 0 ? "HTTP/1.1 200 OK\r\n X: y\r\nContent-Length: 0\r\n\r\n"
+                                         : "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    const std::string database = migrated(empty_database());
+    Service service({{"WEBHOOK_URL", odd.url()}}, database);
+    commit_messages(database, 2000);
+    auto session = connect_or_abort(database);
+    EXPECT_TRUE(wait_until([&] { return session.execute("SELECT count(*) FROM messages WHERE is_sent")->bigint(0, 0) == 2000; },
+                           std::chrono::seconds(30)));
+    EXPECT_EQ(http_get(service.url("/livez")).status, 200);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
+#include "support/raw_tcp.h"
 #include "support/stores.h"
 #include "support/tally.h"
 #include "support/world.h"
@@ -329,6 +330,41 @@ TEST_F(Redis, WhatAKilledServiceHadNotWrittenIsWrittenAfterTheRestart) {
     serve();
     finish(tally);
     expect_receipts();
+}
+
+// Whatever listens there: hiredis's asynchronous part ended the process on the first of these, and 14 bytes of the last cost 16
+// GB.
+TEST(LyingRedis, NothingThatItSaysEndsTheServiceOrStopsTheSending) {
+    for (const std::string& lie :
+         {std::string("+hello\r\n"), std::string(":1\r\n"), std::string("*1\r\n+x\r\n"), std::string("*2147483647\r\n"),
+          std::string("$2147483647\r\n"), std::string("-LOADING\r\n"), std::string("HTTP/1.1 400 Bad Request\r\n\r\n")}) {
+        RawServer liar([&](RawPeer& peer) {
+            if (peer.read_until("PING\r\n")) peer.send("+PONG\r\n");
+            peer.send(lie);
+            while (peer.read_until("\r\n")) peer.send(lie);
+        });
+        ScriptedReceiver receiver;
+        const std::string database = migrated(empty_database());
+        Service service({{"WEBHOOK_URL", receiver.url()}, {"REDIS_URL", "redis://127.0.0.1:" + std::to_string(liar.port())}},
+                        database);
+        commit_messages(database, 600);
+        EXPECT_TRUE(receiver.wait_for_distinct(600)) << lie;
+        EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "600"; })) << lie;
+        EXPECT_LT(service.resident_bytes(), 100 << 20) << lie;
+        EXPECT_NE(service.sql("SELECT count(*) FROM messaging._receipt_backlog"), "0") << lie;
+    }
+}
+
+TEST(WithoutRedis, AnEmptyUrlMeansNoReceiptsAndNoBacklog) {
+    ScriptedReceiver receiver;
+    const std::string database = migrated(empty_database());
+    Service service({{"WEBHOOK_URL", receiver.url()}, {"REDIS_URL", ""}}, database);
+    commit_messages(database, 600);
+    EXPECT_TRUE(receiver.wait_for_distinct(600));
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "600"; }));
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._receipt_backlog"), "0");
+    EXPECT_EQ(http_get(service.url("/readyz")).status, 200);
+    EXPECT_EQ(http_get(service.url("/readyz?verbose")).body.find("redis"), std::string::npos);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ protected:
         return with_migrator([](Migrator& migrator) { return migrator.up(); });
     }
     auto down() {
-        return with_migrator([](Migrator& migrator) { return migrator.down(); });
+        return with_migrator([](Migrator& migrator) { return migrator.down(false); });
     }
     bool exists(const std::string& table) { return db_.sql("SELECT to_regclass('" + table + "') IS NOT NULL") == "true"; }
 
@@ -263,7 +263,7 @@ TEST(RealMigrations, GoUpAndDownAndUpAgainWithoutATrace) {
     Migrator migrator(session, files.value());
     for (int i = 0; i < 2; ++i) {
         ASSERT_EQ(migrator.up().value().size(), files->migrations.size() + 1) << "and the functions";
-        while (!migrator.down().value().empty()) {
+        while (!migrator.down(true).value().empty()) {
         }
         EXPECT_EQ(in_public(db), "");
         EXPECT_EQ(
@@ -285,7 +285,7 @@ TEST(RealMigrations, AnyNumberOfStepsDownIsMadeGoodByUp) {
         db.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('other', 'http://127.0.0.1/')");
         pg::Session session = test::connect_or_abort(db.url());
         Migrator migrator(session, files.value());
-        for (std::size_t i = 0; i < steps; ++i) ASSERT_TRUE(migrator.down().ok());
+        for (std::size_t i = 0; i < steps; ++i) ASSERT_TRUE(migrator.down(true).ok());
         const auto again = migrator.up();
         ASSERT_TRUE(again.ok()) << steps << ": " << again.error().message;
         EXPECT_EQ(db.sql(triggers), before) << steps;
@@ -342,12 +342,32 @@ TEST(Migrate, TheSubcommandAnswersWithItsExitStatus) {
     config.database_url = test::empty_database();
     config.migrations_dir = test::migrations_dir();
     config.max_content_bytes = 2000;
-    EXPECT_EQ(app::run_migrate(config, "up"), 0);
-    EXPECT_EQ(app::run_migrate(config, "up"), 0);
-    EXPECT_EQ(app::run_migrate(config, "status"), 0);
-    EXPECT_EQ(app::run_migrate(config, "down"), 0);
+    EXPECT_EQ(app::run_migrate(config, "up", false), 0);
+    EXPECT_EQ(app::run_migrate(config, "up", false), 0);
+    EXPECT_EQ(app::run_migrate(config, "status", false), 0);
+    EXPECT_EQ(app::run_migrate(config, "down", false), 0);
     config.database_url = "postgresql:///nowhere?host=/nonexistent";
-    EXPECT_EQ(app::run_migrate(config, "up"), 1);
+    EXPECT_EQ(app::run_migrate(config, "up", false), 1);
+}
+
+TEST(Migrate, DownRefusesToTakeMessagesAwayOrWhatAnEngineNeeds) {
+    Stores db(test::fresh_database());
+    app::Config config;
+    config.database_url = db.url();
+    config.migrations_dir = test::migrations_dir();
+    config.max_content_bytes = 4096;
+    pg::Session engine = test::connect_or_abort(db.url());
+    ASSERT_TRUE(engine.execute_script("SELECT pg_advisory_lock(772, 1)"));
+    EXPECT_EQ(app::run_migrate(config, "down", false), 1);
+    ASSERT_TRUE(engine.execute_script("SELECT pg_advisory_unlock(772, 1)"));
+    db.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
+    EXPECT_EQ(app::run_migrate(config, "down", false), 1);
+    EXPECT_EQ(db.number("SELECT count(*) FROM messages"), 1);
+    EXPECT_EQ(app::run_migrate(config, "down", true), 0);
+    EXPECT_EQ(app::run_migrate(config, "down", true), 0);
+    db.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'c')");  // without the queue no trigger is left that needs it
+    EXPECT_EQ(app::run_migrate(config, "up", false), 0);
+    EXPECT_EQ(db.number("SELECT count(*) FROM messages"), 2);
 }
 
 }  // namespace

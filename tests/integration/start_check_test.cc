@@ -25,7 +25,7 @@ protected:
     core::Result<std::vector<std::string>> migrate(const std::string& url, bool up = true) {
         pg::Session session = test::connect_or_abort(url);
         Migrator migrator(session, files_);
-        return up ? migrator.up() : migrator.down();
+        return up ? migrator.up() : migrator.down(true);
     }
 
     SchemaFiles files_ = read_schema(test::migrations_dir()).value();

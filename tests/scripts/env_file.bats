@@ -1,0 +1,76 @@
+#!/usr/bin/env bats
+# Every way in which people write .env.
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    reader="$BATS_TEST_DIRNAME/../../scripts/env-file"
+}
+# What NAME becomes; the file's text as printf takes it.
+value_of() { # name, text
+    printf "$2" >env
+    env -i PATH="$PATH" bash -c '. "$1"; read_env_file env; printf "%s|" "${!2-unset}"' - "$reader" "$1"
+}
+same() { [ "$1" = "$2" ] || { echo "got '$1', expected '$2'" >&2; return 1; }; }
+refused() { # text, words
+    printf "$1" >env
+    run env -i PATH="$PATH" bash -c '. "$1"; read_env_file env; echo went on' - "$reader"
+    [ "$status" = 78 ] && [[ $output == *"$2"* ]] && [[ $output != *"went on"* ]] || { echo "$status: $output" >&2; return 1; }
+}
+
+@test "plain lines, with and without a line break at the end" {
+    same "$(value_of LOG_LEVEL 'LOG_LEVEL=debug\n')" 'debug|'
+    same "$(value_of LOG_LEVEL 'PORT=1\nLOG_LEVEL=debug')" 'debug|'
+    same "$(value_of EMPTY 'EMPTY=\n')" '|'
+    same "$(value_of OTHER 'EMPTY=\n')" 'unset|'
+}
+@test "values with =, and names with digits" {
+    same "$(value_of API_TOKEN 'API_TOKEN=c2VjcmV0dG9rZW4=\n')" 'c2VjcmV0dG9rZW4=|'
+    same "$(value_of HTTP2 'HTTP2=true\n')" 'true|'
+    same "$(value_of lower_1 'lower_1=x\n')" 'x|'
+}
+@test "export, blanks, comments" {
+    same "$(value_of URL "export URL='http://a/'\n")" 'http://a/|'
+    same "$(value_of URL 'export\tURL = http://a/ \n')" 'http://a/|'
+    same "$(value_of N '  N=3\n')" '3|'
+    same "$(value_of URL 'URL=http://a/#part # mine # and more\n')" 'http://a/#part|'
+    same "$(value_of URL '# URL=x\n\n   # y\nURL=z\n')" 'z|'
+    same "$(value_of URL 'URL= # nothing\n')" '|'
+    same "$(value_of URL 'URL=a b  c \n')" 'a b  c|'
+}
+@test "quotes" {
+    same "$(value_of URL 'URL="http://a/x"\n')" 'http://a/x|'
+    same "$(value_of URL 'URL="a # b" # comment\n')" 'a # b|'
+    same "$(value_of URL "URL='a \\\\n \$x # b'\n")" 'a \n $x # b|'
+    same "$(value_of URL 'URL="a \\"b\\" \\\\ $x"\n')" 'a "b" \ $x|'
+    same "$(value_of URL 'URL="a\\nb"\n')" $'a\nb|'
+    same "$(value_of URL 'URL="x\\qy"\n')" 'x\qy|'
+    same "$(value_of URL "URL=it's\n")" "it's|"
+}
+@test "carriage returns and a byte order mark" {
+    same "$(value_of LOG_LEVEL 'LOG_LEVEL=debug\r\nPORT=1\r\n')" 'debug|'
+    same "$(value_of URL 'URL="x"\r\n')" 'x|'
+    same "$(value_of LOG_LEVEL '\xef\xbb\xbfLOG_LEVEL=debug\n')" 'debug|'
+}
+@test "nothing is run or replaced" {
+    same "$(value_of URL 'URL=$(touch here)`touch here`${HOME};touch here\n')" '$(touch here)`touch here`${HOME};touch here|'
+    [ ! -e here ]
+}
+@test "the environment counts more, the last line counts most" {
+    printf 'A=file\nB=first\nB=last\n' >env
+    same "$(env -i PATH="$PATH" A=environment bash -c '. "$1"; read_env_file env; echo "$A $B"' - "$reader")" 'environment last'
+}
+@test "what cannot be read is refused with its line, and nothing is started" {
+    refused 'PORT=1\nLOG_LEVEL debug\n' 'line 2'
+    refused 'URL="http://a/\n' 'closing " is missing'
+    refused "URL='a' b\n" "behind the closing '"
+    refused '2X=1\n' 'line 1'
+    refused 'A-B=1\n' 'line 1'
+    mkdir folder
+    run env -i PATH="$PATH" bash -c '. "$1"; read_env_file folder; echo went on' - "$reader"
+    [ "$status" = 78 ]
+    [[ $output == *"is not a file"* ]]
+}
+@test "no .env at all is fine" {
+    run env -i PATH="$PATH" bash -c '. "$1"; read_env_file nowhere; echo went on' - "$reader"
+    [ "$status" = 0 ]
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env bats
+# The local runtime in a checkout of its own, whose path has a blank and brackets. The program comes built: MESSAGING_BINARY names it.
+
+setup_file() {
+    export checkout="$BATS_FILE_TMPDIR/a check[out]"
+    mkdir -p "$checkout/build"
+    cd "$BATS_TEST_DIRNAME/../.."
+    cp -r scripts migrations .env.example "$checkout/"
+    cp "${MESSAGING_BINARY:?names the program}" "$checkout/build/messaging"
+    # The build is not what is tested.
+    printf 'build:\n\t@true\n' >"$checkout/Makefile"
+    chmod 755 "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
+    unset DATABASE_URL REDIS_URL WEBHOOK_URL API_TOKEN PORT
+    export RUNTIME=local POSTGRES_PORT=21432 REDIS_PORT=21379 PORT=21080 RECEIVER_PORT=21090
+}
+setup() { cd "$checkout"; rm -f .env; }
+teardown() { cd "$checkout" && timeout 60 scripts/runtime clean >/dev/null 2>&1; strays; }
+strays() { # fails when a process of this checkout is left
+    local left
+    left=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/cwd' \( -lname "*check?out?/.local*" -o -lname "/var/lib/messaging-local/$(hash)*" \) 2>/dev/null || true)
+    left+=$(grep -lszxF -- "MESSAGING_CHECKOUT=$checkout" /proc/[0-9]*/environ 2>/dev/null || true)
+    [ -z "$left" ] || { echo "left: $left" >&2; return 1; }
+}
+hash() { printf %s "$checkout" | sha256sum | cut -c1-12; }
+go() { timeout 120 scripts/runtime "$@" 9>&- </dev/null; }
+api() { curl -fsS -m 5 "http://127.0.0.1:21080$1"; }
+sql() { psql -qtAX "postgres://messaging@127.0.0.1:21432/messaging" -c "$1"; }
+service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')/environ"; }
+
+@test "rebuild, up again, down, up: the data stays, and nothing is left" {
+    go rebuild
+    sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    go up
+    go down
+    [[ $(go ps) != *pid* ]]
+    go up
+    [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
+    api /readyz
+}
+@test "a wrong setting is refused before anything is touched, and never answered with advice that deletes data" {
+    go up
+    before=$(go ps)
+    echo 'WEBHOOK_URL="no url"' >.env
+    for action in up rebuild; do
+        run go $action
+        [ "$status" = 78 ]
+        [[ $output == *"WEBHOOK_URL must be"* && $output == *"Correct"* && $output != *"make rebuild"* ]]
+    done
+    [ "$(go ps)" = "$before" ]
+    echo 'LOG_LEVEL debug' >.env
+    run go up
+    [ "$status" = 78 ]
+    [[ $output == *"line 1"* ]]
+    [ "$(rm .env; go ps)" = "$before" ]
+}
+@test "a changed setting, a changed program and a changed address start the service anew" {
+    go up
+    printf 'export WEBHOOK_URL="http://127.0.0.1:36999/x" # mine\nMAX_ATTEMPTS=3' >.env
+    go up
+    service_environment | grep -x 'WEBHOOK_URL=http://127.0.0.1:36999/x'
+    service_environment | grep -x 'MAX_ATTEMPTS=3'
+    [[ $(go ps) == *"receiver   stopped"* ]]
+    first=$(go ps | grep service)
+    go up
+    [ "$(go ps | grep service)" = "$first" ]
+    cp build/messaging build/new && printf x >>build/new && mv build/new build/messaging
+    go up
+    [ "$(go ps | grep service)" != "$first" ]
+}
+@test "two at once: the second waits" {
+    go up >first.log 2>&1 &
+    go up >second.log 2>&1
+    wait $!
+    cat first.log second.log | grep -q "another make"
+    [ "$(go ps | grep -c pid)" = 4 ]
+    [ "$(go ps | grep postgres | grep -o 'pid [0-9]* [0-9]' | wc -l)" = 0 ]
+    api /readyz
+}
+@test "what runs is found when .local was deleted under it" {
+    go up
+    rm -rf .local
+    go up
+    [ "$(go ps | grep -c pid)" = 4 ]
+    api /readyz
+    go down
+    strays
+}
+@test "killed at any step, the next one works" {
+    for delay in 0.2 0.6 1.2; do
+        timeout -s KILL "$delay" scripts/runtime up >/dev/null 2>&1 9>&- </dev/null || true
+    done
+    go up
+    [ "$(go ps | grep -c pid)" = 4 ]
+}
+@test "stale and foreign numbers in files count for nothing" {
+    go up
+    go down
+    for one in postgres redis receiver service; do echo 1 >".local/$one.pid"; done
+    [[ $(go ps) != *pid* ]]
+    go up
+    go down
+    kill -0 1
+}
+@test "everything killed, then up" {
+    go up
+    for one in postgres redis receiver service; do
+        pid=$(go ps | sed -n "s/^$one *pid \([0-9]*\).*/\1/p")
+        kill -9 "$pid"
+    done
+    go up
+    [ "$(go ps | grep -c pid)" = 4 ]
+}
+@test "a taken port is replaced and said" {
+    python3 -m http.server --bind 127.0.0.1 21080 >/dev/null 2>&1 9>&- 3>&- &
+    taken=$!
+    until (exec 4<>/dev/tcp/127.0.0.1/21080) 2>/dev/null; do sleep 0.1; done
+    run go up
+    kill $taken
+    [ "$status" = 0 ]
+    [[ $output == *"port 21080 is taken: using 21081"* ]]
+}
+@test "settings from files" {
+    echo secret-token >token
+    echo http://127.0.0.1:36999/y >url
+    printf 'API_TOKEN_FILE=%s/token\nWEBHOOK_URL_FILE="%s/url"\n' "$checkout" "$checkout" | sed "s/=\(.*\)token$/='\1token'/" >.env
+    go rebuild
+    [ "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:21080/status)" = 401 ]
+    [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Authorization: Bearer secret-token' http://127.0.0.1:21080/status)" = 200 ]
+}
+@test "a service that ends at once is not waited for" {
+    go up
+    sql "UPDATE messaging._migration SET checksum = 'x'"
+    began=$SECONDS
+    printf 'MAX_ATTEMPTS=4\n' >.env
+    run go up
+    [ "$status" = 1 ]
+    [ $((SECONDS - began)) -lt 20 ]
+    [[ $output == *"deletes all messages"* ]]
+}
+@test "a checkout that cannot be written to is said" {
+    [ "$(id -u)" != 0 ] || skip "root may write everywhere"
+    chmod a-w .
+    run go up
+    chmod u+w .
+    [ "$status" = 1 ]
+    [[ $output == *"cannot be written"* ]]
+}
