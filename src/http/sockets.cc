@@ -128,7 +128,7 @@ bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl
 void Sockets::retire(const ConnectionName& name) {
     curl_socket_t fd = CURL_SOCKET_BAD;
     const Watched* const socket = find(name, {}, fd);
-    if (socket != nullptr && socket->resting) end(fd);
+    if (socket != nullptr && socket->resting && !socket->multiplexed) end(fd);
 }
 
 void Sockets::mark_multiplexed(const ConnectionName& name) {

@@ -259,7 +259,7 @@ PostResult Transfer::take_result(CURLcode code) {
         }
         partial_.body.clear();
     }
-    note_connection(partial_.fault == TransportFault::kNone && partial_.status >= 200 && partial_.status < 300);
+    note_connection(partial_.fault != TransportFault::kNone || (partial_.status >= 200 && partial_.status < 300));
     return std::exchange(partial_, {});
 }
 
