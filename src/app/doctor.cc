@@ -13,7 +13,7 @@ namespace {
 using repository::FindingLevel;
 
 // Sessions of one process: claim, record and listen for each engine, and those of the API and of reconcile.
-int sessions_of_an_instance(const Config& config) { return 3 * config.engines + 2; }
+int sessions_of_an_instance(const Config& config) { return 3 * config.engines + 4; }
 
 const char* level_word(FindingLevel level) {
     switch (level) {

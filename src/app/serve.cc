@@ -52,9 +52,11 @@ public:
     explicit Service(const Config& config)
         : config_(config),
           lag_(loop_, metrics_, "api"),
-          session_(loop_, random_, session_options(config, SessionRole::kApi), session_events()),
-          messages_(session_),
-          control_(session_),
+          session_(loop_, random_, session_options(config, SessionRole::kControl), session_events()),
+          list_session_(loop_, random_, session_options(config, SessionRole::kApi), api_session_events()),
+          write_session_(loop_, random_, session_options(config, SessionRole::kApiWrite), api_session_events()),
+          messages_(list_session_, write_session_),
+          control_(session_, list_session_),
           api_(messages_, control_, random_, api_options()),
           reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
           reconcile_store_(reconcile_session_),
@@ -63,7 +65,10 @@ public:
           status_timer_(loop_.make_timer([this] { refresh_status(); })),
           leave_timer_(loop_.make_timer([this] { leave(); })),
           on_term_(loop_, SIGTERM, [this] { on_signal(); }),
-          on_int_(loop_, SIGINT, [this] { on_signal(); }) {}
+          on_int_(loop_, SIGINT, [this] { on_signal(); }),
+          on_hup_(loop_, SIGHUP, [this] {
+              if (!stopping_) on_signal();  // the terminal has gone
+          }) {}
 
     int run() {
         std::signal(SIGPIPE, SIG_IGN);
@@ -82,6 +87,8 @@ public:
         spdlog::info("the API listens on {}/ (docs at /docs/index.html)", url_of(config_.http_addr, server_->port()));
         spdlog::info("a failed message waits {} before it is dead", describe_schedule(config_.backoff));
         session_.start();
+        list_session_.start();
+        write_session_.start();
         status_timer_->start(kStatusPeriod);
         loop_.run();
         server_.reset();
@@ -106,6 +113,9 @@ private:
         };
         return events;
     }
+
+    // Their troubles are the control session's too, which says them.
+    static pg::Connection::Events api_session_events() { return {}; }
 
     void on_accept_pause() {
         metrics_.on_accept_pause();
@@ -230,8 +240,9 @@ private:
 
     void refresh_status() {
         status_timer_->start(kStatusPeriod);
-        if (!session_.up() || engines_.empty()) return;
+        if (!list_session_.up() || engines_.empty() || std::exchange(reading_status_, true)) return;
         control_.read_status([this](const core::Result<service::StatusView>& status) {
+            reading_status_ = false;
             if (status) metrics_.set_status(status.value());
         });
     }
@@ -272,7 +283,9 @@ private:
     TroubleLog start_trouble_{"start", clock_, SecondReason::kAtOnce};
     loop::EventLoop loop_;
     LoopLag lag_;
-    pg::Connection session_;
+    pg::Connection session_;  // for start, stop and the start itself: no list delays them
+    pg::Connection list_session_;
+    pg::Connection write_session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;
     handler::Api api_;
@@ -285,6 +298,7 @@ private:
     std::unique_ptr<loop::Timer> leave_timer_;
     loop::SignalWatcher on_term_;
     loop::SignalWatcher on_int_;
+    loop::SignalWatcher on_hup_;
     std::vector<std::unique_ptr<EngineThread>> engines_;
     std::string database_tag_;
     std::string session_trouble_ = "not connected yet";
@@ -293,6 +307,7 @@ private:
     std::size_t left_ = 0;         // engines that have not finished
     std::chrono::milliseconds waited_{0};
     bool starting_ = false;
+    bool reading_status_ = false;  // one at a time
     bool stopping_ = false;
     int exit_status_ = 0;
     core::MonoTime next_pause_line_{};

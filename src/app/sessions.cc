@@ -27,6 +27,14 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role, co
             options.application_name = "messaging api";
             options.settings = repository::api_session_settings();
             break;
+        case SessionRole::kApiWrite:
+            options.application_name = "messaging api write";
+            options.settings = repository::api_session_settings();
+            break;
+        case SessionRole::kControl:
+            options.application_name = "messaging control";
+            options.settings = repository::api_session_settings();
+            break;
         case SessionRole::kReconcile:
             options.application_name = "messaging reconcile";
             options.settings = repository::reconcile_session_settings();

@@ -131,6 +131,10 @@ void MessageRoutes::create(const http::Request& request, const Reply& reply) {
     store_.enqueue(std::move(good), std::move(idempotency), [reply, outline](const core::Result<service::EnqueueResult>& result) {
         if (result) return send_results(reply, result->replayed ? result->outline : outline, result.value());
         if (result.error().kind != core::ErrorKind::kConflict) return reply.send(result.error());
+        if (!result.error().sqlstate.empty()) {
+            return reply.send(Problem{409, "idempotency_in_progress",
+                                      "the first request with this Idempotency-Key is still under way: try again shortly"});
+        }
         reply.send(Problem{422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"});
     });
 }

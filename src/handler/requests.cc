@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 
 #include "core/text.h"
@@ -38,7 +39,13 @@ std::string wrong_with(const core::JsonView& item, const char* name, std::size_t
 
 Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t max_content_bytes) {
     if (!item.is_object()) return Problem{422, "invalid_item", "a message must be an object with recipient and content"};
-    for (const std::string_view key : item.keys()) {
+    const auto keys = item.keys();
+    for (auto key = keys.begin(); key != keys.end(); ++key) {
+        if (std::find(keys.begin(), key, *key) != key) {
+            return Problem{422, "invalid_item", "a field stands twice: " + core::clean_text(*key, 64)};
+        }
+    }
+    for (const std::string_view key : keys) {
         if (key != "recipient" && key != "content") {
             return Problem{422, "unknown_field",
                            "the field " + core::clean_text(key, 64) + " is not known: use recipient and content"};
@@ -66,6 +73,26 @@ std::string list_name(const service::ListQuery& query) {
     return std::string(kStatuses[static_cast<std::size_t>(query.status)]) + (query.recipient ? "-r" : "");
 }
 
+std::string lower(std::string_view text) {
+    std::string result(text);
+    std::transform(result.begin(), result.end(), result.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return result;
+}
+
+// RFC 9110, 8.3.1: case does not matter, and blanks may stand around the semicolon. JSON is UTF-8 (RFC 8259, 8.1).
+std::optional<Problem> check_media_type(const http::Request& request) {
+    std::string type = lower(request.header("content-type").value_or(""));
+    type.erase(std::remove_if(type.begin(), type.end(), [](char c) { return c == ' ' || c == '\t' || c == '"'; }), type.end());
+    const std::string parameters = type.substr(std::min(type.find(';'), type.size()));
+    if (type.substr(0, type.find(';')) != "application/json" || (!parameters.empty() && parameters != ";charset=utf-8")) {
+        return Problem{415, "unsupported_media_type", "send the header Content-Type: application/json, and UTF-8"};
+    }
+    const std::string coding = lower(request.header("content-encoding").value_or("identity"));
+    if (coding == "identity") return std::nullopt;
+    return Problem{415, "unsupported_media_type", "send the body as it is, without Content-Encoding"};
+}
+
 }  // namespace
 
 std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position) {
@@ -73,10 +100,7 @@ std::string write_cursor(const service::ListQuery& query, const service::ListPos
 }
 
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes) {
-    const std::string_view type = request.header("content-type").value_or("");
-    if (type.substr(0, type.find(';')) != "application/json") {
-        return Problem{415, "unsupported_media_type", "send the header Content-Type: application/json"};
-    }
+    if (const auto problem = check_media_type(request)) return *problem;
     const auto document = core::JsonDocument::parse(request.body, {std::size_t{16} << 20, 8});
     if (!document) return Problem{400, "invalid_json", document.error().message};
     const core::JsonView root = document->root();
@@ -113,6 +137,8 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
                 return Problem{400, "bad_recipient", "recipient must be 1 to 255 bytes of UTF-8"};
             }
             query.recipient = value;
+            // "+90…" in a query is " 90…": no number begins with a blank.
+            if (value.size() > 1 && value[0] == ' ' && value[1] >= '0' && value[1] <= '9') query.recipient->front() = '+';
         } else if (name == "cursor") {
             cursor = value;
         } else {
@@ -129,7 +155,11 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
 }
 
 Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http::Request& request) {
-    const auto header = request.header("idempotency-key");
+    auto header = request.header("idempotency-key");
+    // The draft's form is a quoted string; the quotes are no part of the key.
+    if (header && header->size() > 2 && header->starts_with('"') && header->ends_with('"')) {
+        header = header->substr(1, header->size() - 2);
+    }
     if (!header) return std::optional<service::IdempotencyKey>();
     const bool visible = std::all_of(header->begin(), header->end(), [](char c) { return c >= '!' && c <= '~'; });
     if (!visible || header->empty() || header->size() > kMaxIdempotencyKeyBytes) {

@@ -53,7 +53,7 @@ void PgControlStore::read_status(service::Completion<service::StatusView> done) 
     pg::Params params;
     params.integer(static_cast<std::int32_t>(service::kExactPendingLimit));
     run_unit<service::StatusView>(
-        session_, {{&kShowState, {}}, {&kInstances, {}}, {&kCounts, std::move(params)}}, std::move(done),
+        counting_, {{&kShowState, {}}, {&kInstances, {}}, {&kCounts, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) {
             service::StatusView status;
             status.state = read_state(rows[0]);

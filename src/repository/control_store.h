@@ -9,7 +9,9 @@ namespace messaging::repository {
 // Loop thread only. The session must outlive it.
 class PgControlStore : public service::ControlStore {
 public:
-    explicit PgControlStore(pg::Connection& session) : session_(session) {}
+    explicit PgControlStore(pg::Connection& session) : PgControlStore(session, session) {}
+    // `counting`: for the status, whose counts can be slow.
+    PgControlStore(pg::Connection& session, pg::Connection& counting) : session_(session), counting_(counting) {}
 
     bool up() const override { return session_.up(); }
     void set_running(bool running, const std::string& by, service::Completion<service::ServiceState> done) override;
@@ -18,6 +20,7 @@ public:
 
 private:
     pg::Connection& session_;
+    pg::Connection& counting_;
 };
 
 }  // namespace messaging::repository

@@ -7,6 +7,7 @@
 namespace messaging::repository {
 namespace {
 
+constexpr const char* kLockNotAvailable = "55P03";    // SQLSTATE: lock_timeout has passed
 constexpr int kScanEnd = kColumnsBeforeMessage + 12;  // where a bounded scan ended: major and id, or NULL
 
 constexpr pg::Statement kAttempts{"get_attempts", R"sql(
@@ -22,10 +23,12 @@ constexpr pg::Statement kForgetOldKeys{"forget_old_keys", R"sql(
 DELETE FROM messaging._idempotency_key WHERE key IN (
     SELECT key FROM messaging._idempotency_key WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED))sql"};
 
-// Waits for a request with the same key that is still open.
+// Waits for a request with the same key that is still open, for as long as lock_timeout allows. A key whose day is over is a new
+// one.
 constexpr pg::Statement kTakeKey{"take_key", R"sql(
 INSERT INTO messaging._idempotency_key (key, fingerprint, outline) VALUES ($1::text, $2::text, $3::text)
-ON CONFLICT (key) DO NOTHING)sql"};
+ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, outline = excluded.outline, ids = NULL, created_at = now()
+WHERE _idempotency_key.created_at < now() - interval '24 hours')sql"};
 
 constexpr pg::Statement kInsertOnce{"insert_messages_once", R"sql(
 WITH made AS (
@@ -143,7 +146,7 @@ void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::opt
                              service::Completion<service::EnqueueResult> done) {
     pg::Params params = new_message_params(messages);
     if (!key) {
-        run_one<service::EnqueueResult>(session_, kInsert, std::move(params), std::move(done),
+        run_one<service::EnqueueResult>(writing_, kInsert, std::move(params), std::move(done),
                                         [](const pg::Rows& rows) { return read_created(rows, 0); });
         return;
     }
@@ -153,9 +156,15 @@ void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::opt
     pg::Params take_params = key_params;
     take_params.text(key->outline);
     run_unit<service::EnqueueResult>(
-        session_,
+        writing_,
         {{&kForgetOldKeys, {}}, {&kTakeKey, std::move(take_params)}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
-        std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::EnqueueResult> {
+        [done = std::move(done)](core::Result<service::EnqueueResult> result) {
+            if (!result && result.error().sqlstate == kLockNotAvailable) {
+                return done(core::Error{core::ErrorKind::kConflict, "the key's first request is still open", kLockNotAvailable});
+            }
+            done(std::move(result));
+        },
+        [](const std::vector<pg::Rows>& rows) -> core::Result<service::EnqueueResult> {
             if (rows[3].size() == 0) {  // its day has passed between two of these statements
                 return core::Error{core::ErrorKind::kUnavailable, "the key was forgotten meanwhile", ""};
             }
@@ -172,7 +181,7 @@ void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::opt
 void PgMessageStore::retry(core::MessageId id, service::Completion<core::Nothing> done) {
     pg::Params params;
     params.bigint(id);
-    run_one<core::Nothing>(session_, kRetry, std::move(params), std::move(done),
+    run_one<core::Nothing>(writing_, kRetry, std::move(params), std::move(done),
                            [](const pg::Rows& rows) -> core::Result<core::Nothing> {
                                if (rows.size() == 0) {
                                    return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};

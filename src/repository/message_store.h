@@ -10,10 +10,11 @@ inline constexpr int kMaxBatchesPerPage = 500;   // sent batches read for one pa
 inline constexpr int kMaxEntriesScanned = 1000;  // of the queue, the schedule or the dead, for one page
 inline constexpr int kMaxRowsScanned = 5000;     // of one recipient, for one page
 
-// Loop thread only. The session must outlive it.
+// Loop thread only. The sessions must outlive it: one reads and one writes, so that no slow list delays a new message.
 class PgMessageStore : public service::MessageStore {
 public:
-    explicit PgMessageStore(pg::Connection& session) : session_(session) {}
+    explicit PgMessageStore(pg::Connection& session) : PgMessageStore(session, session) {}
+    PgMessageStore(pg::Connection& reading, pg::Connection& writing) : session_(reading), writing_(writing) {}
 
     void list(const service::ListQuery& query, service::Completion<service::ListPage> done) override;
     void get(core::MessageId id, service::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
@@ -23,6 +24,7 @@ public:
 
 private:
     pg::Connection& session_;
+    pg::Connection& writing_;
 };
 
 }  // namespace messaging::repository

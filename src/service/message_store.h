@@ -60,7 +60,7 @@ public:
     virtual void list(const ListQuery& query, Completion<ListPage> done) = 0;
     // kNotFound when there is no such message.
     virtual void get(core::MessageId id, Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) = 0;
-    // All or nothing. kConflict: the key was used with another fingerprint.
+    // All or nothing. kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a request that is still open.
     virtual void enqueue(std::vector<NewMessage> messages, std::optional<IdempotencyKey> key, Completion<EnqueueResult> done) = 0;
     // Sends again what is sent, dead or scheduled. kNotFound; kConflict when it is queued or in flight already.
     virtual void retry(core::MessageId id, Completion<core::Nothing> done) = 0;

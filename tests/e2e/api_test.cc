@@ -1,10 +1,14 @@
 // The HTTP API as its users meet it: every documented answer, and hostile input.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "support/contract.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/raw_tcp.h"
+#include "support/stores.h"
 #include "support/world.h"
 
 namespace messaging::test {
@@ -80,6 +84,12 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(post("{").status, 400);
     EXPECT_EQ(post(one, {{"Content-Type", "text/plain"}}).status, 415);
     EXPECT_EQ(post("[]").status, 422);
+    {
+        auto other = connect_or_abort(service_.database_url());
+        ASSERT_TRUE(other.execute_script(
+            "BEGIN; INSERT INTO messaging._idempotency_key (key, fingerprint, outline) VALUES ('k', 'x', '[]')"));
+        EXPECT_EQ(post(one, {{"Idempotency-Key", "k"}}).status, 409);
+    }
     EXPECT_EQ(post(std::string((5u << 20) + 1, ' ')).status, 413);
     EXPECT_EQ(ask("GET", "/messages?status=all").status, 200);
     EXPECT_EQ(ask("GET", "/messages?limit=0").status, 400);
@@ -225,6 +235,47 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
     for (const char* id : {"0", "-1", "1x", "99999999999999999999", "%31%00"}) {
         EXPECT_EQ(code(ask("GET", std::string("/messages/") + id)), "bad_id") << id;
     }
+}
+
+TEST_F(ApiTest, AKeyIsTheSameWithItsQuotesAndANewOneAfterItsDay) {
+    const std::string one = R"({"recipient": "+1", "content": "x"})";
+    const std::string id = text_of(post(one, {{"Idempotency-Key", "abc"}}), {"data", "0", "id"});
+    const HttpReply quoted = post(one, {{"Idempotency-Key", "\"abc\""}});
+    EXPECT_EQ(text_of(quoted, {"data", "0", "id"}), id);
+    EXPECT_EQ(quoted.header("idempotent-replayed"), "true");
+    service_.sql("UPDATE messaging._idempotency_key SET created_at = now() - interval '25 hours'");
+    const HttpReply later = post(R"({"recipient": "+1", "content": "another"})", {{"Idempotency-Key", "abc"}});
+    EXPECT_EQ(later.status, 201) << later.body;
+    EXPECT_NE(text_of(later, {"data", "0", "id"}), id);
+}
+
+TEST_F(ApiTest, ReadsWhatClientsMeanAndRefusesWhatTheyCannotMean) {
+    const std::string one = R"({"recipient": "+905551111111", "content": "x"})";
+    EXPECT_EQ(post(one, {{"Content-Type", "Application/JSON ; charset=UTF-8"}}).status, 201);
+    EXPECT_EQ(post(one, {{"Content-Type", "application/json;charset=iso-8859-1"}}).status, 415);
+    EXPECT_EQ(post(one, {{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}).status, 415);
+    const HttpReply twice = post(R"({"recipient": "a", "recipient": "b", "content": "x"})");
+    EXPECT_EQ(twice.status, 422);
+    EXPECT_EQ(code(twice), "invalid_item");
+    EXPECT_EQ(text_of(ask("GET", "/messages?status=all&recipient=+905551111111"), {"data", "0", "recipient"}), "+905551111111");
+}
+
+TEST_F(ApiTest, NoListDelaysAStop) {
+    auto locker = connect_or_abort(service_.database_url());
+    ASSERT_TRUE(locker.execute_script("BEGIN; LOCK TABLE messaging._dead"));
+    std::vector<std::thread> lists;
+    for (int i = 0; i < 5; ++i) lists.emplace_back([&] { ask("GET", "/messages?status=dead"); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    for (const char* path : {"/stop", "/start", "/stop"}) {
+        const auto asked = std::chrono::steady_clock::now();
+        EXPECT_EQ(ask("POST", path).status, 200);
+        EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::milliseconds(500))
+            << "the lists wait for two seconds each";
+    }
+    EXPECT_EQ(post(R"({"recipient": "+1", "content": "x"})").status, 201);
+    EXPECT_EQ(call("GET", service_.url("/livez")).status, 200);
+    ASSERT_TRUE(locker.execute_script("ROLLBACK"));
+    for (std::thread& list : lists) list.join();
 }
 
 // Any page that somebody looks at could command a service on his machine: a POST without a body needs no leave of the browser's.
