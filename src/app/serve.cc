@@ -46,6 +46,14 @@ std::string host_name() {
     return name;
 }
 
+constexpr const char* kNoUrlYet = "http://webhook-url-not-set.invalid/";  // as the migration makes the row
+
+// Scheme, host and port: what follows may hold a secret.
+std::string server_of(const std::string& url) {
+    const std::size_t scheme = url.find("://");
+    return url.substr(0, scheme == std::string::npos ? 0 : url.find_first_of("/?#", scheme + 3));
+}
+
 // Everything of the main thread; members in order of dependency.
 class Service {
 public:
@@ -212,13 +220,21 @@ private:
 
     void set_default_endpoint() {
         control_.set_default_endpoint(config_.webhook_url, config_.endpoint_max_in_flight,
-                                      [this](const core::Result<core::Nothing>& result) {
-                                          if (result) {
+                                      [this](const core::Result<std::string>& before) {
+                                          if (before) {
+                                              tell_redirection(before.value());
                                               start_engines();
                                           } else {
-                                              start_later(result.error());
+                                              start_later(before.error());
                                           }
                                       });
+    }
+
+    // All instances of one database obey the row of the last one that was started.
+    void tell_redirection(const std::string& before) const {
+        if (before.empty() || before == config_.webhook_url || before == kNoUrlYet) return;
+        spdlog::warn("WEBHOOK_URL has changed: the messages of every instance went to {} and go to {} now", server_of(before),
+                     server_of(config_.webhook_url));
     }
 
     void refuse(const core::Error& error) {
@@ -243,8 +259,21 @@ private:
         if (!list_session_.up() || engines_.empty() || std::exchange(reading_status_, true)) return;
         control_.read_status([this](const core::Result<service::StatusView>& status) {
             reading_status_ = false;
+            if (status) look_for_redirection(status->default_url);
             if (status) metrics_.set_status(status.value());
         });
+    }
+
+    void look_for_redirection(const std::string& url) {
+        if (url.empty() || url == told_url_) return;
+        told_url_ = url;
+        if (url == config_.webhook_url) {
+            spdlog::info("WEBHOOK_URL of this instance is in force");
+        } else {
+            spdlog::warn(
+                "WEBHOOK_URL of this instance is not in force: another instance, or SQL, has changed it, and messages go to {}",
+                server_of(url));
+        }
     }
 
     void on_signal() {
@@ -303,8 +332,9 @@ private:
     std::string database_tag_;
     std::string session_trouble_ = "not connected yet";
     std::string not_started_ = "the database is not known to be ready yet";
-    std::string reconcile_error_;  // of the last round; empty when it went well
-    std::size_t left_ = 0;         // engines that have not finished
+    std::string told_url_ = config_.webhook_url;  // where messages go, as far as the log says
+    std::string reconcile_error_;                 // of the last round; empty when it went well
+    std::size_t left_ = 0;                        // engines that have not finished
     std::chrono::milliseconds waited_{0};
     bool starting_ = false;
     bool reading_status_ = false;  // one at a time

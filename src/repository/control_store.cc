@@ -30,11 +30,15 @@ SELECT (SELECT pending FROM queue),
        (SELECT coalesce(sum(size), 0) / 10.0 FROM (
            SELECT size, sent_at FROM messaging._sent_batch ORDER BY batch_id DESC LIMIT 5000) b
         WHERE sent_at > now() - interval '10 seconds'),
-       (SELECT extract(epoch FROM now() - m.created_at) FROM public.messages m WHERE m.id = (SELECT oldest FROM queue)))sql"};
+       (SELECT extract(epoch FROM now() - m.created_at) FROM public.messages m WHERE m.id = (SELECT oldest FROM queue)),
+       (SELECT url FROM messaging.endpoints WHERE name = 'default'))sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
-UPDATE messaging.endpoints SET url = $1::text, max_in_flight = $2::int
-WHERE name = 'default' AND (url, max_in_flight) IS DISTINCT FROM ($1::text, $2::int))sql"};
+WITH before AS MATERIALIZED (SELECT url FROM messaging.endpoints WHERE name = 'default'),
+changed AS (
+    UPDATE messaging.endpoints SET url = $1::text, max_in_flight = $2::int
+    WHERE name = 'default' AND (url, max_in_flight) IS DISTINCT FROM ($1::text, $2::int))
+SELECT coalesce((SELECT url FROM before), ''))sql"};
 
 service::ServiceState read_state(const pg::Rows& rows) {
     return {rows.boolean(0, 0), std::string(rows.text(0, 1)), std::string(rows.text(0, 2))};
@@ -72,15 +76,16 @@ void PgControlStore::read_status(service::Completion<service::StatusView> done) 
             status.dead = counts.bigint(0, 3);
             status.sent_per_second = counts.number(0, 4);
             if (!counts.is_null(0, 5)) status.oldest_pending_seconds = counts.number(0, 5);
+            if (!counts.is_null(0, 6)) status.default_url = counts.text(0, 6);
             return status;
         });
 }
 
-void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<core::Nothing> done) {
+void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<std::string> done) {
     pg::Params params;
     params.text(url).integer(max_in_flight);
-    run_one<core::Nothing>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),
-                           [](const pg::Rows&) { return core::Nothing{}; });
+    run_one<std::string>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),
+                         [](const pg::Rows& rows) { return std::string(rows.text(0, 0)); });
 }
 
 }  // namespace messaging::repository

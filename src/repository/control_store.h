@@ -16,7 +16,7 @@ public:
     bool up() const override { return session_.up(); }
     void set_running(bool running, const std::string& by, service::Completion<service::ServiceState> done) override;
     void read_status(service::Completion<service::StatusView> done) override;
-    void set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<core::Nothing> done) override;
+    void set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<std::string> done) override;
 
 private:
     pg::Connection& session_;

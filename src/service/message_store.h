@@ -90,6 +90,7 @@ struct StatusView {
     std::int64_t in_flight = 0;
     double sent_per_second = 0;  // over the last 10 s, all instances
     std::optional<double> oldest_pending_seconds;
+    std::string default_url;  // of the endpoint that WEBHOOK_URL sets; empty where there is none. Not shown
 };
 inline constexpr std::int64_t kExactPendingLimit = 5000;
 
@@ -100,8 +101,8 @@ public:
     // Idempotent: `since` and `by` change only with the state.
     virtual void set_running(bool running, const std::string& by, Completion<ServiceState> done) = 0;
     virtual void read_status(Completion<StatusView> done) = 0;
-    // Makes the row 'default' of endpoints equal to the configuration.
-    virtual void set_default_endpoint(const std::string& url, int max_in_flight, Completion<core::Nothing> done) = 0;
+    // Makes the row 'default' of endpoints equal to the configuration. Answers the URL it had; empty where there is no such row.
+    virtual void set_default_endpoint(const std::string& url, int max_in_flight, Completion<std::string> done) = 0;
 };
 
 }  // namespace messaging::service

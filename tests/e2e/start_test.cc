@@ -184,5 +184,19 @@ TEST(Start, APageOfLargeMessagesIsShorterAndGoesOn) {
     EXPECT_NE(page.body.find("\"next_cursor\":\""), std::string::npos);
 }
 
+// The last service started on a database redirects the messages of all: it must be seen in both logs, without what may be secret.
+TEST(Start, AnotherWebhookUrlOnTheSameDatabaseIsToldByBoth) {
+    const Receiver receiver;
+    const std::string database = migrated(empty_database());
+    Service first({{"WEBHOOK_URL", receiver.url() + "one?token=secret"}}, database);
+    Service second({{"WEBHOOK_URL", receiver.url() + "two?token=secret"}}, database);
+    EXPECT_NE(second.output().find("WEBHOOK_URL has changed"), std::string::npos) << second.output();
+    EXPECT_TRUE(wait_until([&] {
+        return first.output().find("WEBHOOK_URL of this instance is not in force") != std::string::npos;
+    })) << first.output();
+    EXPECT_EQ(first.output().find("secret"), std::string::npos);
+    EXPECT_EQ(second.output().find("secret"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace messaging::test

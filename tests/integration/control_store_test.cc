@@ -83,7 +83,7 @@ TEST_F(ControlStore, ALargeBacklogIsEstimated) {
 
 TEST_F(ControlStore, TheDefaultEndpointFollowsTheConfiguration) {
     const auto set = [&] {
-        db_.value<core::Nothing>([&](auto done) { store_.set_default_endpoint("http://here/", 9, std::move(done)); });
+        db_.value<std::string>([&](auto done) { store_.set_default_endpoint("http://here/", 9, std::move(done)); });
     };
     set();
     EXPECT_EQ(db_.sql("SELECT id, url, max_in_flight FROM messaging.endpoints"), "1|http://here/|9");

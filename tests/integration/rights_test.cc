@@ -175,7 +175,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     }
 
     PgControlStore control(db.open_session(api_session_settings()));
-    db.value<Nothing>([&](auto done) { control.set_default_endpoint("http://127.0.0.1/", 8, std::move(done)); });
+    db.value<std::string>([&](auto done) { control.set_default_endpoint("http://127.0.0.1/", 8, std::move(done)); });
     for (const bool running : {false, true}) {
         db.value<service::ServiceState>([&](auto done) { control.set_running(running, "tester", std::move(done)); });
     }
