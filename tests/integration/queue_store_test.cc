@@ -293,7 +293,7 @@ TEST_F(QueueStore, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconcile)
     db_.sql("UPDATE messaging._endpoint_state SET state = 'disabled' WHERE endpoint_id = 2");
     db_.sql("DELETE FROM messaging.endpoints WHERE id = 3");
     db_.sql("INSERT INTO messaging._hold VALUES (1, 1), (2, 2), (3, 3)");
-    db_.sql("SELECT messaging._release_strays()");
+    db_.sql("SELECT messaging._release_strays(1000)");
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 3");
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold"), "2");
 }
