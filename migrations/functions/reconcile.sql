@@ -27,10 +27,11 @@ $$;
 
 -- Those of the `max_rows` messages after `after_id` that are unsent and, by a look into each place's index, in none: most are found in the
 -- queue, by the transaction that inserted them. What is left goes on to messaging._queue_lost(), which reads the whole queue. CASE keeps
--- the probes look-ups: in WHERE the planner can turn them into joins.
+-- the probes look-ups: in WHERE the planner can turn them into joins. No sequential scan: PostgreSQL 18 would read the whole archive for a
+-- fifth of it.
 CREATE OR REPLACE FUNCTION messaging._look_for_lost(
     after_id bigint, max_rows integer, OUT last_id bigint, OUT rows_read bigint, OUT candidates bigint[])
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 BEGIN
     SELECT max(m.id), count(*), array_agg(m.id) FILTER (WHERE CASE WHEN m.is_sent THEN false ELSE
                NOT EXISTS (SELECT FROM messaging._queue q WHERE q.xid = (now_xid.number - age(m.xmin))::text::xid8 AND q.id = m.id)
