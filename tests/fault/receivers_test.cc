@@ -1,10 +1,14 @@
 // Receivers that misbehave in every way we know: each has its outcome and a reason that an operator can read.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "support/places.h"
@@ -24,6 +28,19 @@ constexpr const char* kDead = "dead";
 // Seconds. On a machine that does nothing else it is under 50 ms; a receiver that blocks a loop costs its deadline, a second or
 // two.
 constexpr double kMostLag = 0.9;
+
+constexpr const char* kIpv6Only = "lives on IPv6 only";
+
+// Containers often have none.
+bool has_ipv6() {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    const int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool bound = fd >= 0 && bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    if (fd >= 0) close(fd);
+    return bound;
+}
 
 struct Misbehaviour {
     std::string name;
@@ -130,7 +147,7 @@ std::vector<Misbehaviour> misbehaviours(const std::string& self_signed, const st
         {"speaks no TLS where TLS is asked for", "https", [](RawPeer& peer) { peer.send("HTTP/1.1 400 Bad Request\r\n\r\n"); },
          kDead, "SSL", ""},
         {"has a name that nobody knows", "http://no-such-host.invalid/", {}, kDead, "resolve", ""},
-        {"lives on IPv6 only", ipv6, {}, kSent, "", "-"},
+        {kIpv6Only, ipv6, {}, kSent, "", "-"},
     };
 }
 
@@ -207,8 +224,13 @@ protected:
 TEST_F(Receivers, EachMisbehaviourHasItsOutcomeAndAReadableReason) {
     serve("1");
     const SelfSigned self_signed;
-    const Receiver ipv6({"--addr", "::1"});
-    const std::vector<Misbehaviour> cases = misbehaviours(self_signed.url(), ipv6.url());
+    std::optional<Receiver> ipv6;
+    if (has_ipv6()) ipv6.emplace(std::vector<std::string>{"--addr", "::1"});
+    std::vector<Misbehaviour> cases = misbehaviours(self_signed.url(), ipv6 ? ipv6->url() : "");
+    if (!ipv6) {
+        std::erase_if(cases, [](const Misbehaviour& one) { return one.name == kIpv6Only; });
+        std::printf("NOT RUN: a receiver that lives on IPv6 only: this machine has no IPv6 loopback\n");
+    }
     std::deque<RawServer> servers;
     std::vector<std::string> ids;
     for (const Misbehaviour& one : cases) {
