@@ -29,7 +29,7 @@ SELECT instance_id, pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483
 FROM (SELECT instance_id, last_seen FROM messaging._instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
 
 // Whoever holds an instance's life lock, and its other sessions: one of them may stand in the middle of a transaction for ever,
-// with locks, when its host has vanished.
+// with locks, when its host has vanished. An engine that has registered anew has the same tag: its sessions are not meant.
 constexpr pg::Statement kEndSessions{"end_sessions", R"sql(
 WITH session AS (
     SELECT pid FROM pg_locks
@@ -38,7 +38,8 @@ WITH session AS (
       AND objid = ANY (ARRAY(SELECT (id % 2147483647)::oid FROM unnest($1::bigint[]) AS id))
     UNION
     SELECT a.pid FROM messaging._instance i JOIN pg_stat_activity a ON a.application_name LIKE 'messaging % ' || i.session_tag
-    WHERE i.instance_id = ANY ($1::bigint[]) AND i.session_tag <> '' AND a.datname = current_database())
+    WHERE i.instance_id = ANY ($1::bigint[]) AND i.session_tag <> '' AND a.datname = current_database()
+      AND NOT EXISTS (SELECT FROM messaging._instance j WHERE j.session_tag = i.session_tag AND j.instance_id > i.instance_id))
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM session WHERE pid <> pg_backend_pid())sql"};
 
 // Two statements of one transaction. The first takes the claims. One that a record holds FOR SHARE is left for a later reclaim,

@@ -27,7 +27,7 @@ Recorder::Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& t
       timer_(timers.make_timer([this] { flush(); })),
       locked_timer_(timers.make_timer([this] { retry_locked(); })),
       refused_timer_(timers.make_timer([this] {
-          refused_is_next_ = true;
+          refused_is_next_ = !refused_.empty();  // they may all be recorded by now
           if (retry_delay_.count() == 0) flush();
       })) {}
 
@@ -77,6 +77,7 @@ void Recorder::flush() {
     if (busy_) return;
     timer_->stop();
     resting_ = false;
+    refused_is_next_ = refused_is_next_ && !refused_.empty();
     if (waiting_.empty() && confirmed_.empty() && suspects_.empty() && !refused_is_next_) {
         retry_delay_ = std::chrono::milliseconds(0);  // the one that failed was set aside; nothing that comes now waits for it
         return;

@@ -48,11 +48,8 @@ void Rescuer::look() {
 
 void Rescuer::judge(const std::vector<InstanceSign>& signs) {
     DeathWatch::Verdict verdict = watch_.look(signs, clock_.mono());
-    if (!verdict.hung.empty() || !verdict.dead.empty()) {
-        // Of a dead one a session may be left, which has locks.
-        std::vector<core::InstanceId> failed = verdict.hung;
-        failed.insert(failed.end(), verdict.dead.begin(), verdict.dead.end());
-        store_.end_sessions(std::move(failed), [this](const core::Result<std::size_t>& ended) {
+    if (!verdict.hung.empty()) {
+        store_.end_sessions(std::move(verdict.hung), [this](const core::Result<std::size_t>& ended) {
             if (!ended) {
                 observer_.on_trouble("end hung sessions", ended.error());
             } else if (ended.value() > 0) {

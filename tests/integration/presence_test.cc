@@ -150,6 +150,11 @@ TEST_F(Presence, EverySessionOfAHungInstanceEnds) {
     EXPECT_EQ(ended, 2u);
     EXPECT_FALSE(record.execute("SELECT 1"));
     EXPECT_TRUE(another.execute("SELECT 1"));
+    // The same engine, registered anew, has the same tag.
+    mine_.sql("INSERT INTO messaging._instance (name, session_tag) VALUES ('engine', 'cafe0001')");
+    ASSERT_TRUE(another.execute_script("SET application_name = 'messaging record cafe0001'"));
+    mine_.value<std::size_t>([&](auto done) { me_.presence.end_sessions({other_.id}, std::move(done)); });
+    EXPECT_TRUE(another.execute("SELECT 1"));
 }
 
 TEST_F(Presence, AHungInstanceLosesItsLockAndNobodyElseDoes) {

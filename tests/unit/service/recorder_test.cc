@@ -225,6 +225,25 @@ TEST_F(RecorderTest, WhenOneRefusedOutcomeIsRecordedTheOthersAreTriedAtOnce) {
     time_.advance(kRefusedRetry);
     for (int id = 1; id <= 4; ++id) EXPECT_EQ(ids(commit()), std::to_string(id) + " ");
     EXPECT_TRUE(recorder_.idle());
+    // The timer that would have tried the next one finds none: it once took an outcome that was not there, and stopped
+    // everything.
+    time_.advance(2 * kRefusedRetry);
+    EXPECT_TRUE(store_.records.empty());
+    EXPECT_TRUE(recorder_.idle());
+    add(9);
+    EXPECT_EQ(ids(commit()), "9 ");
+}
+
+TEST_F(RecorderTest, ARefusedOutcomeThatTheEndHasRecordedIsNotTriedAgain) {
+    add(1);
+    fail(core::ErrorKind::kInternal);
+    time_.advance(kAfterRefusal);
+    recorder_.flush_now();
+    EXPECT_EQ(ids(commit()), "1 ");
+    EXPECT_TRUE(recorder_.idle());
+    time_.advance(2 * kRefusedRetry);
+    EXPECT_TRUE(store_.records.empty());
+    EXPECT_EQ(recorder_.unrecorded(), 0u);
 }
 
 TEST_F(RecorderTest, ALostSessionKeepsARefusedOutcomeApart) {
