@@ -61,8 +61,8 @@ public:
         : config_(config),
           lag_(loop_, metrics_, "api"),
           session_(loop_, random_, session_options(config, SessionRole::kControl), session_events()),
-          list_session_(loop_, random_, session_options(config, SessionRole::kApi), api_session_events()),
-          write_session_(loop_, random_, session_options(config, SessionRole::kApiWrite), api_session_events()),
+          list_session_(loop_, random_, session_options(config, SessionRole::kApi), {}),
+          write_session_(loop_, random_, session_options(config, SessionRole::kApiWrite), {}),
           messages_(list_session_, write_session_),
           control_(session_, list_session_),
           api_(messages_, control_, random_, api_options()),
@@ -121,9 +121,6 @@ private:
         };
         return events;
     }
-
-    // Their troubles are the control session's too, which says them.
-    static pg::Connection::Events api_session_events() { return {}; }
 
     void on_accept_pause() {
         metrics_.on_accept_pause();
@@ -312,8 +309,8 @@ private:
     TroubleLog start_trouble_{"start", clock_, SecondReason::kAtOnce};
     loop::EventLoop loop_;
     LoopLag lag_;
-    pg::Connection session_;  // for start, stop and the start itself: no list delays them
-    pg::Connection list_session_;
+    pg::Connection session_;       // for start, stop and the start itself: no list delays them
+    pg::Connection list_session_;  // what troubles these two troubles session_ as well, which says it
     pg::Connection write_session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;

@@ -24,15 +24,11 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role, co
             options.reply_timeout = std::chrono::seconds(5);
             break;
         case SessionRole::kApi:
-            options.application_name = "messaging api";
-            options.settings = repository::api_session_settings();
-            break;
         case SessionRole::kApiWrite:
-            options.application_name = "messaging api write";
-            options.settings = repository::api_session_settings();
-            break;
         case SessionRole::kControl:
-            options.application_name = "messaging control";
+            options.application_name = role == SessionRole::kApi        ? "messaging api"
+                                       : role == SessionRole::kApiWrite ? "messaging api write"
+                                                                        : "messaging control";
             options.settings = repository::api_session_settings();
             break;
         case SessionRole::kReconcile:

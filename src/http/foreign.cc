@@ -2,16 +2,13 @@
 #include "http/foreign.h"
 
 #include <arpa/inet.h>
-#include <strings.h>
 
 #include <algorithm>
 
+#include "http/text.h"
+
 namespace messaging::http {
 namespace {
-
-bool same(std::string_view left, std::string_view right) {
-    return left.size() == right.size() && strncasecmp(left.data(), right.data(), left.size()) == 0;
-}
 
 // "example.com:8080" → "example.com", "[::1]:8080" → "::1"
 std::string host_of(std::string_view authority) {
@@ -25,7 +22,8 @@ bool is_address(const std::string& host) {
 }
 
 bool is_listed(const std::string& host, const std::vector<std::string>& own_hosts) {
-    return std::any_of(own_hosts.begin(), own_hosts.end(), [&](const std::string& own) { return same(own, host); });
+    return std::any_of(own_hosts.begin(), own_hosts.end(),
+                       [&](const std::string& own) { return equal_ignoring_case(own, host); });
 }
 
 // "https://example.com:8080" → "example.com:8080"; empty for "null".
@@ -47,11 +45,13 @@ std::optional<std::string> why_foreign(const Request& request, const std::vector
         return "pages of other sites may not call this API (Sec-Fetch-Site)";
     }
     const auto origin = request.header("origin");
-    if (origin && !same(authority_of(*origin), authority) && !is_listed(host_of(authority_of(*origin)), own_hosts)) {
+    if (origin && !equal_ignoring_case(authority_of(*origin), authority) &&
+        !is_listed(host_of(authority_of(*origin)), own_hosts)) {
         return "pages of other sites may not call this API (Origin)";
     }
     const std::string host = host_of(authority);
-    if (check_host && !host.empty() && !is_address(host) && !same(host, "localhost") && !is_listed(host, own_hosts)) {
+    if (check_host && !host.empty() && !is_address(host) && !equal_ignoring_case(host, "localhost") &&
+        !is_listed(host, own_hosts)) {
         return "this name is not known to be the API's: use its address, or list the name in API_HOSTS";
     }
     return std::nullopt;

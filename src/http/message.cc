@@ -1,7 +1,7 @@
 // Look-ups in a request.
 #include "http/message.h"
 
-#include <strings.h>
+#include "http/text.h"
 
 namespace messaging::http {
 namespace {
@@ -17,7 +17,7 @@ std::optional<std::string_view> find(const std::vector<std::pair<std::string, st
 
 std::optional<std::string_view> Request::header(std::string_view name) const {
     for (const auto& [key, value] : headers) {
-        if (key.size() == name.size() && strncasecmp(key.data(), name.data(), name.size()) == 0) return value;
+        if (equal_ignoring_case(key, name)) return value;
     }
     return std::nullopt;
 }

@@ -1,27 +1,17 @@
 // A head taken apart, line by line.
 #include "http/request_head.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <charconv>
 #include <string>
 
 #include "http/target.h"
+#include "http/text.h"
 
 namespace messaging::http {
 namespace {
 
 core::Error wrong(const char* what) { return {core::ErrorKind::kInvalid, what, ""}; }
-
-// RFC 9110, 5.6.2.
-bool is_token(std::string_view text) {
-    const auto is_token_character = [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-               std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-    };
-    return !text.empty() && std::all_of(text.begin(), text.end(), is_token_character);
-}
 
 bool is_visible(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
 bool is_field_character(char c) { return c == '\t' || static_cast<unsigned char>(c) >= ' '; }
@@ -30,10 +20,6 @@ std::string_view trimmed(std::string_view text) {
     const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
     text.remove_prefix(begin);
     return text.substr(0, text.find_last_not_of(" \t") + 1);
-}
-
-bool same(std::string_view left, std::string_view right) {
-    return left.size() == right.size() && strncasecmp(left.data(), right.data(), left.size()) == 0;
 }
 
 bool takes_body(std::string_view method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
@@ -67,7 +53,7 @@ core::Result<core::Nothing> read_header(std::string_view line, Request& request)
 // How often a header is there.
 std::ptrdiff_t count(const Request& request, std::string_view name) {
     return std::count_if(request.headers.begin(), request.headers.end(),
-                         [&](const auto& header) { return same(header.first, name); });
+                         [&](const auto& header) { return equal_ignoring_case(header.first, name); });
 }
 
 core::Result<core::Nothing> read_framing(RequestHead& head, bool is_1_1) {
@@ -77,7 +63,7 @@ core::Result<core::Nothing> read_framing(RequestHead& head, bool is_1_1) {
     const std::string_view length = request.header("content-length").value_or("");
     if (count(request, "content-length") > 1) return wrong("there is more than one Content-Length");
     if (count(request, "transfer-encoding") > 0) {
-        if (!is_1_1 || !same(coding, "chunked") || count(request, "transfer-encoding") > 1 ||
+        if (!is_1_1 || !equal_ignoring_case(coding, "chunked") || count(request, "transfer-encoding") > 1 ||
             count(request, "content-length") > 0) {
             return wrong("Transfer-Encoding must be chunked, and stand alone");
         }

@@ -273,10 +273,6 @@ struct Server::Impl {
         Responder responder(std::move(state));
         evhttp_connection* const connection = evhttp_request_get_connection(raw);
         if (Connection* const gate = connection == nullptr ? nullptr : clients.find(connection)) gate->on_request();
-        if (evbuffer_get_length(evhttp_request_get_input_buffer(raw)) > options.max_body_bytes) {
-            responder.send(options.refuse(413));
-            return;
-        }
         handler(read_request(raw), std::move(responder));
     }
 };

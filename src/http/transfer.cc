@@ -8,6 +8,8 @@
 #include <system_error>
 #include <utility>
 
+#include "http/text.h"
+
 namespace messaging::http {
 namespace {
 
@@ -51,15 +53,6 @@ TransportFault fault_of(CURLcode code) {
 }
 
 bool has_line_break(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos; }
-
-// RFC 9110, 5.6.2.
-bool is_token(std::string_view text) {
-    const auto is_token_character = [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-               std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-    };
-    return !text.empty() && std::all_of(text.begin(), text.end(), is_token_character);
-}
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t") == std::string_view::npos; }
 
