@@ -12,11 +12,6 @@
 #include <thread>
 #include <utility>
 
-// libevent tells epoll of a closed descriptor with the next turn of its loop. Where an acceptor's thread has been given the
-// number meanwhile, the thread sanitizer takes that for a race; epoll answers that it does not know it.
-extern "C" const char* __tsan_default_suppressions();  // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
-const char* __tsan_default_suppressions() { return "race:messaging::test::RawServer::accept_all\n"; }  // NOLINT
-
 namespace messaging::test {
 namespace {
 
