@@ -1,9 +1,13 @@
 -- What the HTTP API keeps.
+
+-- The response to each request with an Idempotency-Key, for 24 hours. A repeat is answered with it, byte for byte.
 CREATE TABLE messaging._idempotency_key (
-    key         text PRIMARY KEY,
+    scope       text        NOT NULL,                 -- method and path: the same key on another path is another key
+    key         text        NOT NULL,
     fingerprint text        NOT NULL,                 -- of the request body: the same key with another body is refused
-    outline     text        NOT NULL,                 -- of the answer: a JSON array with null for each message that was accepted
-    ids         bigint[],
-    created_at  timestamptz NOT NULL DEFAULT now()
+    status      integer     NOT NULL,
+    body        text,                                 -- NULL only inside the transaction that takes the key
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scope, key)
 );
 CREATE INDEX _idempotency_key_age ON messaging._idempotency_key (created_at);

@@ -1,6 +1,8 @@
 // Writing of the envelope.
 #include "handler/envelope.h"
 
+#include <utility>
+
 namespace messaging::handler {
 
 http::Response to_response(const Answer& answer, const std::string& request_id) {
@@ -14,11 +16,14 @@ http::Response to_response(const Answer& answer, const std::string& request_id) 
     json.key("meta").begin_object();
     if (answer.meta_members) answer.meta_members(json);
     json.key("request_id").string(request_id).end_object().end_object();
+    return to_response(answer.status, std::string(json.text()) + "\n", request_id);
+}
+
+http::Response to_response(int status, std::string body, const std::string& request_id) {
     http::Response response;
-    response.status = answer.status;
+    response.status = status;
     response.headers = {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}, {"X-Request-Id", request_id}};
-    response.body = json.text();
-    response.body.push_back('\n');
+    response.body = std::move(body);
     return response;
 }
 

@@ -30,6 +30,9 @@ http::Response to_response(const Answer& answer, const std::string& request_id);
 // The same with "data":null and meta.code, and the headers that go with the status.
 http::Response to_response(const Problem& problem, const std::string& request_id);
 
+// An envelope that is written already, with the headers that every answer has.
+http::Response to_response(int status, std::string body, const std::string& request_id);
+
 // Never tells a client what the cause was when it is ours.
 Problem to_problem(const core::Error& error);
 

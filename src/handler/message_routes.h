@@ -2,12 +2,16 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "handler/reply.h"
 #include "handler/requests.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {
+
+// The gaps of the response to POST /messages take id and created_at of each message that is accepted, in the order given.
+service::ResponseTemplate response_to(const NewMessages& messages, const std::string& request_id);
 
 // Loop thread only. The store must outlive it.
 class MessageRoutes {

@@ -52,6 +52,10 @@ void Reply::send(const core::Error& error) const {
     send(problem);
 }
 
+void Reply::send_body(int status, std::string body, const http::Headers& headers) const {
+    state_->send(to_response(status, std::move(body), state_->request_id), headers);
+}
+
 void Reply::send(http::Response response) const { state_->send(std::move(response), {{"X-Request-Id", state_->request_id}}); }
 
 std::string choose_request_id(const http::Request& request, const std::string& fresh) {

@@ -23,6 +23,8 @@ public:
     void send(const Answer& answer, const http::Headers& headers = {}) const;
     void send(const Problem& problem, const http::Headers& headers = {}) const;
     void send(const core::Error& error) const;
+    // An envelope that is written already.
+    void send_body(int status, std::string body, const http::Headers& headers = {}) const;
     // As it is, but for the header X-Request-Id.
     void send(http::Response response) const;
 

@@ -165,7 +165,8 @@ Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http:
     if (!visible || header->empty() || header->size() > kMaxIdempotencyKeyBytes) {
         return Problem{400, "bad_idempotency_key", "Idempotency-Key must be 1 to 255 visible ASCII characters"};
     }
-    return std::optional(service::IdempotencyKey{std::string(*header), sha256_hex(request.body)});
+    return std::optional(
+        service::IdempotencyKey{request.method + " " + request.path, std::string(*header), sha256_hex(request.body)});
 }
 
 Checked<core::MessageId> read_id(const http::Request& request) {

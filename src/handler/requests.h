@@ -8,6 +8,7 @@
 
 #include "handler/envelope.h"
 #include "http/message.h"
+#include "service/idempotency.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {
@@ -31,7 +32,7 @@ Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t
 Checked<service::ListQuery> read_list_query(const http::Request& request);
 Checked<core::MessageId> read_id(const http::Request& request);
 
-// Absent is fine. 1 to 255 visible ASCII characters; the same key with another body is a conflict.
+// Absent is fine. 1 to 255 visible ASCII characters; the scope is method and path.
 Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http::Request& request);
 
 // Opaque to clients, and bound to the list it came from.

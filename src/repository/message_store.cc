@@ -1,13 +1,13 @@
 // Pages, single messages, and new ones.
 #include "repository/message_store.h"
 
+#include "repository/idempotency.h"
 #include "repository/list_statements.h"
 #include "repository/unit.h"
 
 namespace messaging::repository {
 namespace {
 
-constexpr const char* kLockNotAvailable = "55P03";    // SQLSTATE: lock_timeout has passed
 constexpr int kScanEnd = kColumnsBeforeMessage + 12;  // where a bounded scan ended: major and id, or NULL
 
 constexpr pg::Statement kAttempts{"get_attempts", R"sql(
@@ -19,29 +19,17 @@ INSERT INTO public.messages (recipient, content)
 SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
 ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))sql"};
 
-constexpr pg::Statement kForgetOldKeys{"forget_old_keys", R"sql(
-DELETE FROM messaging._idempotency_key WHERE key IN (
-    SELECT key FROM messaging._idempotency_key WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED))sql"};
-
-// Waits for a request with the same key that is still open, for as long as lock_timeout allows. A key whose day is over is a new
-// one.
-constexpr pg::Statement kTakeKey{"take_key", R"sql(
-INSERT INTO messaging._idempotency_key (key, fingerprint, outline) VALUES ($1::text, $2::text, $3::text)
-ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, outline = excluded.outline, ids = NULL, created_at = now()
-WHERE _idempotency_key.created_at < now() - interval '24 hours')sql"};
-
+// Creates nothing where an earlier request has used the key (repository/idempotency.h).
 constexpr pg::Statement kInsertOnce{"insert_messages_once", R"sql(
 WITH made AS (
     INSERT INTO public.messages (recipient, content)
     SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
-    WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE key = $3::text AND fingerprint = $4::text AND ids IS NULL)
-    ORDER BY u.place RETURNING id)
-UPDATE messaging._idempotency_key SET ids = (SELECT array_agg(id ORDER BY id) FROM made) WHERE key = $3::text AND ids IS NULL)sql"};
-
-constexpr pg::Statement kReadKey{"read_key", R"sql(
-SELECT k.fingerprint = $2::text, k.outline, u.id, to_char(coalesce(m.created_at, k.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-FROM messaging._idempotency_key k LEFT JOIN LATERAL unnest(k.ids) AS u(id) ON true LEFT JOIN public.messages m ON m.id = u.id
-WHERE k.key = $1::text ORDER BY u.id)sql"};
+    WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $3::text AND key = $4::text AND body IS NULL)
+    ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at)
+UPDATE messaging._idempotency_key SET body = messaging._fill_body($5::text[], coalesce(
+    (SELECT array_agg(v.value ORDER BY m.id, v.place)
+     FROM made m CROSS JOIN LATERAL (VALUES (1, m.id::text), (2, m.created_at)) AS v(place, value)), '{}'))
+WHERE scope = $3::text AND key = $4::text AND body IS NULL)sql"};
 
 // The trigger does the work; what waits or flies already is told apart before.
 constexpr pg::Statement kRetry{"retry_message", R"sql(
@@ -82,13 +70,16 @@ service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& quer
     return page;
 }
 
-service::EnqueueResult read_created(const pg::Rows& rows, int id_column) {
-    service::EnqueueResult result;
-    for (int row = 0; row < rows.size(); ++row) {
-        if (rows.is_null(row, id_column)) continue;
-        result.created.push_back({rows.bigint(row, id_column), std::string(rows.text(row, id_column + 1))});
+core::Result<std::vector<service::CreatedMessage>> read_created(const pg::Rows& rows, std::size_t expected) {
+    if (static_cast<std::size_t>(rows.size()) != expected) {
+        return core::Error{core::ErrorKind::kInternal,
+                           "the database has made another number of messages than were accepted: does a trigger of the "
+                           "application's drop some?",
+                           ""};
     }
-    return result;
+    std::vector<service::CreatedMessage> created;
+    for (int row = 0; row < rows.size(); ++row) created.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1))});
+    return created;
 }
 
 pg::Params new_message_params(const std::vector<service::NewMessage>& messages) {
@@ -142,40 +133,18 @@ void PgMessageStore::get(core::MessageId id,
                      });
 }
 
-void PgMessageStore::enqueue(std::vector<service::NewMessage> messages, std::optional<service::IdempotencyKey> key,
-                             service::Completion<service::EnqueueResult> done) {
+void PgMessageStore::enqueue(std::vector<service::NewMessage> messages,
+                             service::Completion<std::vector<service::CreatedMessage>> done) {
+    run_one<std::vector<service::CreatedMessage>>(
+        writing_, kInsert, new_message_params(messages), std::move(done),
+        [expected = messages.size()](const pg::Rows& rows) { return read_created(rows, expected); });
+}
+
+void PgMessageStore::enqueue_once(std::vector<service::NewMessage> messages, const service::IdempotencyKey& key,
+                                  const service::ResponseTemplate& response, service::Completion<service::StoredResponse> done) {
     pg::Params params = new_message_params(messages);
-    if (!key) {
-        run_one<service::EnqueueResult>(writing_, kInsert, std::move(params), std::move(done),
-                                        [](const pg::Rows& rows) { return read_created(rows, 0); });
-        return;
-    }
-    params.text(key->key).text(key->fingerprint);
-    pg::Params key_params;
-    key_params.text(key->key).text(key->fingerprint);
-    pg::Params take_params = key_params;
-    take_params.text(key->outline);
-    run_unit<service::EnqueueResult>(
-        writing_,
-        {{&kForgetOldKeys, {}}, {&kTakeKey, std::move(take_params)}, {&kInsertOnce, std::move(params)}, {&kReadKey, key_params}},
-        [done = std::move(done)](core::Result<service::EnqueueResult> result) {
-            if (!result && result.error().sqlstate == kLockNotAvailable) {
-                return done(core::Error{core::ErrorKind::kConflict, "the key's first request is still open", kLockNotAvailable});
-            }
-            done(std::move(result));
-        },
-        [](const std::vector<pg::Rows>& rows) -> core::Result<service::EnqueueResult> {
-            if (rows[3].size() == 0) {  // its day has passed between two of these statements
-                return core::Error{core::ErrorKind::kUnavailable, "the key was forgotten meanwhile", ""};
-            }
-            if (!rows[3].boolean(0, 0)) {
-                return core::Error{core::ErrorKind::kConflict, "the key was used with another body", ""};
-            }
-            service::EnqueueResult result = read_created(rows[3], 2);
-            result.replayed = rows[1].affected() == 0;
-            result.outline = rows[3].text(0, 1);
-            return result;
-        });
+    add_key_params(params, key, response);
+    run_once(writing_, key, response, {&kInsertOnce, std::move(params)}, std::move(done));
 }
 
 void PgMessageStore::retry(core::MessageId id, service::Completion<core::Nothing> done) {

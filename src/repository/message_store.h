@@ -18,8 +18,10 @@ public:
 
     void list(const service::ListQuery& query, service::Completion<service::ListPage> done) override;
     void get(core::MessageId id, service::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
-    void enqueue(std::vector<service::NewMessage> messages, std::optional<service::IdempotencyKey> key,
-                 service::Completion<service::EnqueueResult> done) override;
+    void enqueue(std::vector<service::NewMessage> messages,
+                 service::Completion<std::vector<service::CreatedMessage>> done) override;
+    void enqueue_once(std::vector<service::NewMessage> messages, const service::IdempotencyKey& key,
+                      const service::ResponseTemplate& response, service::Completion<service::StoredResponse> done) override;
     void retry(core::MessageId id, service::Completion<core::Nothing> done) override;
 
 private:

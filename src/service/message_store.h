@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/message.h"
+#include "service/idempotency.h"
 #include "service/queue_store.h"
 
 namespace messaging::service {
@@ -41,18 +42,6 @@ struct CreatedMessage {
     std::string created_at;
 };
 
-struct IdempotencyKey {
-    std::string key;
-    std::string fingerprint;  // of the request body
-    std::string outline{};    // of the answer, kept with the key, so that a repeat is answered as the first request was
-};
-
-struct EnqueueResult {
-    std::vector<CreatedMessage> created;  // in the order given
-    bool replayed = false;                // an earlier request with this key made them
-    std::string outline;                  // the earlier request's, when replayed
-};
-
 // Loop thread only; completions as in queue_store.h.
 class MessageStore {
 public:
@@ -60,8 +49,14 @@ public:
     virtual void list(const ListQuery& query, Completion<ListPage> done) = 0;
     // kNotFound when there is no such message.
     virtual void get(core::MessageId id, Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) = 0;
-    // All or nothing. kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a request that is still open.
-    virtual void enqueue(std::vector<NewMessage> messages, std::optional<IdempotencyKey> key, Completion<EnqueueResult> done) = 0;
+    // Answers the messages in the order given. kInternal: not all of them were created, because a trigger dropped some.
+    virtual void enqueue(std::vector<NewMessage> messages, Completion<std::vector<CreatedMessage>> done) = 0;
+    // The same once for each key, of any number of messages. `response` has two gaps for each message, its id and its created_at,
+    // and is stored in the same transaction. A repeat creates nothing and gets the stored response. On any error nothing is
+    // created or stored. kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a request that is still
+    // open.
+    virtual void enqueue_once(std::vector<NewMessage> messages, const IdempotencyKey& key, const ResponseTemplate& response,
+                              Completion<StoredResponse> done) = 0;
     // Sends again what is sent, dead or scheduled. kNotFound; kConflict when it is queued or in flight already.
     virtual void retry(core::MessageId id, Completion<core::Nothing> done) = 0;
 };

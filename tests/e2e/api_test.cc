@@ -86,8 +86,9 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(post("[]").status, 422);
     {
         auto other = connect_or_abort(service_.database_url());
-        ASSERT_TRUE(other.execute_script(
-            "BEGIN; INSERT INTO messaging._idempotency_key (key, fingerprint, outline) VALUES ('k', 'x', '[]')"));
+        ASSERT_TRUE(
+            other.execute_script("BEGIN; INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status) VALUES ('POST "
+                                 "/messages', 'k', 'x', 201)"));
         EXPECT_EQ(post(one, {{"Idempotency-Key", "k"}}).status, 409);
     }
     EXPECT_EQ(post(std::string((5u << 20) + 1, ' ')).status, 413);
@@ -210,6 +211,93 @@ TEST_F(ApiTest, AKeyEnqueuesOnceAndAnswersAsTheFirstTime) {
     EXPECT_EQ(code(post(one, {{"Idempotency-Key", std::string(256, 'k')}})), "bad_idempotency_key");
     EXPECT_EQ(code(post(one, {{"Idempotency-Key", "two words"}})), "bad_idempotency_key");
     EXPECT_EQ(post(one, {{"Idempotency-Key", std::string(255, 'k')}}).status, 201);
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "2");
+}
+
+// The response is stored, so nothing that happens to the messages changes it.
+TEST_F(ApiTest, ARepeatIsByteForByteTheStoredResponse) {
+    const std::string good = R"({"recipient": "+1", "content": "x"})";
+    const std::string bad = R"({"recipient": "+1", "\"odd\" field 👋": ""})";
+    struct Case {
+        std::string key;
+        std::string body;
+        int status;
+    };
+    const std::vector<Case> cases = {{"one", good, 201},
+                                     {"several", "[" + good + "," + good + "]", 201},
+                                     {"mixed", "[" + bad + "," + good + "," + bad + "," + good + "]", 207},
+                                     {"all-refused", "[" + bad + ", 7]", 207},
+                                     {"one-refused", bad, 422}};
+    std::vector<HttpReply> first;
+    for (const auto& [key, body, status] : cases) {
+        first.push_back(post(body, {{"Idempotency-Key", key}, {"X-Request-Id", "first-" + key}}));
+        EXPECT_EQ(first.back().status, status) << first.back().body;
+        EXPECT_FALSE(first.back().header("idempotent-replayed"));
+        EXPECT_EQ(text_of(first.back(), {"meta", "request_id"}), "first-" + key);
+    }
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "5");
+    EXPECT_EQ(text_of(first[2], {"data", "1", "id"}), "4");
+    EXPECT_EQ(text_of(first[2], {"data", "3", "id"}), "5");
+    for (const char* change : {"SELECT", "UPDATE messages SET created_at = '2020-01-01'", "DELETE FROM messages"}) {
+        service_.sql(change);
+        for (std::size_t i = 0; i < cases.size(); ++i) {
+            const HttpReply again = post(cases[i].body, {{"Idempotency-Key", cases[i].key}});
+            EXPECT_EQ(again.status, first[i].status) << change;
+            EXPECT_EQ(again.body, first[i].body) << change;
+            EXPECT_EQ(again.header("idempotent-replayed"), "true") << cases[i].key;
+            EXPECT_NE(again.header("x-request-id"), first[i].header("x-request-id")) << "each request has an id of its own";
+        }
+    }
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "0");
+}
+
+TEST_F(ApiTest, ARequestThatIsRefusedWholeUsesTheKeyToo) {
+    for (const char* refused : {"[7]", "7"}) {
+        const http::Headers key{{"Idempotency-Key", refused[0] == '7' ? "one" : "array"}};
+        post(refused, key);
+        EXPECT_EQ(code(post(R"({"recipient": "+1", "content": "x"})", key)), "idempotency_key_reused") << refused;
+    }
+    // What is not even read as messages is answered anew each time.
+    for (const char* unread : {"{", "[]"}) {
+        const http::Headers key{{"Idempotency-Key", "unread"}};
+        post(unread, key);
+        EXPECT_FALSE(post(unread, key).header("idempotent-replayed")) << unread;
+    }
+    EXPECT_EQ(post(R"({"recipient": "+1", "content": "x"})", {{"Idempotency-Key", "unread"}}).status, 201);
+}
+
+TEST_F(ApiTest, RequestsWithOneKeyAtTheSameTimeGetOneResponse) {
+    const std::string body = R"([{"recipient": "+1", "content": "x"}, 7])";
+    std::vector<HttpReply> replies(8);
+    std::vector<std::thread> clients;
+    for (HttpReply& reply : replies)
+        clients.emplace_back([&] {
+            reply = call("POST", service_.url("/messages"), body,
+                         {{"Authorization", std::string("Bearer ") + kToken}, {"Idempotency-Key", "k"}});
+        });
+    for (std::thread& client : clients) client.join();
+    int replayed = 0;
+    for (const HttpReply& reply : replies) {
+        EXPECT_EQ(reply.status, 207);
+        EXPECT_EQ(reply.body, replies.front().body);
+        replayed += reply.header("idempotent-replayed") ? 1 : 0;
+    }
+    EXPECT_EQ(replayed, 7);
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "1");
+}
+
+// A trigger of the application's that drops rows: nothing is done, and nothing is stored that says otherwise.
+TEST_F(ApiTest, NothingIsStoredWhereATriggerDropsAMessage) {
+    service_.sql("CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+    service_.sql(
+        "CREATE TRIGGER drop_some BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.content = 'dropped') EXECUTE FUNCTION "
+        "drop_row()");
+    const std::string body = R"([{"recipient": "+1", "content": "dropped"}, {"recipient": "+1", "content": "x"}])";
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(code(post(body, {{"Idempotency-Key", "k"}})), "internal");
+    EXPECT_NE(service_.output().find("another number of messages than were accepted"), std::string::npos);
+    EXPECT_EQ(service_.sql("SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM messaging._idempotency_key)"), "0");
+    service_.sql("DROP TRIGGER drop_some ON messages");
+    EXPECT_EQ(post(body, {{"Idempotency-Key", "k"}}).status, 201);
     EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "2");
 }
 

@@ -159,13 +159,13 @@ TEST(Start, ARepeatAfterMaxContentBytesWasRaisedIsAnsweredAsTheFirstRequestWas) 
         const Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}}, database);
         const HttpReply reply = call("POST", service.url("/messages"), body, key);
         EXPECT_EQ(reply.status, 207);
-        first = reply.body.substr(0, reply.body.find("\"meta\""));
+        first = reply.body;
     }
     migrate("8192");
     Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "8192"}}, database);
     const HttpReply again = call("POST", service.url("/messages"), body, key);
     EXPECT_EQ(again.status, 207);
-    EXPECT_EQ(again.body.substr(0, again.body.find("\"meta\"")), first);
+    EXPECT_EQ(again.body, first);
     EXPECT_TRUE(service.running());
     EXPECT_EQ(service.sql("SELECT count(*) FROM messages"), "1");
 }

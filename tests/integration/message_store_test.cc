@@ -13,13 +13,16 @@ namespace {
 
 using core::MessageStatus;
 using core::MessageView;
-using service::EnqueueResult;
+using service::CreatedMessage;
 using service::IdempotencyKey;
 using service::ListPage;
 using service::ListQuery;
 using service::ListStatus;
 using service::NewMessage;
+using service::ResponseTemplate;
+using service::StoredResponse;
 using test::Stores;
+using Created = std::vector<CreatedMessage>;
 using Single = std::pair<MessageView, std::vector<core::AttemptView>>;
 
 class MessageStore : public testing::Test {
@@ -44,8 +47,18 @@ protected:
         ADD_FAILURE() << "the pages do not end";
         return ids;
     }
-    core::Result<EnqueueResult> enqueue(std::vector<NewMessage> messages, std::optional<IdempotencyKey> key = std::nullopt) {
-        return db_.answer<EnqueueResult>([&](auto done) { store_.enqueue(messages, key, std::move(done)); });
+    core::Result<Created> enqueue(std::vector<NewMessage> messages) {
+        return db_.answer<Created>([&](auto done) { store_.enqueue(messages, std::move(done)); });
+    }
+    core::Result<StoredResponse> enqueue_once(std::vector<NewMessage> messages, const IdempotencyKey& key,
+                                              const ResponseTemplate& response) {
+        return db_.answer<StoredResponse>([&](auto done) { store_.enqueue_once(messages, key, response, std::move(done)); });
+    }
+    // As a trigger of the application's may do.
+    void drop_what_says(const std::string& content) {
+        db_.sql("CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+        db_.sql("CREATE TRIGGER drop_some BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.content = '" + content +
+                "') EXECUTE FUNCTION drop_row()");
     }
     core::Result<Single> get(core::MessageId id) {
         return db_.answer<Single>([&](auto done) { store_.get(id, std::move(done)); });
@@ -66,6 +79,8 @@ protected:
                 "', count(*), array_agg(id ORDER BY id) FROM messages WHERE id IN (" + ids + ")");
     }
 
+    const IdempotencyKey kKey{"POST /x", "k", "body"};
+    const ResponseTemplate kResponse{201, {"id ", " at ", ""}};  // of one message
     Stores db_{test::fresh_database()};
     pg::Connection& session_{db_.open_session(api_session_settings())};
     PgMessageStore store_{session_};
@@ -74,9 +89,8 @@ protected:
 TEST_F(MessageStore, EnqueuedMessagesComeBackInTheirOrderAndAreQueued) {
     const auto result = enqueue({{"+1", "first"}, {"+2", "second"}, {"+3", "third 🎈"}});
     ASSERT_TRUE(result.ok());
-    ASSERT_EQ(result->created.size(), 3U);
-    EXPECT_FALSE(result->replayed);
-    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(result->created[i].id, static_cast<core::MessageId>(i + 1));
+    ASSERT_EQ(result->size(), 3U);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(result.value()[i].id, static_cast<core::MessageId>(i + 1));
     EXPECT_EQ(db_.sql("SELECT id, recipient, content FROM messages ORDER BY id"), "1|+1|first 2|+2|second 3|+3|third 🎈");
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 3);
 }
@@ -88,65 +102,136 @@ TEST_F(MessageStore, ContentsThatTheTableRefusesAreInvalidAndNothingIsEnqueued) 
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 0);
 }
 
-TEST_F(MessageStore, TheSameKeyAndBodyGiveTheSameMessagesAgain) {
-    const IdempotencyKey key{"k", "body"};
-    const auto first = enqueue({{"+1", "a"}, {"+2", "b"}}, key);
-    const auto second = enqueue({{"+1", "a"}, {"+2", "b"}}, key);
-    ASSERT_TRUE(first.ok() && second.ok());
+// An application's BEFORE INSERT trigger that drops rows would shift the results of the others.
+TEST_F(MessageStore, FewerMessagesThanWereGivenAreAnError) {
+    drop_what_says("dropped");
+    const auto result = enqueue({{"+1", "dropped"}, {"+2", "x"}});
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().kind, core::ErrorKind::kInternal);
+}
+
+TEST_F(MessageStore, AKeyStoresTheStatusAndTheBodyWithIdsAndTimesInTheirPlaces) {
+    insert(4);
+    const auto first = enqueue_once({{"+1", "a"}, {"+2", "b"}}, kKey, {207, {"<", "|", ">👋<", "|", ">"}});
+    ASSERT_TRUE(first.ok()) << first.error().message;
     EXPECT_FALSE(first->replayed);
-    EXPECT_TRUE(second->replayed);
-    ASSERT_EQ(second->created.size(), 2U);
-    for (std::size_t i = 0; i < 2; ++i) {
-        EXPECT_EQ(second->created[i].id, first->created[i].id);
-        EXPECT_EQ(second->created[i].created_at, first->created[i].created_at);
-    }
-    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 2);
+    EXPECT_EQ(first->status, 207);
+    EXPECT_EQ(first->body, db_.sql("SELECT string_agg('<' || id || '|' || to_char(created_at AT TIME ZONE 'UTC',"
+                                   " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || '>', '👋' ORDER BY id) FROM messages WHERE id > 4"));
+    EXPECT_TRUE(first->body.starts_with("<5|2")) << first->body;
+    EXPECT_NE(first->body.find(">👋<6|2"), std::string::npos) << first->body;
+    EXPECT_EQ(db_.sql("SELECT scope, key, fingerprint, status, body FROM messaging._idempotency_key"),
+              "POST /x|k|body|207|" + first->body);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 6);
 }
 
 // Finding D6: after the limits had changed a repeat ended the process.
-TEST_F(MessageStore, ARepeatGetsTheOutlineOfTheFirstAnswer) {
-    const IdempotencyKey first{"k", "body", R"([null,{"status":422}])"};
-    ASSERT_TRUE(enqueue({{"+1", "a"}}, first).ok());
-    const auto again = enqueue({{"+1", "a"}, {"+2", "accepted by now"}}, IdempotencyKey{"k", "body", "[null,null]"});
+TEST_F(MessageStore, ARepeatGetsTheStoredResponseWhateverHasChanged) {
+    const auto first = enqueue_once({{"+1", "a"}}, kKey, {201, {"first ", " ", ""}});
+    ASSERT_TRUE(first.ok());
+    for (const char* change : {"SELECT", "UPDATE messages SET created_at = '2020-01-01'", "DELETE FROM messages"}) {
+        db_.sql(change);
+        const std::int64_t messages = db_.number("SELECT count(*) FROM messages");
+        const auto again = enqueue_once({{"+1", "a"}, {"+2", "accepted by now"}}, kKey, {207, {"", "", "", "", "another"}});
+        ASSERT_TRUE(again.ok()) << again.error().message;
+        EXPECT_TRUE(again->replayed);
+        EXPECT_EQ(again->status, 201);
+        EXPECT_EQ(again->body, first->body);
+        EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), messages);
+    }
+}
+
+TEST_F(MessageStore, AResponseWithoutMessagesIsStoredToo) {
+    const auto first = enqueue_once({}, kKey, {422, {"all refused"}});
+    ASSERT_TRUE(first.ok()) << first.error().message;
+    EXPECT_FALSE(first->replayed);
+    const auto again = enqueue_once({{"+1", "accepted by now"}}, kKey, {201, {"", "", ""}});
     ASSERT_TRUE(again.ok());
     EXPECT_TRUE(again->replayed);
-    EXPECT_EQ(again->created.size(), 1U);
-    EXPECT_EQ(again->outline, first.outline);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
+    EXPECT_EQ(again->status, 422);
+    EXPECT_EQ(again->body, "all refused");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 0);
 }
 
 TEST_F(MessageStore, TheSameKeyWithAnotherBodyIsAConflict) {
-    ASSERT_TRUE(enqueue({{"+1", "a"}}, IdempotencyKey{"k", "body"}).ok());
-    const auto other = enqueue({{"+1", "b"}}, IdempotencyKey{"k", "another"});
+    ASSERT_TRUE(enqueue_once({{"+1", "a"}}, kKey, kResponse).ok());
+    const auto other = enqueue_once({{"+1", "b"}}, {kKey.scope, kKey.key, "another"}, kResponse);
     ASSERT_FALSE(other.ok());
     EXPECT_EQ(other.error().kind, core::ErrorKind::kConflict);
+    EXPECT_EQ(other.error().sqlstate, "");
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
+}
+
+TEST_F(MessageStore, TheSameKeyInAnotherScopeIsAnotherKey) {
+    const auto first = enqueue_once({{"+1", "a"}}, {"POST /messages", "k", "body"}, kResponse);
+    const auto second = enqueue_once({{"+1", "a"}}, {"POST /events", "k", "another"}, kResponse);
+    ASSERT_TRUE(first.ok() && second.ok());
+    EXPECT_FALSE(second->replayed);
+    EXPECT_NE(second->body, first->body);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 2);
+}
+
+TEST_F(MessageStore, NothingIsStoredWhereTheMessagesAreRefused) {
+    const auto refused = enqueue_once({{"+1", std::string(4097, 'x')}}, kKey, kResponse);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().kind, core::ErrorKind::kInvalid);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._idempotency_key"), 0);
+    drop_what_says("dropped");
+    const auto dropped = enqueue_once({{"+1", "x"}, {"+1", "dropped"}}, kKey, {201, {"", "", "", "", ""}});
+    ASSERT_FALSE(dropped.ok());
+    EXPECT_EQ(dropped.error().kind, core::ErrorKind::kInternal);
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM messaging._idempotency_key)"), 0);
 }
 
 TEST_F(MessageStore, RequestsWithOneKeyAtTheSameTimeEnqueueOnce) {
     PgMessageStore other(db_.open_session(api_session_settings()));
+    std::set<std::string> bodies;
     int answers = 0;
     int replays = 0;
     for (int i = 0; i < 10; ++i) {
         (i % 2 == 0 ? store_ : other)
-            .enqueue({{"+1", "a"}}, IdempotencyKey{"k", "body"}, [&](const core::Result<EnqueueResult>& result) {
+            .enqueue_once({{"+1", "a"}}, kKey, kResponse, [&](const core::Result<StoredResponse>& result) {
                 ++answers;
                 ASSERT_TRUE(result.ok());
                 replays += result->replayed ? 1 : 0;
+                bodies.insert(result->body);
             });
     }
     ASSERT_TRUE(test::run_until(db_.loop(), [&] { return answers == 10; }));
     EXPECT_EQ(replays, 9);
+    EXPECT_EQ(bodies.size(), 1U);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
 }
 
-TEST_F(MessageStore, AKeyIsForgottenAfterADay) {
-    const IdempotencyKey key{"k", "body"};
-    ASSERT_TRUE(enqueue({{"+1", "a"}}, key).ok());
-    db_.sql("UPDATE messaging._idempotency_key SET created_at = now() - interval '25 h'");
-    const auto again = enqueue({{"+1", "a"}}, key);
+TEST_F(MessageStore, AKeyWhoseRequestIsStillOpenIsAConflictOfItsOwnKind) {
+    pg::Session open = test::connect_or_abort(db_.url());
+    const std::string take = "BEGIN; INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status) VALUES ('" +
+                             kKey.scope + "', '" + kKey.key + "', 'body', 201)";
+    ASSERT_TRUE(open.execute_script(take));
+    const auto waited = enqueue_once({{"+1", "a"}}, kKey, kResponse);
+    ASSERT_FALSE(waited.ok());
+    EXPECT_EQ(waited.error().kind, core::ErrorKind::kConflict);
+    EXPECT_EQ(waited.error().sqlstate, "55P03");
+    ASSERT_TRUE(open.execute_script("ROLLBACK"));
+    const auto again = enqueue_once({{"+1", "a"}}, kKey, kResponse);
     ASSERT_TRUE(again.ok());
     EXPECT_FALSE(again->replayed);
+}
+
+TEST_F(MessageStore, AKeyIsForgottenAfterADay) {
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(enqueue_once({}, {"s", std::to_string(i), "body"}, {200, {"old"}}).ok());
+    db_.sql("UPDATE messaging._idempotency_key SET created_at = now() - interval '23 h 59 min' WHERE key = '0'");
+    db_.sql("UPDATE messaging._idempotency_key SET created_at = now() - interval '24 h 1 min' WHERE key <> '0'");
+    const auto young = enqueue_once({}, {"s", "0", "body"}, {200, {"new"}});
+    ASSERT_TRUE(young.ok());
+    EXPECT_TRUE(young->replayed);
+    EXPECT_EQ(db_.sql("SELECT key FROM messaging._idempotency_key"), "0") << "each keyed request deletes some that are old";
+    db_.sql("UPDATE messaging._idempotency_key SET created_at = now() - interval '25 h'");
+    const auto again = enqueue_once({{"+1", "a"}}, {"s", "0", "another body"}, {207, {"new", "", ""}});
+    ASSERT_TRUE(again.ok());
+    EXPECT_FALSE(again->replayed);
+    EXPECT_EQ(again->status, 207);
+    EXPECT_TRUE(again->body.starts_with("new1"));
 }
 
 TEST_F(MessageStore, AMessageShowsEachFieldUnderItsOwnName) {

@@ -62,6 +62,11 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"get_message", {"messages_pkey"}},
     {"get_attempts", {"_attempt_message"}},
     {"retry_message", {"messages_pkey"}},
+    {"insert_messages", {}},
+    {"take_key", {}},
+    {"insert_messages_once", {"_idempotency_key_pkey"}},
+    {"read_key", {"_idempotency_key_pkey"}},
+    {"forget_old_keys", {"_idempotency_key_age", "_idempotency_key_pkey"}},
     {"show_state", {}},
     {"list_instances", {}},
     {"count_messages", {"_queue_fifo", "_sent_batch_pkey", "messages_pkey"}},
@@ -83,7 +88,7 @@ const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
 };
 
 constexpr std::array kGrowing{"messages", "_queue",      "_claim",           "_schedule", "_hold",
-                              "_dead",    "_sent_batch", "_receipt_backlog", "_attempt"};
+                              "_dead",    "_sent_batch", "_receipt_backlog", "_attempt",  "_idempotency_key"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight };
@@ -118,6 +123,8 @@ protected:
             "INSERT INTO messaging._hold (id, endpoint_id) SELECT id, 1 FROM messages WHERE is_sent AND id % 20 = 0; "
             "INSERT INTO messaging._attempt (message_id, attempt, status, duration_ms, error) SELECT id, 1, 500, 10, 'HTTP 500'"
             " FROM messages WHERE NOT is_sent; "
+            "INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status, body, created_at) SELECT 'POST /messages',"
+            " g, g, 201, repeat('x', 150), now() - g * interval '5 s' FROM generate_series(1, 20000) g; "
             "INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations)"
             " SELECT id / 500, 999, array_agg(id), array_agg(attempts), array_agg(generation)"
             " FROM messages WHERE NOT is_sent GROUP BY id / 500");
@@ -190,6 +197,10 @@ protected:
         using Message = std::pair<core::MessageView, std::vector<core::AttemptView>>;
         db_.value<Message>([&](auto done) { messages.get(id, std::move(done)); });
         db_.value<core::Nothing>([&](auto done) { messages.retry(id, [done](auto) { done(core::Nothing{}); }); });
+        db_.value<std::vector<service::CreatedMessage>>([&](auto done) { messages.enqueue({{"+90", "x"}}, std::move(done)); });
+        db_.value<service::StoredResponse>([&](auto done) {
+            messages.enqueue_once({{"+90", "x"}}, {"POST /messages", "new", "x"}, {201, {"", "", ""}}, std::move(done));
+        });
         db_.value<service::StatusView>([&](auto done) { control.read_status(std::move(done)); });
     }
 
@@ -298,7 +309,8 @@ using ListPlans = Plans;
 TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
     pg::Connection& api = db_.open_session(api_session_settings());
     use_as_api(api);
-    EXPECT_EQ(check_all(api, api_session_settings(), true), 12);  // six lists, message, attempts, retry, three of the status
+    // Six lists, message, attempts, retry, insert, three of a key, insert with a key, three of the status.
+    EXPECT_EQ(check_all(api, api_session_settings(), true), 17);
 }
 
 // What stands in PL/pgSQL has no plan to ask for, but every scan is counted. A round of reconcile may read what is open once.

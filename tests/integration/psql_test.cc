@@ -267,7 +267,7 @@ TEST_F(Psql, AfterATruncateNothingRemembersTheIds) {
         " a AS (INSERT INTO messaging._attempt (message_id, attempt, duration_ms, error) VALUES (3, 1, 1, 'x')),"
         " b AS (INSERT INTO messaging._sent_batch (sent_at, size, ids) VALUES (now(), 1, '{1}')),"
         " r AS (INSERT INTO messaging._receipt_backlog VALUES (1, 11)),"
-        " k AS (INSERT INTO messaging._idempotency_key (key, fingerprint, outline, ids) VALUES ('k', 'f', '[null]', '{1}'))"
+        " k AS (INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status, body) VALUES ('s', 'k', 'f', 201, '{}'))"
         " INSERT INTO messaging._suspect VALUES (6)");
     EXPECT_EQ(misplaced(), "");
     run(application_, "TRUNCATE messages RESTART IDENTITY");

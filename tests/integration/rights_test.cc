@@ -135,13 +135,15 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(me, {1}, std::move(done)); });
 
     PgMessageStore messages(db.open_session(api_session_settings()));
-    const auto enqueue = [&](std::optional<service::IdempotencyKey> key) {
-        return db.value<service::EnqueueResult>([&](auto done) {
-            messages.enqueue({{"a", "b"}, {"a", "c"}, {"a", "d"}}, key, std::move(done));
-        });
-    };
-    EXPECT_EQ(enqueue(std::nullopt).created.size(), 3U);
-    EXPECT_EQ(enqueue(service::IdempotencyKey{"key", "print", "[null, null, null]"}).created.size(), 3U);
+    const std::vector<service::NewMessage> three{{"a", "b"}, {"a", "c"}, {"a", "d"}};
+    using Created = std::vector<service::CreatedMessage>;
+    EXPECT_EQ(db.value<Created>([&](auto done) { messages.enqueue(three, std::move(done)); }).size(), 3U);
+    const service::ResponseTemplate response{201, std::vector<std::string>(7, "-")};
+    const auto stored = db.value<service::StoredResponse>([&](auto done) {
+        messages.enqueue_once(three, {"scope", "key", "print"}, response, std::move(done));
+    });
+    EXPECT_EQ(stored.status, 201);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 6);
 
     OneEngine engine(db, me);
     std::vector<core::Delivery> claimed = engine.claim(4);

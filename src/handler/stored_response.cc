@@ -1,0 +1,36 @@
+// Splitting bodies at their gaps, and sending what is stored.
+#include "handler/stored_response.h"
+
+namespace messaging::handler {
+
+void BodyGaps::string(core::JsonWriter& json) {
+    json.string("");
+    places_.push_back(json.text().size() - 1);  // before the closing quote
+}
+
+service::ResponseTemplate BodyGaps::split(const http::Response& response) const {
+    service::ResponseTemplate result{response.status, {}};
+    std::size_t begin = 0;
+    for (const std::size_t place : places_) {
+        result.parts.push_back(response.body.substr(begin, place - begin));
+        begin = place;
+    }
+    result.parts.push_back(response.body.substr(begin));
+    return result;
+}
+
+void send_stored(const Reply& reply, const core::Result<service::StoredResponse>& stored) {
+    if (stored) {
+        http::Headers headers;
+        if (stored->replayed) headers.emplace_back("Idempotent-Replayed", "true");
+        return reply.send_body(stored->status, stored->body, headers);
+    }
+    if (stored.error().kind != core::ErrorKind::kConflict) return reply.send(stored.error());
+    if (!stored.error().sqlstate.empty()) {
+        return reply.send(Problem{409, "idempotency_in_progress",
+                                  "the first request with this Idempotency-Key is still under way: try again shortly"});
+    }
+    reply.send(Problem{422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"});
+}
+
+}  // namespace messaging::handler

@@ -1,0 +1,29 @@
+// Responses that are stored with an Idempotency-Key: written before the database has chosen ids and times, and replayed.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/json.h"
+#include "handler/reply.h"
+#include "http/message.h"
+#include "service/idempotency.h"
+
+namespace messaging::handler {
+
+// Notes the gaps of a body while it is written, by their places: no text of a client's can be taken for one.
+class BodyGaps {
+public:
+    // Writes a string that the database is to fill in. It goes into the body as it is, so it must need no escape in JSON.
+    void string(core::JsonWriter& json);
+    // Precondition: the body is what was written since, with or without more behind it.
+    service::ResponseTemplate split(const http::Response& response) const;
+
+private:
+    std::vector<std::size_t> places_;
+};
+
+// The stored response, and that it is replayed where it is; or what is wrong with the key.
+void send_stored(const Reply& reply, const core::Result<service::StoredResponse>& stored);
+
+}  // namespace messaging::handler

@@ -1,0 +1,25 @@
+// What any transaction needs that creates something for a request with an Idempotency-Key.
+#pragma once
+
+#include <vector>
+
+#include "core/result.h"
+#include "pg/connection.h"
+#include "service/idempotency.h"
+#include "service/queue_store.h"
+
+namespace messaging::repository {
+
+// Takes the key, runs `create`, and answers the response that is then stored with the key: this one, or an earlier request's.
+//
+// The parameters of `create` end with those of add_key_params(). It must create nothing unless the key's row
+// has no body yet, and must then set the body, by messaging._fill_body(). Only a key that this transaction has taken has no body.
+//
+// kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a request that is still open after lock_timeout.
+void run_once(pg::Connection& connection, const service::IdempotencyKey& key, const service::ResponseTemplate& response,
+              pg::Step create, service::Completion<service::StoredResponse> done);
+
+// Appends scope, key and the parts of the body.
+void add_key_params(pg::Params& params, const service::IdempotencyKey& key, const service::ResponseTemplate& response);
+
+}  // namespace messaging::repository
