@@ -1,4 +1,4 @@
-"""Keeps what was measured (.local/bench.json), prints it, and writes RESULTS.md, its plot and the README's table."""
+"""Keeps what was measured (.local/bench.json), prints it, and writes RESULTS.md, its plot and the table of docs/performance.md."""
 import datetime, json, os, pathlib, platform, re, statistics, subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -83,13 +83,13 @@ def table(rows):
     return ["| what | median | spread | ratio | asked for |", "|---|---|---|---|---|"] + ["| " + " | ".join(cells(row)) + " |" for row in rows]
 
 
-def write_readme(kept):
-    """What a figure is asked of, between the markers."""
+def write_performance(kept):
+    """What a figure is asked of, between the markers of docs/performance.md."""
     rows = [row for part in kept.values() if part["scale"] == 1 for row in part["rows"] if row[5] and not row[5].endswith("calls")]
-    readme = ROOT / "README.md"
-    before, rest = readme.read_text().split("<!-- speed:begin -->\n")
+    page = ROOT / "docs" / "performance.md"
+    before, rest = page.read_text().split("<!-- speed:begin -->\n")
     _, after = rest.split("<!-- speed:end -->")
-    readme.write_text(before + "<!-- speed:begin -->\n" + "\n".join(table(rows)) + "\n<!-- speed:end -->" + after)
+    page.write_text(before + "<!-- speed:begin -->\n" + "\n".join(table(rows)) + "\n<!-- speed:end -->" + after)
 
 
 def write(order):
@@ -111,5 +111,5 @@ def write(order):
         lines += ["", "![drain and latency beside the peers](peers.svg)"]
         (HERE / "peers.svg").write_text(plot(kept["peers"]["rows"]))
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
-    write_readme(kept)
-    print(f"wrote {HERE / 'RESULTS.md'} and the README's table")
+    write_performance(kept)
+    print(f"wrote {HERE / 'RESULTS.md'} and the table of docs/performance.md")
