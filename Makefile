@@ -134,10 +134,11 @@ bench-quick: ## drain ratio, latency, instructions per message; under a minute
 	@$(BENCH_BUILD)
 	@scripts/bench quick $(BUILD)
 
-lint: ## formatting, layers, clang-tidy, shellcheck, the OpenAPI document
+lint: ## formatting, layers, documents, clang-tidy, shellcheck, the OpenAPI document
 	@scripts/install-deps --test
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 	@scripts/check-layers
+	@scripts/check-docs
 	@shellcheck -x scripts/env-file scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
 	    scripts/test-compose scripts/test-faults scripts/test-postgres scripts/install-postgres scripts/fuzz .ci/run
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
