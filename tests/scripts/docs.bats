@@ -103,3 +103,10 @@ found() { # words, file, a program for sed
     grep -q '"status":207' "$BATS_TEST_TMPDIR/answers"
     eventually all_sent
 }
+@test "promtool reads the conditions to alert on" {
+    command -v promtool >/dev/null || skip "promtool is not here"
+    sed -n '/^## Alert on/,/^## Logs/p' "$source/docs/operations.md" | grep '^|' | grep -o '`[a-z_(]*messaging_[^`]*`' | tr -d '`' | sed 's/\\|/|/g' | sort -u >"$BATS_TEST_TMPDIR/conditions"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/conditions")" -ge 15 ]
+    { echo 'groups: [{name: conditions, rules: ['; sed "s/'/''/g; s/.*/{record: 'a', expr: '&'},/" "$BATS_TEST_TMPDIR/conditions" | awk '{ sub(/record: .a./, "record: c" NR); print }'; echo ']}]'; } >"$BATS_TEST_TMPDIR/rules.yml"
+    promtool check rules "$BATS_TEST_TMPDIR/rules.yml"
+}
