@@ -5,6 +5,7 @@
 
 #include "handler/digest.h"
 #include "handler/encode.h"
+#include "handler/requests.h"
 #include "http/foreign.h"
 
 namespace messaging::handler {
@@ -22,6 +23,16 @@ struct Refusal {
 Refusal no_route(const std::string& allow) {
     if (allow.empty()) return {{404, "not_found", "there is nothing at this path: see /docs/index.html"}, {}};
     return {{405, "method_not_allowed", "this path takes " + allow}, {{"Allow", allow}}};
+}
+
+// For calls without parameters: one that is ignored would look as if it had worked. Probes, scrapers and pages may add what they
+// like.
+template <typename Route>
+auto without_parameters(Route route) {
+    return [route = std::move(route)](const http::Request& request, const Reply& reply) {
+        if (const auto problem = check_parameters(request, {})) return reply.send(*problem);
+        route(request, reply);
+    };
 }
 
 }  // namespace
@@ -44,14 +55,18 @@ void Api::add_routes() {
     constexpr bool kGuarded = true;
     constexpr bool kOpen = false;
     add("GET", "/", kOpen, [this](const auto&, const Reply& reply) { index(reply); });
-    add("POST", "/start", kGuarded, [this](const auto& request, const Reply& reply) { set_running(true, request, reply); });
-    add("POST", "/stop", kGuarded, [this](const auto& request, const Reply& reply) { set_running(false, request, reply); });
-    add("GET", "/status", kGuarded, [this](const auto&, const Reply& reply) { status(reply); });
+    add("POST", "/start", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { set_running(true, request, reply); }));
+    add("POST", "/stop", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { set_running(false, request, reply); }));
+    add("GET", "/status", kGuarded, without_parameters([this](const auto&, const Reply& reply) { status(reply); }));
     add("GET", "/messages", kGuarded, [this](const auto& request, const Reply& reply) { messages_.list(request, reply); });
-    add("POST", "/messages", kGuarded, [this](const auto& request, const Reply& reply) { messages_.create(request, reply); });
-    add("GET", "/messages/{id}", kGuarded, [this](const auto& request, const Reply& reply) { messages_.get(request, reply); });
+    add("POST", "/messages", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { messages_.create(request, reply); }));
+    add("GET", "/messages/{id}", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { messages_.get(request, reply); }));
     add("POST", "/messages/{id}/retry", kGuarded,
-        [this](const auto& request, const Reply& reply) { messages_.retry(request, reply); });
+        without_parameters([this](const auto& request, const Reply& reply) { messages_.retry(request, reply); }));
     add("GET", "/metrics", kGuarded, [this](const auto&, const Reply& reply) { metrics(reply); });
     for (const char* door : {"/docs", "/docs/"}) {
         add("GET", door, kOpen, [](const auto&, const Reply& reply) {

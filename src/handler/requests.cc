@@ -12,12 +12,19 @@
 namespace messaging::handler {
 namespace {
 
+constexpr std::array<std::string_view, 4> kListParameters = {"limit", "cursor", "status", "recipient"};
 constexpr std::array<std::string_view, 5> kStatuses = {"sent", "pending", "scheduled", "dead", "all"};
 
 template <typename T>
 bool read_number(std::string_view text, T& value) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc() && end == text.data() + text.size();
+}
+
+std::string joined(std::span<const std::string_view> names) {
+    std::string list;
+    for (const std::string_view name : names) list.append(list.empty() ? "" : ", ").append(name);
+    return list;
 }
 
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
@@ -56,6 +63,9 @@ Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t m
     std::string wrong = wrong_with(item, "recipient", kMaxRecipientBytes, code, message.recipient);
     if (wrong.empty()) wrong = wrong_with(item, "content", max_content_bytes, code, message.content);
     if (!wrong.empty()) return Problem{422, code, wrong};
+    if (message.recipient.find_first_not_of(" \t\r\n") == std::string::npos) {
+        return Problem{422, "invalid_field", "recipient must not consist of blanks"};
+    }
     return message;
 }
 
@@ -99,6 +109,21 @@ std::string write_cursor(const service::ListQuery& query, const service::ListPos
     return "1." + list_name(query) + "." + std::to_string(position.major) + "." + std::to_string(position.id);
 }
 
+std::optional<Problem> check_parameters(const http::Request& request, std::span<const std::string_view> known) {
+    for (auto parameter = request.query.begin(); parameter != request.query.end(); ++parameter) {
+        const std::string& name = parameter->first;
+        if (std::find(known.begin(), known.end(), name) == known.end()) {
+            return Problem{400, "unknown_parameter",
+                           known.empty() ? "this call takes no parameters" : "the parameters of this call are " + joined(known)};
+        }
+        const auto is_same = [&](const auto& other) { return other.first == name; };
+        if (std::any_of(request.query.begin(), parameter, is_same)) {
+            return Problem{400, "repeated_parameter", "the parameter " + name + " stands twice: send it once"};
+        }
+    }
+    return std::nullopt;
+}
+
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes) {
     if (const auto problem = check_media_type(request)) return *problem;
     const auto document = core::JsonDocument::parse(request.body, {std::size_t{16} << 20, 8});
@@ -118,9 +143,10 @@ Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t
 }
 
 Checked<service::ListQuery> read_list_query(const http::Request& request) {
+    if (const auto problem = check_parameters(request, kListParameters)) return *problem;
     service::ListQuery query;
     query.limit = kDefaultLimit;
-    std::string cursor;
+    std::optional<std::string> cursor;
     for (const auto& [name, value] : request.query) {
         if (name == "limit") {
             if (!read_number(value, query.limit) || query.limit < 1 || query.limit > kMaxLimit) {
@@ -141,13 +167,12 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
             if (value.size() > 1 && value[0] == ' ' && value[1] >= '0' && value[1] <= '9') query.recipient->front() = '+';
         } else if (name == "cursor") {
             cursor = value;
-        } else {
-            return Problem{400, "unknown_parameter", "the parameters are limit, cursor, status and recipient"};
         }
     }
-    if (!cursor.empty()) {
+    // An empty cursor is refused too: a client that follows next_cursor past the last page would begin again.
+    if (cursor) {
         query.after.emplace();
-        if (!read_cursor(cursor, list_name(query), *query.after)) {
+        if (!read_cursor(*cursor, list_name(query), *query.after)) {
             return Problem{400, "bad_cursor", "cursor must be a meta.next_cursor of the same list"};
         }
     }

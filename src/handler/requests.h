@@ -2,7 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -27,6 +29,9 @@ struct NewMessages {
     bool is_array = false;
     std::vector<Checked<service::NewMessage>> items;  // in the order given
 };
+
+// What is wrong with a query that may have each of these parameters once; nothing when it is right.
+std::optional<Problem> check_parameters(const http::Request& request, std::span<const std::string_view> known);
 
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes);
 Checked<service::ListQuery> read_list_query(const http::Request& request);

@@ -10,7 +10,9 @@ constexpr pg::Statement kSetState{"set_state", R"sql(
 UPDATE messaging._state SET state = $1::text, since = now(), by = $2::text WHERE state <> $1::text)sql"};
 
 constexpr pg::Statement kShowState{"show_state", R"sql(
-SELECT state = 'running', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), by FROM messaging._state)sql"};
+SELECT state = 'running', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       CASE by WHEN 'migration' THEN 'nobody yet' ELSE by END
+FROM messaging._state)sql"};
 
 constexpr pg::Statement kInstances{"list_instances", R"sql(
 SELECT instance_id, name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),

@@ -78,6 +78,9 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(ask("POST", "/start").status, 200);
     EXPECT_EQ(ask("POST", "/stop").status, 200);
     EXPECT_EQ(ask("GET", "/status").status, 200);
+    EXPECT_EQ(ask("POST", "/start?x=1").status, 400);
+    EXPECT_EQ(ask("POST", "/stop?x=1").status, 400);
+    EXPECT_EQ(ask("GET", "/status?x=1").status, 400);
     // Messages.
     EXPECT_EQ(post(one).status, 201);
     EXPECT_EQ(post("[" + one + R"(, {"recipient": "+1"}])").status, 207);
@@ -161,6 +164,8 @@ TEST_F(ApiTest, TellsWhatIsWrongWithABody) {
         {R"({"recipient": 1, "content": "x"})", "invalid_field"},
         {R"({"recipient": "+1", "content": null})", "invalid_field"},
         {R"({"recipient": "", "content": "x"})", "invalid_field"},
+        {R"({"recipient": "   ", "content": "x"})", "invalid_field"},
+        {R"({"recipient": "\t\r\n", "content": "x"})", "invalid_field"},
         {R"({"recipient": "+1", "content": ""})", "invalid_field"},
         {R"({"recipient": "+1", "content": "a\u0000b"})", "invalid_field"},
         {R"({"recipient": "+1", "content": "x", "extra": 1})", "unknown_field"},
@@ -179,6 +184,8 @@ TEST_F(ApiTest, TellsWhatIsWrongWithABody) {
     const std::string exact =
         R"({"recipient": ")" + std::string(255, '1') + R"(", "content": ")" + std::string(4096, 'x') + R"("})";
     EXPECT_EQ(post(exact).status, 201) << "the limits themselves are allowed";
+    EXPECT_NE(text_of(post(std::string((5u << 20) + 1, ' ')), {"message"}).find("5 MiB"), std::string::npos)
+        << "the limit is said";
     EXPECT_EQ(post(exact, {{"Content-Type", "application/json; charset=utf-8"}}).status, 201);
 }
 
@@ -318,8 +325,24 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
                                                                     {"cursor=1.sent.1", "bad_cursor"},
                                                                     {"cursor=1.dead.1.1", "bad_cursor"},
                                                                     {"cursor=1.sent.1.99999999999999999999", "bad_cursor"},
-                                                                    {"page=2", "unknown_parameter"}};
+                                                                    {"page=2", "unknown_parameter"},
+                                                                    {"cursor=", "bad_cursor"},
+                                                                    {"limit=1&limit=2", "repeated_parameter"},
+                                                                    {"limit=1&limit=1", "repeated_parameter"},
+                                                                    {"status=all&limit=1&status=sent", "repeated_parameter"}};
     for (const auto& [query, expected] : cases) EXPECT_EQ(code(ask("GET", "/messages?" + query)), expected) << query;
+    // Review by use: on every other path parameters were ignored, so that a misspelt one seemed to work.
+    for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/start"},
+                                                                                       {"POST", "/stop"},
+                                                                                       {"GET", "/status"},
+                                                                                       {"POST", "/messages"},
+                                                                                       {"GET", "/messages/1"},
+                                                                                       {"POST", "/messages/1/retry"}}) {
+        EXPECT_EQ(code(ask(method, path + "?x=1")), "unknown_parameter") << path;
+    }
+    for (const char* path : {"/metrics", "/livez", "/readyz", "/", "/docs/index.html"}) {
+        EXPECT_EQ(ask("GET", std::string(path) + "?x=1").status, 200) << "probes and scrapers add what they like: " << path;
+    }
     for (const char* id : {"0", "-1", "1x", "99999999999999999999", "%31%00"}) {
         EXPECT_EQ(code(ask("GET", std::string("/messages/") + id)), "bad_id") << id;
     }

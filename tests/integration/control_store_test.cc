@@ -27,6 +27,7 @@ protected:
 TEST_F(ControlStore, ANewDatabaseIsRunningAndEmpty) {
     const StatusView view = status();
     EXPECT_TRUE(view.state.running);
+    EXPECT_EQ(view.state.by, "nobody yet") << "and no word of ours, such as migration";
     EXPECT_TRUE(view.instances.empty());
     EXPECT_EQ(view.pending + view.scheduled + view.dead + view.in_flight, 0);
     EXPECT_TRUE(view.pending_is_exact);
