@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "handler/digest.h"
+#include "http/text.h"
 
 namespace messaging::handler {
 namespace {
@@ -42,12 +43,15 @@ std::vector<std::string> items_of(const http::Request& request, const char* head
     return items;
 }
 
-// RFC 9110, 12.5.3: a weight of 0 means "not this one".
+// RFC 9110, 12.5.3: case does not matter, and a weight of 0 (also written 0.0 or 0.000) means "not this one".
 bool takes_gzip(const http::Request& request) {
     const auto items = items_of(request, "accept-encoding");
     return std::any_of(items.begin(), items.end(), [](std::string_view item) {
-        return item.substr(0, item.find(';')) == "gzip" && !item.ends_with(";q=0") &&
-               item.find(";q=0.0") == std::string_view::npos;
+        const std::size_t semicolon = std::min(item.find(';'), item.size());
+        const std::string_view weight = item.substr(semicolon);
+        const bool is_zero =
+            http::equal_ignoring_case(weight.substr(0, 3), ";q=") && weight.find_first_not_of("0.", 3) == std::string_view::npos;
+        return http::equal_ignoring_case(item.substr(0, semicolon), "gzip") && !is_zero;
     });
 }
 
