@@ -62,6 +62,13 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
+// Another value of these than the request's own would have the receiver look for the next request at the wrong byte of the
+// connection.
+bool is_framing(std::string_view name) {
+    return equal_ignoring_case(name, "content-length") || equal_ignoring_case(name, "transfer-encoding") ||
+           equal_ignoring_case(name, "expect");
+}
+
 bool starts_with_name(std::string_view line, std::string_view name) {
     return line.size() >= name.size() && strncasecmp(line.data(), name.data(), name.size()) == 0;
 }
@@ -128,6 +135,10 @@ bool Transfer::set_headers() {
         const auto& [name, value] = request_.headers[i];
         if (!is_token(name)) {
             fail(TransportFault::kInvalidRequest, "a header has a name that HTTP does not allow");
+            return false;
+        }
+        if (is_framing(name)) {
+            fail(TransportFault::kInvalidRequest, "the header " + name + " is not the endpoint's to set");
             return false;
         }
         if (has_line_break(value)) {
