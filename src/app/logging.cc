@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/json.h"
+#include "loop/event_loop.h"
 
 namespace messaging::app {
 namespace {
@@ -60,6 +61,8 @@ void set_up_logging(const std::string& level, LogFormat format) {
     logger->set_level(spdlog::level::from_str(level));
     logger->flush_on(spdlog::level::debug);
     spdlog::set_default_logger(std::move(logger));
+    // As a line like any other: JSON must stay JSON.
+    loop::set_libevent_log([](const char* message) { spdlog::warn("libevent: {}", message); });
 }
 
 void TroubleLog::failed(const std::string& reason) {

@@ -291,13 +291,14 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
     evhttp_set_gencb(http, &Impl::on_request, impl.get());
     evhttp_set_bevcb(http, &Impl::on_connection, impl.get());
     impl->accept_timer = loop.make_timer([raw = impl.get()] { raw->accept_again(); });
+    errno = 0;
     impl->listener =
         evhttp_bind_socket_with_handle(http, impl->options.address.c_str(), static_cast<ev_uint16_t>(impl->options.port));
     if (impl->listener == nullptr) {
-        return core::Error{
-            core::ErrorKind::kUnavailable,
-            "cannot listen on " + impl->options.address + ":" + std::to_string(impl->options.port) + ": " + std::strerror(errno),
-            ""};
+        return core::Error{core::ErrorKind::kUnavailable,
+                           "cannot listen on " + impl->options.address + ":" + std::to_string(impl->options.port) + ": " +
+                               (errno == 0 ? "it is no address of this machine" : std::strerror(errno)),
+                           ""};
     }
     evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(impl->listener), &Impl::on_accept_error);
     const evutil_socket_t socket = evhttp_bound_socket_get_fd(impl->listener);

@@ -1,6 +1,7 @@
 // The libevent base, its posted tasks, and deferred deletion.
 #include "loop/event_loop.h"
 
+#include <event2/event.h>
 #include <event2/thread.h>
 
 #include <csignal>
@@ -26,7 +27,18 @@ event_base* make_base() {
     return base;
 }
 
+void (*write_libevent_log)(const char*) = nullptr;
+
+void on_libevent_log(int severity, const char* message) {
+    if (severity >= EVENT_LOG_WARN) write_libevent_log(message);
+}
+
 }  // namespace
+
+void set_libevent_log(void (*write)(const char* message)) {
+    write_libevent_log = write;
+    event_set_log_callback(write == nullptr ? nullptr : &on_libevent_log);
+}
 
 EventLoop::EventLoop() : base_(make_base()), wake_event_(event_new(base_.get(), -1, EV_PERSIST, &EventLoop::on_wake, this)) {
     event_add(wake_event_.get(), nullptr);

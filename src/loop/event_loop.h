@@ -45,4 +45,7 @@ private:
     std::vector<std::function<void()>> posted_;
 };
 
+// What libevent itself has to say goes here instead of to standard error. Set before threads start; called by any thread.
+void set_libevent_log(void (*write)(const char* message));
+
 }  // namespace messaging::loop

@@ -7,6 +7,7 @@
 
 #include "http/delayed_answers.h"
 #include "http/server.h"
+#include "loop/event_loop.h"
 #include "support/http_call.h"
 #include "support/loop_runner.h"
 #include "support/raw_tcp.h"
@@ -50,6 +51,24 @@ TEST(HttpServer, HandsOverTheWholeRequest) {
     EXPECT_EQ(seen.header("x-test"), "value");
     EXPECT_EQ(seen.body, "the body");
     EXPECT_EQ(seen.peer, "127.0.0.1");
+}
+
+std::string libevent_said;
+
+// Review by use: libevent wrote to standard error by itself, and the reason was "Inappropriate ioctl for device".
+TEST(HttpServer, AnAddressThatIsNoneIsSaidInWordsAndInOneLog) {
+    libevent_said.clear();
+    loop::set_libevent_log([](const char* message) { libevent_said += message; });
+    loop::EventLoop loop;
+    http::ServerOptions options;
+    options.address = "127.example.invalid";
+    testing::internal::CaptureStderr();
+    const auto server = http::Server::listen(loop, std::move(options), [](Request, Responder) {});
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    loop::set_libevent_log(nullptr);
+    ASSERT_FALSE(server.ok());
+    EXPECT_EQ(server.error().message.find("ioctl"), std::string::npos) << server.error().message;
+    EXPECT_NE(libevent_said.find("getaddrinfo"), std::string::npos) << libevent_said;
 }
 
 TEST(HttpServer, HandsOverEveryMethodAlsoUnknownOnes) {
