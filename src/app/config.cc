@@ -9,6 +9,7 @@
 #include <iterator>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "app/config_values.h"
@@ -18,6 +19,8 @@
 
 namespace messaging::app {
 namespace {
+
+constexpr std::string_view kDatabaseUrl = "DATABASE_URL";
 
 using Reader = std::function<std::string(const std::string&, Config&)>;
 
@@ -71,7 +74,11 @@ std::string read_database_url(const std::string& value, Config& config) {
     config.database_url = value;
     if (value.empty()) return "is required: postgres://user:password@host:5432/database";
     const auto parsed = pg::parse_conninfo(value);
-    return parsed ? "" : "must be postgres://user:password@host:5432/database; libpq says: " + parsed.error().message;
+    if (!parsed) return "must be postgres://user:password@host:5432/database; libpq says: " + parsed.error().message;
+    const bool ports_are_right = std::all_of(parsed->hosts.begin(), parsed->hosts.end(), [](const pg::HostEntry& entry) {
+        return entry.port.empty() || parse_integer(entry.port, 1, 65535).ok();
+    });
+    return ports_are_right ? "" : "must have a port from 1 to 65535, as in postgres://user:password@host:5432/database";
 }
 
 std::string read_redis_url(const std::string& value, Config& config) {
@@ -190,6 +197,15 @@ core::Result<std::string> raw_value(const Setting& setting, const Lookup& lookup
     return value;
 }
 
+// A URL that cannot be read is hidden whole: nobody knows where in it the password is.
+std::string shown_value(const Setting& setting, const std::string& value) {
+    if (value.empty() || setting.shown == Shown::kWhole) return value;
+    Config ignored;
+    if (setting.shown == Shown::kNothing || !setting.read(value, ignored).empty()) return "(set, hidden)";
+    const bool is_url = value.starts_with("postgres://") || value.starts_with("postgresql://") || setting.name != kDatabaseUrl;
+    return is_url ? without_secrets(value) : pg::without_secrets(value);
+}
+
 void check_serving(const Config& config, std::vector<std::string>& errors) {
     if (config.webhook_url.empty()) {
         errors.emplace_back("WEBHOOK_URL is required: the address that messages are sent to, such as https://example.com/hook");
@@ -211,46 +227,49 @@ bool empty_means_something(const std::string& name) { return name == "REDIS_URL"
 const std::vector<Setting>& settings() {
     using std::chrono::milliseconds;
     static const std::vector<Setting> table = {
-        {"DATABASE_URL", "", "PostgreSQL, as libpq takes it; several hosts are tried in turn. Required", true, read_database_url},
-        {"REDIS_URL", "redis://127.0.0.1:6379/0", "Redis for receipts; it may be down. Empty = no Redis, no receipts", true,
-         read_redis_url},
-        {"WEBHOOK_URL", "", "where messages are sent. Required by serve", false, read_webhook_url},
-        {"WEBHOOK_AUTH_KEY", "", "sent to WEBHOOK_URL as x-ins-auth-key", true, read_auth_key},
-        {"HTTP_ADDR", "127.0.0.1", "address the API listens on", false, read_http_addr},
-        {"PORT", "8080", "port the API listens on; 0 = any free one", false, integer(&Config::port, 0, 65535)},
-        {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", true,
+        {"DATABASE_URL", "", "PostgreSQL, as libpq takes it; several hosts are tried in turn. Required",
+         Shown::kUrlWithoutSecrets, read_database_url},
+        {"REDIS_URL", "redis://127.0.0.1:6379/0", "Redis for receipts; it may be down. Empty = no Redis, no receipts",
+         Shown::kUrlWithoutSecrets, read_redis_url},
+        {"WEBHOOK_URL", "", "where messages are sent. Required by serve", Shown::kUrlWithoutSecrets, read_webhook_url},
+        {"WEBHOOK_AUTH_KEY", "", "sent to WEBHOOK_URL as x-ins-auth-key", Shown::kNothing, read_auth_key},
+        {"HTTP_ADDR", "127.0.0.1", "address the API listens on", Shown::kWhole, read_http_addr},
+        {"PORT", "8080", "port the API listens on; 0 = any free one", Shown::kWhole, integer(&Config::port, 0, 65535)},
+        {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", Shown::kNothing,
          text(&Config::api_token)},
-        {"API_HOSTS", "", "names, separated by commas, that the API is reached by besides addresses and localhost", false,
+        {"API_HOSTS", "", "names, separated by commas, that the API is reached by besides addresses and localhost", Shown::kWhole,
          read_api_hosts},
-        {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", false,
+        {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", Shown::kWhole,
          truth(&Config::allow_unauthenticated)},
-        {"ENGINES", "1", "claiming-and-sending loops, a thread each", false, integer(&Config::engines, 1, 64)},
-        {"MAX_IN_FLIGHT", "512", "requests in flight of one engine, all endpoints", false,
+        {"ENGINES", "1", "claiming-and-sending loops, a thread each", Shown::kWhole, integer(&Config::engines, 1, 64)},
+        {"MAX_IN_FLIGHT", "512", "requests in flight of one engine, all endpoints", Shown::kWhole,
          integer(&Config::max_in_flight, 1, 20000)},
-        {"ENDPOINT_MAX_IN_FLIGHT", "64", "requests in flight to WEBHOOK_URL, of one engine", false,
+        {"ENDPOINT_MAX_IN_FLIGHT", "64", "requests in flight to WEBHOOK_URL, of one engine", Shown::kWhole,
          integer(&Config::endpoint_max_in_flight, 1, 10000)},
-        {"REQUEST_TIMEOUT", "10s", "one request, connecting included", false,
+        {"REQUEST_TIMEOUT", "10s", "one request, connecting included", Shown::kWhole,
          duration(&Config::request_timeout, milliseconds(1))},
-        {"CONNECT_TIMEOUT", "5s", "connecting to a receiver", false, duration(&Config::connect_timeout, milliseconds(1))},
+        {"CONNECT_TIMEOUT", "5s", "connecting to a receiver", Shown::kWhole, duration(&Config::connect_timeout, milliseconds(1))},
         {"CA_CERTIFICATES", "", "PEM file of authorities that receivers' certificates may be signed by, besides the system's",
-         false, read_ca_certificates},
-        {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS", false, truth(&Config::http2)},
-        {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead", false, read_max_attempts},
-        {"BACKOFF_BASE", "2s", "wait after the first failed attempt", false, backoff_duration(&core::BackoffPolicy::base)},
-        {"BACKOFF_FACTOR", "2", "each further wait is so many times longer", false, read_backoff_factor},
-        {"BACKOFF_CAP", "6h", "the longest wait between attempts", false, backoff_duration(&core::BackoffPolicy::cap)},
-        {"SHUTDOWN_TIMEOUT", "15s", "after SIGTERM, requests in flight may take so long", false,
+         Shown::kWhole, read_ca_certificates},
+        {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS", Shown::kWhole, truth(&Config::http2)},
+        {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead", Shown::kWhole, read_max_attempts},
+        {"BACKOFF_BASE", "2s", "wait after the first failed attempt", Shown::kWhole,
+         backoff_duration(&core::BackoffPolicy::base)},
+        {"BACKOFF_FACTOR", "2", "each further wait is so many times longer", Shown::kWhole, read_backoff_factor},
+        {"BACKOFF_CAP", "6h", "the longest wait between attempts", Shown::kWhole, backoff_duration(&core::BackoffPolicy::cap)},
+        {"SHUTDOWN_TIMEOUT", "15s", "after SIGTERM, requests in flight may take so long", Shown::kWhole,
          duration(&Config::shutdown_timeout, milliseconds(0))},
-        {"MAX_CONTENT_BYTES", "4096", "longest content of a message; migrate up sets the same limit in PostgreSQL", false,
+        {"MAX_CONTENT_BYTES", "4096", "longest content of a message; migrate up sets the same limit in PostgreSQL", Shown::kWhole,
          integer(&Config::max_content_bytes, 1, 1 << 20)},
-        {"RECEIPT_STREAM_MAX", "100000", "receipts that the Redis stream messages:sent keeps, about", false,
+        {"RECEIPT_STREAM_MAX", "100000", "receipts that the Redis stream messages:sent keeps, about", Shown::kWhole,
          integer(&Config::receipt_stream_max, 1, 1'000'000'000)},
-        {"RECEIPT_TTL", "24h", "life of the Redis keys message:<id>", false, duration(&Config::receipt_ttl, milliseconds(1000))},
-        {"LOG_LEVEL", "info", "debug, info, warn or error", false, read_log_level},
-        {"LOG_FORMAT", "text", "text or json", false, read_log_format},
-        {"MIGRATIONS_DIR", "", "folder of the migrations; empty = the one installed with the program", false,
+        {"RECEIPT_TTL", "24h", "life of the Redis keys message:<id>", Shown::kWhole,
+         duration(&Config::receipt_ttl, milliseconds(1000))},
+        {"LOG_LEVEL", "info", "debug, info, warn or error", Shown::kWhole, read_log_level},
+        {"LOG_FORMAT", "text", "text or json", Shown::kWhole, read_log_format},
+        {"MIGRATIONS_DIR", "", "folder of the migrations; empty = the one installed with the program", Shown::kWhole,
          [](const std::string& value, Config& config) { return read_directory(value, config.migrations_dir); }},
-        {"DOCS_DIR", "", "folder of the Swagger pages; empty = the one installed with the program", false,
+        {"DOCS_DIR", "", "folder of the Swagger pages; empty = the one installed with the program", Shown::kWhole,
          [](const std::string& value, Config& config) { return read_directory(value, config.docs_dir); }},
     };
     return table;
@@ -283,8 +302,7 @@ std::string describe_config(const Lookup& lookup) {
     std::ostringstream out;
     for (const Setting& setting : settings()) {
         const auto value = raw_value(setting, lookup);
-        const std::string shown = !value ? "(unreadable)" : setting.secret && !value->empty() ? "(set, hidden)" : value.value();
-        out << setting.name << '=' << shown << '\n';
+        out << setting.name << '=' << (value ? shown_value(setting, value.value()) : "(unreadable)") << '\n';
     }
     const ConfigResult result = read_config(lookup, false);
     out << "\nA failed message waits, before jitter: " << describe_schedule(result.config.backoff) << "; then it is dead.\n";

@@ -42,12 +42,15 @@ struct Config {
     std::string docs_dir;
 };
 
+// What `messaging config` shows of a value.
+enum class Shown { kWhole, kUrlWithoutSecrets, kNothing };
+
 // One row of the table: a setting as people meet it.
 struct Setting {
     const char* name;           // of the environment variable, and, as --lower-case, of the flag
     const char* default_value;  // as it would be written
     const char* meaning;
-    bool secret;
+    Shown shown;
     // Reads `text` into the config; answers what is wrong with it, or an empty string.
     std::function<std::string(const std::string& text, Config& config)> read;
 };
@@ -65,7 +68,8 @@ struct ConfigResult {
 // break is dropped); both set is an error. `serving` adds the checks that matter to `serve` only.
 ConfigResult read_config(const std::function<const char*(const std::string&)>& lookup, bool serving);
 
-// What `messaging config` prints: each setting, its value (secrets hidden), and the retry schedule.
+// What `messaging config` prints: each setting, its value (passwords, keys and the values of URLs' queries hidden), and the retry
+// schedule.
 std::string describe_config(const std::function<const char*(const std::string&)>& lookup);
 // The README's table.
 std::string config_markdown();

@@ -1,6 +1,7 @@
 // Parsing of configuration values.
 #include "app/config_values.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -74,6 +75,23 @@ core::Result<bool> parse_switch(const std::string& text) {
         if (text == no) return false;
     }
     return wrong("must be true or false");
+}
+
+std::string without_secrets(const std::string& url) {
+    const std::size_t question = std::min(url.find('?'), url.size());
+    std::string shown = url.substr(0, question);
+    const std::size_t scheme = shown.find("://");
+    const std::size_t user = scheme == std::string::npos ? 0 : scheme + 3;
+    // The last @, because one that stands in a password may have been left as it is.
+    const std::size_t at = shown.rfind('@');
+    const std::size_t colon = shown.find(':', user);
+    if (at != std::string::npos && colon < at) shown.replace(colon + 1, at - colon - 1, "***");
+    std::istringstream query(url.substr(std::min(question + 1, url.size())));
+    char separator = '?';
+    for (std::string pair; std::getline(query, pair, '&'); separator = '&') {
+        shown.append(1, separator).append(pair, 0, pair.find('=') + 1).append("***");  // nothing of a pair without =
+    }
+    return shown;
 }
 
 std::string url_of(const std::string& address, int port) {

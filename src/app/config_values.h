@@ -20,6 +20,9 @@ core::Result<double> parse_number(const std::string& text, double low, double hi
 // true/false, yes/no, on/off, 1/0
 core::Result<bool> parse_switch(const std::string& text);
 
+// A URL as it may be shown: the password, and the values of the query, are ***.
+std::string without_secrets(const std::string& url);
+
 // "http://127.0.0.1:8080", "http://[::1]:8080"
 std::string url_of(const std::string& address, int port);
 

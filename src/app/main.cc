@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/config.h"
@@ -65,11 +66,17 @@ void raise_descriptor_limit() {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-void add_settings(CLI::App* command) {
+using Names = std::vector<std::string_view>;
+
+// Every setting is taken, so that one set of flags fits all commands; those that count for this one are in its --help.
+void add_settings(CLI::App* command, const Names& that_count) {
     for (const auto& setting : messaging::app::settings()) {
         const std::string name = setting.name;
-        command->add_option_function<std::string>(
+        auto* const option = command->add_option_function<std::string>(
             flag_name(setting.name), [name](const std::string& value) { flags[name] = value; }, setting.meaning);
+        option->default_str(setting.default_value);
+        const bool counts = that_count.empty() || std::find(that_count.begin(), that_count.end(), name) != that_count.end();
+        option->group(counts ? "Settings" : "");  // of no group: not in the help
     }
 }
 
@@ -92,16 +99,22 @@ int main(int argc, char** argv) {
     auto* const doctor = program.add_subcommand("doctor", "check the database, and say what to do about what is wrong");
     auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
     messaging::app::FakerOptions fake;
-    faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000));
-    faker->add_option("--seed", fake.seed, "the same seed, the same messages");
+    faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
+    faker->add_option("--seed", fake.seed, "the same seed, the same messages")->capture_default_str();
     auto* const receiver = program.add_subcommand("receiver", "a webhook receiver for demonstrations and tests");
     messaging::app::ReceiverOptions receive;
     std::string delay = "0ms";
-    receiver->add_option("--addr", receive.address, "address to listen on");
-    receiver->add_option("--port", receive.port, "port to listen on; 0 = any free one")->check(CLI::Range(0, 65535));
-    receiver->add_option("--status", receive.status, "HTTP status of the answers")->check(CLI::Range(200, 599));
-    receiver->add_option("--delay", delay, "wait before an answer, such as 200ms");
-    receiver->add_option("--failure-rate", receive.failure_rate, "share answered with 500")->check(CLI::Range(0.0, 1.0));
+    receiver->add_option("--addr", receive.address, "address to listen on")->capture_default_str();
+    receiver->add_option("--port", receive.port, "port to listen on; 0 = any free one")
+        ->check(CLI::Range(0, 65535))
+        ->capture_default_str();
+    receiver->add_option("--status", receive.status, "HTTP status of the answers")
+        ->check(CLI::Range(200, 599))
+        ->capture_default_str();
+    receiver->add_option("--delay", delay, "wait before an answer, such as 200ms")->capture_default_str();
+    receiver->add_option("--failure-rate", receive.failure_rate, "share answered with 500")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
     int retry_after = -1;
     receiver->add_option("--retry-after", retry_after, "seconds, sent with every answer that is not 2xx")
         ->check(CLI::Range(0, 86400));
@@ -115,7 +128,12 @@ int main(int argc, char** argv) {
     config->add_flag("--markdown", markdown, "the table of the README");
     bool check = false;
     config->add_flag("--check", check, "show only what is wrong for serve; the exit status is 78 then, and else 0");
-    for (auto* const command : {serve, migrate, doctor, faker, health, config}) add_settings(command);
+    add_settings(serve, {});
+    add_settings(config, {});
+    add_settings(migrate, {"DATABASE_URL", "MIGRATIONS_DIR", "MAX_CONTENT_BYTES"});
+    add_settings(doctor, {"DATABASE_URL", "MIGRATIONS_DIR", "ENGINES"});
+    add_settings(faker, {"DATABASE_URL"});
+    add_settings(health, {"HTTP_ADDR", "PORT"});
 
     try {
         program.parse(argc, argv);

@@ -93,6 +93,18 @@ core::Result<Conninfo> parse_conninfo(const std::string& url) {
     return info;
 }
 
+std::string without_secrets(const std::string& parameters) {
+    const std::unique_ptr<PQconninfoOption, ConninfoDeleter> options(PQconninfoParse(parameters.c_str(), nullptr));
+    std::string shown;
+    for (const PQconninfoOption* option = options.get(); option != nullptr && option->keyword != nullptr; ++option) {
+        if (option->val == nullptr) continue;
+        const bool is_secret =
+            option->dispchar[0] == '*' || std::string_view(option->keyword).find("password") != std::string_view::npos;
+        shown.append(shown.empty() ? "" : " ").append(option->keyword).append("=").append(is_secret ? "***" : option->val);
+    }
+    return shown;
+}
+
 std::vector<std::pair<std::string, std::string>> connect_parameters(const Conninfo& info, const std::vector<HostEntry>& resolved,
                                                                     const ConnectionOptions& options) {
     auto parameters = info.parameters;

@@ -26,6 +26,9 @@ struct Conninfo {
 // kInvalid with libpq's words, without what it quotes: that may be a part of the password.
 core::Result<Conninfo> parse_conninfo(const std::string& url);
 
+// Parameters as libpq takes them (host=a dbname=b) with passwords as ***. Precondition: parse_conninfo() takes them.
+std::string without_secrets(const std::string& parameters);
+
 // Keywords and values for PQconnectStartParams: keepalive and application-name defaults of ours fill what the URL leaves
 // open; options.settings go into the start-up packet.
 std::vector<std::pair<std::string, std::string>> connect_parameters(const Conninfo& info, const std::vector<HostEntry>& resolved,

@@ -48,8 +48,14 @@ core::Result<Target> parse_url(const std::string& url) {
         const auto question = rest.find("?db=");
         if (question != std::string_view::npos && !read_database(rest.substr(question + 4), target)) return wrong(kDatabase);
         target.socket = rest.substr(0, question);
+        if (target.socket.find('?') != std::string::npos)
+            return wrong("has an unknown parameter: after the path only ?db= is known");
         if (target.socket.empty() || target.socket.front() != '/') return wrong(kForm);
         return target;
+    }
+    if (rest.starts_with("rediss://")) {
+        return wrong(
+            "must begin with redis://, because TLS to Redis (rediss://) is not supported: use a private network or a tunnel");
     }
     if (!rest.starts_with("redis://")) return wrong(kForm);
     rest.remove_prefix(8);
@@ -78,7 +84,10 @@ core::Result<Target> parse_url(const std::string& url) {
     rest = rest.substr(0, colon);
     if (bracket != std::string_view::npos) rest = rest.substr(1, bracket - 1);
     target.host = rest;
-    if (target.host.empty()) return wrong(kForm);
+    if (target.host.find(',') != std::string::npos) return wrong("must name one host: several are not supported");
+    if (target.host.find('?') != std::string::npos)
+        return wrong("must have no parameters: the database stands behind a slash, as in redis://host/3");
+    if (target.host.empty() || target.host.find_first_of(" \t#") != std::string::npos) return wrong(kForm);
     return target;
 }
 

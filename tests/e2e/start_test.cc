@@ -6,6 +6,7 @@
 
 #include "support/places.h"
 #include "support/private_postgres.h"
+#include "support/scripted_receiver.h"
 #include "support/world.h"
 
 namespace messaging::test {
@@ -28,12 +29,14 @@ TEST(Start, ListsEveryConfigurationErrorAtOnceAndExits78) {
                                          {"LOG_FORMAT", "xml"},
                                          {"CA_CERTIFICATES", "/"},
                                          {"HTTP2", "maybe"},
+                                         {"MIGRATIONS_DIR", "/nowhere"},
+                                         {"DOCS_DIR", "/nowhere"},
                                          {"API_TOKEN", "token-secret"},
                                          {"API_TOKEN_FILE", "/nowhere"},
                                          {"WEBHOOK_AUTH_KEY", "line\nbreak-secret"}});
     EXPECT_EQ(refused.exit_code, 78) << refused.output;
     for (const char* name : {"DATABASE_URL", "REDIS_URL", "PORT", "ENGINES", "REQUEST_TIMEOUT", "LOG_FORMAT", "CA_CERTIFICATES",
-                             "HTTP2", "API_TOKEN_FILE", "WEBHOOK_URL", "WEBHOOK_AUTH_KEY"}) {
+                             "HTTP2", "MIGRATIONS_DIR", "DOCS_DIR", "API_TOKEN_FILE", "WEBHOOK_URL", "WEBHOOK_AUTH_KEY"}) {
         EXPECT_NE(refused.output.find(name), std::string::npos) << name << " in\n" << refused.output;
     }
     EXPECT_EQ(refused.output.find("-secret"), std::string::npos) << refused.output;
@@ -63,6 +66,45 @@ TEST(Start, WrongUsageExits64) {
         options.arguments.insert(options.arguments.end(), wrong.begin(), wrong.end());
         EXPECT_EQ(run_command(options).exit_code, 64);
     }
+}
+
+CommandResult run_messaging(const std::vector<std::string>& arguments, const Environment& environment = {}) {
+    ProcessOptions options;
+    options.arguments = {messaging_binary()};
+    options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
+    options.environment.assign(environment.begin(), environment.end());
+    options.empty_environment = true;
+    return run_command(options);
+}
+
+// Review by use: each listed all settings, and no defaults.
+TEST(CommandLine, HelpHasTheSettingsThatCountAndTheirDefaults) {
+    const std::string health = run_messaging({"healthcheck", "--help"}).output;
+    EXPECT_NE(health.find("--port TEXT=8080"), std::string::npos) << health;
+    EXPECT_NE(health.find("--http-addr"), std::string::npos);
+    EXPECT_EQ(health.find("--redis-url"), std::string::npos) << health;
+    const std::string faker = run_messaging({"faker", "--help"}).output;
+    EXPECT_NE(faker.find("=5000"), std::string::npos) << faker;
+    EXPECT_NE(faker.find("--database-url"), std::string::npos);
+    EXPECT_EQ(faker.find("--webhook-url"), std::string::npos) << faker;
+    EXPECT_NE(run_messaging({"receiver", "--help"}).output.find("=9090"), std::string::npos);
+    const std::string serve = run_messaging({"serve", "--help"}).output;
+    EXPECT_NE(serve.find("--backoff-cap TEXT=6h"), std::string::npos) << serve;
+    EXPECT_EQ(run_messaging({"healthcheck", "--port", "1", "--redis-url", "redis://h"}).exit_code, 1)
+        << "taken, though not in its help";
+}
+
+TEST(CommandLine, AWrongConfigurationIsAnExitStatusOfConfigAndHealthcheck) {
+    const Environment good{{"DATABASE_URL", "postgres://h/d"}, {"WEBHOOK_URL", "http://127.0.0.1/"}};
+    EXPECT_EQ(run_messaging({"config"}, good).exit_code, 0);
+    EXPECT_EQ(run_messaging({"config", "--check"}, good).exit_code, 0);
+    Environment bad = good;
+    bad["PORT"] = "abc";
+    EXPECT_EQ(run_messaging({"config"}, bad).exit_code, 78);
+    EXPECT_EQ(run_messaging({"config", "--check"}, bad).exit_code, 78);
+    EXPECT_EQ(run_messaging({"healthcheck"}, bad).exit_code, 78);
+    EXPECT_EQ(run_messaging({"healthcheck", "--port", "abc"}).exit_code, 78);
+    EXPECT_EQ(run_messaging({"migrate", "status"}, {{"DATABASE_URL_FILE", "/"}}).exit_code, 78) << "a folder";
 }
 
 // With the migrations of `folder`; it must end by itself.
@@ -196,6 +238,41 @@ TEST(Start, AnotherWebhookUrlOnTheSameDatabaseIsToldByBoth) {
     })) << first.output();
     EXPECT_EQ(first.output().find("secret"), std::string::npos);
     EXPECT_EQ(second.output().find("secret"), std::string::npos);
+}
+
+// It went to whatever address endpoint 1 had by then.
+TEST(Start, TheAuthKeyGoesToTheOwnWebhookUrlOnly) {
+    ScriptedReceiver own;
+    ScriptedReceiver other;
+    const std::string database = migrated(empty_database());
+    Service first({{"WEBHOOK_URL", own.url()}, {"WEBHOOK_AUTH_KEY", "key of the first"}}, database);
+    first.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
+    ASSERT_TRUE(own.wait_for(1));
+    EXPECT_EQ(own.requests().front().request.header("x-ins-auth-key"), "key of the first");
+    {
+        Service second({{"WEBHOOK_URL", other.url()}}, database);
+        second.send(SIGTERM);
+        EXPECT_EQ(second.wait(), 0);
+    }
+    first.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'to the other one')");
+    ASSERT_TRUE(other.wait_for(1));
+    EXPECT_FALSE(other.requests().front().request.header("x-ins-auth-key"));
+}
+
+// Review by use: a log rotation's or a closed terminal's SIGHUP was a crash, after which what was in flight was sent again.
+TEST(Start, AHangupIsAnOrderlyStop) {
+    ScriptedReceiver receiver([](const http::Request&, std::size_t) {
+        ScriptedAnswer slow;
+        slow.delay = std::chrono::milliseconds(700);
+        return slow;
+    });
+    Service service({{"WEBHOOK_URL", receiver.url()}});
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
+    ASSERT_TRUE(receiver.wait_for(1));
+    service.send(SIGHUP);
+    service.send(SIGHUP);
+    EXPECT_EQ(service.wait(), 0) << service.output();
+    EXPECT_EQ(service.sql("SELECT is_sent FROM messages"), "t");
 }
 
 }  // namespace

@@ -1,6 +1,10 @@
 // REDIS_URL, taken apart.
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "redis/client.h"
 
 namespace messaging::redis {
@@ -55,6 +59,20 @@ TEST(RedisUrl, ReadsASocketPathAndItsDatabase) {
     ASSERT_TRUE(numbered.ok());
     EXPECT_EQ(numbered->socket, "/run/redis.sock");
     EXPECT_EQ(numbered->database, 2);
+}
+
+// Review by use: each of these was taken for a host of that name, and the log said for ever that it cannot be found.
+TEST(RedisUrl, SaysWhatIsNotSupported) {
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {"rediss://:secret@h", "TLS"},        {"redis://a,b:6379", "one host"}, {"redis://a:1,b:2", "port"},
+        {"redis://h?db=3", "redis://host/3"}, {"redis://h:6379?db=3", "port"},  {"redis://h/3?x=y", "database number"},
+        {"redis://h #mine", "redis://"},      {"unix:///s?database=3", "?db="}};
+    for (const auto& [url, words] : cases) {
+        const auto target = parse_url(url);
+        ASSERT_FALSE(target.ok()) << url;
+        EXPECT_NE(target.error().message.find(words), std::string::npos) << url << ": " << target.error().message;
+        EXPECT_EQ(target.error().message.find("secret"), std::string::npos);
+    }
 }
 
 TEST(RedisUrl, RefusesWhatIsNoneWithoutQuotingThePassword) {
