@@ -18,7 +18,9 @@ deps: ## install what is missing (Debian 12)
 
 build: deps docs ## build/messaging
 	@cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS)
+	@if [ -x $(BUILD)/messaging ] && [ -z "$$(find src CMakeLists.txt -newer $(BUILD)/messaging -print -quit)" ]; then \
+	    log=$$(cmake --build $(BUILD) -j $(JOBS) 2>&1) || { echo "$$log" >&2; exit 1; }; \
+	else cmake --build $(BUILD) -j $(JOBS); fi
 
 docs: deps ## the Swagger pages
 	@scripts/build-docs $(BUILD)/docs
@@ -49,7 +51,7 @@ psql: ## a psql session in the database
 	@scripts/runtime psql
 
 faker: ## insert COUNT=5000 believable messages (SEED=n repeats them)
-	@scripts/runtime faker --count $(COUNT) --seed $(SEED)
+	@scripts/runtime faker --count '$(or $(COUNT),5000)' --seed '$(or $(SEED),0)'
 
 migrate: ## bring the schema up
 	@scripts/runtime migrate up

@@ -17,7 +17,7 @@ setup() { cd "$checkout"; rm -f .env; }
 teardown() { cd "$checkout" && timeout 60 scripts/runtime clean >/dev/null 2>&1; strays; }
 strays() { # fails when a process of this checkout is left
     local left
-    left=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/cwd' \( -lname "*check?out?/.local*" -o -lname "/var/lib/messaging-local/$(hash)*" \) 2>/dev/null || true)
+    left=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/cwd' \( -lname "$BATS_FILE_TMPDIR/*/.local*" -o -lname "/var/lib/messaging-local/$(hash)*" \) 2>/dev/null || true)
     left+=$(grep -lszxF -- "MESSAGING_CHECKOUT=$checkout" /proc/[0-9]*/environ 2>/dev/null || true)
     [ -z "$left" ] || { echo "left: $left" >&2; return 1; }
 }
@@ -30,6 +30,7 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
 @test "rebuild, up again, down, up: the data stays, and nothing is left" {
     go rebuild
     sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    [ "$(grep -c 'does not exist' .local/postgres.log)" = 0 ]
     go up
     go down
     [[ $(go ps) != *pid* ]]
@@ -127,6 +128,16 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     [ "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:21080/status)" = 401 ]
     [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Authorization: Bearer secret-token' http://127.0.0.1:21080/status)" = 200 ]
 }
+@test "what the other runtime has started is stopped first" {
+    mkdir -p fake .local
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\necho "$@" >>"%s/calls"\n' "$checkout" >fake/docker
+    chmod +x fake/docker
+    echo docker >.local/runtime
+    PATH="$checkout/fake:$PATH" go up
+    grep 'compose .*down' calls
+    api /readyz
+}
 @test "a service that ends at once is not waited for" {
     go up
     sql "UPDATE messaging._migration SET checksum = 'x'"
@@ -138,10 +149,32 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     [[ $output == *"deletes all messages"* ]]
 }
 @test "a checkout that cannot be written to is said" {
-    [ "$(id -u)" != 0 ] || skip "root may write everywhere"
+    somebody=()
+    # Root may write everywhere, and is somebody else here.
+    [ "$(id -u)" != 0 ] || somebody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     chmod a-w .
-    run go up
+    run timeout 120 "${somebody[@]}" scripts/runtime up 9>&- </dev/null
     chmod u+w .
     [ "$status" = 1 ]
     [[ $output == *"cannot be written"* ]]
+}
+@test "data of a deleted checkout is listed, with the command that removes it" {
+    go up
+    [[ $(go ps) != *"left by the deleted checkout $checkout"* ]]
+    if [ "$(id -u)" = 0 ]; then
+        [ "$(cat "/var/lib/messaging-local/$(hash).checkout")" = "$checkout" ]
+        note=/var/lib/messaging-local/test-of-a-deleted.checkout
+        echo "$checkout/deleted" >$note
+        run go ps
+        rm $note
+        [[ $output == *"left by the deleted checkout $checkout/deleted: rm -r ${note%.checkout} $note"* ]]
+        go clean
+        [ ! -e "/var/lib/messaging-local/$(hash).checkout" ]
+    fi
+}
+@test "ps says nothing but what runs, also after a process died" {
+    go up
+    kill -9 "$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')"
+    run go ps
+    [ "$(grep -vcE '^(postgres|redis|receiver|service|left by) ' <<<"$output")" = 0 ]
 }
