@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "app/config_values.h"
-#include "http/client.h"
+#include "http_client/client.h"
 #include "pg/conninfo.h"
 #include "redis/client.h"
 
@@ -94,7 +94,7 @@ std::string read_redis_url(const std::string& value, Config& config) {
 std::string read_webhook_url(const std::string& value, Config& config) {
     config.webhook_url = value;
     if (value.empty()) return "";
-    const auto checked = http::check_url(value);
+    const auto checked = http_client::check_url(value);
     return checked ? "" : checked.error().message;
 }
 

@@ -7,21 +7,21 @@
 #include <algorithm>
 #include <utility>
 
-#include "app/loop_lag.h"
-#include "app/real_world.h"
+#include "telemetry/loop_lag.h"
+#include "app/system_clock.h"
 #include "app/sessions.h"
 #include "gateway/webhook_sender.h"
-#include "http/client.h"
+#include "http_client/client.h"
 #include "loop/event_loop.h"
 #include "pg/connection.h"
 #include "redis/client.h"
 #include "repository/doorbell_store.h"
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/receipt_log.h"
 #include "repository/session_settings.h"
-#include "service/engine.h"
+#include "engine/engine.h"
 
 namespace messaging::app {
 namespace {
@@ -30,14 +30,14 @@ constexpr std::chrono::milliseconds kTurnPeriod{1000};  // the loop shows that i
 constexpr std::chrono::seconds kTurnPatience{10};       // a loop that has not turned for so long is not ready
 constexpr std::size_t kMaxClaimBytes = 16u << 20;       // of contents in one claim, were each as long as it may be
 
-service::EngineOptions engine_options(const Config& config, const std::string& name, const std::string& tag) {
-    service::EngineOptions options;
+engine::EngineOptions engine_options(const Config& config, const std::string& name, const std::string& tag) {
+    engine::EngineOptions options;
     options.name = name;
     options.session_tag = tag;
     options.dispatch.outcomes.backoff = config.backoff;
     options.dispatch.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
     options.max_claim =
-        static_cast<int>(std::clamp<std::size_t>(kMaxClaimBytes / config.max_content_bytes, 1, service::kMaxClaim));
+        static_cast<int>(std::clamp<std::size_t>(kMaxClaimBytes / config.max_content_bytes, 1, engine::kMaxClaim));
     return options;
 }
 
@@ -50,8 +50,8 @@ gateway::WebhookOptions webhook_options(const Config& config, const std::string&
     return options;
 }
 
-http::ClientOptions client_options(const Config& config) {
-    http::ClientOptions options;
+http_client::ClientOptions client_options(const Config& config) {
+    http_client::ClientOptions options;
     options.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
     options.connect_timeout = config.connect_timeout;
     options.ca_file = config.ca_certificates;
@@ -74,15 +74,15 @@ struct EngineThread::Inside {
           lag_(loop_, owner.metrics_, owner.name_),
           claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim, tag_),
                  events(
-                     claim_, service::Dependency::kClaimSession, "claim session", claim_trouble_,
+                     claim_, engine::Dependency::kClaimSession, "claim session", claim_trouble_,
                      [this] { engine_.on_claim_session_up(); }, [] {})),
           record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord, tag_),
                   events(
-                      record_, service::Dependency::kRecordSession, "record session", record_trouble_,
+                      record_, engine::Dependency::kRecordSession, "record session", record_trouble_,
                       [this] { engine_.on_record_session_up(); }, [] {})),
           bell_(loop_, random_, session_options(owner.config_, SessionRole::kBell, tag_),
                 events(
-                    bell_, service::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
+                    bell_, engine::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
                     [this] { engine_.on_bell_down(); })),
           redis_(loop_, random_, redis_options(owner.config_), redis_events()),
           client_(loop_, client_options(owner.config_)),
@@ -109,7 +109,7 @@ struct EngineThread::Inside {
         if (!owner_.config_.redis_url.empty()) redis_.start();
     }
 
-    pg::Connection::Events events(const pg::Connection& session, service::Dependency dependency, const char* what,
+    pg::Connection::Events events(const pg::Connection& session, engine::Dependency dependency, const char* what,
                                   TroubleLog& trouble, std::function<void()> on_up, std::function<void()> on_down) {
         pg::Connection::Events events;
         events.on_up = [this, &session, dependency, &trouble, on_up = std::move(on_up)] {
@@ -139,7 +139,7 @@ struct EngineThread::Inside {
     redis::Client::Events redis_events() {
         redis::Client::Events events;
         events.on_up = [this] {
-            if (redis_.reconnects() > 0) owner_.metrics_.on_reconnect(service::Dependency::kRedis);
+            if (redis_.reconnects() > 0) owner_.metrics_.on_reconnect(engine::Dependency::kRedis);
             redis_trouble_.recovered();
             owner_.redis_up_ = true;
         };
@@ -172,14 +172,14 @@ struct EngineThread::Inside {
     pg::Connection record_;
     pg::Connection bell_;
     redis::Client redis_;
-    http::Client client_;
+    http_client::Client client_;
     repository::PgQueueStore queue_store_;
     repository::PgPresenceStore presence_store_;
     repository::PgDoorbellStore doorbell_store_;
     repository::PgReceiptBacklogStore backlog_store_;
     repository::RedisReceiptLog receipt_log_;
     gateway::WebhookSender sender_;
-    service::Engine engine_;
+    engine::Engine engine_;
     std::unique_ptr<loop::Timer> turn_timer_;
 };
 

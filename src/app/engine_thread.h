@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "app/config.h"
-#include "app/metrics.h"
+#include "telemetry/metrics.h"
 
 namespace messaging::app {
 

@@ -12,11 +12,11 @@
 
 #include "app/config.h"
 #include "app/config_values.h"
-#include "app/doctor.h"
-#include "app/faker.h"
-#include "app/health.h"
-#include "app/migrate.h"
-#include "app/receiver.h"
+#include "commands/doctor.h"
+#include "commands/faker.h"
+#include "commands/healthcheck.h"
+#include "commands/migrate.h"
+#include "commands/receiver.h"
 #include "app/serve.h"
 #include "app/version.h"
 

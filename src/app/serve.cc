@@ -14,21 +14,21 @@
 #include "app/config_values.h"
 #include "app/engine_thread.h"
 #include "app/installed_files.h"
-#include "app/logging.h"
-#include "app/loop_lag.h"
-#include "app/metrics.h"
-#include "app/migrate.h"
-#include "app/real_world.h"
+#include "telemetry/logging.h"
+#include "telemetry/loop_lag.h"
+#include "telemetry/metrics.h"
+#include "commands/migrate.h"
+#include "app/system_clock.h"
 #include "app/sessions.h"
 #include "handler/api.h"
-#include "http/server.h"
+#include "http_server/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
 #include "repository/control_store.h"
 #include "repository/message_store.h"
 #include "repository/reconcile_store.h"
-#include "repository/start_check.h"
-#include "service/reconciler.h"
+#include "schema/start_check.h"
+#include "engine/reconciler.h"
 
 namespace messaging::app {
 namespace {
@@ -80,13 +80,13 @@ public:
 
     int run() {
         std::signal(SIGPIPE, SIG_IGN);
-        http::ServerOptions options;
+        http_server::ServerOptions options;
         options.address = config_.http_addr;
         options.port = config_.port;
         options.refuse = [this](int status) { return api_.refuse(status); };
         options.screen = [this](const http::Request& request) { return api_.screen(request); };
         options.on_pause = [this] { on_accept_pause(); };
-        auto server = http::Server::listen(loop_, std::move(options), api_.handler());
+        auto server = http_server::Server::listen(loop_, std::move(options), api_.handler());
         if (!server) {
             spdlog::error("{}; set HTTP_ADDR or PORT", server.error().message);
             return 1;
@@ -115,7 +115,7 @@ private:
             trouble_.failed(error.message);
         };
         events.on_connect_failed = [this](const core::Error& error) {
-            if (engines_.empty() && repository::is_pooler_refusal(error)) return refuse(repository::pooler_error());
+            if (engines_.empty() && schema::is_pooler_refusal(error)) return refuse(schema::pooler_error());
             session_trouble_ = error.message;
             trouble_.failed("waiting for PostgreSQL: " + error.message);
         };
@@ -129,9 +129,9 @@ private:
         spdlog::warn("the API takes no new connections while three quarters of the descriptors are in use (ulimit -n)");
     }
 
-    service::Reconciler::Mediator reconcile_events() {
+    engine::Reconciler::Mediator reconcile_events() {
         return {.on_round =
-                    [this](const service::ReconcileRound& round) {
+                    [this](const engine::ReconcileRound& round) {
                         reconcile_trouble_.recovered();
                         reconcile_error_.clear();
                         metrics_.on_reconcile_round(round);
@@ -193,7 +193,7 @@ private:
         const auto files = repository::read_schema(migrations_dir(config_));
         if (!files) return refuse(files.error());
         starting_ = true;
-        repository::check_start(session_, files.value(), [this](const core::Result<repository::StartFacts>& result) {
+        schema::check_start(session_, files.value(), [this](const core::Result<schema::StartFacts>& result) {
             starting_ = false;
             if (result) {
                 database_tag_ = result->database_tag;
@@ -317,8 +317,8 @@ private:
     handler::Api api_;
     pg::Connection reconcile_session_;
     repository::PgReconcileStore reconcile_store_;
-    service::Reconciler reconciler_;
-    std::unique_ptr<http::Server> server_;
+    engine::Reconciler reconciler_;
+    std::unique_ptr<http_server::Server> server_;
     std::unique_ptr<loop::Timer> start_timer_;
     std::unique_ptr<loop::Timer> status_timer_;
     std::unique_ptr<loop::Timer> leave_timer_;

@@ -12,12 +12,12 @@ namespace {
 
 constexpr core::JsonLimits kAnswerLimits{64u << 10, 16};
 
-core::AttemptResult to_attempt(http::PostResult result) {
+core::AttemptResult to_attempt(http_client::PostResult result) {
     core::AttemptResult attempt;
     attempt.duration = result.duration;
     attempt.detail = std::move(result.fault_detail);
     switch (result.fault) {
-        case http::TransportFault::kNone:
+        case http_client::TransportFault::kNone:
             attempt.status = result.status;
             attempt.retry_after = std::move(result.retry_after);
             attempt.date = std::move(result.date);
@@ -25,13 +25,13 @@ core::AttemptResult to_attempt(http::PostResult result) {
                 attempt.receiver_message_id = receiver_message_id(result.body);
             }
             break;
-        case http::TransportFault::kLocal: attempt.fault = core::AttemptFault::kLocal; break;
-        case http::TransportFault::kTimeout:
-        case http::TransportFault::kConnect:
-        case http::TransportFault::kDns:
-        case http::TransportFault::kTls:
-        case http::TransportFault::kProtocol:
-        case http::TransportFault::kInvalidRequest: attempt.fault = core::AttemptFault::kRemote; break;
+        case http_client::TransportFault::kLocal: attempt.fault = core::AttemptFault::kLocal; break;
+        case http_client::TransportFault::kTimeout:
+        case http_client::TransportFault::kConnect:
+        case http_client::TransportFault::kDns:
+        case http_client::TransportFault::kTls:
+        case http_client::TransportFault::kProtocol:
+        case http_client::TransportFault::kInvalidRequest: attempt.fault = core::AttemptFault::kRemote; break;
     }
     return attempt;
 }
@@ -63,13 +63,13 @@ std::optional<std::string> receiver_message_id(std::string_view body) {
     return text;
 }
 
-WebhookSender::WebhookSender(http::Client& client, const core::Clock& clock, WebhookOptions options)
+WebhookSender::WebhookSender(http_client::Client& client, const core::Clock& clock, WebhookOptions options)
     : client_(client), clock_(clock), options_(std::move(options)) {}
 
 void WebhookSender::start_attempt(const core::Delivery& delivery, const core::Endpoint& endpoint,
                                   std::function<void(core::AttemptResult)> done) {
     const auto now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch());
-    http::PostRequest request;
+    http_client::PostRequest request;
     request.url = endpoint.url;
     request.timeout = options_.timeout;
     request.body = webhook_body(delivery);
@@ -83,7 +83,7 @@ void WebhookSender::start_attempt(const core::Delivery& delivery, const core::En
         request.headers.emplace_back("x-ins-auth-key", options_.auth_key);
     }
     client_.start_post(std::move(request),
-                       [done = std::move(done)](http::PostResult result) { done(to_attempt(std::move(result))); });
+                       [done = std::move(done)](http_client::PostResult result) { done(to_attempt(std::move(result))); });
 }
 
 }  // namespace messaging::gateway

@@ -1,12 +1,12 @@
-// WebhookSender: a delivery as one HTTP POST to its endpoint; implements service::Sender.
+// WebhookSender: a delivery as one HTTP POST to its endpoint; implements engine::Sender.
 #pragma once
 
 #include <chrono>
 #include <string>
 
 #include "core/clock.h"
-#include "http/client.h"
-#include "service/sender.h"
+#include "http_client/client.h"
+#include "engine/sender.h"
 
 namespace messaging::gateway {
 
@@ -20,15 +20,15 @@ struct WebhookOptions {
 };
 
 // Loop thread only. The client must outlive it.
-class WebhookSender : public service::Sender {
+class WebhookSender : public engine::Sender {
 public:
-    WebhookSender(http::Client& client, const core::Clock& clock, WebhookOptions options);
+    WebhookSender(http_client::Client& client, const core::Clock& clock, WebhookOptions options);
 
     void start_attempt(const core::Delivery& delivery, const core::Endpoint& endpoint,
                        std::function<void(core::AttemptResult)> done) override;
 
 private:
-    http::Client& client_;
+    http_client::Client& client_;
     const core::Clock& clock_;
     WebhookOptions options_;
 };

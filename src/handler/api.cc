@@ -3,10 +3,10 @@
 
 #include <utility>
 
-#include "handler/digest.h"
+#include "crypto/digest.h"
 #include "handler/encode.h"
 #include "handler/requests.h"
-#include "http/foreign.h"
+#include "http_server/foreign.h"
 
 namespace messaging::handler {
 namespace {
@@ -43,7 +43,7 @@ Api::Api(service::MessageStore& messages, service::ControlStore& control, core::
       options_(std::move(options)),
       messages_(messages, options_.max_content_bytes),
       pages_(options_.docs_dir),
-      router_([this](const http::Request& request, http::Responder responder, const std::string& allow) {
+      router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);
           const Refusal refusal = no_route(allow);
           reply.send(refusal.problem, refusal.headers);
@@ -81,7 +81,7 @@ void Api::add_routes() {
 void Api::add(const char* method, const char* pattern, bool guarded,
               std::function<void(const http::Request&, const Reply&)> route) {
     if (!guarded) open_.insert(pattern);
-    router_.add(method, pattern, [this, route = std::move(route)](const http::Request& request, http::Responder responder) {
+    router_.add(method, pattern, [this, route = std::move(route)](const http::Request& request, http_server::Responder responder) {
         route(request, Reply(std::move(responder), request.id, options_.on_fault));
     });
 }
@@ -90,8 +90,8 @@ std::optional<Problem> Api::judge(const http::Request& request) const {
     const std::string_view pattern = router_.pattern_of(request.path);
     // With a token a page that reaches the API by a foreign name can do nothing: it does not have it.
     const bool check_host = options_.token.empty() && !is_health(pattern);
-    if (auto why = http::why_foreign(request, options_.hosts, check_host)) return Problem{403, "foreign_request", *why};
-    const bool guarded = pattern != http::Router::kUnmatched && !open_.contains(pattern) && !options_.token.empty();
+    if (auto why = http_server::why_foreign(request, options_.hosts, check_host)) return Problem{403, "foreign_request", *why};
+    const bool guarded = pattern != http_server::Router::kUnmatched && !open_.contains(pattern) && !options_.token.empty();
     if (guarded && !equal_secrets(request.header("authorization").value_or(""), "Bearer " + options_.token)) {
         return Problem{401, "unauthorized", "send the header Authorization: Bearer with the API token"};
     }
@@ -114,8 +114,8 @@ std::optional<http::Response> Api::screen(const http::Request& request) {
     return response;
 }
 
-http::RequestHandler Api::handler() {
-    return [this](http::Request request, http::Responder responder) {
+http_server::RequestHandler Api::handler() {
+    return [this](http::Request request, http_server::Responder responder) {
         request.id = choose_request_id(request, fresh_id());
         responder.on_sent([this, id = request.id, began = std::chrono::steady_clock::now(), method = request.method,
                            route = router_.pattern_of(request.path)](int status) {

@@ -13,7 +13,7 @@
 #include "core/random.h"
 #include "handler/message_routes.h"
 #include "handler/pages.h"
-#include "http/router.h"
+#include "http_server/router.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {
@@ -48,8 +48,8 @@ struct ApiOptions {
 class Api {
 public:
     Api(service::MessageStore& messages, service::ControlStore& control, core::Random& random, ApiOptions options);
-    http::RequestHandler handler();
-    // For http::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
+    http_server::RequestHandler handler();
+    // For http_server::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
     http::Response refuse(int status) { return to_response(refusal(status), fresh_id()); }
     std::optional<http::Response> screen(const http::Request& request);
 
@@ -72,7 +72,7 @@ private:
     ApiOptions options_;
     MessageRoutes messages_;
     Pages pages_;
-    http::Router router_;
+    http_server::Router router_;
     std::set<std::string, std::less<>> open_;  // patterns that need no token
 };
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "handler/digest.h"
+#include "crypto/digest.h"
 #include "http/text.h"
 
 namespace messaging::handler {

@@ -16,12 +16,12 @@ bool is_id_character(char c) {
 }  // namespace
 
 struct Reply::State {
-    http::Responder responder;
+    http_server::Responder responder;
     std::string request_id;
     const OnFault& on_fault;
     bool sent = false;
 
-    State(http::Responder responder_, std::string request_id_, const OnFault& on_fault_)
+    State(http_server::Responder responder_, std::string request_id_, const OnFault& on_fault_)
         : responder(std::move(responder_)), request_id(std::move(request_id_)), on_fault(on_fault_) {}
     State(const State&) = delete;
     State& operator=(const State&) = delete;
@@ -35,7 +35,7 @@ struct Reply::State {
     }
 };
 
-Reply::Reply(http::Responder responder, std::string request_id, const OnFault& on_fault)
+Reply::Reply(http_server::Responder responder, std::string request_id, const OnFault& on_fault)
     : state_(std::make_shared<State>(std::move(responder), std::move(request_id), on_fault)) {}
 
 void Reply::send(const Answer& answer, const http::Headers& headers) const {

@@ -7,7 +7,7 @@
 
 #include "core/result.h"
 #include "handler/envelope.h"
-#include "http/server.h"
+#include "http_server/server.h"
 
 namespace messaging::handler {
 
@@ -18,7 +18,7 @@ public:
     // Faults of ours, with the request's id; clients never see the error.
     using OnFault = std::function<void(const std::string& request_id, const core::Error& error)>;
 
-    Reply(http::Responder responder, std::string request_id, const OnFault& on_fault);
+    Reply(http_server::Responder responder, std::string request_id, const OnFault& on_fault);
 
     void send(const Answer& answer, const http::Headers& headers = {}) const;
     void send(const Problem& problem, const http::Headers& headers = {}) const;

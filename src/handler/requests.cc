@@ -7,7 +7,7 @@
 #include <charconv>
 
 #include "core/text.h"
-#include "handler/digest.h"
+#include "crypto/digest.h"
 
 namespace messaging::handler {
 namespace {

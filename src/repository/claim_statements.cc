@@ -80,14 +80,14 @@ INSERT INTO messaging._dead (id, reason) SELECT id, $2::text FROM taken ON CONFL
 
 }  // namespace
 
-const pg::Statement& claim_statement(service::Source source) {
-    return source == service::Source::kReady ? kClaimReady : kClaimDue;
+const pg::Statement& claim_statement(engine::Source source) {
+    return source == engine::Source::kReady ? kClaimReady : kClaimDue;
 }
 
-const pg::Statement& peek_statement(service::Source source) { return source == service::Source::kReady ? kPeekReady : kPeekDue; }
+const pg::Statement& peek_statement(engine::Source source) { return source == engine::Source::kReady ? kPeekReady : kPeekDue; }
 
-const pg::Statement& dead_letter_statement(service::Source source) {
-    return source == service::Source::kReady ? kDeadLetterReady : kDeadLetterDue;
+const pg::Statement& dead_letter_statement(engine::Source source) {
+    return source == engine::Source::kReady ? kDeadLetterReady : kDeadLetterDue;
 }
 
 }  // namespace messaging::repository

@@ -1,7 +1,7 @@
 // State and status. Every count is bounded, so that a large backlog does not make them slow.
 #include "repository/control_store.h"
 
-#include "repository/unit.h"
+#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -48,14 +48,14 @@ service::ServiceState read_state(const pg::Rows& rows) {
 
 }  // namespace
 
-void PgControlStore::set_running(bool running, const std::string& by, service::Completion<service::ServiceState> done) {
+void PgControlStore::set_running(bool running, const std::string& by, core::Completion<service::ServiceState> done) {
     pg::Params params;
     params.text(running ? "running" : "stopped").text(by);
     run_unit<service::ServiceState>(session_, {{&kSetState, std::move(params)}, {&kShowState, {}}}, std::move(done),
                                     [](const std::vector<pg::Rows>& rows) { return read_state(rows[1]); });
 }
 
-void PgControlStore::read_status(service::Completion<service::StatusView> done) {
+void PgControlStore::read_status(core::Completion<service::StatusView> done) {
     pg::Params params;
     params.integer(static_cast<std::int32_t>(service::kExactPendingLimit));
     run_unit<service::StatusView>(
@@ -83,7 +83,7 @@ void PgControlStore::read_status(service::Completion<service::StatusView> done) 
         });
 }
 
-void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<std::string> done) {
+void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) {
     pg::Params params;
     params.text(url).integer(max_in_flight);
     run_one<std::string>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),

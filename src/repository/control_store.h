@@ -14,9 +14,9 @@ public:
     PgControlStore(pg::Connection& session, pg::Connection& counting) : session_(session), counting_(counting) {}
 
     bool up() const override { return session_.up(); }
-    void set_running(bool running, const std::string& by, service::Completion<service::ServiceState> done) override;
-    void read_status(service::Completion<service::StatusView> done) override;
-    void set_default_endpoint(const std::string& url, int max_in_flight, service::Completion<std::string> done) override;
+    void set_running(bool running, const std::string& by, core::Completion<service::ServiceState> done) override;
+    void read_status(core::Completion<service::StatusView> done) override;
+    void set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) override;
 
 private:
     pg::Connection& session_;

@@ -2,17 +2,17 @@
 #pragma once
 
 #include "pg/connection.h"
-#include "service/doorbell.h"
+#include "engine/doorbell.h"
 
 namespace messaging::repository {
 
 // Loop thread only. `bell` must outlive it.
-class PgDoorbellStore : public service::DoorbellStore {
+class PgDoorbellStore : public engine::DoorbellStore {
 public:
     explicit PgDoorbellStore(pg::Connection& bell) : bell_(bell) {}
-    void try_to_sleep(service::Completion<service::SleepAnswer> done) override;
-    void wake_up(service::Completion<core::Nothing> done) override;
-    void call_help(service::Completion<core::Nothing> done) override;
+    void try_to_sleep(core::Completion<engine::SleepAnswer> done) override;
+    void wake_up(core::Completion<core::Nothing> done) override;
+    void call_help(core::Completion<core::Nothing> done) override;
 
 private:
     pg::Connection& bell_;

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "repository/unit.h"
+#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -42,7 +42,7 @@ void add_key_params(pg::Params& params, const service::IdempotencyKey& key, cons
 }
 
 void run_once(pg::Connection& connection, const service::IdempotencyKey& key, const service::ResponseTemplate& response,
-              pg::Step create, service::Completion<service::StoredResponse> done) {
+              pg::Step create, core::Completion<service::StoredResponse> done) {
     pg::Params read;
     read.text(key.scope).text(key.key).text(key.fingerprint);
     pg::Params take = read;

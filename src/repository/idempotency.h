@@ -6,7 +6,7 @@
 #include "core/result.h"
 #include "pg/connection.h"
 #include "service/idempotency.h"
-#include "service/queue_store.h"
+#include "engine/queue_store.h"
 
 namespace messaging::repository {
 
@@ -17,7 +17,7 @@ namespace messaging::repository {
 //
 // kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a request that is still open after lock_timeout.
 void run_once(pg::Connection& connection, const service::IdempotencyKey& key, const service::ResponseTemplate& response,
-              pg::Step create, service::Completion<service::StoredResponse> done);
+              pg::Step create, core::Completion<service::StoredResponse> done);
 
 // Appends scope, key and the parts of the body.
 void add_key_params(pg::Params& params, const service::IdempotencyKey& key, const service::ResponseTemplate& response);

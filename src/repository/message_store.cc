@@ -3,7 +3,7 @@
 
 #include "repository/idempotency.h"
 #include "repository/list_statements.h"
-#include "repository/unit.h"
+#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -96,7 +96,7 @@ pg::Params new_message_params(const std::vector<service::NewMessage>& messages) 
 
 }  // namespace
 
-void PgMessageStore::list(const service::ListQuery& query, service::Completion<service::ListPage> done) {
+void PgMessageStore::list(const service::ListQuery& query, core::Completion<service::ListPage> done) {
     const pg::Statement& statement = list_statement(query.status, query.recipient.has_value());
     pg::Params params;
     params.integer(query.limit + 1);
@@ -111,7 +111,7 @@ void PgMessageStore::list(const service::ListQuery& query, service::Completion<s
 }
 
 void PgMessageStore::get(core::MessageId id,
-                         service::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) {
+                         core::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) {
     using Answer = std::pair<core::MessageView, std::vector<core::AttemptView>>;
     pg::Params params;
     params.bigint(id);
@@ -134,20 +134,20 @@ void PgMessageStore::get(core::MessageId id,
 }
 
 void PgMessageStore::enqueue(std::vector<service::NewMessage> messages,
-                             service::Completion<std::vector<service::CreatedMessage>> done) {
+                             core::Completion<std::vector<service::CreatedMessage>> done) {
     run_one<std::vector<service::CreatedMessage>>(
         writing_, kInsert, new_message_params(messages), std::move(done),
         [expected = messages.size()](const pg::Rows& rows) { return read_created(rows, expected); });
 }
 
 void PgMessageStore::enqueue_once(std::vector<service::NewMessage> messages, const service::IdempotencyKey& key,
-                                  const service::ResponseTemplate& response, service::Completion<service::StoredResponse> done) {
+                                  const service::ResponseTemplate& response, core::Completion<service::StoredResponse> done) {
     pg::Params params = new_message_params(messages);
     add_key_params(params, key, response);
     run_once(writing_, key, response, {&kInsertOnce, std::move(params)}, std::move(done));
 }
 
-void PgMessageStore::retry(core::MessageId id, service::Completion<core::Nothing> done) {
+void PgMessageStore::retry(core::MessageId id, core::Completion<core::Nothing> done) {
     pg::Params params;
     params.bigint(id);
     run_one<core::Nothing>(writing_, kRetry, std::move(params), std::move(done),

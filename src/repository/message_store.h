@@ -16,13 +16,13 @@ public:
     explicit PgMessageStore(pg::Connection& session) : PgMessageStore(session, session) {}
     PgMessageStore(pg::Connection& reading, pg::Connection& writing) : session_(reading), writing_(writing) {}
 
-    void list(const service::ListQuery& query, service::Completion<service::ListPage> done) override;
-    void get(core::MessageId id, service::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
+    void list(const service::ListQuery& query, core::Completion<service::ListPage> done) override;
+    void get(core::MessageId id, core::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
     void enqueue(std::vector<service::NewMessage> messages,
-                 service::Completion<std::vector<service::CreatedMessage>> done) override;
+                 core::Completion<std::vector<service::CreatedMessage>> done) override;
     void enqueue_once(std::vector<service::NewMessage> messages, const service::IdempotencyKey& key,
-                      const service::ResponseTemplate& response, service::Completion<service::StoredResponse> done) override;
-    void retry(core::MessageId id, service::Completion<core::Nothing> done) override;
+                      const service::ResponseTemplate& response, core::Completion<service::StoredResponse> done) override;
+    void retry(core::MessageId id, core::Completion<core::Nothing> done) override;
 
 private:
     pg::Connection& session_;

@@ -4,7 +4,7 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "repository/claim_statements.h"
-#include "repository/unit.h"
+#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -38,9 +38,9 @@ INSERT INTO messaging._schedule (id, due_at) SELECT id, now() FROM lost ON CONFL
 
 constexpr pg::Statement kLoadEndpoints{"load_endpoints", "SELECT id, name, url, headers, max_in_flight FROM messaging.endpoints"};
 
-service::ClaimBatch read_claim(const pg::Rows& rows, core::ClaimId claim_id) {
-    service::ClaimBatch batch;
-    batch.next_floor = static_cast<service::Floor>(rows.bigint(0, 0));
+engine::ClaimBatch read_claim(const pg::Rows& rows, core::ClaimId claim_id) {
+    engine::ClaimBatch batch;
+    batch.next_floor = static_cast<engine::Floor>(rows.bigint(0, 0));
     batch.taken = static_cast<std::size_t>(rows.bigint(0, 1));
     batch.running = rows.boolean(0, 2);
     batch.dead = static_cast<std::size_t>(rows.bigint(0, 3));
@@ -60,7 +60,7 @@ service::ClaimBatch read_claim(const pg::Rows& rows, core::ClaimId claim_id) {
     return batch;
 }
 
-pg::Params claim_params(const service::ClaimRequest& request) {
+pg::Params claim_params(const engine::ClaimRequest& request) {
     pg::Params params;
     params.bigint(request.instance_id).bigint(request.claim_id).integer(request.limit);
     if (request.only) {
@@ -71,7 +71,7 @@ pg::Params claim_params(const service::ClaimRequest& request) {
     return params;
 }
 
-pg::Params position_params(service::QueuePosition position) {
+pg::Params position_params(engine::QueuePosition position) {
     pg::Params params;
     params.text(std::to_string(position.xid)).bigint(position.id);
     return params;
@@ -91,58 +91,58 @@ std::vector<std::pair<std::string, std::string>> read_headers(std::string_view t
 
 }  // namespace
 
-void PgQueueStore::claim_ready(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) {
+void PgQueueStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     pg::Params params = claim_params(request);
     params.text(std::to_string(request.behind.xid)).bigint(request.behind.id);
-    run_one<service::ClaimBatch>(claim_, claim_statement(service::Source::kReady), std::move(params), std::move(done),
+    run_one<engine::ClaimBatch>(claim_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
                                  [claim_id = request.claim_id](const pg::Rows& rows) {
-                                     service::ClaimBatch batch = read_claim(rows, claim_id);
+                                     engine::ClaimBatch batch = read_claim(rows, claim_id);
                                      if (batch.taken > 0) {
-                                         batch.last = {static_cast<service::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
+                                         batch.last = {static_cast<engine::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
                                      }
                                      return batch;
                                  });
 }
 
-void PgQueueStore::claim_due(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) {
-    run_one<service::ClaimBatch>(claim_, claim_statement(service::Source::kDue), claim_params(request), std::move(done),
+void PgQueueStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
+    run_one<engine::ClaimBatch>(claim_, claim_statement(engine::Source::kDue), claim_params(request), std::move(done),
                                  [claim_id = request.claim_id](const pg::Rows& rows) {
-                                     service::ClaimBatch batch = read_claim(rows, claim_id);
+                                     engine::ClaimBatch batch = read_claim(rows, claim_id);
                                      if (!rows.is_null(0, 11)) batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
                                      return batch;
                                  });
 }
 
-void PgQueueStore::peek(service::Source source, service::QueuePosition behind,
-                        service::Completion<std::optional<core::MessageId>> done) {
+void PgQueueStore::peek(engine::Source source, engine::QueuePosition behind,
+                        core::Completion<std::optional<core::MessageId>> done) {
     run_one<std::optional<core::MessageId>>(
-        claim_, peek_statement(source), source == service::Source::kReady ? position_params(behind) : pg::Params(),
+        claim_, peek_statement(source), source == engine::Source::kReady ? position_params(behind) : pg::Params(),
         std::move(done), [](const pg::Rows& rows) {
             return rows.size() == 0 ? std::optional<core::MessageId>() : std::optional<core::MessageId>(rows.bigint(0, 0));
         });
 }
 
-void PgQueueStore::dead_letter(service::Source source, core::MessageId id, const std::string& reason,
-                               service::Completion<core::Nothing> done) {
+void PgQueueStore::dead_letter(engine::Source source, core::MessageId id, const std::string& reason,
+                               core::Completion<core::Nothing> done) {
     pg::Params params;
     params.bigint(id).text(core::clean_text(reason, kMaxErrorBytes));
     run_one<core::Nothing>(claim_, dead_letter_statement(source), std::move(params), std::move(done), nothing);
 }
 
 void PgQueueStore::return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
-                                  std::vector<core::MessageId> held, service::Completion<service::OrphanCount> done) {
+                                  std::vector<core::MessageId> held, core::Completion<engine::OrphanCount> done) {
     pg::Params orphans;
     orphans.bigint(instance_id).bigint_array(known);
     pg::Params not_held;
     not_held.bigint_array(known).bigint_array(held);
-    run_unit<service::OrphanCount>(claim_, {{&kReturnOrphans, std::move(orphans)}, {&kReturnNotHeld, std::move(not_held)}},
+    run_unit<engine::OrphanCount>(claim_, {{&kReturnOrphans, std::move(orphans)}, {&kReturnNotHeld, std::move(not_held)}},
                                    std::move(done), [](const std::vector<pg::Rows>& rows) {
-                                       return service::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
+                                       return engine::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
                                                                    static_cast<std::size_t>(rows[1].affected())};
                                    });
 }
 
-void PgQueueStore::load_endpoints(service::Completion<std::vector<core::Endpoint>> done) {
+void PgQueueStore::load_endpoints(core::Completion<std::vector<core::Endpoint>> done) {
     run_one<std::vector<core::Endpoint>>(claim_, kLoadEndpoints, {}, std::move(done), [](const pg::Rows& rows) {
         std::vector<core::Endpoint> endpoints;
         endpoints.reserve(static_cast<std::size_t>(rows.size()));

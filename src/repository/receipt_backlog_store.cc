@@ -1,7 +1,7 @@
 // Reading back what Redis missed.
 #include "repository/receipt_backlog_store.h"
 
-#include "repository/unit.h"
+#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -44,12 +44,12 @@ WHERE batch_id = ANY ($3::bigint[]) AND (instance_id = $1::bigint) IS TRUE)sql"}
 }  // namespace
 
 void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::int64_t> not_these, int limit,
-                                         service::Completion<std::vector<service::BacklogBatch>> done) {
+                                         core::Completion<std::vector<engine::BacklogBatch>> done) {
     pg::Params params;
     params.bigint(me).bigint_array(not_these).integer(limit);
     run_one<
-        std::vector<service::BacklogBatch>>(session_, kReadBacklog, std::move(params), std::move(done), [](const pg::Rows& rows) {
-        std::vector<service::BacklogBatch> batches;
+        std::vector<engine::BacklogBatch>>(session_, kReadBacklog, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        std::vector<engine::BacklogBatch> batches;
         for (int row = 0; row < rows.size(); ++row) {
             const std::int64_t batch_id = rows.bigint(row, 0);
             if (batches.empty() || batches.back().batch_id != batch_id) batches.push_back({batch_id, {}});
@@ -61,7 +61,7 @@ void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::i
     });
 }
 
-void PgReceiptBacklogStore::reclaim_backlog(core::InstanceId me, int limit, service::Completion<std::size_t> done) {
+void PgReceiptBacklogStore::reclaim_backlog(core::InstanceId me, int limit, core::Completion<std::size_t> done) {
     pg::Params params;
     params.bigint(me).integer(limit);
     run_one<std::size_t>(session_, kReclaimBacklog, std::move(params), std::move(done),
@@ -69,7 +69,7 @@ void PgReceiptBacklogStore::reclaim_backlog(core::InstanceId me, int limit, serv
 }
 
 void PgReceiptBacklogStore::move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
-                                         service::Completion<core::Nothing> done) {
+                                         core::Completion<core::Nothing> done) {
     pg::Params params;
     params.bigint(from).bigint(to).bigint_array(batches);
     run_one<core::Nothing>(session_, kMoveBacklog, std::move(params), std::move(done), nothing);

@@ -1,11 +1,11 @@
-// RedisReceiptLog: receipts as a bounded stream and a key per message; implements service::ReceiptLog.
+// RedisReceiptLog: receipts as a bounded stream and a key per message; implements engine::ReceiptLog.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 
 #include "redis/client.h"
-#include "service/receipt_log.h"
+#include "engine/receipt_log.h"
 
 namespace messaging::repository {
 
@@ -18,7 +18,7 @@ struct ReceiptLogOptions {
 //   SET message:<id> {"messageId": …, "sentAt": …} EX ttl
 //   XADD messages:sent MAXLEN ~ n * id <id> messageId <receiver's> sentAt <RFC 3339>, unless the key had that value already
 // So a receipt that is written again while its key lives adds no second entry to the stream (Redis 6.2 or newer, for SET … GET).
-class RedisReceiptLog : public service::ReceiptLog {
+class RedisReceiptLog : public engine::ReceiptLog {
 public:
     RedisReceiptLog(redis::Client& client, ReceiptLogOptions options) : client_(client), options_(options) {}
 

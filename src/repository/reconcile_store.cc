@@ -1,7 +1,7 @@
 // One call: the walk itself is the database's.
 #include "repository/reconcile_store.h"
 
-#include "repository/unit.h"
+#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -12,11 +12,11 @@ constexpr pg::Statement kReconcile{
 
 }  // namespace
 
-void PgReconcileStore::reconcile(int max_rows, service::Completion<service::ReconcileRound> done) {
+void PgReconcileStore::reconcile(int max_rows, core::Completion<engine::ReconcileRound> done) {
     pg::Params params;
     params.integer(max_rows);
-    run_one<service::ReconcileRound>(session_, kReconcile, std::move(params), std::move(done), [](const pg::Rows& rows) {
-        service::ReconcileRound round;
+    run_one<engine::ReconcileRound>(session_, kReconcile, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        engine::ReconcileRound round;
         round.found = static_cast<std::size_t>(rows.bigint(0, 0));
         round.wait = std::chrono::milliseconds(rows.bigint(0, 1));
         round.cost = std::chrono::milliseconds(rows.bigint(0, 2));

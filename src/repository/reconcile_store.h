@@ -1,17 +1,17 @@
 // PgReconcileStore: rounds of messaging._reconcile_round() (migrations/functions/reconcile.sql); implements
-// service::ReconcileStore.
+// engine::ReconcileStore.
 #pragma once
 
 #include "pg/connection.h"
-#include "service/reconciler.h"
+#include "engine/reconciler.h"
 
 namespace messaging::repository {
 
 // Loop thread only. The session must outlive it; a round may take seconds when millions are queued, so it is nobody else's.
-class PgReconcileStore : public service::ReconcileStore {
+class PgReconcileStore : public engine::ReconcileStore {
 public:
     explicit PgReconcileStore(pg::Connection& session) : session_(session) {}
-    void reconcile(int max_rows, service::Completion<service::ReconcileRound> done) override;
+    void reconcile(int max_rows, core::Completion<engine::ReconcileRound> done) override;
 
 private:
     pg::Connection& session_;

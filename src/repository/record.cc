@@ -5,7 +5,7 @@
 
 #include "core/text.h"
 #include "repository/queue_store.h"
-#include "repository/unit.h"
+#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -210,7 +210,7 @@ std::vector<core::ClaimId> missing_from(const std::vector<core::ClaimId>& found,
     return missing;
 }
 
-void read_sent(const pg::Rows& sent, service::RecordResult& result) {
+void read_sent(const pg::Rows& sent, engine::RecordResult& result) {
     for (int row = 0; row < sent.size(); ++row) {
         result.sent_batch = sent.bigint(row, 0);
         result.sent_at = sent.text(row, 1);
@@ -229,7 +229,7 @@ std::vector<const Outcome*> sorted_by_id(const std::vector<Outcome>& outcomes) {
 
 }  // namespace
 
-void PgQueueStore::record(service::RecordRequest request, service::Completion<service::RecordResult> done) {
+void PgQueueStore::record(engine::RecordRequest request, core::Completion<engine::RecordResult> done) {
     std::vector<const Outcome*> sent;
     std::vector<const Outcome*> failed;
     std::vector<const Outcome*> released;
@@ -242,24 +242,24 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
     }
     pg::Steps steps;
     // What each step's rows mean, in the order of the steps.
-    std::vector<std::function<void(const pg::Rows&, service::RecordResult&)>> readers;
+    std::vector<std::function<void(const pg::Rows&, engine::RecordResult&)>> readers;
     const auto add = [&](const pg::Statement& statement, pg::Params params,
-                         std::function<void(const pg::Rows&, service::RecordResult&)> read) {
+                         std::function<void(const pg::Rows&, engine::RecordResult&)> read) {
         steps.push_back({&statement, std::move(params)});
         readers.push_back(std::move(read));
     };
-    const auto unread = [](const pg::Rows&, service::RecordResult&) {};
+    const auto unread = [](const pg::Rows&, engine::RecordResult&) {};
     if (!fenced.empty()) {
         std::vector<core::ClaimId> claims = claims_of(fenced);
         pg::Params params;
         params.bigint_array(claims);
-        add(kLockClaims, std::move(params), [claims = std::move(claims)](const pg::Rows& rows, service::RecordResult& result) {
+        add(kLockClaims, std::move(params), [claims = std::move(claims)](const pg::Rows& rows, engine::RecordResult& result) {
             result.missing = missing_from(read_ids(rows), claims);
         });
     }
     if (!sent.empty()) {
         add(kMarkSent, sent_params(sent, receipts_ ? std::optional(request.instance_id) : std::nullopt),
-            [receipts = receipts_](const pg::Rows& rows, service::RecordResult& result) {
+            [receipts = receipts_](const pg::Rows& rows, engine::RecordResult& result) {
                 read_sent(rows, result);
                 if (!receipts) result.sent_batch.reset();
             });
@@ -269,21 +269,21 @@ void PgQueueStore::record(service::RecordRequest request, service::Completion<se
     if (!released.empty()) add(kRelease, release_params(released), unread);
     if (!request.finished.empty()) {
         add(kFinishClaims, std::move(pg::Params().bigint_array(request.finished)),
-            [](const pg::Rows& rows, service::RecordResult& result) { result.kept = read_ids(rows); });
+            [](const pg::Rows& rows, engine::RecordResult& result) { result.kept = read_ids(rows); });
     }
     if (!request.confirmed_batches.empty()) {
         add(kConfirmReceipts, std::move(pg::Params().bigint_array(request.confirmed_batches)), unread);
     }
     if (!request.suspects.empty()) add(kNoteSuspects, std::move(pg::Params().bigint_array(request.suspects)), unread);
-    run_unit<service::RecordResult>(record_, steps, std::move(done),
+    run_unit<engine::RecordResult>(record_, steps, std::move(done),
                                     [readers = std::move(readers)](const std::vector<pg::Rows>& rows) {
-                                        service::RecordResult result;
+                                        engine::RecordResult result;
                                         for (std::size_t i = 0; i < readers.size(); ++i) readers[i](rows[i], result);
                                         return result;
                                     });
 }
 
-void PgQueueStore::find_unlocked(std::vector<core::MessageId> ids, service::Completion<std::vector<core::MessageId>> done) {
+void PgQueueStore::find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) {
     run_one<std::vector<core::MessageId>>(record_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)), std::move(done),
                                           read_ids);
 }

@@ -8,7 +8,7 @@
 
 #include "core/message.h"
 #include "service/idempotency.h"
-#include "service/queue_store.h"
+#include "engine/queue_store.h"
 
 namespace messaging::service {
 
@@ -46,19 +46,19 @@ struct CreatedMessage {
 class MessageStore {
 public:
     virtual ~MessageStore() = default;
-    virtual void list(const ListQuery& query, Completion<ListPage> done) = 0;
+    virtual void list(const ListQuery& query, core::Completion<ListPage> done) = 0;
     // kNotFound when there is no such message.
-    virtual void get(core::MessageId id, Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) = 0;
+    virtual void get(core::MessageId id, core::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) = 0;
     // Answers the messages in the order given. kInternal: not all of them were created, because a trigger dropped some.
-    virtual void enqueue(std::vector<NewMessage> messages, Completion<std::vector<CreatedMessage>> done) = 0;
+    virtual void enqueue(std::vector<NewMessage> messages, core::Completion<std::vector<CreatedMessage>> done) = 0;
     // The same once for each key, of any number of messages. `response` has two gaps for each message, its id and its created_at,
     // and is stored in the same transaction. A repeat creates nothing and gets the stored response. On any error nothing is
     // created or stored. kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a request that is still
     // open.
     virtual void enqueue_once(std::vector<NewMessage> messages, const IdempotencyKey& key, const ResponseTemplate& response,
-                              Completion<StoredResponse> done) = 0;
+                              core::Completion<StoredResponse> done) = 0;
     // Sends again what is sent, dead or scheduled. kNotFound; kConflict when it is queued or in flight already.
-    virtual void retry(core::MessageId id, Completion<core::Nothing> done) = 0;
+    virtual void retry(core::MessageId id, core::Completion<core::Nothing> done) = 0;
 };
 
 struct ServiceState {
@@ -94,10 +94,10 @@ public:
     virtual ~ControlStore() = default;
     virtual bool up() const = 0;
     // Idempotent: `since` and `by` change only with the state.
-    virtual void set_running(bool running, const std::string& by, Completion<ServiceState> done) = 0;
-    virtual void read_status(Completion<StatusView> done) = 0;
+    virtual void set_running(bool running, const std::string& by, core::Completion<ServiceState> done) = 0;
+    virtual void read_status(core::Completion<StatusView> done) = 0;
     // Makes the row 'default' of endpoints equal to the configuration. Answers the URL it had; empty where there is no such row.
-    virtual void set_default_endpoint(const std::string& url, int max_in_flight, Completion<std::string> done) = 0;
+    virtual void set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) = 0;
 };
 
 }  // namespace messaging::service

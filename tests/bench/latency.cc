@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "core/json.h"
-#include "http/server.h"
+#include "http_server/server.h"
 #include "loop/event_loop.h"
 #include "pg/handles.h"
 
@@ -100,9 +100,9 @@ int main(int argc, char** argv) {
     const char* const statement = argc == 7 ? argv[6] : kInsert;
     Bench bench(kWarmUp + counted);
     loop::EventLoop loop;
-    http::ServerOptions options;
+    http_server::ServerOptions options;
     options.port = std::atoi(argv[1]);
-    auto server = http::Server::listen(loop, std::move(options), [&](const http::Request& request, http::Responder responder) {
+    auto server = http_server::Server::listen(loop, std::move(options), [&](const http::Request& request, http_server::Responder responder) {
         receive(bench, request);
         responder.send({200, "application/json", {}, R"({"message":"Accepted","messageId":"b"})"});
     });

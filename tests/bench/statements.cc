@@ -118,11 +118,11 @@ public:
         const auto began = Clock::now();
         insert(batch);
         const auto inserted = Clock::now();
-        const service::ClaimBatch claimed = claim(batch);
+        const engine::ClaimBatch claimed = claim(batch);
         const auto claim_answered = Clock::now();
         if (claimed.deliveries.size() != static_cast<std::size_t>(batch))
             fail("a claim took " + std::to_string(claimed.deliveries.size()) + " messages");
-        service::RecordRequest request = outcomes_of(claimed);
+        engine::RecordRequest request = outcomes_of(claimed);
         const auto record_began = Clock::now();
         record(std::move(request));
         const auto recorded = Clock::now();
@@ -140,7 +140,7 @@ public:
         const core::ClaimId claim_id = random_.next_token();
         params.bigint(kInstance).bigint(claim_id).integer(batch).null().text(std::to_string(behind_.xid)).bigint(behind_.id);
         const auto claimed =
-            unit(claim_, {{&repository::claim_statement(service::Source::kReady), std::move(params)}, {&kLocks, {}}});
+            unit(claim_, {{&repository::claim_statement(engine::Source::kReady), std::move(params)}, {&kLocks, {}}});
         std::vector<std::int64_t> ids;
         std::vector<std::int32_t> generations;
         for (int row = 0; row < claimed[0].size(); ++row) {
@@ -192,12 +192,12 @@ private:
         }
     }
 
-    service::ClaimBatch claim(int batch) {
+    engine::ClaimBatch claim(int batch) {
         bool done = false;
-        service::ClaimBatch claimed;
+        engine::ClaimBatch claimed;
         store_.claim_ready(
             {.instance_id = kInstance, .claim_id = random_.next_token(), .behind = behind_, .limit = batch, .only = {}},
-            [&](core::Result<service::ClaimBatch> batch_or_error) {
+            [&](core::Result<engine::ClaimBatch> batch_or_error) {
                 if (!batch_or_error) fail(batch_or_error.error().message);
                 claimed = std::move(batch_or_error.value());
                 done = true;
@@ -207,8 +207,8 @@ private:
         return claimed;
     }
 
-    static service::RecordRequest outcomes_of(const service::ClaimBatch& claimed) {
-        service::RecordRequest request;
+    static engine::RecordRequest outcomes_of(const engine::ClaimBatch& claimed) {
+        engine::RecordRequest request;
         request.instance_id = kInstance;
         for (const core::Delivery& delivery : claimed.deliveries) {
             core::Outcome outcome;
@@ -223,10 +223,10 @@ private:
         return request;
     }
 
-    void record(service::RecordRequest request) {
+    void record(engine::RecordRequest request) {
         bool done = false;
         const std::size_t expected = request.outcomes.size();
-        store_.record(std::move(request), [&](const core::Result<service::RecordResult>& result) {
+        store_.record(std::move(request), [&](const core::Result<engine::RecordResult>& result) {
             if (!result) fail(result.error().message);
             if (result->sent.size() != expected || !result->kept.empty()) fail("not every message was recorded as sent");
             done = true;
@@ -259,7 +259,7 @@ private:
     pg::Connection claim_;
     pg::Connection record_;
     repository::PgQueueStore store_;  // depends-on: claim_, record_
-    service::QueuePosition behind_;
+    engine::QueuePosition behind_;
     Timings timings_;
     std::array<double, 3> cpu_before_{};  // of the inserting, the claiming and the recording session
     std::array<double, 3> cpu_per_round_{};

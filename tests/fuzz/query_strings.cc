@@ -2,14 +2,14 @@
 // cursor written.
 #include "fuzz/fuzz.h"
 #include "handler/requests.h"
-#include "http/target.h"
+#include "http_server/target.h"
 
 using namespace messaging;  // NOLINT(google-build-using-namespace)
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string text(fuzz::text_of(data, size));
     http::Request request;
-    http::read_target("/messages?" + text, request);
+    http_server::read_target("/messages?" + text, request);
     request.path_parameters.emplace_back("id", text);
     request.headers.emplace_back("Idempotency-Key", text);
     const auto id = handler::read_id(request);

@@ -1,11 +1,11 @@
 // Each finding of the doctor, provoked in a PostgreSQL of its own, and the advice tried where it is SQL.
-#include "repository/doctor.h"
+#include "schema/doctor.h"
 
 #include <cstdlib>
 #include <map>
 #include <thread>
 
-#include "repository/migrator.h"
+#include "schema/migrator.h"
 #include "support/one_engine.h"
 #include "support/places.h"
 #include "support/private_postgres.h"

@@ -1,5 +1,5 @@
 // Loading many messages by COPY, and the subcommand around it.
-#include "app/faker.h"
+#include "commands/faker.h"
 
 #include <unistd.h>
 

@@ -5,22 +5,22 @@
 #include <string>
 #include <vector>
 
-#include "http/client.h"
+#include "http_client/client.h"
 #include "support/loop_runner.h"
 #include "support/tls_receiver.h"
 
 namespace messaging {
 namespace {
 
-using http::PostResult;
-using http::TransportFault;
+using http_client::PostResult;
+using http_client::TransportFault;
 using std::chrono::milliseconds;
 using test::TlsReceiver;
 
 class Sending {
 public:
     explicit Sending(const std::string& ca_file, bool http2 = true) {
-        http::ClientOptions options;
+        http_client::ClientOptions options;
         options.ca_file = ca_file;
         options.http2 = http2;
         client_.emplace(loop_, options);
@@ -51,7 +51,7 @@ public:
 
 private:
     loop::EventLoop loop_;
-    std::optional<http::Client> client_;
+    std::optional<http_client::Client> client_;
 };
 
 std::vector<std::string> bodies(const std::vector<PostResult>& results) {

@@ -11,7 +11,7 @@
 #include <optional>
 #include <thread>
 
-#include "http/client.h"
+#include "http_client/client.h"
 #include "support/loop_runner.h"
 #include "support/raw_tcp.h"
 #include "support/scripted_receiver.h"
@@ -19,10 +19,10 @@
 namespace messaging {
 namespace {
 
-using http::Client;
-using http::PostRequest;
-using http::PostResult;
-using http::TransportFault;
+using http_client::Client;
+using http_client::PostRequest;
+using http_client::PostResult;
+using http_client::TransportFault;
 using std::chrono::milliseconds;
 using test::RawPeer;
 using test::RawServer;
@@ -34,8 +34,8 @@ constexpr const char* kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
 class HttpClientTest : public testing::Test {
 protected:
-    static http::ClientOptions options() {
-        http::ClientOptions options;
+    static http_client::ClientOptions options() {
+        http_client::ClientOptions options;
         options.max_response_bytes = 1000;
         options.max_received_bytes = 100'000;
         return options;
@@ -461,7 +461,7 @@ TEST_F(HttpClientTest, MayBeDestroyedByACompletion) {
 TEST(CheckUrl, TakesHttpAndHttpsWithAHost) {
     for (const char* url :
          {"http://127.0.0.1:9090/", "https://example.com", "http://[::1]:80/hook?x=1", "HTTP://Example.com/a%20b"}) {
-        EXPECT_TRUE(http::check_url(url).ok()) << url;
+        EXPECT_TRUE(http_client::check_url(url).ok()) << url;
     }
 }
 
@@ -469,13 +469,13 @@ TEST(CheckUrl, SaysWhatIsWrong) {
     for (const std::string url :
          {"", "example.com", "/hook", "http://", "ftp://example.com/", "javascript:alert(1)", "http://a:99999/",
           "http://user@example.com/", "http://user:secret@example.com/", "http://exa mple.com/", "http://example.com/\r\nX: y"}) {
-        const auto checked = http::check_url(url);
+        const auto checked = http_client::check_url(url);
         ASSERT_FALSE(checked.ok()) << url;
         EXPECT_EQ(checked.error().kind, core::ErrorKind::kInvalid);
         EXPECT_TRUE(checked.error().message.starts_with("must ")) << checked.error().message;
         EXPECT_EQ(checked.error().message.find("secret"), std::string::npos);
     }
-    EXPECT_FALSE(http::check_url(std::string("http://a/\0b", 11)).ok());
+    EXPECT_FALSE(http_client::check_url(std::string("http://a/\0b", 11)).ok());
 }
 
 }  // namespace

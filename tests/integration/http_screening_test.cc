@@ -14,7 +14,7 @@ namespace messaging {
 namespace {
 
 using http::Request;
-using http::Responder;
+using http_server::Responder;
 using http::Response;
 using std::chrono::milliseconds;
 using test::kBodyLimit;
@@ -23,8 +23,8 @@ using test::RunningServer;
 
 class Screening : public testing::Test {
 protected:
-    http::ServerOptions options() {
-        http::ServerOptions options;
+    http_server::ServerOptions options() {
+        http_server::ServerOptions options;
         options.max_bodies_bytes = 2500;
         options.request_timeout = milliseconds(400);
         options.answer_timeout = milliseconds(400);

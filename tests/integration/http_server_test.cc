@@ -5,8 +5,8 @@
 #include <mutex>
 #include <thread>
 
-#include "http/delayed_answers.h"
-#include "http/server.h"
+#include "commands/delayed_responses.h"
+#include "http_server/server.h"
 #include "loop/event_loop.h"
 #include "support/http_call.h"
 #include "support/loop_runner.h"
@@ -17,7 +17,7 @@ namespace messaging {
 namespace {
 
 using http::Request;
-using http::Responder;
+using http_server::Responder;
 using http::Response;
 using test::http_call;
 using test::http_get;
@@ -60,10 +60,10 @@ TEST(HttpServer, AnAddressThatIsNoneIsSaidInWordsAndInOneLog) {
     libevent_said.clear();
     loop::set_libevent_log([](const char* message) { libevent_said += message; });
     loop::EventLoop loop;
-    http::ServerOptions options;
+    http_server::ServerOptions options;
     options.address = "127.example.invalid";
     testing::internal::CaptureStderr();
-    const auto server = http::Server::listen(loop, std::move(options), [](Request, Responder) {});
+    const auto server = http_server::Server::listen(loop, std::move(options), [](Request, Responder) {});
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
     loop::set_libevent_log(nullptr);
     ASSERT_FALSE(server.ok());
@@ -220,9 +220,9 @@ TEST(HttpServer, KeepsLineBreaksOutOfAnswerHeaders) {
 TEST(HttpServer, NamesAddressAndPortThatAreTaken) {
     RunningServer first([](Request, Responder responder) { responder.send(text("")); });
     loop::EventLoop loop;
-    http::ServerOptions options;
+    http_server::ServerOptions options;
     options.port = first.port();
-    const auto second = http::Server::listen(loop, std::move(options), [](Request, Responder) {});
+    const auto second = http_server::Server::listen(loop, std::move(options), [](Request, Responder) {});
     ASSERT_FALSE(second.ok());
     EXPECT_EQ(second.error().kind, core::ErrorKind::kUnavailable);
     EXPECT_NE(second.error().message.find("127.0.0.1:" + std::to_string(first.port())), std::string::npos);

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "http/sockets.h"
+#include "http_client/sockets.h"
 #include "support/loop_runner.h"
 #include "support/raw_tcp.h"
 
@@ -36,7 +36,7 @@ protected:
     test::RawServer server_{[](test::RawPeer& peer) { peer.send("word"); }};
     loop::EventLoop loop_;
     int ready_ = 0;
-    http::Sockets sockets_{loop_, [this](curl_socket_t, int) { ++ready_; }};
+    http_client::Sockets sockets_{loop_, [this](curl_socket_t, int) { ++ready_; }};
 };
 
 TEST_F(HttpSocketsTest, AnEventOfARestingConnectionIsKeptFromCurlAndEndsTheWatch) {

@@ -1,11 +1,11 @@
 // Migrations against a real PostgreSQL, from folders of the test's own.
-#include "repository/migrator.h"
+#include "schema/migrator.h"
 
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
-#include "app/migrate.h"
+#include "commands/migrate.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <set>
 
-#include "support/claim_paths.h"
-#include "support/claim_replay.h"
+#include "model/claim_paths.h"
+#include "model/claim_replay.h"
 
 namespace messaging::model {
 namespace {

@@ -1,7 +1,7 @@
 // Rows as strange as a role that may only INSERT can make them: each is refused, or harmless to the engines and to other
 // messages.
 #include "repository/message_store.h"
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "support/one_engine.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -103,7 +103,7 @@ protected:
         engine.claim();
         EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
         PgPresenceStore presence(db_.open_session(bell_session_settings()));
-        db_.value<service::Reclaimed>(
+        db_.value<engine::Reclaimed>(
             [&](auto done) { presence.reclaim(99, {}, std::chrono::seconds(2), true, std::move(done)); });
         expect_no_misplaced();
         engine.record(engine.claim_due(), OutcomeKind::kDelivered);

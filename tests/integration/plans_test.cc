@@ -6,7 +6,7 @@
 #include "core/outcome.h"
 #include "repository/control_store.h"
 #include "repository/message_store.h"
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "support/private_postgres.h"
@@ -139,21 +139,21 @@ protected:
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
         const auto me = db_.value<core::InstanceId>([&](auto done) { presence.register_instance("plans", "", std::move(done)); });
         db_.value<core::Nothing>([&](auto done) { presence.heartbeat(me, 1, 0, std::move(done)); });
-        using Signs = std::vector<service::InstanceSign>;
+        using Signs = std::vector<engine::InstanceSign>;
         db_.value<Signs>([&](auto done) { presence.look_at_others(me, std::chrono::seconds(8), std::move(done)); });
-        db_.value<service::Reclaimed>(
+        db_.value<engine::Reclaimed>(
             [&](auto done) { presence.reclaim(me, {me + 1}, std::chrono::seconds(2), true, std::move(done)); });
         using Claims = std::vector<core::ClaimId>;
         db_.value<Claims>([&](auto done) { presence.move_claims(me, {1, 2}, std::move(done)); });
         db_.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
-        service::ClaimRequest request;
+        engine::ClaimRequest request;
         request.instance_id = me;
         request.limit = 9;
         request.claim_id = 1'000'001;
-        db_.value<service::ClaimBatch>([&](auto done) { queue.claim_due(request, std::move(done)); });
+        db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_due(request, std::move(done)); });
         request.claim_id = 1'000'002;
-        const auto batch = db_.value<service::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
-        for (const auto source : {service::Source::kReady, service::Source::kDue}) {
+        const auto batch = db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
+        for (const auto source : {engine::Source::kReady, engine::Source::kDue}) {
             using First = std::optional<core::MessageId>;
             db_.value<First>([&](auto done) { queue.peek(source, {}, std::move(done)); });
             db_.value<core::Nothing>([&](auto done) { queue.dead_letter(source, 1, "x", std::move(done)); });
@@ -167,16 +167,16 @@ protected:
             ++outcomes.back().attempts;
         }
         const core::ClaimId claimed = batch.deliveries[0].claim_id;
-        service::RecordRequest record_all;
+        engine::RecordRequest record_all;
         record_all.instance_id = me;
         record_all.outcomes = outcomes;
         record_all.finished = {claimed};
         record_all.confirmed_batches = {1};
         record_all.suspects = {1};
-        db_.value<service::RecordResult>([&](auto done) { queue.record(record_all, std::move(done)); });
+        db_.value<engine::RecordResult>([&](auto done) { queue.record(record_all, std::move(done)); });
         db_.value<std::vector<core::MessageId>>([&](auto done) { queue.find_unlocked({1, 2}, std::move(done)); });
-        db_.value<service::OrphanCount>([&](auto done) { queue.return_orphans(me, {claimed}, {1}, std::move(done)); });
-        db_.value<std::vector<service::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
+        db_.value<engine::OrphanCount>([&](auto done) { queue.return_orphans(me, {claimed}, {1}, std::move(done)); });
+        db_.value<std::vector<engine::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
         db_.value<std::size_t>([&](auto done) { backlog.reclaim_backlog(me, 10, std::move(done)); });
         db_.value<core::Nothing>([&](auto done) { backlog.move_backlog(me, me + 1, {1}, std::move(done)); });
     }

@@ -2,7 +2,7 @@
 #include <optional>
 
 #include "core/outcome.h"
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "repository/queue_store.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -10,7 +10,7 @@
 namespace messaging::repository {
 namespace {
 
-using service::Reclaimed;
+using engine::Reclaimed;
 using test::Stores;
 
 // A claim's number, as an engine would choose it.
@@ -27,17 +27,17 @@ struct Engine {
           queue(db.open_session(claim_session_settings()), db.open_session(record_session_settings())) {
         id = db.value<core::InstanceId>([&](auto done) { presence.register_instance("engine", "", std::move(done)); });
     }
-    service::ClaimBatch claim(int limit) {
-        service::ClaimRequest request;
+    engine::ClaimBatch claim(int limit) {
+        engine::ClaimRequest request;
         request.instance_id = id;
         request.claim_id = next_number();
         request.limit = limit;
-        return db.value<service::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
+        return db.value<engine::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
     }
     // From those whose locks are free, as if it had looked for long enough.
     Reclaimed reclaim() {
         std::vector<core::InstanceId> failed;
-        for (const service::InstanceSign& sign : look()) {
+        for (const engine::InstanceSign& sign : look()) {
             if (sign.lock_free) failed.push_back(sign.id);
         }
         return reclaim_from(failed);
@@ -46,16 +46,16 @@ struct Engine {
         return db.value<Reclaimed>(
             [&](auto done) { presence.reclaim(id, failed, std::chrono::seconds(2), true, std::move(done)); });
     }
-    service::RecordResult record(const std::vector<core::Outcome>& outcomes, const std::vector<core::ClaimId>& finished = {}) {
-        service::RecordRequest request;
+    engine::RecordResult record(const std::vector<core::Outcome>& outcomes, const std::vector<core::ClaimId>& finished = {}) {
+        engine::RecordRequest request;
         request.instance_id = id;
         request.outcomes = outcomes;
         request.finished = finished;
-        return db.value<service::RecordResult>([&](auto done) { queue.record(request, std::move(done)); });
+        return db.value<engine::RecordResult>([&](auto done) { queue.record(request, std::move(done)); });
     }
-    std::vector<service::InstanceSign> look() {
-        return db.value<std::vector<service::InstanceSign>>(
-            [&](auto done) { presence.look_at_others(id, service::kSilentAfter, std::move(done)); });
+    std::vector<engine::InstanceSign> look() {
+        return db.value<std::vector<engine::InstanceSign>>(
+            [&](auto done) { presence.look_at_others(id, engine::kSilentAfter, std::move(done)); });
     }
 
     Stores& db;
@@ -164,7 +164,7 @@ TEST_F(Presence, AHungInstanceLosesItsLockAndNobodyElseDoes) {
     EXPECT_EQ(ended, 1U);
     const auto free = [&] {
         std::vector<core::InstanceId> ids;
-        for (const service::InstanceSign& sign : me_.look()) {
+        for (const engine::InstanceSign& sign : me_.look()) {
             if (sign.lock_free) ids.push_back(sign.id);
         }
         return ids;
@@ -199,7 +199,7 @@ TEST_F(Presence, TheMessagesOfAFailedInstanceAreScheduledOnceAndNoAttemptIsUsedU
 TEST_F(Presence, WhatWasAbandonedBeforeWaitsLongerAndIsGivenUpInTheEnd) {
     insert(3);
     mine_.as_engine("UPDATE messages SET abandoned = 3 WHERE id = 2");
-    mine_.as_engine("UPDATE messages SET abandoned = " + std::to_string(service::kMaxAbandonments - 1) + " WHERE id = 3");
+    mine_.as_engine("UPDATE messages SET abandoned = " + std::to_string(engine::kMaxAbandonments - 1) + " WHERE id = 3");
     other_.claim(3);
     kill(other_.id);
     EXPECT_EQ(me_.reclaim().messages, 3U);
@@ -237,8 +237,8 @@ TEST_F(Presence, ManyClaimsAreReclaimedInRounds) {
     insert(25);
     for (int i = 0; i < 25; ++i) other_.claim(1);
     kill(other_.id);
-    EXPECT_EQ(me_.reclaim().claims, static_cast<std::size_t>(service::kReclaimClaims));
-    EXPECT_EQ(me_.reclaim().claims, static_cast<std::size_t>(service::kReclaimClaims)) << "their instance has no row any more";
+    EXPECT_EQ(me_.reclaim().claims, static_cast<std::size_t>(engine::kReclaimClaims));
+    EXPECT_EQ(me_.reclaim().claims, static_cast<std::size_t>(engine::kReclaimClaims)) << "their instance has no row any more";
     EXPECT_EQ(me_.reclaim().claims, 5U);
     EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 25);
 }
@@ -310,7 +310,7 @@ TEST_F(Presence, AFailureRecordedByTheOneThoughtFailedIsToldToBeLate) {
     const core::Delivery delivery = other_.claim(1).deliveries.at(0);
     kill(other_.id);
     EXPECT_EQ(me_.reclaim().messages, 1U);
-    const service::RecordResult late = me_.record({refused(delivery)}, {delivery.claim_id});
+    const engine::RecordResult late = me_.record({refused(delivery)}, {delivery.claim_id});
     EXPECT_EQ(late.missing, std::vector<core::ClaimId>{delivery.claim_id});
     EXPECT_EQ(mine_.number("SELECT attempts FROM messages"), 0);
     EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 1);
@@ -331,7 +331,7 @@ TEST_F(Presence, AFailureRecordedWhileItsClaimIsMovedCounts) {
     const auto deliveries = me_.claim(2).deliveries;
     pg::Session elsewhere = test::connect_or_abort(mine_.url());
     ASSERT_TRUE(elsewhere.execute_script("UPDATE messaging._claim SET instance_id = 6"));  // the move's commit
-    const service::RecordResult result = me_.record({refused(deliveries.at(0))});
+    const engine::RecordResult result = me_.record({refused(deliveries.at(0))});
     EXPECT_TRUE(result.missing.empty());
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule"), "1");
     me_.record({core::uncounted(deliveries.at(1), core::OutcomeKind::kDelivered)}, {deliveries.at(0).claim_id});

@@ -1,6 +1,6 @@
 // What lands in the queue when people use SQL: the triggers, the bell, and the rights of an application's role.
 #include "repository/doorbell_store.h"
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "support/one_engine.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -37,11 +37,11 @@ protected:
         pg::Connection& bell = db_.open_session(bell_session_settings());
         PgPresenceStore presence(bell);
         db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
-        ask_for_sleep(bell, service::SleepAnswer::kHeld);
+        ask_for_sleep(bell, engine::SleepAnswer::kHeld);
     }
-    void ask_for_sleep(pg::Connection& bell, service::SleepAnswer expected) {
+    void ask_for_sleep(pg::Connection& bell, engine::SleepAnswer expected) {
         PgDoorbellStore doorbell(bell);
-        EXPECT_EQ(db_.value<service::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); }), expected);
+        EXPECT_EQ(db_.value<engine::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); }), expected);
     }
 
     Stores db_{test::fresh_database()};
@@ -62,11 +62,11 @@ TEST_F(Psql, WhileAnEngineIsAwakeNothingRings) {
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     run(application_, "BEGIN");
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    ask_for_sleep(bell, service::SleepAnswer::kInserters);
+    ask_for_sleep(bell, engine::SleepAnswer::kInserters);
     run(application_, "COMMIT");
-    ask_for_sleep(bell, service::SleepAnswer::kHeld);
+    ask_for_sleep(bell, engine::SleepAnswer::kHeld);
     EXPECT_EQ(queue(), "1") << "seen by whoever looks once more with the lock";
-    ask_for_sleep(db_.open_session(bell_session_settings()), service::SleepAnswer::kAnother);
+    ask_for_sleep(db_.open_session(bell_session_settings()), engine::SleepAnswer::kAnother);
     PgDoorbellStore doorbell(bell);
     db_.value<core::Nothing>([&](auto done) { doorbell.wake_up(std::move(done)); });
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'b')");
@@ -333,10 +333,10 @@ TEST_F(Psql, WithMessagingNotifyOffAPreparedTransactionHoldsNoDoorbellLock) {
             "BEGIN; " + setting + "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'); PREPARE TRANSACTION 'p'");
     };
     prepare("");
-    ask_for_sleep(bell, service::SleepAnswer::kInserters);
+    ask_for_sleep(bell, engine::SleepAnswer::kInserters);
     run(application_, "ROLLBACK PREPARED 'p'");
     prepare("SET LOCAL messaging.notify = 'off'; ");
-    ask_for_sleep(bell, service::SleepAnswer::kHeld);
+    ask_for_sleep(bell, engine::SleepAnswer::kHeld);
     run(application_, "COMMIT PREPARED 'p'");
     EXPECT_EQ(queued(), 1);
 }

@@ -9,7 +9,7 @@
 namespace messaging::repository {
 namespace {
 
-using service::ClaimBatch;
+using engine::ClaimBatch;
 using test::Stores;
 
 constexpr core::InstanceId kMe = 11;
@@ -23,22 +23,22 @@ std::string ids_of(const ClaimBatch& batch) {
 
 class QueueStore : public testing::Test {
 protected:
-    service::ClaimRequest request(int limit, service::QueuePosition behind = {}, core::InstanceId me = kMe) {
-        service::ClaimRequest one;
+    engine::ClaimRequest request(int limit, engine::QueuePosition behind = {}, core::InstanceId me = kMe) {
+        engine::ClaimRequest one;
         one.instance_id = me;
         one.claim_id = ++last_claim_;
         one.behind = behind;
         one.limit = limit;
         return one;
     }
-    ClaimBatch claim(int limit = 100, service::Floor floor = 0, core::InstanceId me = kMe) {
+    ClaimBatch claim(int limit = 100, engine::Floor floor = 0, core::InstanceId me = kMe) {
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_ready(request(limit, {floor}, me), std::move(done)); });
     }
     ClaimBatch claim_due(int limit = 100) {
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_due(request(limit), std::move(done)); });
     }
-    service::OrphanCount return_orphans(std::vector<core::ClaimId> known, std::vector<core::MessageId> held) {
-        return db_.value<service::OrphanCount>([&](auto done) { store_.return_orphans(kMe, known, held, std::move(done)); });
+    engine::OrphanCount return_orphans(std::vector<core::ClaimId> known, std::vector<core::MessageId> held) {
+        return db_.value<engine::OrphanCount>([&](auto done) { store_.return_orphans(kMe, known, held, std::move(done)); });
     }
     void insert(int count) {
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+9055511' || g, 'text ' || g FROM generate_series(1, " +
@@ -82,7 +82,7 @@ TEST_F(QueueStore, GoesOnBehindAPlaceAndFindsWhatLiesBeforeItFromTheFloor) {
     insert(6);
     const ClaimBatch first = claim(2);
     EXPECT_EQ(first.last.id, 2);
-    const auto behind = [&](service::QueuePosition place) {
+    const auto behind = [&](engine::QueuePosition place) {
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_ready(request(2, place), std::move(done)); });
     };
     EXPECT_EQ(ids_of(behind({first.last.xid, 3})), "4 5");
@@ -142,7 +142,7 @@ TEST_F(QueueStore, TheFloorNeverPassesATransactionThatIsStillOpen) {
 }
 
 TEST_F(QueueStore, WhatLiesBelowTheFloorIsLeftToASweep) {
-    const service::Floor floor = claim().next_floor;
+    const engine::Floor floor = claim().next_floor;
     insert(1);
     db_.sql("UPDATE messaging._queue SET xid = '5'");
     EXPECT_EQ(ids_of(claim(100, floor)), "");
@@ -376,22 +376,22 @@ TEST_F(QueueStore, RowLevelSecurityMakesTheClaimFailAndTheQueueIsUntouched) {
 TEST_F(QueueStore, OneMessageCanBeNamedClaimedAndGivenUpByItsName) {
     insert(3);
     db_.sql("INSERT INTO messaging._schedule VALUES (3, now())");
-    const auto peek = [&](service::Source source) {
+    const auto peek = [&](engine::Source source) {
         return db_.value<std::optional<core::MessageId>>([&](auto done) { store_.peek(source, {}, std::move(done)); });
     };
-    EXPECT_EQ(peek(service::Source::kReady), 1);
-    EXPECT_EQ(peek(service::Source::kDue), 3);
-    service::ClaimRequest second = request(1);
+    EXPECT_EQ(peek(engine::Source::kReady), 1);
+    EXPECT_EQ(peek(engine::Source::kDue), 3);
+    engine::ClaimRequest second = request(1);
     second.only = 2;
     const auto batch = db_.value<ClaimBatch>([&](auto done) { store_.claim_ready(second, std::move(done)); });
     EXPECT_EQ(ids_of(batch), "2");
-    for (const auto& [source, id] : {std::pair{service::Source::kReady, 1}, std::pair{service::Source::kDue, 3}}) {
+    for (const auto& [source, id] : {std::pair{engine::Source::kReady, 1}, std::pair{engine::Source::kDue, 3}}) {
         db_.value<core::Nothing>(
             [&, source = source, id = id](auto done) { store_.dead_letter(source, id, "unreadable", std::move(done)); });
     }
     EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead ORDER BY id"), "1|unreadable 3|unreadable");
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue"), "3") << "its second entry; the first claim drops it";
-    EXPECT_FALSE(peek(service::Source::kDue));
+    EXPECT_FALSE(peek(engine::Source::kDue));
 }
 
 TEST_F(QueueStore, LoadsEndpointsAndTheirHeaders) {

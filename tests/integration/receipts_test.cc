@@ -3,7 +3,7 @@
 
 #include "core/outcome.h"
 #include "redis/client.h"
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/receipt_log.h"
@@ -14,7 +14,7 @@
 namespace messaging::repository {
 namespace {
 
-using service::BacklogBatch;
+using engine::BacklogBatch;
 using test::PrivateRedis;
 using test::Stores;
 
@@ -192,12 +192,12 @@ protected:
     std::int64_t sent(int count, core::InstanceId me) {
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) +
                 ")");
-        service::ClaimRequest claim;
+        engine::ClaimRequest claim;
         claim.instance_id = me;
         claim.claim_id = ++last_claim_;
         claim.limit = count;
-        const auto batch = db_.value<service::ClaimBatch>([&](auto done) { queue_.claim_ready(claim, std::move(done)); });
-        service::RecordRequest request;
+        const auto batch = db_.value<engine::ClaimBatch>([&](auto done) { queue_.claim_ready(claim, std::move(done)); });
+        engine::RecordRequest request;
         request.instance_id = me;
         for (const core::Delivery& delivery : batch.deliveries) {
             core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kDelivered);
@@ -205,7 +205,7 @@ protected:
             outcome.receiver_message_id = "r" + std::to_string(delivery.id);
             request.outcomes.push_back(outcome);
         }
-        const auto recorded = db_.value<service::RecordResult>([&](auto done) { queue_.record(request, std::move(done)); });
+        const auto recorded = db_.value<engine::RecordResult>([&](auto done) { queue_.record(request, std::move(done)); });
         return recorded.sent_batch.value_or(0);
     }
     void add_instance(core::InstanceId id) {

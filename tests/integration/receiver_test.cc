@@ -1,5 +1,5 @@
 // The built-in receiver, as a process of its own.
-#include "app/receiver.h"
+#include "commands/receiver.h"
 
 #include <gtest/gtest.h>
 #include <sys/prctl.h>

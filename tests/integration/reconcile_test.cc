@@ -1,6 +1,6 @@
 // Reconcile in PostgreSQL: a message that is unsent and in no place is queued once, whatever has put it there, and nothing else
 // ever is.
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "repository/reconcile_store.h"
 #include "support/one_engine.h"
 #include "support/private_postgres.h"
@@ -10,7 +10,7 @@
 namespace messaging::repository {
 namespace {
 
-using service::ReconcileRound;
+using engine::ReconcileRound;
 using test::OneEngine;
 using test::Stores;
 

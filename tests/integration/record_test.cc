@@ -10,8 +10,8 @@ namespace {
 
 using core::Outcome;
 using core::OutcomeKind;
-using service::RecordRequest;
-using service::RecordResult;
+using engine::RecordRequest;
+using engine::RecordResult;
 using test::Stores;
 
 constexpr core::InstanceId kMe = 11;
@@ -24,11 +24,11 @@ protected:
             "INSERT INTO messages (recipient, content, generation) SELECT '+905551111111', repeat('x', 64), 0 FROM "
             "generate_series(1, " +
             std::to_string(count) + ")");
-        service::ClaimRequest request;
+        engine::ClaimRequest request;
         request.instance_id = kMe;
         request.claim_id = ++last_claim_;
         request.limit = count;
-        const auto batch = db_.value<service::ClaimBatch>([&](auto done) { store_.claim_ready(request, std::move(done)); });
+        const auto batch = db_.value<engine::ClaimBatch>([&](auto done) { store_.claim_ready(request, std::move(done)); });
         return batch.deliveries.empty() ? 0 : batch.deliveries[0].claim_id;
     }
     core::Result<RecordResult> try_record(RecordRequest request) {

@@ -3,10 +3,10 @@
 #include "repository/control_store.h"
 #include "repository/doorbell_store.h"
 #include "repository/message_store.h"
-#include "repository/presence_store.h"
+#include "repository/instance_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/reconcile_store.h"
-#include "repository/start_check.h"
+#include "schema/start_check.h"
 #include "support/one_engine.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
@@ -49,7 +49,7 @@ protected:
     core::Result<StartFacts> check_start(Stores& db) {
         pg::Connection& session = db.open_session(api_session_settings());
         const auto files = read_schema(test::migrations_dir());
-        return db.answer<StartFacts>([&](auto done) { repository::check_start(session, files.value(), std::move(done)); });
+        return db.answer<StartFacts>([&](auto done) { schema::check_start(session, files.value(), std::move(done)); });
     }
 
     Stores db_{test::fresh_database()};
@@ -129,7 +129,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     const auto me = db.value<core::InstanceId>([&](auto done) { presence.register_instance("tester", "", std::move(done)); });
     db.value<Nothing>([&](auto done) { presence.heartbeat(me, 0, 1, std::move(done)); });
     EXPECT_TRUE(db.value<bool>([&](auto done) { presence.read_state(std::move(done)); }));
-    db.value<std::vector<service::InstanceSign>>(
+    db.value<std::vector<engine::InstanceSign>>(
         [&](auto done) { presence.look_at_others(me, std::chrono::seconds(1), std::move(done)); });
     db.value<std::size_t>([&](auto done) { presence.end_sessions({12345}, std::move(done)); });
     db.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(me, {1}, std::move(done)); });
@@ -154,16 +154,16 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     PgQueueStore& queue = engine.queue();
     db.value<std::vector<core::MessageId>>([&](auto done) { queue.find_unlocked({1, 2}, std::move(done)); });
     db.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
-    for (const auto source : {service::Source::kReady, service::Source::kDue}) {
+    for (const auto source : {engine::Source::kReady, engine::Source::kDue}) {
         db.value<std::optional<core::MessageId>>([&](auto done) { queue.peek(source, {}, std::move(done)); });
         db.value<Nothing>([&](auto done) { queue.dead_letter(source, 5, "unclaimable", std::move(done)); });
     }
-    db.value<service::OrphanCount>([&](auto done) { queue.return_orphans(me, {}, {}, std::move(done)); });
-    service::RecordRequest rest;
+    db.value<engine::OrphanCount>([&](auto done) { queue.return_orphans(me, {}, {}, std::move(done)); });
+    engine::RecordRequest rest;
     rest.instance_id = me;
     rest.confirmed_batches = {99};
     rest.suspects = {6};
-    db.value<service::RecordResult>([&](auto done) { queue.record(rest, std::move(done)); });
+    db.value<engine::RecordResult>([&](auto done) { queue.record(rest, std::move(done)); });
 
     db.value<Nothing>([&](auto done) { messages.retry(2, std::move(done)); });
     db.value<std::pair<core::MessageView, std::vector<core::AttemptView>>>([&](auto done) { messages.get(2, std::move(done)); });
@@ -183,16 +183,16 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     }
     db.value<service::StatusView>([&](auto done) { control.read_status(std::move(done)); });
     PgReceiptBacklogStore backlog(db.open_session(record_session_settings()));
-    db.value<std::vector<service::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
+    db.value<std::vector<engine::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
     db.value<std::size_t>([&](auto done) { backlog.reclaim_backlog(me, 10, std::move(done)); });
     db.value<Nothing>([&](auto done) { backlog.move_backlog(me, me, {1}, std::move(done)); });
     PgDoorbellStore doorbell(db.open_session(bell_session_settings()));
-    db.value<service::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); });
+    db.value<engine::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); });
     db.value<Nothing>([&](auto done) { doorbell.wake_up(std::move(done)); });
     db.value<Nothing>([&](auto done) { doorbell.call_help(std::move(done)); });
     PgReconcileStore reconcile(db.open_session(reconcile_session_settings()));
-    db.value<service::ReconcileRound>([&](auto done) { reconcile.reconcile(1000, std::move(done)); });
-    db.value<service::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::chrono::seconds(2), true, std::move(done)); });
+    db.value<engine::ReconcileRound>([&](auto done) { reconcile.reconcile(1000, std::move(done)); });
+    db.value<engine::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::chrono::seconds(2), true, std::move(done)); });
     db.value<Nothing>([&](auto done) { presence.unregister_instance(me, std::move(done)); });
     EXPECT_EQ(db.sql("SELECT id, places FROM messaging.misplaced()"), "");
 }
@@ -261,7 +261,7 @@ TEST_F(Rights, RowLevelSecurityIsRefusedAtTheStartAndLosesNothing) {
     EXPECT_NE(refused.error().message.find("row-level security"), std::string::npos) << refused.error().message;
     EXPECT_TRUE(check_start(db_).ok()) << "a superuser sees every row";
     OneEngine engine(as_tester);
-    const auto claim = as_tester.answer<service::ClaimBatch>([&](auto done) {
+    const auto claim = as_tester.answer<engine::ClaimBatch>([&](auto done) {
         engine.queue().claim_ready({11, 1, {}, 10, std::nullopt}, std::move(done));
     });
     EXPECT_FALSE(claim.ok()) << "enabled while the service runs: the claim fails instead of taking what it does not see";

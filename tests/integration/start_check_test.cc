@@ -1,7 +1,7 @@
 // What serve refuses before it touches a message, and that migrate says the same. tests/integration/rights_test.cc has the roles.
-#include "repository/start_check.h"
+#include "schema/start_check.h"
 
-#include "repository/migrator.h"
+#include "schema/migrator.h"
 #include "repository/session_settings.h"
 #include "support/places.h"
 #include "support/private_postgres.h"

@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "service/doorbell.h"
-#include "service/engine_observer.h"
-#include "service/queue_store.h"
-#include "service/receipt_log.h"
-#include "service/reconciler.h"
-#include "service/sender.h"
+#include "engine/doorbell.h"
+#include "engine/engine_observer.h"
+#include "engine/queue_store.h"
+#include "engine/receipt_log.h"
+#include "engine/reconciler.h"
+#include "engine/sender.h"
 
 namespace messaging::test {
 
@@ -22,7 +22,7 @@ namespace messaging::test {
 template <typename Request, typename Answer>
 struct Call {
     Request request;
-    service::Completion<Answer> answer;
+    core::Completion<Answer> answer;
 };
 
 template <typename T>
@@ -34,80 +34,80 @@ T take_first(std::deque<T>& calls) {
 
 inline core::Error unavailable() { return {core::ErrorKind::kUnavailable, "not there", ""}; }
 
-class FakeQueueStore : public service::QueueStore {
+class FakeQueueStore : public engine::QueueStore {
 public:
-    void claim_ready(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override {
+    void claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         ready.push_back({request, std::move(done)});
     }
-    void claim_due(const service::ClaimRequest& request, service::Completion<service::ClaimBatch> done) override {
+    void claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         due.push_back({request, std::move(done)});
     }
-    void peek(service::Source source, service::QueuePosition behind,
-              service::Completion<std::optional<core::MessageId>> done) override {
+    void peek(engine::Source source, engine::QueuePosition behind,
+              core::Completion<std::optional<core::MessageId>> done) override {
         peeks.push_back({{source, behind}, std::move(done)});
     }
-    void dead_letter(service::Source, core::MessageId id, const std::string& reason,
-                     service::Completion<core::Nothing> done) override {
+    void dead_letter(engine::Source, core::MessageId id, const std::string& reason,
+                     core::Completion<core::Nothing> done) override {
         dead_letters.push_back({{id, reason}, std::move(done)});
     }
     void return_orphans(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
-                        service::Completion<service::OrphanCount> done) override {
+                        core::Completion<engine::OrphanCount> done) override {
         orphans.push_back({{std::move(known), std::move(held)}, std::move(done)});
     }
-    void find_unlocked(std::vector<core::MessageId> ids, service::Completion<std::vector<core::MessageId>> done) override {
+    void find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) override {
         unlocks.push_back({std::move(ids), std::move(done)});
     }
-    void record(service::RecordRequest request, service::Completion<service::RecordResult> done) override {
+    void record(engine::RecordRequest request, core::Completion<engine::RecordResult> done) override {
         records.push_back({std::move(request), std::move(done)});
     }
-    void load_endpoints(service::Completion<std::vector<core::Endpoint>> done) override {
+    void load_endpoints(core::Completion<std::vector<core::Endpoint>> done) override {
         endpoints.push_back({0, std::move(done)});
     }
 
-    std::deque<Call<service::ClaimRequest, service::ClaimBatch>> ready;
-    std::deque<Call<service::ClaimRequest, service::ClaimBatch>> due;
+    std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> ready;
+    std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> due;
     struct Orphans {
         std::vector<core::ClaimId> known;
         std::vector<core::MessageId> held;
     };
-    std::deque<Call<Orphans, service::OrphanCount>> orphans;
-    std::deque<Call<std::pair<service::Source, service::QueuePosition>, std::optional<core::MessageId>>> peeks;
+    std::deque<Call<Orphans, engine::OrphanCount>> orphans;
+    std::deque<Call<std::pair<engine::Source, engine::QueuePosition>, std::optional<core::MessageId>>> peeks;
     std::deque<Call<std::pair<core::MessageId, std::string>, core::Nothing>> dead_letters;
     std::deque<Call<std::vector<core::MessageId>, std::vector<core::MessageId>>> unlocks;
-    std::deque<Call<service::RecordRequest, service::RecordResult>> records;
+    std::deque<Call<engine::RecordRequest, engine::RecordResult>> records;
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
 };
 
-class FakePresenceStore : public service::PresenceStore {
+class FakePresenceStore : public engine::PresenceStore {
 public:
     struct Move {
         core::InstanceId to = 0;
         std::vector<core::ClaimId> claims;
     };
-    void register_instance(const std::string& name, const std::string&, service::Completion<core::InstanceId> done) override {
+    void register_instance(const std::string& name, const std::string&, core::Completion<core::InstanceId> done) override {
         registrations.push_back({name, std::move(done)});
     }
     void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
-                     service::Completion<std::vector<core::ClaimId>> done) override {
+                     core::Completion<std::vector<core::ClaimId>> done) override {
         moves.push_back({{to, std::move(claims)}, std::move(done)});
     }
-    void heartbeat(core::InstanceId id, int, service::Floor, service::Completion<core::Nothing> done) override {
+    void heartbeat(core::InstanceId id, int, engine::Floor, core::Completion<core::Nothing> done) override {
         heartbeats.push_back({id, std::move(done)});
     }
-    void read_state(service::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
+    void read_state(core::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
     void look_at_others(core::InstanceId, std::chrono::milliseconds,
-                        service::Completion<std::vector<service::InstanceSign>> done) override {
+                        core::Completion<std::vector<engine::InstanceSign>> done) override {
         looks.push_back({0, std::move(done)});
     }
-    void end_sessions(std::vector<core::InstanceId> hung, service::Completion<std::size_t> done) override {
+    void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) override {
         endings.push_back({std::move(hung), std::move(done)});
     }
     void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, std::chrono::milliseconds, bool counted,
-                 service::Completion<service::Reclaimed> done) override {
+                 core::Completion<engine::Reclaimed> done) override {
         reclaims.push_back({std::move(failed), std::move(done)});
         last_reclaim_counted = counted;
     }
-    void unregister_instance(core::InstanceId id, service::Completion<core::Nothing> done) override {
+    void unregister_instance(core::InstanceId id, core::Completion<core::Nothing> done) override {
         goodbyes.push_back({id, std::move(done)});
     }
 
@@ -115,33 +115,33 @@ public:
     std::deque<Call<Move, std::vector<core::ClaimId>>> moves;
     std::deque<Call<core::InstanceId, core::Nothing>> heartbeats;
     std::deque<Call<int, bool>> states;
-    std::deque<Call<int, std::vector<service::InstanceSign>>> looks;
+    std::deque<Call<int, std::vector<engine::InstanceSign>>> looks;
     std::deque<Call<std::vector<core::InstanceId>, std::size_t>> endings;
-    std::deque<Call<std::vector<core::InstanceId>, service::Reclaimed>> reclaims;
+    std::deque<Call<std::vector<core::InstanceId>, engine::Reclaimed>> reclaims;
     bool last_reclaim_counted = true;
     std::deque<Call<core::InstanceId, core::Nothing>> goodbyes;
 };
 
-class FakeDoorbellStore : public service::DoorbellStore {
+class FakeDoorbellStore : public engine::DoorbellStore {
 public:
-    void try_to_sleep(service::Completion<service::SleepAnswer> done) override { sleeps.push_back({0, std::move(done)}); }
-    void wake_up(service::Completion<core::Nothing>) override { ++wakes; }
-    void call_help(service::Completion<core::Nothing>) override { ++helps; }
+    void try_to_sleep(core::Completion<engine::SleepAnswer> done) override { sleeps.push_back({0, std::move(done)}); }
+    void wake_up(core::Completion<core::Nothing>) override { ++wakes; }
+    void call_help(core::Completion<core::Nothing>) override { ++helps; }
 
-    std::deque<Call<int, service::SleepAnswer>> sleeps;
+    std::deque<Call<int, engine::SleepAnswer>> sleeps;
     int wakes = 0;
     int helps = 0;
 };
 
-class FakeReconcileStore : public service::ReconcileStore {
+class FakeReconcileStore : public engine::ReconcileStore {
 public:
-    void reconcile(int max_rows, service::Completion<service::ReconcileRound> done) override {
+    void reconcile(int max_rows, core::Completion<engine::ReconcileRound> done) override {
         rounds.push_back({max_rows, std::move(done)});
     }
-    std::deque<Call<int, service::ReconcileRound>> rounds;
+    std::deque<Call<int, engine::ReconcileRound>> rounds;
 };
 
-class FakeBacklogStore : public service::ReceiptBacklogStore {
+class FakeBacklogStore : public engine::ReceiptBacklogStore {
 public:
     struct Read {
         core::InstanceId me = 0;
@@ -154,32 +154,32 @@ public:
         std::vector<std::int64_t> batches;
     };
     void read_backlog(core::InstanceId me, std::vector<std::int64_t> not_these, int limit,
-                      service::Completion<std::vector<service::BacklogBatch>> done) override {
+                      core::Completion<std::vector<engine::BacklogBatch>> done) override {
         reads.push_back({{me, std::move(not_these), limit}, std::move(done)});
     }
-    void reclaim_backlog(core::InstanceId me, int, service::Completion<std::size_t> done) override {
+    void reclaim_backlog(core::InstanceId me, int, core::Completion<std::size_t> done) override {
         reclaims.push_back({me, std::move(done)});
     }
     void move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
-                      service::Completion<core::Nothing> done) override {
+                      core::Completion<core::Nothing> done) override {
         moves.push_back({{from, to, std::move(batches)}, std::move(done)});
     }
-    std::deque<Call<Read, std::vector<service::BacklogBatch>>> reads;
+    std::deque<Call<Read, std::vector<engine::BacklogBatch>>> reads;
     std::deque<Call<core::InstanceId, std::size_t>> reclaims;
     std::deque<Call<Move, core::Nothing>> moves;
 };
 
-class FakeReceiptLog : public service::ReceiptLog {
+class FakeReceiptLog : public engine::ReceiptLog {
 public:
     bool up() const override { return is_up; }
-    void write(const std::vector<core::Receipt>& receipts, service::Completion<core::Nothing> done) override {
+    void write(const std::vector<core::Receipt>& receipts, core::Completion<core::Nothing> done) override {
         writes.push_back({receipts, std::move(done)});
     }
     bool is_up = true;
     std::deque<Call<std::vector<core::Receipt>, core::Nothing>> writes;
 };
 
-class FakeSender : public service::Sender {
+class FakeSender : public engine::Sender {
 public:
     struct Attempt {
         core::Delivery delivery;
@@ -199,7 +199,7 @@ public:
     std::deque<Attempt> attempts;
 };
 
-class FakeObserver : public service::EngineObserver {
+class FakeObserver : public engine::EngineObserver {
 public:
     void on_claim(std::size_t, std::chrono::microseconds) override {}
     void on_outcome(const core::Outcome&) override {}

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "http/handles.h"
+#include "http_client/handles.h"
 
 namespace messaging::test {
 namespace {
@@ -40,8 +40,8 @@ std::optional<std::string_view> HttpReply::header(std::string_view name) const {
 
 HttpReply http_call(const HttpCall& call) {
     HttpReply reply;
-    const http::EasyHandle easy(curl_easy_init());
-    http::SlistHandle headers;
+    const http_client::EasyHandle easy(curl_easy_init());
+    http_client::SlistHandle headers;
     for (const auto& [name, value] : call.headers) {
         headers.reset(curl_slist_append(headers.release(), (name + ": " + value).c_str()));
     }

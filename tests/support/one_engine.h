@@ -20,21 +20,21 @@ public:
     repository::PgQueueStore& queue() { return queue_; }
     std::vector<core::Delivery> claim(int limit = 1000) {
         return db_
-            .value<service::ClaimBatch>([&](auto done) {
+            .value<engine::ClaimBatch>([&](auto done) {
                 queue_.claim_ready({id_, next_claim_++, {}, limit, std::nullopt}, std::move(done));
             })
             .deliveries;
     }
     std::vector<core::Delivery> claim_due() {
         return db_
-            .value<service::ClaimBatch>([&](auto done) {
+            .value<engine::ClaimBatch>([&](auto done) {
                 queue_.claim_due({id_, next_claim_++, {}, 1000, std::nullopt}, std::move(done));
             })
             .deliveries;
     }
     // The claims of the deliveries are finished with it.
-    service::RecordResult record(const std::vector<core::Delivery>& deliveries, core::OutcomeKind kind) {
-        service::RecordRequest request;
+    engine::RecordResult record(const std::vector<core::Delivery>& deliveries, core::OutcomeKind kind) {
+        engine::RecordRequest request;
         request.instance_id = id_;
         for (const core::Delivery& delivery : deliveries) {
             core::Outcome outcome;
@@ -47,7 +47,7 @@ public:
             request.outcomes.push_back(outcome);
             request.finished.push_back(delivery.claim_id);
         }
-        return db_.value<service::RecordResult>([&](auto done) { queue_.record(std::move(request), std::move(done)); });
+        return db_.value<engine::RecordResult>([&](auto done) { queue_.record(std::move(request), std::move(done)); });
     }
 
 private:

@@ -9,7 +9,7 @@
 #include <cstdlib>
 
 #include "pg/session.h"
-#include "repository/migrator.h"
+#include "schema/migrator.h"
 #include "support/places.h"
 
 namespace messaging::test {
@@ -51,7 +51,7 @@ void make_template(PrivatePostgres& server) {
     pg::Session session = open_session(server.create_database(kTemplate));
     auto migrations = repository::read_schema(migrations_dir());
     if (!migrations) give_up(migrations.error().message);
-    const auto applied = repository::Migrator(session, std::move(migrations.value())).up();
+    const auto applied = schema::Migrator(session, std::move(migrations.value())).up();
     if (!applied) give_up(applied.error().message);
 }
 

@@ -1,4 +1,4 @@
-// RunningServer: an http::Server on a thread of its own.
+// RunningServer: an http_server::Server on a thread of its own.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 #include <thread>
 #include <utility>
 
-#include "http/delayed_answers.h"
-#include "http/server.h"
+#include "commands/delayed_responses.h"
+#include "http_server/server.h"
 #include "loop/event_loop.h"
 
 namespace messaging::test {
@@ -19,13 +19,13 @@ inline constexpr std::size_t kBodyLimit = 1000;
 // Refuses with a JSON body and the header X-Mine. Everything of it is destroyed on its thread.
 class RunningServer {
 public:
-    explicit RunningServer(http::RequestHandler handler, http::ServerOptions options = {}) : delayed_(loop_) {
+    explicit RunningServer(http_server::RequestHandler handler, http_server::ServerOptions options = {}) : delayed_(loop_) {
         options.port = 0;
         options.max_body_bytes = kBodyLimit;
         options.refuse = [](int status) {
             return http::Response{status, "application/json", {{"X-Mine", "yes"}}, R"({"code":)" + std::to_string(status) + "}"};
         };
-        server_ = std::move(http::Server::listen(loop_, std::move(options), std::move(handler)).value());
+        server_ = std::move(http_server::Server::listen(loop_, std::move(options), std::move(handler)).value());
         port_ = server_->port();
         thread_ = std::thread([this] { loop_.run(); });
     }
@@ -46,16 +46,16 @@ public:
 
     std::string url(const std::string& path = "/") const { return "http://127.0.0.1:" + std::to_string(port_) + path; }
     int port() const { return port_; }
-    http::Server& server() { return *server_; }
+    http_server::Server& server() { return *server_; }
     void drop_server() {
         run([this] { server_.reset(); });
     }
-    http::DelayedAnswers& delayed() { return delayed_; }
+    commands::DelayedAnswers& delayed() { return delayed_; }
 
 private:
     loop::EventLoop loop_;
-    std::unique_ptr<http::Server> server_;
-    http::DelayedAnswers delayed_;
+    std::unique_ptr<http_server::Server> server_;
+    commands::DelayedAnswers delayed_;
     int port_ = 0;
     std::thread thread_;
 };

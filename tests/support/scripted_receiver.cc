@@ -6,19 +6,19 @@
 #include <cstdlib>
 #include <utility>
 
-#include "http/delayed_answers.h"
-#include "http/server.h"
+#include "commands/delayed_responses.h"
+#include "http_server/server.h"
 
 namespace messaging::test {
 
 struct ScriptedReceiver::Inside {
     explicit Inside(loop::EventLoop& loop) : delayed(loop) {}
 
-    std::unique_ptr<http::Server> server;
-    http::DelayedAnswers delayed;
-    std::vector<std::pair<http::Responder, http::Response>> hanging;
+    std::unique_ptr<http_server::Server> server;
+    commands::DelayedAnswers delayed;
+    std::vector<std::pair<http_server::Responder, http::Response>> hanging;
 
-    void serve(ScriptedReceiver& receiver, const http::Request& request, http::Responder responder) {
+    void serve(ScriptedReceiver& receiver, const http::Request& request, http_server::Responder responder) {
         ScriptedAnswer answer = receiver.remember(request, server->owed());
         http::Response response{answer.status, "application/json", std::move(answer.headers), std::move(answer.body)};
         if (answer.close) {
@@ -35,10 +35,10 @@ struct ScriptedReceiver::Inside {
 
 ScriptedReceiver::ScriptedReceiver(Script script, int port)
     : script_(std::move(script)), inside_(std::make_unique<Inside>(loop_)) {
-    http::ServerOptions options;
+    http_server::ServerOptions options;
     options.port = port;
     auto server =
-        http::Server::listen(loop_, std::move(options), [this](const http::Request& request, http::Responder responder) {
+        http_server::Server::listen(loop_, std::move(options), [this](const http::Request& request, http_server::Responder responder) {
             inside_->serve(*this, request, std::move(responder));
         });
     if (!server) {

@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "service/endpoint_queues.h"
+#include "engine/endpoint_queues.h"
 
 namespace messaging::service {
 namespace {

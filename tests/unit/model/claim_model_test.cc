@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <ostream>
 
-#include "support/claim_walk.h"
+#include "model/claim_walk.h"
 
 namespace messaging::model {
 namespace {

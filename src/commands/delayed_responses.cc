@@ -1,0 +1,30 @@
+// Answers in order of their time.
+#include "commands/delayed_responses.h"
+
+#include <utility>
+
+namespace messaging::commands {
+
+DelayedAnswers::DelayedAnswers(loop::EventLoop& loop) : timer_(loop.make_timer([this] { give_due(); })) {}
+
+void DelayedAnswers::start(std::chrono::milliseconds delay, Responder responder, Response response) {
+    const auto added =
+        waiting_.emplace(std::chrono::steady_clock::now() + delay, Answer{std::move(responder), std::move(response)});
+    if (added == waiting_.begin()) arm();
+}
+
+void DelayedAnswers::give_due() {
+    const Time now = std::chrono::steady_clock::now();
+    while (!waiting_.empty() && waiting_.begin()->first <= now) {
+        auto first = waiting_.extract(waiting_.begin());
+        first.mapped().responder.send(first.mapped().response);
+    }
+    arm();
+}
+
+void DelayedAnswers::arm() {
+    if (waiting_.empty()) return;
+    timer_->start(std::chrono::ceil<std::chrono::milliseconds>(waiting_.begin()->first - std::chrono::steady_clock::now()));
+}
+
+}  // namespace messaging::commands

@@ -1,0 +1,38 @@
+// DelayedAnswers: answers that are given some time after the request, as a slow receiver gives them.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <memory>
+
+#include "http_server/server.h"
+#include "loop/event_loop.h"
+
+namespace messaging::commands {
+
+// Loop thread only. One timer for all of them. Destroying it drops the responders, which answer for themselves.
+class DelayedAnswers {
+public:
+    explicit DelayedAnswers(loop::EventLoop& loop);
+    DelayedAnswers(const DelayedAnswers&) = delete;
+    DelayedAnswers& operator=(const DelayedAnswers&) = delete;
+
+    // Never answers inside this call.
+    void start(std::chrono::milliseconds delay, Responder responder, Response response);
+    std::size_t size() const { return waiting_.size(); }
+
+private:
+    using Time = std::chrono::steady_clock::time_point;
+    struct Answer {
+        Responder responder;
+        Response response;
+    };
+    void give_due();
+    void arm();
+
+    std::multimap<Time, Answer> waiting_;
+    std::unique_ptr<loop::Timer> timer_;
+};
+
+}  // namespace messaging::commands

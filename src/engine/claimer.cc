@@ -1,0 +1,258 @@
+// Taking turns between the kinds of work, and what a failure of one of them means.
+#include "engine/claimer.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace messaging::engine {
+namespace {
+
+// SQLSTATE classes 22 and 23, and XX001, XX002: damaged data, such as a missing part of a long value.
+bool lies_in_the_data(const core::Error& error) {
+    return error.kind == core::ErrorKind::kInvalid || error.sqlstate == "XX001" || error.sqlstate == "XX002";
+}
+
+}  // namespace
+
+Claimer::Claimer(QueueStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+                 EngineObserver& observer, int max_claim, Mediator mediator)
+    : store_(store),
+      clock_(clock),
+      random_(random),
+      observer_(observer),
+      max_claim_(std::clamp(max_claim, 1, kMaxClaim)),
+      mediator_(std::move(mediator)),
+      timer_(timers.make_timer([this] { tick(); })),
+      due_timer_(timers.make_timer([this] {
+          due_.wanted = true;
+          poll();
+      })),
+      again_timer_(timers.make_timer([this] { poll(); })) {
+    due_.limit = ready_.limit = max_claim_;
+}
+
+void Claimer::set_active(bool active) {
+    if (active_ == active) return;
+    active_ = active;
+    timer_->stop();
+    due_timer_->stop();
+    again_timer_->stop();
+    if (!active) return;
+    on_session_up();
+    tick();
+}
+
+void Claimer::ring() {
+    ready_.wanted = true;
+    by_fallback_ = false;
+    poll();
+}
+
+void Claimer::expect_due(std::chrono::milliseconds delay) {
+    const core::MonoTime at = clock_.mono() + delay;
+    if (!active_ || (due_timer_->armed() && next_due_ <= at)) return;
+    next_due_ = at;
+    due_timer_->start(delay);
+}
+
+void Claimer::on_room() {
+    if (ready_.wanted || due_.wanted) poll();
+}
+
+void Claimer::on_session_up() {
+    last_floor_ = std::max(last_floor_, std::exchange(floor_, 0));
+    full_until_.reset();
+    next_sweep_ = {};
+    for (Work* const work : {&orphans_, &due_, &ready_}) {
+        work->wanted = true;
+        work->not_before = {};
+    }
+    poll();
+}
+
+void Claimer::tick() {
+    const double jitter = 0.9 + 0.2 * random_.next_unit();
+    const auto period = static_cast<double>(kFallbackPeriod.count()) * jitter;
+    timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(period)));
+    by_fallback_ = !ready_.wanted;
+    ready_.wanted = true;
+    due_.wanted = true;
+    poll();
+}
+
+void Claimer::poll() {
+    if (!active_ || busy_) return;
+    if (!orphans_.wanted && !due_.wanted && !ready_.wanted) {
+        mediator_.on_idle();
+        return;
+    }
+    if (may(orphans_)) {
+        return_orphans();
+        return;
+    }
+    const bool may_ready = may(ready_);
+    if (!may_ready && !may(due_)) return;  // again_timer_ or the fallback comes back
+    if (mediator_.room() == 0) {
+        if (ready_.wanted && !by_fallback_) mediator_.on_overload();
+        return;
+    }
+    const Source source = may_ready && (turn_ == Source::kReady || !may(due_)) ? Source::kReady : Source::kDue;
+    turn_ = source == Source::kReady ? Source::kDue : Source::kReady;
+    claim(source, std::nullopt);
+}
+
+void Claimer::return_orphans() {
+    busy_ = true;
+    store_.return_orphans(mediator_.instance_id(), mediator_.known_claims(), mediator_.held_messages(),
+                          [this](const core::Result<OrphanCount>& result) {
+                              busy_ = false;
+                              if (!result) {
+                                  step_aside(orphans_, result.error());
+                              } else {
+                                  succeeded(orphans_);
+                                  orphans_.wanted = false;
+                                  if (result->unknown + result->not_held > 0) due_.wanted = true;
+                                  if (result->not_held > 0) observer_.on_not_held(result->not_held);
+                              }
+                              poll();
+                          });
+}
+
+void Claimer::claim(Source source, std::optional<core::MessageId> only) {
+    busy_ = true;
+    started_ = clock_.mono();
+    const bool is_ready = source == Source::kReady;
+    const bool sweep = is_ready && clock_.mono() >= next_sweep_;
+    ClaimRequest request;
+    request.instance_id = mediator_.instance_id();
+    request.claim_id = random_.next_token();
+    request.limit = static_cast<int>(std::min<std::size_t>(mediator_.room(), static_cast<std::size_t>(work(source).limit)));
+    request.limit = only ? 1 : std::max(1, request.limit);
+    request.only = only;
+    if (is_ready) {
+        ready_.wanted = false;
+        request.behind = sweep ? QueuePosition{} : full_until_.value_or(QueuePosition{floor_});
+    }
+    auto done = [this, source, request, sweep](core::Result<ClaimBatch> result) {
+        on_answer(source, request, sweep, std::move(result));
+    };
+    if (is_ready) {
+        store_.claim_ready(request, std::move(done));
+    } else {
+        store_.claim_due(request, std::move(done));
+    }
+}
+
+void Claimer::on_answer(Source source, const ClaimRequest& request, bool sweep, core::Result<ClaimBatch> result) {
+    busy_ = false;
+    if (!result) {
+        on_claim_failed(source, request, sweep, result.error());
+        return;
+    }
+    succeeded(work(source));
+    if (source == Source::kReady) {
+        on_ready(result.value(), request, sweep);
+    } else {
+        on_due(result.value());
+    }
+    if (result->dead > 0) observer_.on_dead_lettered(result->dead);
+    if (!result->running) {
+        mediator_.on_stopped();
+        return;
+    }
+    if (!result->deliveries.empty()) {
+        observer_.on_claim(result->deliveries.size(),
+                           std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_));
+        mediator_.on_claimed(std::move(result->deliveries));
+    }
+    poll();
+}
+
+void Claimer::on_due(const ClaimBatch& batch) {
+    // Still due: the next one is in the past, because the limit ended this claim.
+    due_.wanted = batch.next_due && batch.next_due->count() <= 0;
+    if (batch.next_due && !due_.wanted) expect_due(*batch.next_due);
+}
+
+void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool sweep) {
+    const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+    if (request.only) {
+        ready_.wanted = true;  // there is more than this one
+    } else if (batch.taken == static_cast<std::size_t>(request.limit)) {
+        ready_.wanted = true;
+        full_until_ = batch.last;
+    } else if (batch.running) {
+        // A claim that went on from the last one's end says nothing of what was committed before that place.
+        const bool from_the_floor = sweep || !full_until_;
+        if (from_the_floor) floor_ = batch.next_floor;
+        if (!from_the_floor) ready_.wanted = true;
+        full_until_.reset();
+    }
+    if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_fallback_, false));
+    if (batch.running && sweep) {
+        // A held snapshot makes sweeps walk what is dead; then they are made rarer, so that they stay below 2 %.
+        next_sweep_ = clock_.mono() + std::max<std::chrono::microseconds>(kSweepPeriod, cost * 50);
+        orphans_.wanted = true;
+    }
+}
+
+void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool sweep, const core::Error& error) {
+    Work& failed = work(source);
+    failed.wanted = true;
+    // A sweep that cannot finish must not keep the claims from the floor from being made.
+    if (sweep && error.kind == core::ErrorKind::kTimeout) {
+        next_sweep_ = clock_.mono() + kSweepPeriod;
+        floor_ = std::max(floor_, last_floor_);
+    }
+    step_aside(failed, error);
+    if (request.limit == 1 && lies_in_the_data(error) && active_) {
+        isolate(source, request, error);
+    } else {
+        if (error.kind != core::ErrorKind::kUnavailable) failed.limit = std::max(1, request.limit / 2);
+        poll();
+    }
+}
+
+// One message alone has failed. Which one is not certain, because others may hold locks: it is named, tried by its name, and
+// only when that fails as well is it given up.
+void Claimer::isolate(Source source, const ClaimRequest& request, const core::Error& error) {
+    busy_ = true;
+    if (request.only) {
+        store_.dead_letter(source, *request.only, "the message cannot be read: " + error.message,
+                           [this](const core::Result<core::Nothing>& result) {
+                               busy_ = false;
+                               if (result) {
+                                   observer_.on_dead_lettered(1);
+                               } else {
+                                   observer_.on_trouble("dead-letter", result.error());
+                               }
+                               poll();
+                           });
+        return;
+    }
+    store_.peek(source, request.behind, [this, source](const core::Result<std::optional<core::MessageId>>& first) {
+        busy_ = false;
+        if (first && first.value() && active_) {
+            claim(source, first.value());
+        } else {
+            poll();
+        }
+    });
+}
+
+void Claimer::succeeded(Work& work) {
+    if (work.delay.count() > 0) observer_.on_success(work.name);
+    work.delay = std::chrono::milliseconds(0);
+    work.not_before = {};
+    work.limit = std::min(work.limit * 2, max_claim_);
+}
+
+void Claimer::step_aside(Work& work, const core::Error& error) {
+    observer_.on_trouble(work.name, error);
+    // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
+    work.delay = lies_in_the_data(error) ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
+    work.not_before = clock_.mono() + work.delay;
+    if (active_) again_timer_->start(work.delay);
+}
+
+}  // namespace messaging::engine

@@ -1,0 +1,112 @@
+// Claimer: decides when to claim what: ready messages when notified, due ones on time, full scans and orphans now and then.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/random.h"
+#include "loop/timer.h"
+#include "engine/engine_observer.h"
+#include "engine/queue_store.h"
+
+namespace messaging::engine {
+
+inline constexpr int kMaxClaim = 1000;                             // messages in one claim
+inline constexpr std::chrono::milliseconds kFallbackPeriod{1000};  // a lost notification is made good within it
+inline constexpr std::chrono::milliseconds kSweepPeriod{5000};     // a row the floor missed is found within it
+inline constexpr std::chrono::milliseconds kFirstStepAside{50};    // a failed kind of work waits so long, doubled each time …
+inline constexpr std::chrono::milliseconds kLastStepAside{1000};   // … up to this, while the other kinds go on
+
+// Loop thread only. One statement is under way at a time, and the kinds of work take turns: a million due retries do not delay a
+// new message, and new messages do not delay a retry. A kind that fails steps aside for a while and then asks for half as many
+// messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
+// with the reason.
+//
+// The floor: rows below it cannot be ready, except those that another engine had locked and rolled back, which is what sweeps
+// (from 0) are for. While claims are full each goes on where the last one ended; what was committed behind that place is found
+// when a claim is not full, or by the sweep. Reasons: src/README.md.
+class Claimer {
+public:
+    struct Mediator {
+        std::function<core::InstanceId()> instance_id;
+        std::function<std::size_t()> room;  // how many more may be taken in now; 0 = none
+        std::function<std::vector<core::ClaimId>()> known_claims;
+        std::function<std::vector<core::MessageId>()> held_messages;  // all that the engine has and has not recorded
+        std::function<void(std::vector<core::Delivery>)> on_claimed;
+        std::function<void()> on_stopped;  // the service state, seen by a claim, is stopped
+        std::function<void()> on_idle;     // nothing more is ready, and nobody has rung since
+        std::function<void(std::size_t messages, bool by_fallback)> on_found;
+        std::function<void()> on_overload;  // more is ready than there is room for
+    };
+
+    // `max_claim`: messages in one claim at most, 1 to kMaxClaim.
+    Claimer(QueueStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+            EngineObserver& observer, int max_claim, Mediator mediator);
+
+    // Active = may claim. Becoming active begins with a sweep and with the return of orphaned claims.
+    void set_active(bool active);
+    // Something is ready (a notification).
+    void ring();
+    // Something falls due after so long.
+    void expect_due(std::chrono::milliseconds delay);
+    // There is room again.
+    void on_room();
+    // The claim session is new: an answer may have been lost, and the floor with it.
+    void on_session_up();
+
+    bool idle() const { return !busy_; }
+    Floor floor() const { return floor_; }
+
+private:
+    // One kind of work.
+    struct Work {
+        const char* name;  // of its troubles
+        bool wanted = false;
+        core::MonoTime not_before{};  // it has failed, and steps aside until then
+        std::chrono::milliseconds delay{0};
+        int limit = kMaxClaim;
+    };
+    Work& work(Source source) { return source == Source::kReady ? ready_ : due_; }
+    bool may(const Work& work) const { return work.wanted && clock_.mono() >= work.not_before; }
+
+    void poll();
+    void tick();
+    void return_orphans();
+    void claim(Source source, std::optional<core::MessageId> only);
+    void on_answer(Source source, const ClaimRequest& request, bool sweep, core::Result<ClaimBatch> result);
+    void on_due(const ClaimBatch& batch);
+    void on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool sweep);
+    void on_claim_failed(Source source, const ClaimRequest& request, bool sweep, const core::Error& error);
+    void isolate(Source source, const ClaimRequest& request, const core::Error& error);
+    void succeeded(Work& work);
+    void step_aside(Work& work, const core::Error& error);
+
+    QueueStore& store_;
+    const core::Clock& clock_;
+    core::Random& random_;
+    EngineObserver& observer_;
+    const int max_claim_;
+    Mediator mediator_;
+    std::unique_ptr<loop::Timer> timer_;        // the fallback
+    std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
+    std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest step aside
+    Work orphans_{kOrphansTrouble};             // the ledger may hold what we do not have
+    Work due_{kClaimDueTrouble};                // something scheduled may be due
+    Work ready_{kClaimTrouble};                 // notified, or the last claim was full
+    Source turn_ = Source::kReady;              // who goes first where both are wanted
+    Floor floor_ = 0;
+    Floor last_floor_ = 0;                     // of an earlier session: where a sweep cannot finish
+    std::optional<QueuePosition> full_until_;  // the end of the last claim, which was full
+    core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
+    core::MonoTime next_sweep_{};
+    core::MonoTime started_{};
+    bool active_ = false;
+    bool busy_ = false;
+    bool by_fallback_ = false;  // what is ready was asked for by the timer alone
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,182 @@
+// Starting requests, classifying their answers, and deferring what cannot start.
+#include "engine/dispatcher.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace messaging::engine {
+namespace {
+
+constexpr std::chrono::milliseconds kMeasurePeriod{1000};
+constexpr double kBackedUpSeconds = 2.0;  // what waits at an endpoint would need longer than this
+constexpr double kShedSecondsMin = 1.0;
+constexpr double kShedSecondsMax = 600.0;
+constexpr double kShedSecondsStalled = 10.0;  // nothing was answered in the last interval
+constexpr double kUnknownEndpointSeconds = 5.0;
+
+std::size_t size_of(const core::Delivery& delivery) { return delivery.content.size() + delivery.recipient.size(); }
+
+std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
+
+}  // namespace
+
+Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+                       EngineObserver& observer, DispatcherOptions options, Mediator mediator)
+    : sender_(sender),
+      clock_(clock),
+      random_(random),
+      observer_(observer),
+      options_(options),
+      mediator_(std::move(mediator)),
+      queues_(options_.max_in_flight),
+      measure_timer_(timers.make_timer([this] { measure(); })) {
+    measure_timer_->start(kMeasurePeriod);
+}
+
+void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
+    for (const auto& [id, former] : endpoints_) {
+        const auto is_former = [&former = former](const core::Endpoint& one) {
+            return one.id == former.id && one.name == former.name;
+        };
+        if (std::none_of(endpoints.begin(), endpoints.end(), is_former)) tell(label(former), "", false);
+    }
+    endpoints_.clear();
+    for (const core::Endpoint& endpoint : endpoints) {
+        endpoints_.emplace(endpoint.id, endpoint);
+        queues_.set_cap(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
+    }
+    pump();
+}
+
+void Dispatcher::add(std::vector<core::Delivery> deliveries) {
+    // Where there is only one endpoint nobody waits behind it, so nothing needs to be put off.
+    const bool may_shed = endpoints_.size() > 1;
+    for (core::Delivery& delivery : deliveries) {
+        const core::EndpointId endpoint = delivery.endpoint_id;
+        if (!knows(endpoint)) {
+            defer(delivery, kUnknownEndpointSeconds, "the endpoint is not known yet");
+        } else if (may_shed && queues_.backed_up(endpoint) && queues_.waiting(endpoint) >= options_.lane_buffer / 4) {
+            const double rate = queues_.rate(endpoint);
+            const double seconds = rate > 0 ? static_cast<double>(queues_.waiting(endpoint)) / rate : kShedSecondsStalled;
+            defer(delivery, std::clamp(seconds, kShedSecondsMin, kShedSecondsMax), "the endpoint is backed up");
+        } else {
+            delivery.claimed = clock_.mono();
+            held_bytes_ += size_of(delivery);
+            queues_.push(std::move(delivery));
+        }
+    }
+    pump();
+}
+
+std::size_t Dispatcher::room() const {
+    if (held_bytes_ >= kMaxHeldBytes) return 0;
+    const std::size_t waiting = endpoints_.size() > 1 ? queues_.waiting_moving() : queues_.waiting();
+    // Half full is full enough: claims stay large, and what waits outlasts the claim.
+    return waiting > options_.lane_buffer / 2 ? 0 : options_.lane_buffer - waiting;
+}
+
+void Dispatcher::set_paused(bool paused) {
+    paused_ = paused;
+    pump();
+}
+
+std::vector<core::MessageId> Dispatcher::held_messages() const {
+    std::vector<core::MessageId> ids = queues_.waiting_messages();
+    ids.reserve(ids.size() + flights_.size());
+    for (const auto& [flight_id, flight] : flights_) ids.push_back(flight.id);
+    return ids;
+}
+
+void Dispatcher::return_waiting() { hand_back(queues_.take_waiting()); }
+
+void Dispatcher::return_in_flight() {
+    std::vector<core::Delivery> deliveries;
+    for (auto& [flight_id, flight] : std::exchange(flights_, {})) {
+        queues_.finished(flight.endpoint_id);
+        deliveries.push_back(std::move(flight));
+    }
+    hand_back(deliveries);
+}
+
+void Dispatcher::hand_back(const std::vector<core::Delivery>& deliveries) {
+    for (const core::Delivery& delivery : deliveries) {
+        held_bytes_ -= size_of(delivery);
+        core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kReturned);
+        observer_.on_outcome(outcome);
+        mediator_.on_outcome(std::move(outcome));
+    }
+    observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
+}
+
+void Dispatcher::drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours) {
+    const auto dropped = queues_.take_waiting([&](const core::Delivery& delivery) { return !still_ours(delivery.claim_id); });
+    for (const core::Delivery& delivery : dropped) held_bytes_ -= size_of(delivery);
+}
+
+void Dispatcher::defer(const core::Delivery& delivery, double seconds, const char* why) {
+    core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kDeferred);
+    const double jittered = seconds * 1000.0 * (0.5 + random_.next_unit());
+    outcome.delay = std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered));
+    outcome.error = why;
+    observer_.on_outcome(outcome);
+    mediator_.on_outcome(std::move(outcome));
+}
+
+void Dispatcher::pump() {
+    if (pumping_) return;  // a sender that refuses at once must not grow the stack
+    pumping_ = true;
+    while (!paused_) {
+        auto delivery = queues_.next_startable();
+        if (!delivery) break;
+        const auto endpoint = endpoints_.find(delivery->endpoint_id);
+        if (endpoint == endpoints_.end()) {  // removed while it waited
+            queues_.finished(delivery->endpoint_id);
+            held_bytes_ -= size_of(*delivery);
+            defer(*delivery, kUnknownEndpointSeconds, "the endpoint was removed");
+            continue;
+        }
+        const std::uint64_t flight_id = next_flight_++;
+        const auto flight = flights_.emplace(flight_id, std::move(*delivery)).first;
+        sender_.start_attempt(flight->second, endpoint->second,
+                              [this, flight_id](const core::AttemptResult& result) { on_answer(flight_id, result); });
+    }
+    pumping_ = false;
+    observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
+}
+
+void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& result) {
+    const auto flight = flights_.extract(flight_id);
+    if (flight.empty()) return;  // given back at the end of a shutdown
+    const core::Delivery& delivery = flight.mapped();
+    queues_.finished(delivery.endpoint_id);
+    held_bytes_ -= size_of(delivery);
+    if (result.fault == core::AttemptFault::kLocal) local_fault_ = result.detail;
+    core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);
+    observer_.on_outcome(outcome);
+    if (outcome.kind == core::OutcomeKind::kDelivered) {
+        const std::chrono::duration<double> here = clock_.mono() - delivery.claimed;
+        observer_.on_delivered(delivery.age_seconds + here.count());
+    }
+    mediator_.on_outcome(std::move(outcome));
+    pump();
+    mediator_.on_room();
+}
+
+void Dispatcher::tell(const std::string& what, const std::string& reason, bool degraded) {
+    if (degraded && degraded_.insert(what).second) observer_.on_degraded(what, reason);
+    if (!degraded && degraded_.erase(what) > 0) observer_.on_well_again(what);
+}
+
+void Dispatcher::measure() {
+    measure_timer_->start(kMeasurePeriod);
+    queues_.measure(std::chrono::duration<double>(kMeasurePeriod).count(), kBackedUpSeconds);
+    for (const auto& [id, endpoint] : endpoints_) {
+        tell(label(endpoint), "it takes less than comes; what it cannot take soon does not hold up the others",
+             queues_.backed_up(id));
+    }
+    const std::string fault = std::exchange(local_fault_, {});
+    tell("starting requests", fault + "; what could not be started is put off, and no attempt is used up", !fault.empty());
+    mediator_.on_room();
+}
+
+}  // namespace messaging::engine

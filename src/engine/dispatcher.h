@@ -1,0 +1,90 @@
+// Dispatcher: from claimed deliveries to outcomes: queues them by endpoint, starts what may start, classifies answers.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/message.h"
+#include "core/outcome.h"
+#include "core/random.h"
+#include "loop/timer.h"
+#include "engine/endpoint_queues.h"
+#include "engine/engine_observer.h"
+#include "engine/sender.h"
+
+namespace messaging::engine {
+
+inline constexpr std::size_t kMaxHeldBytes = 64u << 20;  // of recipients and contents in memory; beyond, nothing is claimed
+
+struct DispatcherOptions {
+    core::OutcomePolicy outcomes;
+    std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
+    std::size_t lane_buffer = 1024;   // deliveries that may wait in memory for one endpoint
+};
+
+// Loop thread only. Every delivery added leaves through on_outcome exactly once, or by drop_waiting_unless().
+class Dispatcher {
+public:
+    struct Mediator {
+        std::function<void(core::Outcome)> on_outcome;
+        std::function<void()> on_room;  // something left: there may be room to claim
+    };
+
+    Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+               EngineObserver& observer, DispatcherOptions options, Mediator mediator);
+
+    void set_endpoints(const std::vector<core::Endpoint>& endpoints);
+    bool knows(core::EndpointId endpoint) const { return endpoints_.contains(endpoint); }
+
+    void add(std::vector<core::Delivery> deliveries);
+    // How many more may be claimed now; what waits at endpoints that are backed up does not count.
+    std::size_t room() const;
+
+    // Paused: nothing is started; what is in flight goes on.
+    void set_paused(bool paused);
+    // Gives back all that waits and was not started.
+    void return_waiting();
+    // Gives back what is in flight too; answers that still come are ignored. For the end of a shutdown only.
+    void return_in_flight();
+    // Forgets waiting deliveries whose claim was taken over by another instance.
+    void drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours);
+
+    // All deliveries that wait or are in flight.
+    std::vector<core::MessageId> held_messages() const;
+
+    std::size_t in_flight() const { return queues_.in_flight(); }
+    std::size_t waiting() const { return queues_.waiting(); }
+
+private:
+    void pump();
+    void on_answer(std::uint64_t flight_id, const core::AttemptResult& result);
+    void hand_back(const std::vector<core::Delivery>& deliveries);
+    void defer(const core::Delivery& delivery, double seconds, const char* why);
+    void measure();
+    void tell(const std::string& what, const std::string& reason, bool degraded);
+
+    Sender& sender_;
+    const core::Clock& clock_;
+    core::Random& random_;
+    EngineObserver& observer_;
+    DispatcherOptions options_;
+    Mediator mediator_;
+    EndpointQueues queues_;
+    std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
+    std::unordered_map<std::uint64_t, core::Delivery> flights_;
+    std::uint64_t next_flight_ = 1;
+    std::size_t held_bytes_ = 0;  // of what waits and what is in flight
+    std::unique_ptr<loop::Timer> measure_timer_;
+    bool paused_ = false;
+    bool pumping_ = false;
+    std::string local_fault_;         // the last one since the last measuring
+    std::set<std::string> degraded_;  // what the observer has been told of
+};
+
+}  // namespace messaging::engine

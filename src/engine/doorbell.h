@@ -1,0 +1,90 @@
+// Doorbell: the engine's half of the lock that spares inserters their NOTIFY while an engine is awake; pure but for its port.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "core/clock.h"
+#include "loop/timer.h"
+#include "engine/engine_observer.h"
+#include "engine/queue_store.h"
+
+namespace messaging::engine {
+
+enum class SleepAnswer {
+    kHeld,       // the lock is ours: whoever skipped the NOTIFY has ended, and is visible
+    kInserters,  // somebody who skipped the NOTIFY is still open
+    kAnother,    // another engine sleeps with it: everybody rings
+};
+
+// On the session that listens. A port; repository implements it.
+class DoorbellStore {
+public:
+    virtual ~DoorbellStore() = default;
+    virtual void try_to_sleep(core::Completion<SleepAnswer> done) = 0;
+    virtual void wake_up(core::Completion<core::Nothing> done) = 0;
+    // Wakes every engine that sleeps.
+    virtual void call_help(core::Completion<core::Nothing> done) = 0;
+};
+
+// From a look that left nothing to the question whether it may sleep. Not at once: what was just found is being sent then, and
+// another session's work would stand in its way. Longer while inserters are open. Where one look after another finds something
+// the question is left out, and it is the time between looks.
+inline constexpr std::chrono::milliseconds kDrowsyMin{1};
+inline constexpr std::chrono::milliseconds kDrowsyMax{5};
+inline constexpr std::chrono::milliseconds kHelpPeriod{100};  // help is called no more often
+inline constexpr std::chrono::milliseconds kRingGrace{250};   // a ring may come so much later than the row can be seen
+
+// Loop thread only. Awake → drowsy → asks for the lock → looks once more → asleep. A row that was committed before the lock was
+// granted is seen by the look; everybody who comes after it rings. Reasons and measurements: src/README.md.
+class Doorbell {
+public:
+    struct Mediator {
+        std::function<void()> poll;  // look for ready messages, now
+    };
+    Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
+             Mediator mediator);
+
+    // A look has left nothing, and nobody has rung since.
+    void on_idle();
+    // A look has found something. `by_fallback`: only the timer had asked for it.
+    void on_found(std::size_t messages, bool by_fallback);
+    // A notification.
+    void on_ring();
+    // There is more than this engine can carry.
+    void on_overload();
+    // The engine stops claiming: others' inserters need not ring for it.
+    void leave();
+    // The session is gone, and the lock with it.
+    void on_session_lost();
+
+    bool asleep() const { return state_ == State::kAsleep; }
+
+private:
+    enum class State { kAwake, kAsking, kLooking, kAsleep };
+    void after_a_while();
+    void ask();
+    void on_answer(core::Result<SleepAnswer> answer);
+    void wake();
+    void call_help();
+
+    DoorbellStore& store_;
+    const core::Clock& clock_;
+    EngineObserver& observer_;
+    Mediator mediator_;
+    std::unique_ptr<loop::Timer> ask_timer_;    // while drowsy
+    std::unique_ptr<loop::Timer> grace_timer_;  // a find of the fallback that a ring may still explain
+    State state_ = State::kAwake;
+    bool held_ = false;
+    bool found_ = false;       // by the last look
+    int finds_in_a_row_ = 0;   // looks
+    bool rung_ = false;        // while asking
+    std::size_t finds_ = 0;    // messages that the fallback has found in our sleep
+    std::uint64_t round_ = 0;  // an answer to an earlier round is stale
+    std::chrono::milliseconds drowsy_{kDrowsyMin};
+    core::MonoTime next_help_{};
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,279 @@
+// Registration, activity and shutdown of one engine.
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace messaging::engine {
+namespace {
+
+constexpr std::chrono::milliseconds kRegisterWait{5};
+constexpr std::chrono::milliseconds kRegisterRetry{500};
+constexpr std::chrono::milliseconds kShutdownPeriod{20};  // between looks at what is still under way
+
+}  // namespace
+
+Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+               EngineObserver& observer, EngineOptions options)
+    : presence_(ports.presence),
+      queue_(ports.queue),
+      observer_(observer),
+      options_(std::move(options)),
+      relay_(ports.receipts, ports.backlog, timers, random, observer,
+             {.instance_id = [this] { return instance_id_; },
+              .on_confirmed = [this](std::int64_t batch) { recorder_.confirm(batch); }}),
+      recorder_(ports.queue, ledger_, timers, clock, observer,
+                {.instance_id = [this] { return instance_id_; },
+                 .on_sent_batch = [this](std::int64_t batch,
+                                         const std::vector<core::Receipt>& receipts) { relay_.add(batch, receipts); },
+                 .on_confirmations_recorded = [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); },
+                 .on_scheduled = [this](std::chrono::milliseconds delay) { claimer_.expect_due(delay); },
+                 .on_progress = [this] { claimer_.on_room(); }}),
+      dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
+                  {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
+                   .on_room = [this] { claimer_.on_room(); }}),
+      claimer_(ports.queue, timers, clock, random, observer, options_.max_claim,
+               {.instance_id = [this] { return instance_id_; },
+                .room = [this] { return recorder_.full() ? 0 : dispatcher_.room(); },
+                .known_claims = [this] { return ledger_.claims(); },
+                .held_messages = [this] { return held_messages(); },
+                .on_claimed = [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
+                .on_stopped = [this] { on_claim_saw_stop(); },
+                .on_idle = [this] { doorbell_.on_idle(); },
+                .on_found = [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
+                .on_overload = [this] { doorbell_.on_overload(); }}),
+      doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.ring(); }}),
+      rescuer_(ports.presence, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
+               {.instance_id = [this] { return instance_id_; },
+                .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
+                .on_instance_gone = [this] { on_ready(); }}),
+      heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
+      register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : move_claims(); })),
+      deadline_timer_(timers.make_timer([this] {
+          deadline_passed_ = true;
+          dispatcher_.return_in_flight();
+      })),
+      shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
+      give_up_timer_(timers.make_timer([this] { finish_shutdown(false); })) {
+    relay_.start();
+}
+
+void Engine::on_bell_up() {
+    bell_up_ = true;
+    ++bell_session_;
+    registered_as_ = 0;
+    register_anew();
+}
+
+void Engine::on_bell_down() {
+    bell_up_ = false;
+    registered_ = false;
+    doorbell_.on_session_lost();
+    register_timer_->stop();
+    heartbeat_timer_->stop();
+    rescuer_.stop();
+    update_activity();
+}
+
+void Engine::on_claim_session_up() {
+    claimer_.on_session_up();
+    if (registered_) load_endpoints();  // the bell session may have been the faster one
+}
+
+void Engine::on_record_session_up() { recorder_.retry_now(); }
+
+void Engine::on_ready() {
+    claimer_.ring();  // first: this is what somebody waits for
+    doorbell_.on_ring();
+}
+
+// Anybody may send such notifications, a hundred thousand at once: one answer is waited for, and one more is asked for behind it.
+void Engine::on_control_changed() {
+    if (reading_control_) {
+        control_changed_again_ = true;
+    } else {
+        read_control();
+    }
+}
+
+void Engine::register_anew() {
+    // A claim under way is made in the old instance's name, and is not among the known ones yet: it would be left behind there.
+    if (!claimer_.idle()) {
+        register_timer_->start(kRegisterWait);
+        return;
+    }
+    presence_.register_instance(options_.name, options_.session_tag,
+                                [this, session = bell_session_](core::Result<core::InstanceId> result) {
+                                    if (session != bell_session_ || !bell_up_) return;
+                                    if (result) {
+                                        registered_as_ = result.value();
+                                        move_claims();
+                                    } else {
+                                        observer_.on_trouble("register", result.error());
+                                        register_timer_->start(kRegisterRetry);
+                                    }
+                                });
+}
+
+// Those that the engine had before it lost its session, as far as nobody has reclaimed them. Records go on meanwhile: they are
+// fenced by the claims' numbers, which a move does not change.
+void Engine::move_claims() {
+    if (instance_id_ == 0) {
+        instance_id_ = registered_as_;
+        become_active();
+        return;
+    }
+    presence_.move_claims(registered_as_, ledger_.claims(),
+                          [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
+                              if (session != bell_session_ || !bell_up_) return;
+                              if (!moved) {
+                                  observer_.on_trouble("move claims", moved.error());
+                                  register_timer_->start(kRegisterRetry);
+                                  return;
+                              }
+                              relay_.on_registered_anew(std::exchange(instance_id_, registered_as_), registered_as_);
+                              ledger_.keep_only(moved.value());
+                              dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
+                              become_active();
+                          });
+}
+
+void Engine::become_active() {
+    registered_ = true;
+    heartbeat_timer_->start(kHeartbeatPeriod);
+    rescuer_.start();
+    read_control();
+}
+
+void Engine::read_control() {
+    if (!registered_) return;
+    reading_control_ = true;
+    presence_.read_state([this](core::Result<bool> running) {
+        reading_control_ = false;
+        if (running) set_running(running.value());
+        if (std::exchange(control_changed_again_, false)) read_control();
+    });
+    load_endpoints();
+}
+
+// `strangers` are dispatched once the endpoints have been read.
+void Engine::load_endpoints(std::vector<core::Delivery> strangers) {
+    for (const core::Delivery& delivery : strangers) loading_strangers_.push_back(delivery.id);
+    queue_.load_endpoints([this, strangers = std::move(strangers)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
+        if (endpoints) {  // else the next heartbeat asks again
+            endpoints_loaded_ = true;
+            dispatcher_.set_endpoints(endpoints.value());
+            update_activity();
+        }
+        for (const core::Delivery& delivery : strangers) {
+            loading_strangers_.erase(std::find(loading_strangers_.begin(), loading_strangers_.end(), delivery.id));
+        }
+        // Meanwhile another instance may have taken over their claims.
+        std::erase_if(strangers, [this](const core::Delivery& delivery) { return !ledger_.holds(delivery.claim_id); });
+        if (!strangers.empty()) dispatch(std::move(strangers));
+    });
+}
+
+void Engine::set_running(bool running) {
+    running_ = running;
+    update_activity();
+}
+
+void Engine::update_activity() {
+    const bool may_send = registered_ && endpoints_loaded_ && !shutting_down_;
+    const bool may_claim = may_send && running_;
+    if (!may_claim) doorbell_.leave();
+    claimer_.set_active(may_claim);
+    dispatcher_.set_paused(!may_claim);
+    if ((registered_ || shutting_down_) && !may_claim) dispatcher_.return_waiting();
+}
+
+void Engine::heartbeat() {
+    heartbeat_timer_->start(kHeartbeatPeriod);
+    presence_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.floor(),
+                        [this](const core::Result<core::Nothing>& result) {
+                            if (!result) observer_.on_trouble("heartbeat", result.error());
+                        });
+    read_control();
+}
+
+std::vector<core::MessageId> Engine::held_messages() const {
+    std::vector<core::MessageId> held = dispatcher_.held_messages();
+    const std::vector<core::MessageId> unrecorded = recorder_.unrecorded_messages();
+    held.insert(held.end(), unrecorded.begin(), unrecorded.end());
+    held.insert(held.end(), loading_strangers_.begin(), loading_strangers_.end());
+    return held;
+}
+
+void Engine::on_reclaimed(const Reclaimed& reclaimed) {
+    observer_.on_reclaimed(reclaimed.messages);
+    claimer_.expect_due(std::chrono::milliseconds(0));
+}
+
+// A claim's answer can be older than the last state that was read: whoever is right, the state is read again.
+void Engine::on_claim_saw_stop() {
+    set_running(false);
+    read_control();
+}
+
+void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
+    for (const core::Delivery& delivery : deliveries) ledger_.add(delivery.claim_id, 1);
+    // A message can be claimed before the notification of its new endpoint has been read.
+    const auto known = [this](const core::Delivery& delivery) { return dispatcher_.knows(delivery.endpoint_id); };
+    const auto first_stranger = std::stable_partition(deliveries.begin(), deliveries.end(), known);
+    if (first_stranger != deliveries.end()) {
+        load_endpoints({std::make_move_iterator(first_stranger), std::make_move_iterator(deliveries.end())});
+        deliveries.erase(first_stranger, deliveries.end());
+    }
+    dispatch(std::move(deliveries));
+}
+
+void Engine::dispatch(std::vector<core::Delivery> deliveries) {
+    dispatcher_.add(std::move(deliveries));
+    // Stopped while the claim was under way: none of it was started.
+    if (!running_ || shutting_down_) dispatcher_.return_waiting();
+}
+
+void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool)> done) {
+    if (shutting_down_) return;
+    shutting_down_ = true;
+    on_shutdown_ = std::move(done);
+    deadline_timer_->start(deadline);
+    give_up_timer_->start(deadline * 2);
+    relay_.stop();
+    update_activity();
+    if (instance_id_ == 0) {  // never was an instance: nothing is held
+        finish_shutdown(true);
+    } else {
+        shutdown_timer_->start(kShutdownPeriod);
+    }
+}
+
+void Engine::shutdown_step() {
+    if (!on_shutdown_) return;
+    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || !loading_strangers_.empty() || recorder_.unrecorded() > 0 ||
+        !claimer_.idle()) {
+        shutdown_timer_->start(kShutdownPeriod);
+        return;
+    }
+    // What is unconfirmed when this instance is gone, another one writes.
+    if (!deadline_passed_ && (relay_.writing() || !recorder_.idle())) {
+        if (!relay_.writing()) recorder_.flush_now();
+        shutdown_timer_->start(kShutdownPeriod);
+        return;
+    }
+    rescuer_.stop();
+    heartbeat_timer_->stop();
+    presence_.unregister_instance(instance_id_,
+                                  [this](const core::Result<core::Nothing>& result) { finish_shutdown(result.ok()); });
+}
+
+void Engine::finish_shutdown(bool clean) {
+    if (!on_shutdown_) return;
+    deadline_timer_->stop();
+    give_up_timer_->stop();
+    std::exchange(on_shutdown_, nullptr)(clean);
+}
+
+}  // namespace messaging::engine

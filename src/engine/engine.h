@@ -1,0 +1,121 @@
+// Engine: one claiming-and-sending loop: wake -> claim -> queues -> send -> outcome -> record -> receipt.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/random.h"
+#include "loop/timer.h"
+#include "engine/claim_ledger.h"
+#include "engine/claimer.h"
+#include "engine/dispatcher.h"
+#include "engine/doorbell.h"
+#include "engine/engine_observer.h"
+#include "engine/queue_store.h"
+#include "engine/receipt_relay.h"
+#include "engine/recorder.h"
+#include "engine/reclaimer.h"
+#include "engine/sender.h"
+
+namespace messaging::engine {
+
+inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // an instance's row is rewritten so often
+
+struct EngineOptions {
+    std::string name;           // shown in /status
+    std::string session_tag;    // PresenceStore::register_instance
+    int max_claim = kMaxClaim;  // messages in one claim
+    DispatcherOptions dispatch;
+};
+
+struct EnginePorts {
+    QueueStore& queue;
+    PresenceStore& presence;
+    DoorbellStore& doorbell;
+    ReceiptBacklogStore& backlog;
+    ReceiptLog& receipts;
+    Sender& sender;
+};
+
+// Loop thread only. The owner tells it what its sessions do; it never touches a socket.
+//
+// Life: the bell session comes up -> it registers as a new instance, moves those of its claims there that nobody has reclaimed,
+// reads the service state and the endpoints, and is active. The bell session is lost -> nothing new is started, because
+// another engine may take this one for dead; what is in flight finishes and is recorded.
+class Engine {
+public:
+    Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+           EngineObserver& observer, EngineOptions options);
+
+    void on_bell_up();
+    void on_bell_down();
+    void on_claim_session_up();
+    void on_record_session_up();
+    void on_ready();            // notification: messages are ready
+    void on_control_changed();  // notification: service state or endpoints changed
+
+    // Stops claiming, gives back what was not started, lets what is in flight finish until `deadline`, gives back the rest,
+    // records, waits for the receipts that Redis has been given, unregisters, and then calls `done` once. Receipts that Redis
+    // refuses, or has not confirmed by `deadline`, stay in the backlog for another engine. While PostgreSQL cannot be reached it
+    // gives up at twice the deadline: what is unrecorded stays in the ledger, where another engine finds it.
+    void start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool clean)> done);
+
+    core::InstanceId instance_id() const { return instance_id_; }
+    std::size_t in_flight() const { return dispatcher_.in_flight(); }
+
+private:
+    void register_anew();
+    void move_claims();
+    void become_active();
+    void read_control();
+    void load_endpoints(std::vector<core::Delivery> strangers = {});
+    void dispatch(std::vector<core::Delivery> deliveries);
+    void set_running(bool running);
+    void update_activity();
+    void heartbeat();
+    std::vector<core::MessageId> held_messages() const;
+    void on_reclaimed(const Reclaimed& reclaimed);
+    void on_claim_saw_stop();
+    void add_claimed(std::vector<core::Delivery> deliveries);
+    void shutdown_step();
+    void finish_shutdown(bool clean);
+
+    PresenceStore& presence_;
+    QueueStore& queue_;
+    EngineObserver& observer_;
+    EngineOptions options_;
+
+    ClaimLedger ledger_;
+    ReceiptRelay relay_;
+    Recorder recorder_;  // depends-on: ledger_
+    Dispatcher dispatcher_;
+    Claimer claimer_;
+    Doorbell doorbell_;
+    Rescuer rescuer_;
+
+    std::unique_ptr<loop::Timer> heartbeat_timer_;
+    std::unique_ptr<loop::Timer> register_timer_;
+    std::unique_ptr<loop::Timer> deadline_timer_;
+    std::unique_ptr<loop::Timer> shutdown_timer_;
+    std::unique_ptr<loop::Timer> give_up_timer_;
+
+    core::InstanceId instance_id_ = 0;
+    core::InstanceId registered_as_ = 0;              // in this bell session; 0 = not yet
+    std::uint64_t bell_session_ = 0;                  // counts bell sessions: an answer to an earlier one is stale
+    std::vector<core::MessageId> loading_strangers_;  // for endpoints that are not known yet, and are being loaded
+    bool bell_up_ = false;
+    bool registered_ = false;  // in this bell session
+    bool running_ = false;     // service state
+    bool endpoints_loaded_ = false;
+    bool reading_control_ = false;
+    bool control_changed_again_ = false;  // while it was being read
+    bool shutting_down_ = false;
+    bool deadline_passed_ = false;  // of the shutdown
+    std::function<void(bool)> on_shutdown_;
+};
+
+}  // namespace messaging::engine

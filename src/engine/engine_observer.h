@@ -1,0 +1,62 @@
+// EngineObserver: what an engine tells to whoever counts it. Every call is cheap and returns at once.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+#include "core/message.h"
+#include "core/result.h"
+
+namespace messaging::engine {
+
+enum class Dependency { kClaimSession, kRecordSession, kBellSession, kRedis };
+
+// Of on_trouble and on_success.
+inline constexpr const char* kReceiptsTrouble = "receipts";        // Redis refused or lost a batch
+inline constexpr const char* kBacklogTrouble = "receipt backlog";  // reading or claiming what Redis has missed
+// Work that each engine must get done: where one of them fails for long, the engine is not ready.
+inline constexpr const char* kClaimTrouble = "claim";
+inline constexpr const char* kClaimDueTrouble = "claim due";
+inline constexpr const char* kOrphansTrouble = "return orphans";
+inline constexpr const char* kRecordTrouble = "record";
+inline constexpr const char* kReclaimTrouble = "reclaim";
+// Recording one message, alone.
+inline constexpr const char* kRecordOneTrouble = "record one message";
+
+class EngineObserver {
+public:
+    virtual ~EngineObserver() = default;
+    virtual void on_claim(std::size_t deliveries, std::chrono::microseconds duration) = 0;
+    virtual void on_outcome(const core::Outcome& outcome) = 0;
+    // From the insert (PostgreSQL's clock) until the receiver accepted.
+    virtual void on_delivered(double seconds_since_insert) = 0;
+    virtual void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) = 0;
+    virtual void on_in_flight(std::size_t in_flight, std::size_t waiting) = 0;
+    virtual void on_receipts(std::size_t written) = 0;
+    // Messages of failed instances that are scheduled again, or dead-lettered.
+    virtual void on_reclaimed(std::size_t messages) = 0;
+    // Dead-lettered by a claim, without an attempt: no such endpoint, no attempts left, or the message cannot be read.
+    virtual void on_dead_lettered(std::size_t messages) = 0;
+    // Outcomes that changed nothing, because their claim had ended or the message had been sent again; reconcile looks for them.
+    virtual void on_late_outcomes(std::size_t outcomes) = 0;
+    // Claims that the engine took for resolved, and the ledger did not: what is open in them is scheduled again.
+    virtual void on_claims_kept(std::size_t claims) = 0;
+    // The ledger named messages as ours that the engine does not have: a defect of the engine, made good.
+    virtual void on_not_held(std::size_t messages) = 0;
+    // Outcomes that wait because somebody else has locked their messages' rows.
+    virtual void on_locked(std::size_t outcomes) = 0;
+    // So many instances held their locks without a sign of life, and had their sessions ended.
+    virtual void on_hung(std::size_t instances) = 0;
+    // Only the fallback has found them, while the engine slept with the doorbell's lock: a notification was lost.
+    virtual void on_missed_rings(std::size_t messages) = 0;
+    // Something beside the stores is out of order: told when it begins, with the reason, and when it has ended. `what` names it.
+    virtual void on_degraded(const std::string& what, const std::string& reason) = 0;
+    virtual void on_well_again(const std::string& what) = 0;
+    // A store call failed; it will be tried again.
+    virtual void on_trouble(const char* what, const core::Error& error) = 0;
+    // The same call has succeeded, at least the first time after a failure.
+    virtual void on_success(const char* what) = 0;
+};
+
+}  // namespace messaging::engine

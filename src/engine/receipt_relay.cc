@@ -1,0 +1,157 @@
+// The fast path to Redis, the back-off, and the way back from a missed batch.
+#include "engine/receipt_relay.h"
+
+#include <utility>
+
+namespace messaging::engine {
+namespace {
+
+constexpr std::chrono::milliseconds kNext{1};   // a full read is followed by the next one
+constexpr std::size_t kMaxRefusedProbes = 100;  // days of a Redis that refuses everything must not make the reads dearer
+
+}  // namespace
+
+ReceiptRelay::ReceiptRelay(ReceiptLog& log, ReceiptBacklogStore& backlog, loop::TimerFactory& timers, core::Random& random,
+                           EngineObserver& observer, Mediator mediator)
+    : log_(log),
+      backlog_(backlog),
+      random_(random),
+      observer_(observer),
+      mediator_(std::move(mediator)),
+      timer_(timers.make_timer([this] { on_timer(); })),
+      reclaim_timer_(timers.make_timer([this] {
+          reclaim_due_ = true;
+          reclaim_timer_->start(kBacklogReclaimPeriod);
+      })) {}
+
+void ReceiptRelay::start() {
+    timer_->start(kBacklogPeriod);
+    reclaim_timer_->start(kBacklogReclaimPeriod);
+}
+
+void ReceiptRelay::stop() {
+    stopped_ = true;
+    timer_->stop();
+    reclaim_timer_->stop();
+}
+
+void ReceiptRelay::add(std::int64_t batch_id, const std::vector<core::Receipt>& receipts) {
+    if (!open() || held_receipts_ + receipts.size() > kMaxHeldReceipts) return;
+    write(batch_id, receipts);
+}
+
+void ReceiptRelay::write(std::int64_t batch_id, const std::vector<core::Receipt>& receipts) {
+    held_[batch_id] = receipts.size();
+    if (receipts.empty()) {  // its messages are gone or sent again, or it was pruned: Redis need not be asked
+        mediator_.on_confirmed(batch_id);
+        return;
+    }
+    held_receipts_ += receipts.size();
+    log_.write(receipts, [this, batch_id](const core::Result<core::Nothing>& result) {
+        if (result) {
+            on_written(batch_id);
+        } else {
+            on_failed(batch_id, result.error());
+        }
+    });
+}
+
+void ReceiptRelay::on_written(std::int64_t batch_id) {
+    const std::size_t written = std::exchange(held_[batch_id], 0);
+    held_receipts_ -= written;
+    // During a back-off this is the late answer to what was written before the failure: it says nothing about now.
+    if (!backing_off_) {
+        failures_ = 0;
+        observer_.on_success(kReceiptsTrouble);
+        if (std::exchange(probing_, false) && !stopped_) timer_->start(kNext);
+    }
+    observer_.on_receipts(written);
+    mediator_.on_confirmed(batch_id);
+}
+
+void ReceiptRelay::on_failed(std::int64_t batch_id, const core::Error& error) {
+    held_receipts_ -= held_[batch_id];
+    held_.erase(batch_id);
+    observer_.on_trouble(kReceiptsTrouble, error);
+    if (backing_off_) return;  // written before the failure that began it
+    if (std::exchange(probing_, false)) {
+        if (refused_probes_.size() >= kMaxRefusedProbes) refused_probes_.clear();
+        refused_probes_.push_back(batch_id);
+    }
+    backing_off_ = true;
+    ++failures_;
+    if (!stopped_) timer_->start(core::next_delay(kReceiptBackoff, failures_, random_));
+}
+
+void ReceiptRelay::forget(const std::vector<std::int64_t>& batches) {
+    for (const std::int64_t batch_id : batches) held_.erase(batch_id);
+}
+
+// The others of the old instance's rows are whoever's that claims them first.
+void ReceiptRelay::on_registered_anew(core::InstanceId from, core::InstanceId to) {
+    if (held_.empty()) return;
+    std::vector<std::int64_t> held;
+    held.reserve(held_.size());
+    for (const auto& [batch_id, size] : held_) held.push_back(batch_id);
+    backlog_.move_backlog(from, to, std::move(held), [this](const core::Result<core::Nothing>& moved) {
+        if (!moved) observer_.on_trouble(kBacklogTrouble, moved.error());
+    });
+}
+
+void ReceiptRelay::on_timer() {
+    if (std::exchange(backing_off_, false)) probing_ = true;
+    catch_up();
+}
+
+void ReceiptRelay::catch_up() {
+    timer_->start(kBacklogPeriod);
+    if (reading_ || !log_.up() || held_receipts_ >= kMaxHeldReceipts || mediator_.instance_id() == 0) return;
+    reading_ = true;
+    std::vector<std::int64_t> not_these = refused_probes_;
+    for (const auto& [batch_id, size] : held_) not_these.push_back(batch_id);
+    const int limit = probing_ ? 1 : kBacklogBatches;
+    backlog_.read_backlog(mediator_.instance_id(), std::move(not_these), limit,
+                          [this, limit](const core::Result<std::vector<BacklogBatch>>& result) {
+                              reading_ = false;
+                              if (!result) {
+                                  observer_.on_trouble(kBacklogTrouble, result.error());
+                                  return;
+                              }
+                              observer_.on_success(kBacklogTrouble);
+                              if (stopped_ || backing_off_ || !log_.up()) return;
+                              on_backlog(result.value(), limit);
+                          });
+}
+
+void ReceiptRelay::on_backlog(const std::vector<BacklogBatch>& batches, int limit) {
+    for (const BacklogBatch& batch : batches) {
+        if (held_.contains(batch.batch_id)) continue;
+        write(batch.batch_id, batch.receipts);
+        if (probing_ && !batch.receipts.empty()) return;  // the answer to this one decides
+    }
+    if (batches.size() == static_cast<std::size_t>(limit)) {
+        timer_->start(kNext);
+        return;
+    }
+    refused_probes_.clear();
+    // Nothing is left to probe with: the next batch that is sent shows whether Redis takes it.
+    if (batches.empty()) probing_ = false;
+    if (reclaim_due_ && open()) reclaim();
+}
+
+void ReceiptRelay::reclaim() {
+    reclaim_due_ = false;
+    reading_ = true;
+    backlog_.reclaim_backlog(mediator_.instance_id(), kBacklogBatches, [this](const core::Result<std::size_t>& reclaimed) {
+        reading_ = false;
+        if (!reclaimed) {
+            observer_.on_trouble(kBacklogTrouble, reclaimed.error());
+            return;
+        }
+        if (reclaimed.value() == 0 || stopped_) return;
+        reclaim_due_ = true;  // perhaps there are more
+        if (!backing_off_) timer_->start(kNext);
+    });
+}
+
+}  // namespace messaging::engine

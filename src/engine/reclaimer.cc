@@ -1,0 +1,93 @@
+// Look, judge, reclaim; one call at a time.
+#include "engine/reclaimer.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace messaging::engine {
+
+Rescuer::Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+                 EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator)
+    : store_(store),
+      clock_(clock),
+      random_(random),
+      observer_(observer),
+      delay_(delay),
+      mediator_(std::move(mediator)),
+      timer_(timers.make_timer([this] { look(); })) {}
+
+void Rescuer::start() {
+    ++round_;
+    watch_.forget();
+    timer_->start(std::chrono::milliseconds(0));
+}
+
+void Rescuer::stop() {
+    ++round_;
+    timer_->stop();
+}
+
+void Rescuer::look_again() {
+    const double jittered = static_cast<double>(kLookPeriod.count()) * (0.75 + 0.5 * random_.next_unit());
+    timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
+}
+
+void Rescuer::look() {
+    store_.look_at_others(mediator_.instance_id(), kSilentAfter,
+                          [this, round = round_](const core::Result<std::vector<InstanceSign>>& signs) {
+                              if (round != round_) return;
+                              if (signs) {
+                                  judge(signs.value());
+                              } else {
+                                  watch_.forget();
+                                  observer_.on_trouble("look at others", signs.error());
+                                  look_again();
+                              }
+                          });
+}
+
+void Rescuer::judge(const std::vector<InstanceSign>& signs) {
+    DeathWatch::Verdict verdict = watch_.look(signs, clock_.mono());
+    if (!verdict.hung.empty()) {
+        store_.end_sessions(std::move(verdict.hung), [this](const core::Result<std::size_t>& ended) {
+            if (!ended) {
+                observer_.on_trouble("end hung sessions", ended.error());
+            } else if (ended.value() > 0) {
+                observer_.on_hung(ended.value());
+            }
+        });
+    }
+    // A sleeping instance that ends takes the doorbell's lock with it: somebody must ask for it again.
+    const auto free_locks = static_cast<std::size_t>(
+        std::count_if(signs.begin(), signs.end(), [](const InstanceSign& sign) { return sign.lock_free; }));
+    if (free_locks > std::exchange(free_locks_, free_locks)) mediator_.on_instance_gone();
+    if (verdict.dead.empty() && clock_.mono() < next_reclaim_) {
+        look_again();
+    } else {
+        reclaim(std::move(verdict.dead));
+    }
+}
+
+void Rescuer::reclaim(std::vector<core::InstanceId> failed) {
+    next_reclaim_ = clock_.mono() + kReclaimPeriod;
+    store_.reclaim(mediator_.instance_id(), std::move(failed), delay_, counted_,
+                   [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
+                       if (round != round_) return;
+                       if (!reclaimed) {
+                           observer_.on_trouble(kReclaimTrouble, reclaimed.error());
+                           // Some row cannot be written: the messages go on, the next time uncounted.
+                           counted_ = reclaimed.error().kind == core::ErrorKind::kUnavailable || !counted_;
+                       } else {
+                           observer_.on_success(kReclaimTrouble);
+                       }
+                       if (reclaimed && reclaimed->claims > 0) {
+                           counted_ = true;
+                           mediator_.on_reclaimed(reclaimed.value());
+                           if (reclaimed->claims == static_cast<std::size_t>(kReclaimClaims))
+                               next_reclaim_ = {};  // there are more
+                       }
+                       look_again();
+                   });
+}
+
+}  // namespace messaging::engine

@@ -1,0 +1,57 @@
+// Rescuer: watches the other instances, and reclaims the messages of those that have failed.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/random.h"
+#include "loop/timer.h"
+#include "engine/failure_detector.h"
+#include "engine/engine_observer.h"
+#include "engine/queue_store.h"
+
+namespace messaging::engine {
+
+inline constexpr std::chrono::milliseconds kLookPeriod{250};
+inline constexpr std::chrono::milliseconds kReclaimPeriod{1000};  // claims that nobody answers for, without a death seen
+
+// Loop thread only. Works between start() and stop(), that is while its own engine is registered.
+class Rescuer {
+public:
+    struct Mediator {
+        std::function<core::InstanceId()> instance_id;
+        std::function<void(const Reclaimed&)> on_reclaimed;
+        std::function<void()> on_instance_gone;  // another instance's life lock has become free
+    };
+
+    // `delay`: how long a message waits that has been abandoned twice (PresenceStore::reclaim).
+    Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+            EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator);
+
+    void start();
+    void stop();
+
+private:
+    void look();
+    void judge(const std::vector<InstanceSign>& signs);
+    void reclaim(std::vector<core::InstanceId> failed);
+    void look_again();
+
+    PresenceStore& store_;
+    const core::Clock& clock_;
+    core::Random& random_;
+    EngineObserver& observer_;
+    const std::chrono::milliseconds delay_;
+    Mediator mediator_;
+    DeathWatch watch_;
+    std::unique_ptr<loop::Timer> timer_;
+    core::MonoTime next_reclaim_{};
+    bool counted_ = true;         // the next reclaim counts the abandonments
+    std::size_t free_locks_ = 0;  // at the last look
+    std::uint64_t round_ = 0;     // counts starts and stops: an answer to an earlier round is stale
+};
+
+}  // namespace messaging::engine

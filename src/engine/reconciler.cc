@@ -1,0 +1,30 @@
+// One round after the other, at the database's pace.
+#include "engine/reconciler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace messaging::engine {
+
+Reconciler::Reconciler(ReconcileStore& store, loop::TimerFactory& timers, core::Random& random, Mediator mediator)
+    : store_(store), random_(random), mediator_(std::move(mediator)), timer_(timers.make_timer([this] { look(); })) {}
+
+void Reconciler::start() { timer_->start(std::chrono::milliseconds(0)); }
+
+void Reconciler::look() {
+    store_.reconcile(rows_, [this](const core::Result<ReconcileRound>& round) {
+        if (!round) {
+            mediator_.on_error(round.error());
+            if (round.error().kind == core::ErrorKind::kTimeout) rows_ = std::max(rows_ / 2, kMinReconcileRows);
+            timer_->start(kReconcileRetry);
+            return;
+        }
+        mediator_.on_round(round.value());
+        rows_ = round->cost > kCostlyRound ? std::min(rows_ * 2, kMaxReconcileRows) : std::max(rows_ / 2, kReconcileRows);
+        // Several instances that wait for the same moment come one after the other.
+        const auto jitter = std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(100.0 * random_.next_unit()));
+        timer_->start(round->wait + jitter);
+    });
+}
+
+}  // namespace messaging::engine

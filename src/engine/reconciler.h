@@ -1,0 +1,62 @@
+// Reconciler: has the database looked through, all the time, for messages that are unsent and in no place.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "core/clock.h"
+#include "core/random.h"
+#include "loop/timer.h"
+#include "engine/queue_store.h"
+
+namespace messaging::engine {
+
+inline constexpr int kReconcileRows = 100'000;       // read in one round of the walk
+inline constexpr int kMaxReconcileRows = 1'000'000;  // where a round costs more for the queue than for its rows
+inline constexpr int kMinReconcileRows = 1'000;      // where rounds do not finish
+// A round that costs more than this and was finished reads the queue more than the messages: the next one takes twice the rows.
+inline constexpr std::chrono::milliseconds kCostlyRound{500};
+inline constexpr std::chrono::milliseconds kReconcileRetry{5'000};  // after a failed round
+
+struct ReconcileRound {
+    std::size_t found = 0;                     // were in no place, and are queued now
+    std::chrono::milliseconds wait{0};         // until the next round may have something to do
+    std::chrono::milliseconds cost{0};         // of this round, in PostgreSQL
+    std::optional<std::chrono::seconds> walk;  // how long the last whole walk took, its rests included
+};
+
+// A port; repository implements it.
+class ReconcileStore {
+public:
+    virtual ~ReconcileStore() = default;
+    // Once, later. The pace is the database's: all instances share one walk, and whoever comes while another one is at work finds
+    // nothing to do.
+    virtual void reconcile(int max_rows, core::Completion<ReconcileRound> done) = 0;
+};
+
+// Loop thread only.
+class Reconciler {
+public:
+    struct Mediator {
+        std::function<void(const ReconcileRound&)> on_round;
+        std::function<void(const core::Error&)> on_error;
+    };
+    Reconciler(ReconcileStore& store, loop::TimerFactory& timers, core::Random& random, Mediator mediator);
+
+    // Looks at once, and then whenever the database says: call it whenever the session has come up.
+    void start();
+
+private:
+    void look();
+
+    ReconcileStore& store_;
+    core::Random& random_;
+    Mediator mediator_;
+    std::unique_ptr<loop::Timer> timer_;
+    int rows_ = kReconcileRows;
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,262 @@
+// Batched recording with retries for ever.
+#include "engine/recorder.h"
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <unordered_set>
+#include <utility>
+
+namespace messaging::engine {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstRetry{100};
+constexpr std::chrono::milliseconds kLastRetry{2000};
+constexpr std::chrono::milliseconds kLookForLocks{1};  // after a lock timeout
+constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout has passed
+
+}  // namespace
+
+Recorder::Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+                   EngineObserver& observer, Mediator mediator)
+    : store_(store),
+      ledger_(ledger),
+      clock_(clock),
+      observer_(observer),
+      mediator_(std::move(mediator)),
+      timer_(timers.make_timer([this] { flush(); })),
+      locked_timer_(timers.make_timer([this] { retry_locked(); })),
+      refused_timer_(timers.make_timer([this] {
+          refused_is_next_ = !refused_.empty();  // they may all be recorded by now
+          if (retry_delay_.count() == 0) flush();
+      })) {}
+
+std::vector<core::MessageId> Recorder::unrecorded_messages() const {
+    std::vector<core::MessageId> ids;
+    ids.reserve(unrecorded());
+    for (const core::Outcome& outcome : waiting_) ids.push_back(outcome.id);
+    for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
+    for (const core::Outcome& outcome : locked_) ids.push_back(outcome.id);
+    for (const core::Outcome& outcome : refused_) ids.push_back(outcome.id);
+    return ids;
+}
+
+void Recorder::add(core::Outcome outcome) {
+    waiting_.push_back(std::move(outcome));
+    if (retry_delay_.count() == 0) flush_when_rested();
+}
+
+void Recorder::flush_when_rested() {
+    if (busy_) return;
+    const core::MonoTime until = waiting_.size() < kFew ? rested_for_few_ : rested_;
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.mono());
+    if (rest.count() <= 0 || waiting_.size() >= batch_limit_) {
+        flush();
+    } else if (!resting_ || waiting_.size() == kFew) {
+        resting_ = true;
+        timer_->start(rest);
+    }
+}
+
+void Recorder::confirm(std::int64_t batch_id) {
+    confirmed_.push_back(batch_id);
+    if (!busy_ && !timer_->armed()) timer_->start(kConfirmDelay);
+}
+
+void Recorder::retry_now() {
+    retry_delay_ = std::chrono::milliseconds(0);
+    flush();
+}
+
+void Recorder::flush_now() {
+    refused_is_next_ = !refused_.empty();
+    if (retry_delay_.count() == 0) flush();
+}
+
+void Recorder::flush() {
+    if (busy_) return;
+    timer_->stop();
+    resting_ = false;
+    refused_is_next_ = refused_is_next_ && !refused_.empty();
+    if (waiting_.empty() && confirmed_.empty() && suspects_.empty() && !refused_is_next_) {
+        retry_delay_ = std::chrono::milliseconds(0);  // the one that failed was set aside; nothing that comes now waits for it
+        return;
+    }
+    busy_ = true;
+    started_ = clock_.mono();
+    choose();
+    if (careful_ && !sending_.empty()) {
+        look_for_locks();
+    } else {
+        record();
+    }
+}
+
+void Recorder::choose() {
+    sending_refused_ = std::exchange(refused_is_next_, false);
+    if (sending_refused_) {
+        sending_.push_back(std::move(refused_.front()));
+        refused_.pop_front();
+        return;
+    }
+    confirming_ = std::exchange(confirmed_, {});
+    noting_ = std::exchange(suspects_, {});
+    const auto count = static_cast<std::ptrdiff_t>(std::min(batch_limit_, waiting_.size()));
+    sending_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
+    waiting_.erase(waiting_.begin(), waiting_.begin() + count);
+}
+
+void Recorder::record() {
+    RecordRequest request;
+    request.instance_id = mediator_.instance_id();
+    request.outcomes = sending_;
+    request.finished = ledger_.finished_by(sending_);
+    request.confirmed_batches = confirming_;
+    request.suspects = noting_;
+    store_.record(std::move(request), [this](core::Result<RecordResult> result) { on_recorded(std::move(result)); });
+}
+
+void Recorder::look_for_locks() {
+    std::vector<core::MessageId> ids;
+    ids.reserve(sending_.size());
+    for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
+    std::sort(ids.begin(), ids.end());
+    store_.find_unlocked(std::move(ids),
+                         [this](const core::Result<std::vector<core::MessageId>>& unlocked) { on_unlocked(unlocked); });
+}
+
+void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked) {
+    if (!unlocked) {
+        busy_ = false;
+        on_failed(unlocked.error());
+        return;
+    }
+    retry_delay_ = std::chrono::milliseconds(0);  // PostgreSQL works; nothing that comes now waits for a repeat
+    const std::unordered_set<core::MessageId> free(unlocked->begin(), unlocked->end());
+    const auto first_locked = std::stable_partition(sending_.begin(), sending_.end(),
+                                                    [&free](const core::Outcome& outcome) { return free.contains(outcome.id); });
+    if (first_locked != sending_.end()) {
+        observer_.on_locked(static_cast<std::size_t>(sending_.end() - first_locked));
+        locked_.insert(locked_.end(), std::make_move_iterator(first_locked), std::make_move_iterator(sending_.end()));
+        sending_.erase(first_locked, sending_.end());
+        if (!locked_timer_->armed()) locked_timer_->start(kLockedRetry);
+    } else if (locked_.empty()) {
+        careful_ = false;
+    }
+    if (sending_.empty() && confirming_.empty() && noting_.empty()) {
+        busy_ = false;
+        schedule_next();
+    } else {
+        record();
+    }
+}
+
+void Recorder::retry_locked() {
+    waiting_.insert(waiting_.begin(), std::make_move_iterator(locked_.begin()), std::make_move_iterator(locked_.end()));
+    locked_.clear();
+    if (retry_delay_.count() == 0) flush_when_rested();
+}
+
+void Recorder::on_recorded(core::Result<RecordResult> result) {
+    busy_ = false;
+    if (!result) {
+        on_failed(result.error());
+        return;
+    }
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+    observer_.on_recorded(sending_.size(), took);
+    rested_ = clock_.mono() + std::min<std::chrono::microseconds>(took, kLongestRest);
+    rested_for_few_ = clock_.mono() + kRestOfFew;
+    retry_delay_ = std::chrono::milliseconds(0);
+    if (std::exchange(failing_, false)) observer_.on_success(kRecordTrouble);
+    if (sending_refused_ && refused_.empty()) observer_.on_success(kRecordOneTrouble);
+    batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
+    // What made PostgreSQL refuse this one may be over for the others as well.
+    if (sending_refused_) refused_is_next_ = !refused_.empty();
+    ledger_.recorded(sending_);
+    note_late(result.value());
+    publish(result.value());
+    announce_schedule();
+    sending_.clear();
+    noting_.clear();
+    if (!confirming_.empty()) mediator_.on_confirmations_recorded(std::exchange(confirming_, {}));
+    schedule_next();
+    mediator_.on_progress();
+}
+
+void Recorder::schedule_next() {
+    if (!refused_.empty() && !refused_is_next_ && !refused_timer_->armed()) refused_timer_->start(kRefusedRetry);
+    if (refused_is_next_) {
+        flush();
+    } else if (!waiting_.empty()) {
+        flush_when_rested();
+    } else if ((!confirmed_.empty() || !suspects_.empty()) && !timer_->armed()) {
+        timer_->start(kConfirmDelay);
+    }
+}
+
+void Recorder::note_late(const RecordResult& result) {
+    const std::unordered_set<core::MessageId> sent(result.sent.begin(), result.sent.end());
+    std::size_t late = 0;
+    for (const core::Outcome& outcome : sending_) {
+        const bool applied = outcome.kind == core::OutcomeKind::kDelivered
+                                 ? sent.contains(outcome.id)
+                                 : !std::binary_search(result.missing.begin(), result.missing.end(), outcome.claim_id);
+        if (applied) continue;
+        ++late;
+        suspects_.push_back(outcome.id);
+    }
+    if (late > 0) observer_.on_late_outcomes(late);
+    if (!result.kept.empty()) observer_.on_claims_kept(result.kept.size());
+}
+
+void Recorder::announce_schedule() {
+    std::optional<std::chrono::milliseconds> soonest;
+    for (const core::Outcome& outcome : sending_) {
+        if (outcome.kind != core::OutcomeKind::kRetry && outcome.kind != core::OutcomeKind::kDeferred) continue;
+        soonest = std::min(soonest.value_or(outcome.delay), outcome.delay);
+    }
+    if (soonest) mediator_.on_scheduled(*soonest);
+}
+
+void Recorder::publish(const RecordResult& result) {
+    if (!result.sent_batch) return;
+    const std::unordered_set<core::MessageId> sent(result.sent.begin(), result.sent.end());
+    std::vector<core::Receipt> receipts;
+    receipts.reserve(sent.size());
+    for (core::Outcome& outcome : sending_) {
+        if (outcome.kind != core::OutcomeKind::kDelivered || !sent.contains(outcome.id)) continue;
+        receipts.push_back({outcome.id, outcome.receiver_message_id, result.sent_at});
+    }
+    mediator_.on_sent_batch(*result.sent_batch, std::move(receipts));
+}
+
+void Recorder::on_failed(const core::Error& error) {
+    const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
+    const bool refused = !locked && error.kind != core::ErrorKind::kUnavailable;
+    const bool refused_alone = refused && sending_.size() == 1;
+    observer_.on_trouble(refused_alone ? kRecordOneTrouble : kRecordTrouble, error);
+    confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
+    confirming_.clear();
+    suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());
+    noting_.clear();
+    if (refused_alone) {
+        // The receiver's words must never stand in the way of the fact that it accepted.
+        if (error.kind == core::ErrorKind::kInvalid) sending_.front().receiver_message_id.reset();
+        refused_.push_back(std::move(sending_.front()));
+        if (!refused_timer_->armed()) refused_timer_->start(kRefusedRetry);
+    } else if (sending_refused_) {
+        refused_.push_front(std::move(sending_.front()));
+        refused_is_next_ = true;
+    } else {
+        waiting_.insert(waiting_.begin(), std::make_move_iterator(sending_.begin()), std::make_move_iterator(sending_.end()));
+    }
+    if (locked) careful_ = true;
+    if (refused) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
+    sending_.clear();
+    failing_ = true;
+    retry_delay_ = locked ? kLookForLocks : refused ? kAfterRefusal : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
+    timer_->start(retry_delay_);
+}
+
+}  // namespace messaging::engine

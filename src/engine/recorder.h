@@ -1,0 +1,118 @@
+// Recorder: keeps every outcome until PostgreSQL has it; batches by what is waiting and by what a transaction costs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/message.h"
+#include "loop/timer.h"
+#include "engine/claim_ledger.h"
+#include "engine/engine_observer.h"
+#include "engine/queue_store.h"
+
+namespace messaging::engine {
+
+inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
+inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
+inline constexpr std::size_t kMaxLocked = 100000;     // outcomes of rows that somebody else has locked
+// Between transactions. What is not recorded is sent again after a crash, so it is short, and few are what may wait longer.
+inline constexpr std::chrono::milliseconds kLongestRest{2};
+inline constexpr std::size_t kFew = 32;  // outcomes
+inline constexpr std::chrono::milliseconds kRestOfFew{20};
+inline constexpr std::chrono::milliseconds kLockedRetry{1000};   // outcomes of locked rows are tried again after it
+inline constexpr std::chrono::milliseconds kAfterRefusal{20};    // the next try, when PostgreSQL has refused some outcome
+inline constexpr std::chrono::milliseconds kRefusedRetry{1000};  // one refused outcome is tried again, by itself, after it
+inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
+
+// Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took, and while
+// only few wait, a little longer: commits would else follow each other without a gap, each waiting for the disk, and the
+// inserters' commits would wait behind them.
+// An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
+// again; where PostgreSQL refuses them (a constraint of the application's, for example), in smaller batches until the refused one
+// stands alone. From then on it is tried by itself, so that it holds up no other.
+// A row that somebody else has locked holds up its own message only: after a lock timeout the recorder asks which rows are free,
+// records these, and keeps the others in a list of their own until they are free.
+// An outcome that changes nothing, because its claim had ended or its message had been sent again, is not dropped silently: it is
+// counted, and reconcile is told to look for the message.
+class Recorder {
+public:
+    struct Mediator {
+        std::function<core::InstanceId()> instance_id;
+        // Committed; receipts of what was newly sent, when there were any.
+        std::function<void(std::int64_t batch_id, std::vector<core::Receipt>)> on_sent_batch;
+        std::function<void(const std::vector<std::int64_t>&)> on_confirmations_recorded;
+        std::function<void(std::chrono::milliseconds)> on_scheduled;  // something falls due after so long
+        std::function<void()> on_progress;                            // a transaction has committed
+    };
+
+    Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+             EngineObserver& observer, Mediator mediator);
+
+    void add(core::Outcome outcome);
+    // Redis has the receipts of this batch; the backlog row may go.
+    void confirm(std::int64_t batch_id);
+    // The record session is up again: try now.
+    void retry_now();
+    // The engine ends: what waits for company or for the end of a rest is recorded at once. After a failure it waits all the
+    // same.
+    void flush_now();
+
+    std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size() + refused_.size(); }
+    // Nothing more should be claimed: what is unrecorded is what a crash repeats. What is set aside has a bound of its own, so
+    // that one transaction that has locked thousands of messages does not stop the others.
+    bool full() const {
+        return waiting_.size() + sending_.size() + refused_.size() >= kMaxUnrecorded || locked_.size() >= kMaxLocked;
+    }
+    std::vector<core::MessageId> unrecorded_messages() const;
+    bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
+
+private:
+    void flush_when_rested();
+    void flush();
+    void choose();
+    void look_for_locks();
+    void record();
+    void on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked);
+    void retry_locked();
+    void note_late(const RecordResult& result);
+    void schedule_next();
+    void on_recorded(core::Result<RecordResult> result);
+    void on_failed(const core::Error& error);
+    void publish(const RecordResult& result);
+    void announce_schedule();
+
+    QueueStore& store_;
+    ClaimLedger& ledger_;
+    const core::Clock& clock_;
+    EngineObserver& observer_;
+    Mediator mediator_;
+    std::unique_ptr<loop::Timer> timer_;  // a flush put off: resting, after a failure, or for confirmations alone
+    std::deque<core::Outcome> waiting_;
+    std::vector<core::Outcome> sending_;
+    std::vector<core::Outcome> locked_;  // somebody else has locked their rows
+    std::unique_ptr<loop::Timer> locked_timer_;
+    std::deque<core::Outcome> refused_;  // PostgreSQL has refused each of them alone
+    std::unique_ptr<loop::Timer> refused_timer_;
+    bool refused_is_next_ = false;  // the next transaction holds the first of refused_, and no other outcome
+    bool sending_refused_ = false;
+    std::vector<core::MessageId> suspects_;  // for reconcile, with the next transaction
+    std::vector<core::MessageId> noting_;
+    std::vector<std::int64_t> confirmed_;
+    std::vector<std::int64_t> confirming_;
+    std::size_t batch_limit_ = kMaxRecordBatch;
+    std::chrono::milliseconds retry_delay_{0};  // > 0 while the last try has failed
+    core::MonoTime started_{};
+    core::MonoTime rested_{};  // no transaction before it, unless a full one is waiting
+    core::MonoTime rested_for_few_{};
+    bool busy_ = false;
+    bool failing_ = false;  // nothing was recorded since the last failure
+    bool resting_ = false;  // timer_ ends the rest
+    bool careful_ = false;  // some rows are locked: look for locks before each transaction
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,139 @@
+// Which socket is watched for what.
+#include "http_client/sockets.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+namespace messaging::http_client {
+namespace {
+
+constexpr int kMaxDrainReads = 256;
+// curl has read a connection empty when it begins to rest. So short a time later, in the same turn of the loop mostly, it is not
+// asked again before its next request: what comes in such a time could as well come right after the request is written.
+constexpr std::chrono::microseconds kJustRested{200};
+
+std::uint64_t key_of(const ConnectionName& name) {
+    const std::uint64_t ports = static_cast<std::uint64_t>(name.local_port) << 16 | static_cast<std::uint64_t>(name.peer_port);
+    const std::uint64_t key = std::hash<std::string_view>()(name.peer_address) ^ (ports * 0x9e3779b97f4a7c15u);
+    return key == 0 ? 1 : key;
+}
+
+int local_port(curl_socket_t fd) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return -1;
+    // The port is at the same place in both.
+    return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
+                                               : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+}
+
+// Bytes that nobody has read, or the end.
+bool has_input(curl_socket_t fd) {
+    char byte = 0;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+// Ends the connection, and reads what lies there: over TLS curl takes a connection that can be read for alive.
+void end(curl_socket_t fd) {
+    ::shutdown(fd, SHUT_RDWR);
+    std::array<char, 4096> unread{};
+    for (int reads = 0; reads < kMaxDrainReads && recv(fd, unread.data(), unread.size(), MSG_DONTWAIT) > 0; ++reads) {
+    }
+}
+
+}  // namespace
+
+Sockets::Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready)
+    : loop_(loop), on_ready_(std::move(on_ready)) {}
+
+void Sockets::watch(curl_socket_t fd, int what) {
+    Watched& socket = watched_[fd];
+    socket.resting = what == CURL_POLL_REMOVE;
+    if (socket.resting) {
+        socket.resting_since = std::chrono::steady_clock::now();
+        if (!socket.ours) watched_.erase(fd);
+        return;
+    }
+    if (!socket.watcher) {
+        socket.watcher =
+            std::make_unique<loop::FdWatcher>(loop_, [this, fd](loop::FdWatcher::Ready ready) { on_event(fd, ready); });
+    }
+    socket.watcher->watch(fd, (what & CURL_POLL_IN) != 0, (what & CURL_POLL_OUT) != 0);
+}
+
+void Sockets::on_event(curl_socket_t fd, loop::FdWatcher::Ready ready) {
+    Watched& socket = watched_.at(fd);
+    if (socket.resting) {
+        socket.watcher->unwatch();
+        if (!socket.multiplexed) end(fd);
+    } else {
+        on_ready_(fd, (ready.readable ? CURL_CSELECT_IN : 0) | (ready.writable ? CURL_CSELECT_OUT : 0));
+    }
+}
+
+curl_socket_t Sockets::open(const curl_sockaddr& address) {
+    const int fd = socket(address.family, address.socktype | SOCK_CLOEXEC, address.protocol);
+    if (fd < 0) return CURL_SOCKET_BAD;
+    Watched watched;
+    watched.ours = true;
+    watched_.insert_or_assign(fd, std::move(watched));
+    return fd;
+}
+
+void Sockets::close(curl_socket_t fd) {
+    const auto socket = watched_.find(fd);
+    if (socket != watched_.end()) {
+        by_name_.erase(socket->second.name);
+        watched_.erase(socket);
+    }
+    ::close(fd);
+}
+
+Sockets::Watched* Sockets::find(const ConnectionName& name, const std::vector<curl_socket_t>& opened, curl_socket_t& fd) {
+    const std::uint64_t key = key_of(name);
+    const auto known = by_name_.find(key);
+    if (known != by_name_.end()) {
+        fd = known->second;
+        return &watched_.at(fd);
+    }
+    for (const curl_socket_t one : opened) {
+        const auto socket = watched_.find(one);
+        if (socket == watched_.end() || local_port(one) != name.local_port) continue;
+        fd = one;
+        socket->second.name = key;
+        by_name_.emplace(key, one);
+        return &socket->second;
+    }
+    return nullptr;
+}
+
+bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl_socket_t>& opened, const SSL* tls) {
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    Watched* const socket = find(name, opened, fd);
+    if (socket == nullptr) return true;
+    const bool rests =
+        socket->resting && !socket->multiplexed && std::chrono::steady_clock::now() - socket->resting_since > kJustRested;
+    const bool look = std::exchange(socket->fresh, false) ? tls == nullptr : rests;
+    if (!look || (!has_input(fd) && (tls == nullptr || SSL_has_pending(tls) == 0))) return true;
+    end(fd);
+    return false;
+}
+
+void Sockets::retire(const ConnectionName& name) {
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    const Watched* const socket = find(name, {}, fd);
+    if (socket != nullptr && socket->resting && !socket->multiplexed) end(fd);
+}
+
+void Sockets::mark_multiplexed(const ConnectionName& name) {
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    if (Watched* const socket = find(name, {}, fd)) socket->multiplexed = true;
+}
+
+}  // namespace messaging::http_client

@@ -1,0 +1,70 @@
+// Sockets: curl's sockets, watched on the loop.
+#pragma once
+
+#include <curl/curl.h>
+#include <openssl/ssl.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "loop/fd_watcher.h"
+
+namespace messaging::http_client {
+
+// A connection as curl names it to its callbacks.
+struct ConnectionName {
+    const char* peer_address;
+    int peer_port;
+    int local_port;
+};
+
+// Loop thread only; must outlive the multi handle. A connection that rests between two requests stays watched, which spares
+// two system calls a request.
+//
+// What a receiver sends while its connection rests was not asked for, and curl (7.88 to 8.14) would take it for the answer to the
+// next request. So a resting connection on which something comes is shut down, and curl, which looks before it uses a connection
+// again, takes another one. HTTP/2 is exempt: its answers name the request they belong to, and its pings are lawful at any time.
+class Sockets {
+public:
+    // `on_ready` takes CURL_CSELECT_ bits; it may destroy this.
+    Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready);
+
+    // As curl asks (CURL_POLL_); CURL_POLL_REMOVE = it rests.
+    void watch(curl_socket_t fd, int what);
+    // CURL_SOCKET_BAD with errno set when there is none to be had.
+    curl_socket_t open(const curl_sockaddr& address);
+    void close(curl_socket_t fd);
+
+    // Right before a request is written: may it be, on this connection? No: something lies there already, in the kernel or in
+    // OpenSSL, or it has ended; it is shut down. `opened` are the sockets that the request has opened; `tls` is null for a plain
+    // connection. A new TLS connection is always fit: session tickets may lie there.
+    bool fit_for_request(const ConnectionName& name, const std::vector<curl_socket_t>& opened, const SSL* tls);
+    // No request is to be written to this connection any more.
+    void retire(const ConnectionName& name);
+    // The connection speaks HTTP/2.
+    void mark_multiplexed(const ConnectionName& name);
+
+private:
+    struct Watched {
+        std::unique_ptr<loop::FdWatcher> watcher;
+        bool ours = false;  // close() will be called for it; what curl makes for itself goes without a word
+        bool resting = false;
+        bool fresh = true;  // no request was written yet
+        bool multiplexed = false;
+        std::chrono::steady_clock::time_point resting_since{};
+        std::uint64_t name = 0;  // key in by_name_; 0 = not known yet
+    };
+    void on_event(curl_socket_t fd, loop::FdWatcher::Ready ready);
+    Watched* find(const ConnectionName& name, const std::vector<curl_socket_t>& opened, curl_socket_t& fd);
+
+    loop::EventLoop& loop_;
+    std::function<void(curl_socket_t, int events)> on_ready_;
+    std::unordered_map<curl_socket_t, Watched> watched_;
+    std::unordered_map<std::uint64_t, curl_socket_t> by_name_;
+};
+
+}  // namespace messaging::http_client

@@ -1,0 +1,76 @@
+// Transfer: one request on one curl easy handle; its memory, and where that is safe the handle, serve the next request too.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "http_client/client.h"
+#include "http_client/handles.h"
+#include "http_client/sockets.h"
+
+namespace messaging::http_client {
+
+// Loop thread only. Not movable: curl holds its address.
+class Transfer {
+public:
+    Transfer(const ClientOptions& options, Sockets& sockets);  // both outlive it, and the sockets its connections
+    Transfer(const Transfer&) = delete;
+    Transfer& operator=(const Transfer&) = delete;
+
+    // Readies the handle. False: the request cannot be sent; failure() says why.
+    bool prepare(PostRequest request, Client::Completion done);
+    void fail(TransportFault fault, std::string detail);
+    const PostResult& failure() const { return partial_; }
+    // What the finished transfer came to. Once.
+    PostResult take_result(CURLcode code);
+    // Nothing was sent, because the connection was not fit for it: the same request again, on another one. Once take_result() was
+    // not called. False: it was tried often enough.
+    bool start_over();
+
+    CURL* easy() const { return easy_.get(); }
+    Client::Completion take_completion() { return std::exchange(done_, nullptr); }
+
+private:
+    static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+    static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+    static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
+    static int on_close_socket(void* sockets, curl_socket_t fd) noexcept;
+    static int before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept;
+    bool read_header(std::string_view line);
+    bool set_url();
+    bool set_headers();
+    bool renew();
+    void forget_answer();
+    void set_constant_options();
+    void set_request_options();
+    void note_connection(bool accepted);
+    SSL* tls() const;
+
+    const ClientOptions& options_;
+    Sockets& sockets_;
+    CurlUrlHandle url_{curl_url()};  // read by easy_
+    std::string url_text_;           // what url_ was made of
+    EasyHandle easy_;
+    std::vector<std::string> header_lines_;
+    std::vector<curl_slist> headers_;  // a list over header_lines_, as curl reads it
+    PostRequest request_;
+    Client::Completion done_;
+    PostResult partial_;
+    std::size_t received_bytes_ = 0;
+    std::size_t header_bytes_ = 0;
+    long status_ = 0;        // of the latest status line
+    bool answered_ = false;  // the final answer's status is here
+    int socket_error_ = 0;   // of our own attempt to open a socket
+    bool used_ = false;      // the handle has sent a request
+    bool unfit_ = false;     // before_request() has refused the connection
+    int unfit_count_ = 0;    // of this request's connections
+    std::vector<curl_socket_t> opened_;
+    char error_text_[CURL_ERROR_SIZE] = {};
+};
+
+}  // namespace messaging::http_client

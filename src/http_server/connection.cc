@@ -1,0 +1,152 @@
+// Watching what arrives, and taking the connection from evhttp where a request is refused.
+#include "http_server/connection.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "http_server/error_pages.h"
+#include "http_server/request_head.h"
+
+namespace messaging::http_server {
+namespace {
+
+constexpr std::chrono::milliseconds kLinger{2000};
+constexpr std::size_t kMaxThrownAway = 64u << 20;
+
+}  // namespace
+
+Connection::Connection(loop::EventLoop& loop, bufferevent* stream, const ServerOptions& options, Budget& bodies,
+                       OnClosed on_closed)
+    : loop_(loop), stream_(stream), options_(options), bodies_(bodies), on_closed_(on_closed) {}
+
+Connection::~Connection() { bodies_.give_back(reserved_); }
+
+// The context of evhttp's callbacks is its connection, which it made after the stream.
+void Connection::make_known() {
+    if (std::exchange(is_known_, true)) return;
+    bufferevent_getcb(stream_, &evhttp_on_read_, &evhttp_on_write_, &evhttp_on_event_, &evhttp_context_);
+    evhttp_connection_set_closecb(static_cast<evhttp_connection*>(evhttp_context_), on_closed_.callback, on_closed_.context);
+}
+
+void Connection::on_input(std::size_t added) {
+    make_known();
+    evbuffer* const input = bufferevent_get_input(stream_);
+    std::size_t at = evbuffer_get_length(input) - added;
+    while (added > 0 && (state_ == State::kHead || state_ == State::kBody)) {
+        std::size_t used = 0;
+        if (state_ == State::kBody) {
+            used = std::min(added, body_left_);
+            body_left_ -= used;
+            if (body_left_ == 0) state_ = State::kHead;
+        } else {
+            const std::size_t before = head_.size();
+            used = std::min(added, options_.max_header_bytes + 1 - before);
+            head_.resize(before + used);
+            evbuffer_ptr from{};
+            evbuffer_ptr_set(input, &from, at, EVBUFFER_PTR_SET);
+            evbuffer_copyout_from(input, &from, head_.data() + before, used);
+            if (before == 0 && under_way_ == 0) start_deadline(options_.request_timeout);
+            const std::size_t end = find_head_end(head_, before > 2 ? before - 2 : 0);
+            if (end == 0) {
+                if (head_.size() > options_.max_header_bytes) refuse(options_.refuse(400));
+            } else {
+                used = end - before;
+                head_.resize(end);
+                judge(std::exchange(head_, {}));
+            }
+        }
+        at += used;
+        added -= used;
+    }
+}
+
+void Connection::start_deadline(std::chrono::milliseconds time) {
+    if (!deadline_) deadline_ = loop_.make_timer([this] { cut(); });
+    deadline_->start(time);
+}
+
+void Connection::judge(const std::string& text) {
+    const auto head = parse_head(text);
+    if (!head) return refuse(options_.refuse(400));
+    if (head->has_body()) {
+        if (const auto refusal = options_.screen(head->request)) return refuse(*refusal);
+        if (head->content_length > options_.max_body_bytes) return refuse(options_.refuse(413));
+        const std::size_t needed = head->chunked ? options_.max_body_bytes : head->content_length;
+        if (!bodies_.take(needed)) return refuse(options_.refuse(503));
+        reserved_ += needed;
+    }
+    ++under_way_;
+    body_left_ = head->content_length;
+    state_ = head->chunked ? State::kLast : body_left_ > 0 ? State::kBody : State::kHead;
+}
+
+void Connection::on_request() {
+    if (deadline_) deadline_->stop();
+}
+
+void Connection::start_answer() { start_deadline(options_.answer_timeout); }
+
+void Connection::on_answered() {
+    deadline_->stop();
+    under_way_ = std::max(0, under_way_ - 1);
+    if (under_way_ > 0) return;
+    bodies_.give_back(std::exchange(reserved_, 0));
+    if (state_ == State::kLast) {
+        cut();
+    } else if (!head_.empty() || state_ == State::kBody) {
+        start_deadline(options_.request_timeout);
+    }
+}
+
+// evhttp sees the end, as if the client had gone, and frees everything.
+void Connection::cut() {
+    if (state_ == State::kRefusing || state_ == State::kLingering) return hand_back();
+    ::shutdown(bufferevent_getfd(stream_), SHUT_RDWR);
+}
+
+void Connection::refuse(const http::Response& response) {
+    head_.clear();
+    if (under_way_ > 0) {  // answers of requests before this one come first; then the connection ends
+        state_ = State::kLast;
+        return;
+    }
+    state_ = State::kRefusing;
+    bufferevent_setcb(stream_, &Connection::on_lingering_input, &Connection::on_refusal_written, &Connection::on_end, this);
+    const std::string answer = as_text(response);
+    bufferevent_enable(stream_, EV_WRITE);
+    evbuffer_add(bufferevent_get_output(stream_), answer.data(), answer.size());
+    start_deadline(kLinger);
+}
+
+void Connection::on_lingering_input(bufferevent* stream, void* self) noexcept {
+    auto& connection = *static_cast<Connection*>(self);
+    evbuffer* const input = bufferevent_get_input(stream);
+    connection.thrown_away_ += evbuffer_get_length(input);
+    evbuffer_drain(input, evbuffer_get_length(input));
+    if (connection.thrown_away_ > kMaxThrownAway) connection.hand_back();
+}
+
+void Connection::on_refusal_written(bufferevent* stream, void* self) noexcept {
+    auto& connection = *static_cast<Connection*>(self);
+    if (connection.state_ != State::kRefusing || evbuffer_get_length(bufferevent_get_output(stream)) > 0) return;
+    connection.state_ = State::kLingering;
+    ::shutdown(bufferevent_getfd(stream), SHUT_WR);
+}
+
+void Connection::on_end(bufferevent*, short, void* self) noexcept { static_cast<Connection*>(self)->hand_back(); }
+
+void Connection::hand_back() {
+    state_ = State::kOver;
+    deadline_->stop();
+    bufferevent_setcb(stream_, evhttp_on_read_, evhttp_on_write_, evhttp_on_event_, evhttp_context_);
+    ::shutdown(bufferevent_getfd(stream_), SHUT_RDWR);
+    evbuffer_drain(bufferevent_get_input(stream_), evbuffer_get_length(bufferevent_get_input(stream_)));
+    // In its own turn of the loop: this may run inside a callback of the stream.
+    bufferevent_trigger_event(stream_, BEV_EVENT_READING | BEV_EVENT_EOF, BEV_TRIG_DEFER_CALLBACKS);
+}
+
+}  // namespace messaging::http_server

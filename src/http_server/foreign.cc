@@ -1,0 +1,60 @@
+// What browsers tell about the page that a request comes from (Fetch Standard; W3C Fetch Metadata).
+#include "http_server/foreign.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "http/text.h"
+
+namespace messaging::http_server {
+namespace {
+
+// "example.com:8080" → "example.com", "[::1]:8080" → "::1"
+std::string host_of(std::string_view authority) {
+    if (authority.starts_with('[')) return std::string(authority.substr(1, authority.find(']') - 1));
+    return std::string(authority.substr(0, authority.find(':')));
+}
+
+bool is_address(const std::string& host) {
+    in6_addr ignored{};
+    return inet_pton(AF_INET, host.c_str(), &ignored) == 1 || inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+}
+
+bool is_listed(const std::string& host, const std::vector<std::string>& own_hosts) {
+    return std::any_of(own_hosts.begin(), own_hosts.end(),
+                       [&](const std::string& own) { return http::equal_ignoring_case(own, host); });
+}
+
+// "https://example.com:8080" → "example.com:8080"; empty for "null".
+std::string_view authority_of(std::string_view origin) {
+    const std::size_t scheme = origin.find("://");
+    return scheme == std::string_view::npos ? std::string_view() : origin.substr(scheme + 3);
+}
+
+bool follows_link(const http::Request& request) {
+    return request.method == "GET" && request.header("sec-fetch-mode") == "navigate" &&
+           request.header("sec-fetch-dest") == "document";
+}
+
+}  // namespace
+
+std::optional<std::string> why_foreign(const http::Request& request, const std::vector<std::string>& own_hosts, bool check_host) {
+    const std::string_view authority = request.header("host").value_or("");
+    if (request.header("sec-fetch-site") == "cross-site" && !follows_link(request)) {
+        return "pages of other sites may not call this API (Sec-Fetch-Site)";
+    }
+    const auto origin = request.header("origin");
+    if (origin && !http::equal_ignoring_case(authority_of(*origin), authority) &&
+        !is_listed(host_of(authority_of(*origin)), own_hosts)) {
+        return "pages of other sites may not call this API (Origin)";
+    }
+    const std::string host = host_of(authority);
+    if (check_host && !host.empty() && !is_address(host) && !http::equal_ignoring_case(host, "localhost") &&
+        !is_listed(host, own_hosts)) {
+        return "this name is not known to be the API's: use its address, or list the name in API_HOSTS";
+    }
+    return std::nullopt;
+}
+
+}  // namespace messaging::http_server

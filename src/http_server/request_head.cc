@@ -1,0 +1,109 @@
+// A head taken apart, line by line.
+#include "http_server/request_head.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+
+#include "http_server/target.h"
+#include "http/text.h"
+
+namespace messaging::http_server {
+namespace {
+
+core::Error wrong(const char* what) { return {core::ErrorKind::kInvalid, what, ""}; }
+
+bool is_visible(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
+bool is_field_character(char c) { return c == '\t' || static_cast<unsigned char>(c) >= ' '; }
+
+std::string_view trimmed(std::string_view text) {
+    const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+    text.remove_prefix(begin);
+    return text.substr(0, text.find_last_not_of(" \t") + 1);
+}
+
+bool takes_body(std::string_view method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
+
+// "GET /path HTTP/1.1"
+core::Result<core::Nothing> read_request_line(std::string_view line, http::Request& request, bool& is_1_1) {
+    const std::size_t first = line.find(' ');
+    const std::size_t last = line.rfind(' ');
+    if (first == std::string_view::npos || first == last) return wrong("the request line must be METHOD TARGET HTTP/1.1");
+    const std::string_view method = line.substr(0, first);
+    const std::string_view target = line.substr(first + 1, last - first - 1);
+    const std::string_view version = line.substr(last + 1);
+    if (!http::is_token(method)) return wrong("the method is not one");
+    if (target.empty() || !std::all_of(target.begin(), target.end(), is_visible)) return wrong("the target is not one");
+    if (version != "HTTP/1.1" && version != "HTTP/1.0") return wrong("the version must be HTTP/1.1");
+    is_1_1 = version == "HTTP/1.1";
+    request.method = method;
+    read_target(target, request);
+    return core::Nothing{};
+}
+
+core::Result<core::Nothing> read_header(std::string_view line, http::Request& request) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || !http::is_token(line.substr(0, colon))) return wrong("a header has no name");
+    const std::string_view value = trimmed(line.substr(colon + 1));
+    if (!std::all_of(value.begin(), value.end(), is_field_character)) return wrong("a header has a control character");
+    request.headers.emplace_back(line.substr(0, colon), value);
+    return core::Nothing{};
+}
+
+// How often a header is there.
+std::ptrdiff_t count(const http::Request& request, std::string_view name) {
+    return std::count_if(request.headers.begin(), request.headers.end(),
+                         [&](const auto& header) { return http::equal_ignoring_case(header.first, name); });
+}
+
+core::Result<core::Nothing> read_framing(RequestHead& head, bool is_1_1) {
+    const http::Request& request = head.request;
+    if (is_1_1 && count(request, "host") != 1) return wrong("HTTP/1.1 needs one Host header");
+    const std::string_view coding = request.header("transfer-encoding").value_or("");
+    const std::string_view length = request.header("content-length").value_or("");
+    if (count(request, "content-length") > 1) return wrong("there is more than one Content-Length");
+    if (count(request, "transfer-encoding") > 0) {
+        if (!is_1_1 || !http::equal_ignoring_case(coding, "chunked") || count(request, "transfer-encoding") > 1 ||
+            count(request, "content-length") > 0) {
+            return wrong("Transfer-Encoding must be chunked, and stand alone");
+        }
+        head.chunked = true;
+    } else if (count(request, "content-length") == 1) {
+        const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), head.content_length);
+        if (error != std::errc() || end != length.data() + length.size()) return wrong("Content-Length is not a number");
+    }
+    if (head.has_body() && !takes_body(request.method)) return wrong("this method takes no body");
+    return core::Nothing{};
+}
+
+}  // namespace
+
+std::size_t find_head_end(std::string_view text, std::size_t from) {
+    for (std::size_t at = text.find('\n', from); at != std::string_view::npos; at = text.find('\n', at + 1)) {
+        const std::string_view rest = text.substr(at + 1);
+        if (rest.starts_with('\n')) return at + 2;
+        if (rest.starts_with("\r\n")) return at + 3;
+    }
+    return 0;
+}
+
+core::Result<RequestHead> parse_head(std::string_view text) {
+    RequestHead head;
+    bool is_1_1 = false;
+    bool is_first = true;
+    while (!text.empty()) {
+        const std::size_t end = text.find('\n');
+        if (end == std::string_view::npos || end == 0 || text[end - 1] != '\r') return wrong("a line must end with CR LF");
+        const std::string_view line = text.substr(0, end - 1);
+        text.remove_prefix(end + 1);
+        if (line.empty() && !is_first) break;
+        const auto read = is_first ? read_request_line(line, head.request, is_1_1) : read_header(line, head.request);
+        if (!read) return read.error();
+        is_first = false;
+    }
+    const auto framed = read_framing(head, is_1_1);
+    if (!framed) return framed.error();
+    return head;
+}
+
+}  // namespace messaging::http_server

@@ -1,0 +1,175 @@
+// Registration, heartbeat and reclaim.
+#include "repository/instance_store.h"
+
+#include "repository/run_statement.h"
+
+namespace messaging::repository {
+namespace {
+
+// 772: the key of an instance's life; its id wraps into the second key.
+constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
+constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
+constexpr pg::Statement kRegister{"register_instance", R"sql(
+WITH me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
+SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
+
+// By the claims' own numbers: whoever has reclaimed one has ended it.
+constexpr pg::Statement kMoveClaims{"move_claims", R"sql(
+UPDATE messaging._claim SET instance_id = $1::bigint WHERE claim_id = ANY ($2::bigint[]) RETURNING claim_id)sql"};
+
+constexpr pg::Statement kHeartbeat{"heartbeat", R"sql(
+UPDATE messaging._instance SET last_seen = now(), in_flight = $2::int, floor = $3::text::xid8 WHERE instance_id = $1::bigint)sql"};
+
+constexpr pg::Statement kReadState{"read_state", "SELECT state = 'running' FROM messaging._state"};
+
+// The inner LIMIT keeps the lock function to the rows meant. Shared: those who look are not in each other's way.
+constexpr pg::Statement kLookAtOthers{"look_at_others", R"sql(
+SELECT instance_id, pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int),
+       last_seen < now() - $2::bigint * interval '1 millisecond'
+FROM (SELECT instance_id, last_seen FROM messaging._instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
+
+// Whoever holds an instance's life lock, and its other sessions: one of them may stand in the middle of a transaction for ever,
+// with locks, when its host has vanished. An engine that has registered anew has the same tag: its sessions are not meant.
+constexpr pg::Statement kEndSessions{"end_sessions", R"sql(
+WITH session AS (
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'ExclusiveLock' AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND objid = ANY (ARRAY(SELECT (id % 2147483647)::oid FROM unnest($1::bigint[]) AS id))
+    UNION
+    SELECT a.pid FROM messaging._instance i JOIN pg_stat_activity a ON a.application_name LIKE 'messaging % ' || i.session_tag
+    WHERE i.instance_id = ANY ($1::bigint[]) AND i.session_tag <> '' AND a.datname = current_database()
+      AND NOT EXISTS (SELECT FROM messaging._instance j WHERE j.session_tag = i.session_tag AND j.instance_id > i.instance_id))
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM session WHERE pid <> pg_backend_pid())sql"};
+
+// Two statements of one transaction. The first takes the claims. One that a record holds FOR SHARE is left for a later reclaim,
+// which must not wait: the record may stand still. The second has a later snapshot, so it sees what that record has committed. In
+// one statement it would put back what was just recorded. A claim that its engine has moved to its new instance meanwhile is not
+// taken: its instance_id is compared again under the lock. No claim of instance 0 is ever committed: the second statement removes
+// what the first has marked.
+constexpr pg::Statement kTakeClaims{"take_claims", R"sql(
+WITH named AS MATERIALIZED (
+    SELECT instance_id FROM messaging._instance
+    WHERE instance_id <> $1::bigint AND instance_id = ANY ($2::bigint[])
+    ORDER BY instance_id FOR UPDATE SKIP LOCKED),
+failed AS MATERIALIZED (
+    SELECT instance_id FROM named WHERE pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int)),
+gone AS (
+    DELETE FROM messaging._instance WHERE instance_id IN (SELECT instance_id FROM failed)),
+picked AS MATERIALIZED (
+    SELECT c.claim_id, c.instance_id FROM messaging._claim c
+    WHERE c.instance_id IN (SELECT instance_id FROM failed)
+       OR (c.instance_id <> $1::bigint AND NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = c.instance_id))
+    ORDER BY c.claim_id LIMIT $3::int FOR UPDATE OF c SKIP LOCKED)
+UPDATE messaging._claim c SET instance_id = 0 FROM picked p WHERE c.claim_id = p.claim_id AND c.instance_id = p.instance_id)sql"};
+
+// $3: whether the abandonment is counted. Where a row refuses an UPDATE (a CHECK or a trigger of the application's), the rescue
+// of all the others must not depend on it. A message whose row somebody else has locked, or has just changed, goes on uncounted:
+// one locked row must not keep the others from being sent, and what was sent a moment ago leaves the schedule at its claim.
+constexpr pg::Statement kReclaim{"reclaim", R"sql(
+WITH taken AS (
+    DELETE FROM messaging._claim WHERE instance_id = 0 RETURNING ids, attempts, generations),
+open AS MATERIALIZED (
+    SELECT m.id, m.attempts, m.generation
+    FROM taken t CROSS JOIN LATERAL unnest(t.ids, t.attempts, t.generations) AS u(id, attempts, generation)
+    JOIN public.messages m ON m.id = u.id
+    WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
+free AS MATERIALIZED (
+    SELECT m.id FROM open o JOIN public.messages m ON m.id = o.id
+    WHERE NOT m.is_sent AND m.attempts = o.attempts AND m.generation = o.generation AND $3::boolean
+    ORDER BY m.id FOR NO KEY UPDATE OF m SKIP LOCKED),
+counted AS (
+    UPDATE public.messages m SET abandoned = least(m.abandoned + 1, 1000) WHERE m.id = ANY (ARRAY(SELECT id FROM free))
+    RETURNING m.id, m.abandoned),
+dead AS (
+    INSERT INTO messaging._dead (id, reason)
+    SELECT id, 'engines died ' || abandoned || ' times while they held the message' FROM counted WHERE abandoned >= $1::int
+    ON CONFLICT DO NOTHING),
+scheduled AS (
+    INSERT INTO messaging._schedule (id, due_at)
+    SELECT o.id, now() + CASE WHEN coalesce(c.abandoned, 1) <= 1 THEN interval '0'
+                              ELSE least($2::bigint * power(2, c.abandoned - 1), 300000) * (0.5 + random()) * interval '1 millisecond' END
+    FROM open o LEFT JOIN counted c ON c.id = o.id WHERE coalesce(c.abandoned, 0) < $1::int ON CONFLICT DO NOTHING)
+SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM open))sql"};
+
+constexpr pg::Statement kUnregister{"unregister_instance", "DELETE FROM messaging._instance WHERE instance_id = $1::bigint"};
+
+}  // namespace
+
+void PgPresenceStore::register_instance(const std::string& name, const std::string& session_tag,
+                                        core::Completion<core::InstanceId> done) {
+    pg::Params params;
+    params.text(name).text(session_tag);
+    run_unit<core::InstanceId>(
+        bell_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
+        [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
+            if (rows[2].boolean(0, 1)) return rows[2].bigint(0, 0);
+            return core::Error{core::ErrorKind::kUnavailable, "the advisory lock (772, instance) is held by another session", ""};
+        });
+}
+
+void PgPresenceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
+                                  core::Completion<std::vector<core::ClaimId>> done) {
+    pg::Params params;
+    params.bigint(to).bigint_array(claims);
+    run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        std::vector<core::ClaimId> moved;
+        moved.reserve(static_cast<std::size_t>(rows.size()));
+        for (int row = 0; row < rows.size(); ++row) moved.push_back(rows.bigint(row, 0));
+        return moved;
+    });
+}
+
+void PgPresenceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Floor floor,
+                                core::Completion<core::Nothing> done) {
+    pg::Params params;
+    params.bigint(instance_id).integer(in_flight).text(std::to_string(floor));
+    run_one<core::Nothing>(bell_, kHeartbeat, std::move(params), std::move(done), nothing);
+}
+
+void PgPresenceStore::read_state(core::Completion<bool> done) {
+    run_one<bool>(bell_, kReadState, {}, std::move(done), [](const pg::Rows& rows) { return rows.boolean(0, 0); });
+}
+
+void PgPresenceStore::look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
+                                     core::Completion<std::vector<engine::InstanceSign>> done) {
+    pg::Params params;
+    params.bigint(me).bigint(silence.count());
+    run_one<std::vector<engine::InstanceSign>>(
+        bell_, kLookAtOthers, std::move(params), std::move(done), [](const pg::Rows& rows) {
+            std::vector<engine::InstanceSign> signs;
+            signs.reserve(static_cast<std::size_t>(rows.size()));
+            for (int row = 0; row < rows.size(); ++row) {
+                signs.push_back({rows.bigint(row, 0), rows.boolean(row, 1), rows.boolean(row, 2)});
+            }
+            return signs;
+        });
+}
+
+void PgPresenceStore::end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) {
+    pg::Params params;
+    params.bigint_array(hung);
+    run_one<std::size_t>(bell_, kEndSessions, std::move(params), std::move(done),
+                         [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
+}
+
+void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
+                              bool counted, core::Completion<engine::Reclaimed> done) {
+    pg::Params take;
+    take.bigint(me).bigint_array(failed).integer(engine::kReclaimClaims);
+    pg::Params reclaim;
+    reclaim.integer(engine::kMaxAbandonments).bigint(delay.count()).boolean(counted);
+    run_unit<engine::Reclaimed>(bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
+                                 [](const std::vector<pg::Rows>& rows) {
+                                     return engine::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)),
+                                                               static_cast<std::size_t>(rows[1].bigint(0, 1))};
+                                 });
+}
+
+void PgPresenceStore::unregister_instance(core::InstanceId instance_id, core::Completion<core::Nothing> done) {
+    pg::Params params;
+    params.bigint(instance_id);
+    run_one<core::Nothing>(bell_, kUnregister, std::move(params), std::move(done), nothing);
+}
+
+}  // namespace messaging::repository

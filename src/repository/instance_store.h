@@ -1,0 +1,32 @@
+// PgPresenceStore: an instance's life in PostgreSQL, on the session that listens; implements engine::PresenceStore.
+#pragma once
+
+#include "pg/connection.h"
+#include "engine/queue_store.h"
+
+namespace messaging::repository {
+
+// Loop thread only. The session must outlive it.
+class PgPresenceStore : public engine::PresenceStore {
+public:
+    explicit PgPresenceStore(pg::Connection& bell_session) : bell_(bell_session) {}
+
+    void register_instance(const std::string& name, const std::string& session_tag,
+                           core::Completion<core::InstanceId> done) override;
+    void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
+                     core::Completion<std::vector<core::ClaimId>> done) override;
+    void heartbeat(core::InstanceId instance_id, int in_flight, engine::Floor floor,
+                   core::Completion<core::Nothing> done) override;
+    void read_state(core::Completion<bool> done) override;
+    void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
+                        core::Completion<std::vector<engine::InstanceSign>> done) override;
+    void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) override;
+    void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
+                 core::Completion<engine::Reclaimed> done) override;
+    void unregister_instance(core::InstanceId instance_id, core::Completion<core::Nothing> done) override;
+
+private:
+    pg::Connection& bell_;
+};
+
+}  // namespace messaging::repository

@@ -1,0 +1,95 @@
+// The JSON formatter and the trouble log.
+#include "telemetry/logging.h"
+
+#include <spdlog/formatter.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <ctime>
+#include <memory>
+#include <utility>
+
+#include "core/json.h"
+#include "loop/event_loop.h"
+
+namespace messaging::telemetry {
+namespace {
+
+constexpr std::chrono::minutes kQuietBeforeFailure{1};
+
+std::string rfc3339(std::chrono::system_clock::time_point time) {
+    const auto since_epoch = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
+    const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                       utc.tm_min, utc.tm_sec, since_epoch.count() % 1000);
+}
+
+// A spdlog pattern does not escape, so the line is written by the JSON writer.
+class JsonFormatter : public spdlog::formatter {
+public:
+    void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& destination) override {
+        const auto level = spdlog::level::to_string_view(message.level);
+        core::JsonWriter json;
+        json.begin_object();
+        json.key("time").string(rfc3339(message.time));
+        json.key("level").string({level.data(), level.size()});
+        json.key("thread").integer(static_cast<std::int64_t>(message.thread_id));
+        json.key("message").string({message.payload.data(), message.payload.size()});
+        json.end_object();
+        const std::string_view line = json.text();
+        destination.append(line.data(), line.data() + line.size());
+        destination.push_back('\n');
+    }
+    std::unique_ptr<formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
+};
+
+}  // namespace
+
+void set_up_logging(const std::string& level, LogFormat format) {
+    std::shared_ptr<spdlog::logger> logger;
+    if (format == LogFormat::kJson) {
+        logger = std::make_shared<spdlog::logger>("messaging", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        logger->set_formatter(std::make_unique<JsonFormatter>());
+    } else {
+        logger = std::make_shared<spdlog::logger>("messaging", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+        logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    }
+    logger->set_level(spdlog::level::from_str(level));
+    logger->flush_on(spdlog::level::debug);
+    spdlog::set_default_logger(std::move(logger));
+    // As a line like any other: JSON must stay JSON.
+    loop::set_libevent_log([](const char* message) { spdlog::warn("libevent: {}", message); });
+}
+
+void TroubleLog::failed(const std::string& reason) {
+    const core::MonoTime now = clock_.mono();
+    const bool is_second = logged_failing_ && !second_logged_ && second_ == SecondReason::kAtOnce;
+    const bool is_soon = last_line_ && now - *last_line_ < kQuietBeforeFailure;
+    if (is_soon && (!is_second || reason == logged_reason_)) {
+        ++left_out_;
+        return;
+    }
+    second_logged_ = is_second;
+    last_line_ = now;
+    logged_failing_ = true;
+    logged_reason_ = reason;
+    const std::size_t left_out = std::exchange(left_out_, 0);
+    if (left_out == 0) {
+        spdlog::warn("{}: {}; trying again", subject_, reason);
+    } else {
+        spdlog::warn("{}: {}; trying again ({} failures since the last line)", subject_, reason, left_out);
+    }
+}
+
+void TroubleLog::recovered() {
+    if (!logged_failing_) return;
+    last_line_ = clock_.mono();
+    logged_failing_ = false;
+    spdlog::info("{}: recovered, after {} more failures", subject_, std::exchange(left_out_, 0));
+}
+
+}  // namespace messaging::telemetry

@@ -1,0 +1,43 @@
+// Logging: spdlog set up once, as readable lines or as JSON that stays JSON whatever a message contains.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "app/config.h"
+#include "core/clock.h"
+
+namespace messaging::telemetry {
+
+// Message contents, recipients and secrets are never handed to a logger. Writes to standard error. Call once, before threads
+// start.
+void set_up_logging(const std::string& level, LogFormat format);
+
+// A session that is lost tells the reason with its next attempt to connect: that line must not wait for a minute.
+enum class SecondReason { kAfterAMinute, kAtOnce };
+
+// Logs states, not events: the first failure, again each minute while it lasts, another reason, the recovery. At most two lines
+// within any minute, however often the state changes: a failure has a line only when there was none for a minute, and a recovery
+// only after a failure that had one. With SecondReason::kAtOnce a third is possible: one other reason, between the two. Each line
+// counts the failures that were left out before it. Both calls may be made for every event. One thread.
+class TroubleLog {
+public:
+    TroubleLog(std::string subject, const core::Clock& clock, SecondReason second = SecondReason::kAfterAMinute)
+        : subject_(std::move(subject)), clock_(clock), second_(second) {}
+    void failed(const std::string& reason);
+    void recovered();
+
+private:
+    std::string subject_;
+    const core::Clock& clock_;
+    const SecondReason second_;
+    std::optional<core::MonoTime> last_line_;
+    std::string logged_reason_;
+    std::size_t left_out_ = 0;     // failures since the last line
+    bool logged_failing_ = false;  // what the last line says
+    bool second_logged_ = false;
+};
+
+}  // namespace messaging::telemetry

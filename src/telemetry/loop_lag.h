@@ -1,0 +1,52 @@
+// LoopLag: measures how late a loop fires its timers: what a blocked loop looks like from outside.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "telemetry/metrics.h"
+#include "loop/event_loop.h"
+
+namespace messaging::telemetry {
+
+// Loop thread only. Tells the longest of the last 10 to 20 seconds, so that a block is seen however seldom somebody looks.
+class LoopLag {
+public:
+    LoopLag(loop::EventLoop& loop, Metrics& metrics, std::string name)
+        : metrics_(metrics), name_(std::move(name)), timer_(loop.make_timer([this] { measure(); })) {
+        arm();
+    }
+
+private:
+    using Time = std::chrono::steady_clock::time_point;
+
+    void arm() {
+        due_ = std::chrono::steady_clock::now() + kPeriod;
+        timer_->start(kPeriod);
+    }
+    void measure() {
+        const Time now = std::chrono::steady_clock::now();
+        if (now >= window_end_) {
+            before_ = std::exchange(longest_, std::chrono::microseconds(0));
+            window_end_ = now + kWindow;
+        }
+        longest_ = std::max(longest_, std::chrono::duration_cast<std::chrono::microseconds>(now - due_));
+        metrics_.on_loop_lag(name_, std::max(before_, longest_));
+        arm();
+    }
+
+    static constexpr std::chrono::milliseconds kPeriod{100};
+    static constexpr std::chrono::seconds kWindow{10};
+    Metrics& metrics_;
+    std::string name_;
+    std::unique_ptr<loop::Timer> timer_;
+    Time due_;
+    Time window_end_;
+    std::chrono::microseconds longest_{0};  // of this window
+    std::chrono::microseconds before_{0};   // of the window before
+};
+
+}  // namespace messaging::telemetry

@@ -1,0 +1,300 @@
+// Names, labels and buckets of the metrics.
+#include "telemetry/metrics.h"
+
+#include <prometheus/text_serializer.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+
+#include "app/version.h"
+#include "engine/failure_detector.h"
+
+namespace messaging::telemetry {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+const Buckets kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+const Buckets kSizes = {1, 3, 10, 30, 100, 300, 1000};
+
+constexpr std::array<const char*, 5> kOutcomeNames = {"delivered", "retry", "dead", "deferred", "released"};
+constexpr std::array<const char*, 7> kStatusClasses = {"none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"};
+
+prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
+    return BuildCounter().Name(name).Help(help).Register(registry).Add({});
+}
+prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const char* help) {
+    return BuildGauge().Name(name).Help(help).Register(registry).Add({});
+}
+prometheus::Histogram& histogram(prometheus::Registry& registry, const char* name, const char* help, const Buckets& buckets) {
+    return BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
+}
+
+double seconds(std::chrono::microseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+const char* name_of(engine::Dependency dependency) {
+    switch (dependency) {
+        case engine::Dependency::kClaimSession: return "postgres_claim";
+        case engine::Dependency::kRecordSession: return "postgres_record";
+        case engine::Dependency::kBellSession: return "postgres_bell";
+        case engine::Dependency::kRedis: return "redis";
+    }
+    return "unknown";
+}
+
+std::size_t status_class(const core::Outcome& outcome) {
+    if (!outcome.status) return 0;
+    const int leading = *outcome.status / 100;
+    return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
+}
+
+constexpr std::array kWork = {engine::kClaimTrouble, engine::kClaimDueTrouble, engine::kOrphansTrouble,
+                              engine::kRecordTrouble, engine::kReclaimTrouble};
+
+bool is_work(std::string_view what) { return std::find(kWork.begin(), kWork.end(), what) != kWork.end(); }
+
+// on_success tells of these. A recorded transaction says nothing about them.
+bool tells_success(std::string_view what) {
+    return is_work(what) || what == engine::kReceiptsTrouble || what == engine::kBacklogTrouble ||
+           what == engine::kRecordOneTrouble;
+}
+
+std::string subject_of(std::string_view what) {
+    return what == engine::kReceiptsTrouble ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
+}
+
+}  // namespace
+
+Metrics::Metrics()
+    : attempt_seconds_(histogram(registry_, "messaging_attempt_duration_seconds", "One HTTP request to a receiver.", kSeconds)),
+      insert_to_sent_seconds_(histogram(registry_, "messaging_insert_to_sent_seconds",
+                                        "From the insert of a message until its receiver accepted it.", kSeconds)),
+      claim_seconds_(histogram(registry_, "messaging_claim_duration_seconds", "One claim that found messages.", kSeconds)),
+      claim_size_(histogram(registry_, "messaging_claim_size_messages", "Messages in one claim.", kSizes)),
+      record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "One transaction of outcomes.", kSeconds)),
+      recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
+      receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
+      reclaimed_(
+          counter(registry_, "messaging_reclaimed_messages_total", "Messages of failed instances that were scheduled again.")),
+      dead_lettered_(counter(registry_, "messaging_dead_lettered_by_claim_messages_total",
+                             "Messages that were dead-lettered without an attempt: no such endpoint, or not readable.")),
+      late_outcomes_(counter(registry_, "messaging_late_outcomes_total",
+                             "Outcomes that changed nothing: their claim had ended, or the message was sent or sent again.")),
+      claims_kept_(counter(registry_, "messaging_claims_kept_total",
+                           "Claims that the engine took for resolved and PostgreSQL did not; their messages are sent again.")),
+      not_held_(counter(registry_, "messaging_not_held_messages_total",
+                        "Messages that the ledger named as the engine's and the engine did not have; they are sent again.")),
+      locked_(counter(registry_, "messaging_locked_outcomes_total",
+                      "Outcomes that waited because another session had locked the message's row.")),
+      hung_(counter(registry_, "messaging_hung_instances_total",
+                    "Instances without a sign of life whose sessions this one has ended.")),
+      missed_rings_(
+          counter(registry_, "messaging_found_by_fallback_messages_total",
+                  "Messages that only the fallback timer has found: their notification was lost, or its trigger bypassed.")),
+      reconciled_(
+          counter(registry_, "messaging_reconciled_messages_total",
+                  "Messages that were unsent and in no place (their trigger was bypassed, or a defect), and are queued now.")),
+      reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds",
+                            "How long the last walk over all messages took: a message in no place is found within this time.")),
+      redis_errors_(counter(registry_, "messaging_redis_errors_total",
+                            "Failed writes to Redis, lost sessions and vain attempts to connect.")),
+      accept_pauses_(counter(registry_, "messaging_api_pauses_total",
+                             "Pauses in which the API took no new connection, because descriptors were scarce.")),
+      in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
+      waiting_(gauge(registry_, "messaging_claimed_waiting_messages", "Claimed messages that wait for their turn.")),
+      pending_(gauge(registry_, "messaging_pending_messages", "Messages ready to be claimed, all instances.")),
+      scheduled_(gauge(registry_, "messaging_scheduled_messages", "Messages that wait for a later attempt.")),
+      dead_(gauge(registry_, "messaging_dead_messages", "Messages that were given up.")),
+      oldest_pending_seconds_(gauge(registry_, "messaging_oldest_pending_age_seconds", "Age of the oldest ready message.")),
+      running_(gauge(registry_, "messaging_running", "1 while the service state is running, 0 while stopped.")),
+      troubles_(BuildCounter()
+                    .Name("messaging_troubles_total")
+                    .Help("Calls to PostgreSQL or Redis that failed and will be tried again.")
+                    .Register(registry_)),
+      reconnects_(BuildCounter().Name("messaging_reconnects_total").Help("Sessions made anew.").Register(registry_)),
+      http_requests_(
+          BuildCounter().Name("messaging_http_requests_total").Help("Requests to this service's API.").Register(registry_)),
+      http_seconds_(histogram(registry_, "messaging_http_request_duration_seconds", "One request to the API.", kSeconds)),
+      loop_lag_(BuildGauge()
+                    .Name("messaging_loop_lag_seconds")
+                    .Help("The longest that a loop was late for a timer, within 10 to 20 seconds.")
+                    .Register(registry_)),
+      degraded_(BuildGauge()
+                    .Name("messaging_degraded")
+                    .Help("Engines for which this is out of order: an endpoint that takes less than comes, or starting requests.")
+                    .Register(registry_)) {
+    auto& outcomes = BuildCounter().Name("messaging_deliveries_total").Help("Outcomes of deliveries.").Register(registry_);
+    for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
+    auto& attempts = BuildCounter()
+                         .Name("messaging_attempts_total")
+                         .Help("Requests to receivers by class of HTTP status; none = no answer.")
+                         .Register(registry_);
+    for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
+        status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
+    for (const char* what : {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell",
+                             engine::kReceiptsTrouble, engine::kBacklogTrouble}) {
+        troubles_.Add({{"what", what}});
+    }
+    for (const auto dependency : {engine::Dependency::kClaimSession, engine::Dependency::kRecordSession,
+                                  engine::Dependency::kBellSession, engine::Dependency::kRedis}) {
+        reconnects_.Add({{"session", name_of(dependency)}});
+    }
+    BuildGauge()
+        .Name("messaging_build_info")
+        .Help("Always 1; the labels tell the build.")
+        .Register(registry_)
+        .Add({{"version", version()}, {"revision", revision()}})
+        .Set(1);
+}
+
+void Metrics::on_reconnect(engine::Dependency dependency) { reconnects_.Add({{"session", name_of(dependency)}}).Increment(); }
+
+void Metrics::on_redis_error() { redis_errors_.Increment(); }
+
+void Metrics::on_accept_pause() { accept_pauses_.Increment(); }
+
+void Metrics::on_reconcile_round(const engine::ReconcileRound& round) {
+    reconciled_.Increment(static_cast<double>(round.found));
+    if (round.walk) reconcile_walk_.Set(static_cast<double>(round.walk->count()));
+}
+
+void Metrics::on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration) {
+    http_requests_.Add({{"method", std::string(method)}, {"route", std::string(route)}, {"status", std::to_string(status)}})
+        .Increment();
+    http_seconds_.Observe(seconds(duration));
+}
+
+void Metrics::on_loop_lag(const std::string& loop, std::chrono::microseconds lag) {
+    loop_lag_.Add({{"loop", loop}}).Set(seconds(lag));
+}
+
+void Metrics::set_status(const service::StatusView& status) {
+    pending_.Set(static_cast<double>(status.pending));
+    scheduled_.Set(static_cast<double>(status.scheduled));
+    dead_.Set(static_cast<double>(status.dead));
+    oldest_pending_seconds_.Set(status.oldest_pending_seconds.value_or(0));
+    running_.Set(status.state.running ? 1 : 0);
+}
+
+std::string Metrics::text() const {
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, registry_.Collect());
+    return out.str();
+}
+
+void EngineMetrics::on_claim(std::size_t deliveries, std::chrono::microseconds duration) {
+    metrics_.claim_seconds_.Observe(seconds(duration));
+    metrics_.claim_size_.Observe(static_cast<double>(deliveries));
+}
+
+void EngineMetrics::on_outcome(const core::Outcome& outcome) {
+    metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]->Increment();
+    const bool was_attempt = outcome.kind == core::OutcomeKind::kDelivered || outcome.kind == core::OutcomeKind::kRetry ||
+                             outcome.kind == core::OutcomeKind::kDead;
+    if (!was_attempt) return;
+    metrics_.status_classes_[status_class(outcome)]->Increment();
+    metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());
+}
+
+void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_to_sent_seconds_.Observe(seconds_since_insert); }
+
+void EngineMetrics::on_recorded(std::size_t outcomes, std::chrono::microseconds duration) {
+    metrics_.recorded_.Increment(static_cast<double>(outcomes));
+    metrics_.record_seconds_.Observe(seconds(duration));
+    for (auto& [what, log] : troubles_) {
+        if (!tells_success(what)) log.recovered();
+    }
+}
+
+void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
+    metrics_.in_flight_.Increment(static_cast<double>(in_flight) - static_cast<double>(in_flight_));
+    metrics_.waiting_.Increment(static_cast<double>(waiting) - static_cast<double>(waiting_));
+    in_flight_ = in_flight;
+    waiting_ = waiting;
+}
+
+void EngineMetrics::on_receipts(std::size_t written) { metrics_.receipts_.Increment(static_cast<double>(written)); }
+
+void EngineMetrics::on_reclaimed(std::size_t messages) {
+    metrics_.reclaimed_.Increment(static_cast<double>(messages));
+    spdlog::warn("an instance has failed: {} message(s) that it held are scheduled again", messages);
+}
+
+void EngineMetrics::on_dead_lettered(std::size_t messages) {
+    metrics_.dead_lettered_.Increment(static_cast<double>(messages));
+    troubles_.try_emplace("dead-letter", "dead-letter", clock_)
+        .first->second.failed("messages were dead-lettered without an attempt; GET /messages?status=dead has the reasons");
+}
+
+void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outcomes_.Increment(static_cast<double>(outcomes)); }
+
+void EngineMetrics::on_claims_kept(std::size_t claims) {
+    metrics_.claims_kept_.Increment(static_cast<double>(claims));
+    spdlog::warn("{} claim(s) still had open messages when the engine took them for resolved: these are sent again", claims);
+}
+
+void EngineMetrics::on_not_held(std::size_t messages) {
+    metrics_.not_held_.Increment(static_cast<double>(messages));
+    spdlog::warn("{} message(s) of this engine's claims were not in its memory: they are sent again", messages);
+}
+
+void EngineMetrics::on_locked(std::size_t outcomes) {
+    metrics_.locked_.Increment(static_cast<double>(outcomes));
+    troubles_.try_emplace("locked rows", "locked rows", clock_)
+        .first->second.failed(
+            "another session has locked messages that were sent; they are recorded when it ends (see pg_locks)");
+}
+
+void EngineMetrics::on_hung(std::size_t instances) {
+    metrics_.hung_.Increment(static_cast<double>(instances));
+    spdlog::warn("{} instance(s) gave no sign of life for {} s: their sessions are ended, their messages are reclaimed",
+                 instances, std::chrono::duration_cast<std::chrono::seconds>(engine::kSilentAfter).count());
+}
+
+void EngineMetrics::on_missed_rings(std::size_t messages) {
+    metrics_.missed_rings_.Increment(static_cast<double>(messages));
+    spdlog::warn("{} message(s) were found by the fallback: their notification was lost", messages);
+}
+
+void EngineMetrics::on_degraded(const std::string& what, const std::string& reason) {
+    metrics_.degraded_.Add({{"what", what}}).Increment();
+    spdlog::warn("{}: {}", what, reason);
+}
+
+void EngineMetrics::on_well_again(const std::string& what) {
+    metrics_.degraded_.Add({{"what", what}}).Decrement();
+    spdlog::info("{}: well again", what);
+}
+
+void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
+    metrics_.troubles_.Add({{"what", what}}).Increment();
+    if (std::string_view(what) == engine::kReceiptsTrouble) metrics_.on_redis_error();
+    troubles_.try_emplace(what, subject_of(what), clock_).first->second.failed(error.message);
+    if (!is_work(what)) return;
+    const std::lock_guard lock(failures_mutex_);
+    Failure& failure = failures_.try_emplace(what, Failure{clock_.mono(), "", false}).first->second;
+    failure.reason = error.message;
+    if (clock_.mono() - failure.since < kFailingTooLong || std::exchange(failure.told, true)) return;
+    spdlog::error("{} has failed for {} s, and nothing of it gets done: {}", what, kFailingTooLong.count(), error.message);
+}
+
+void EngineMetrics::on_success(const char* what) {
+    if (const auto log = troubles_.find(std::string_view(what)); log != troubles_.end()) log->second.recovered();
+    const std::lock_guard lock(failures_mutex_);
+    if (const auto failure = failures_.find(std::string_view(what)); failure != failures_.end()) failures_.erase(failure);
+}
+
+std::string EngineMetrics::failing() const {
+    const std::lock_guard lock(failures_mutex_);
+    for (const auto& [what, failure] : failures_) {
+        if (clock_.mono() - failure.since >= kFailingTooLong) return what + ": " + failure.reason;
+    }
+    return "";
+}
+
+}  // namespace messaging::telemetry

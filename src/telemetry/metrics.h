@@ -1,0 +1,125 @@
+// Metrics: the Prometheus registry of the process. What an engine counts per message is resolved once and lock-free.
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "telemetry/logging.h"
+#include "core/clock.h"
+#include "engine/engine_observer.h"
+#include "service/message_store.h"
+#include "engine/reconciler.h"
+
+namespace messaging::telemetry {
+
+// An engine whose work fails for so long is not ready.
+inline constexpr std::chrono::seconds kFailingTooLong{30};
+
+// Any thread.
+class Metrics {
+public:
+    Metrics();
+
+    void on_reconnect(engine::Dependency dependency);
+    void on_redis_error();
+    void on_accept_pause();
+    void on_reconcile_round(const engine::ReconcileRound& round);
+    void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
+    void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
+    void set_status(const service::StatusView& status);
+
+    // Prometheus text format 0.0.4.
+    std::string text() const;
+
+private:
+    friend class EngineMetrics;
+    prometheus::Registry registry_;
+    std::array<prometheus::Counter*, 5> outcomes_{};        // by core::OutcomeKind
+    std::array<prometheus::Counter*, 7> status_classes_{};  // none, 1xx … 5xx, other
+    prometheus::Histogram& attempt_seconds_;
+    prometheus::Histogram& insert_to_sent_seconds_;
+    prometheus::Histogram& claim_seconds_;
+    prometheus::Histogram& claim_size_;
+    prometheus::Histogram& record_seconds_;
+    prometheus::Counter& recorded_;
+    prometheus::Counter& receipts_;
+    prometheus::Counter& reclaimed_;
+    prometheus::Counter& dead_lettered_;
+    prometheus::Counter& late_outcomes_;
+    prometheus::Counter& claims_kept_;
+    prometheus::Counter& not_held_;
+    prometheus::Counter& locked_;
+    prometheus::Counter& hung_;
+    prometheus::Counter& missed_rings_;
+    prometheus::Counter& reconciled_;
+    prometheus::Gauge& reconcile_walk_;
+    prometheus::Counter& redis_errors_;
+    prometheus::Counter& accept_pauses_;
+    prometheus::Gauge& in_flight_;
+    prometheus::Gauge& waiting_;
+    prometheus::Gauge& pending_;
+    prometheus::Gauge& scheduled_;
+    prometheus::Gauge& dead_;
+    prometheus::Gauge& oldest_pending_seconds_;
+    prometheus::Gauge& running_;
+    prometheus::Family<prometheus::Counter>& troubles_;
+    prometheus::Family<prometheus::Counter>& reconnects_;
+    prometheus::Family<prometheus::Counter>& http_requests_;
+    prometheus::Histogram& http_seconds_;
+    prometheus::Family<prometheus::Gauge>& loop_lag_;
+    prometheus::Family<prometheus::Gauge>& degraded_;
+};
+
+// One engine's observer. That engine's thread only; the registry behind it is shared.
+class EngineMetrics : public engine::EngineObserver {
+public:
+    EngineMetrics(Metrics& metrics, const core::Clock& clock) : metrics_(metrics), clock_(clock) {}
+    // Any thread: the work that has not succeeded for kFailingTooLong, with the reason; empty when all is well.
+    std::string failing() const;
+    ~EngineMetrics() override { EngineMetrics::on_in_flight(0, 0); }
+
+    void on_claim(std::size_t deliveries, std::chrono::microseconds duration) override;
+    void on_outcome(const core::Outcome& outcome) override;
+    void on_delivered(double seconds_since_insert) override;
+    void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) override;
+    void on_in_flight(std::size_t in_flight, std::size_t waiting) override;
+    void on_receipts(std::size_t written) override;
+    void on_reclaimed(std::size_t messages) override;
+    void on_dead_lettered(std::size_t messages) override;
+    void on_late_outcomes(std::size_t outcomes) override;
+    void on_claims_kept(std::size_t claims) override;
+    void on_not_held(std::size_t messages) override;
+    void on_locked(std::size_t outcomes) override;
+    void on_hung(std::size_t instances) override;
+    void on_missed_rings(std::size_t messages) override;
+    void on_degraded(const std::string& what, const std::string& reason) override;
+    void on_well_again(const std::string& what) override;
+    void on_trouble(const char* what, const core::Error& error) override;
+    void on_success(const char* what) override;
+
+private:
+    Metrics& metrics_;
+    const core::Clock& clock_;
+    std::map<std::string, TroubleLog, std::less<>> troubles_;  // one line per change of state
+    struct Failure {
+        core::MonoTime since;
+        std::string reason;
+        bool told = false;  // at level error
+    };
+    mutable std::mutex failures_mutex_;
+    std::map<std::string, Failure, std::less<>> failures_;  // of the work that an engine must get done
+    std::size_t in_flight_ = 0;                             // this engine's share of the gauges, which are sums
+    std::size_t waiting_ = 0;
+};
+
+}  // namespace messaging::telemetry

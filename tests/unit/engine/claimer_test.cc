@@ -1,0 +1,415 @@
+// When the engine takes what from the database.
+#include "engine/claimer.h"
+
+#include <gtest/gtest.h>
+
+#include "support/fake_ports.h"
+#include "support/fake_time.h"
+#include "support/fixed_random.h"
+
+namespace messaging::engine {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::take_first;
+
+class ClaimerTest : public testing::Test {
+protected:
+    // Becoming active: the orphans come back, then a sweep, then what is due.
+    void activate() {
+        claimer_.set_active(true);
+        answer_orphans();
+        answer_ready(0, 50);
+        answer_orphans();  // they come with every sweep
+        answer_due();
+    }
+    // Lets time pass, and answers everything else with nothing, until a ready claim is asked for.
+    void wait_for_ready() {
+        for (int i = 0; store_.ready.empty() && i < 1000; ++i) {
+            if (!store_.due.empty()) {
+                answer_due();
+            } else if (!store_.orphans.empty()) {
+                answer_orphans();
+            } else {
+                time_.advance(milliseconds(10));
+            }
+        }
+        ASSERT_FALSE(store_.ready.empty());
+    }
+    void wait_for_sweep() {
+        wait_for_ready();
+        for (int i = 0; store_.ready.front().request.behind.xid != 0 && i < 100; ++i) {
+            answer_ready(0, 50);
+            wait_for_ready();
+        }
+        ASSERT_EQ(store_.ready.front().request.behind.xid, 0u);
+    }
+    void answer_orphans(OrphanCount count = {}) { take_first(store_.orphans).answer(count); }
+    void answer_due(std::optional<milliseconds> next = std::nullopt) {
+        ClaimBatch batch;
+        batch.next_due = next;
+        take_first(store_.due).answer(batch);
+    }
+    ClaimRequest answer_ready(std::size_t taken, Floor next_floor, bool running = true) {
+        auto call = take_first(store_.ready);
+        ClaimBatch batch;
+        batch.taken = taken;
+        for (std::size_t i = 0; i < taken; ++i) batch.deliveries.push_back(test::delivery(static_cast<core::MessageId>(i)));
+        batch.next_floor = next_floor;
+        batch.last = {next_floor - 1, 777};
+        batch.running = running;
+        call.answer(batch);
+        return call.request;
+    }
+
+    test::FakeTime time_;
+    test::FixedRandom random_{0.5};  // no jitter
+    test::FakeQueueStore store_;
+    test::FakeObserver observer_;
+    std::size_t room_ = 5000;
+    std::size_t claimed_ = 0;
+    int stopped_ = 0;
+    int idles_ = 0;
+    int found_by_fallback_ = 0;
+    int overloads_ = 0;
+    Claimer claimer_{store_,
+                     time_,
+                     time_,
+                     random_,
+                     observer_,
+                     kMaxClaim,
+                     {.instance_id = [] { return 5; },
+                      .room = [this] { return room_; },
+                      .known_claims = [] { return std::vector<core::ClaimId>{7}; },
+                      .held_messages = [] { return std::vector<core::MessageId>{70}; },
+                      .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
+                      .on_stopped = [this] { ++stopped_; },
+                      .on_idle = [this] { ++idles_; },
+                      .on_found = [this](std::size_t, bool by_fallback) { found_by_fallback_ += by_fallback ? 1 : 0; },
+                      .on_overload = [this] { ++overloads_; }}};
+};
+
+const core::Error kTooSlow{core::ErrorKind::kTimeout, "canceling statement due to statement timeout", "57014"};
+const core::Error kUnreadable{core::ErrorKind::kInvalid, "cannot subtract infinite timestamps", "22008"};
+
+TEST_F(ClaimerTest, BeginsWithOrphansASweepAndDueOnes) {
+    claimer_.set_active(true);
+    ASSERT_EQ(store_.orphans.size(), 1u);
+    EXPECT_EQ(store_.orphans.front().request.known, std::vector<core::ClaimId>{7});
+    EXPECT_EQ(store_.orphans.front().request.held, std::vector<core::MessageId>{70});
+    EXPECT_TRUE(store_.due.empty() && store_.ready.empty()) << "one statement at a time";
+    answer_orphans();
+    EXPECT_EQ(answer_ready(0, 50).behind.xid, 0u) << "a sweep";
+    EXPECT_EQ(claimer_.floor(), 50u);
+    answer_orphans();
+    answer_due();
+    EXPECT_TRUE(claimer_.idle());
+}
+
+TEST_F(ClaimerTest, EachClaimHasANumberOfItsOwn) {
+    activate();
+    claimer_.ring();
+    const core::ClaimId first = answer_ready(kMaxClaim, 60).claim_id;
+    const core::ClaimId second = answer_ready(kMaxClaim, 60).claim_id;
+    EXPECT_GT(first, 0);
+    EXPECT_NE(first, second);
+}
+
+// Finding 5: due claims that were always full kept new messages waiting for ever.
+TEST_F(ClaimerTest, ReadyAndDueClaimsTakeTurnsWhileBothAreFull) {
+    activate();
+    claimer_.ring();
+    time_.advance(kFallbackPeriod);
+    std::string order;
+    for (int i = 0; i < 12; ++i) {
+        if (!store_.ready.empty()) {
+            order += 'r';
+            answer_ready(kMaxClaim, 60);
+        } else if (!store_.due.empty()) {
+            order += 'd';
+            answer_due(milliseconds(0));
+        } else {
+            answer_orphans();
+        }
+    }
+    EXPECT_EQ(order.find("dd"), std::string::npos) << order;
+    EXPECT_NE(order.find("rdrdrd"), std::string::npos) << order;
+}
+
+// Finding D4: a due claim that failed was tried again before each ready claim, and nothing was sent.
+TEST_F(ClaimerTest, AFailingDueClaimStepsAsideForTheReadyOnes) {
+    activate();
+    time_.advance(kFallbackPeriod);
+    answer_ready(0, 60);
+    take_first(store_.due).answer(kTooSlow);
+    EXPECT_TRUE(store_.due.empty()) << "not in a tight loop";
+    for (int i = 0; i < 5; ++i) {
+        claimer_.ring();
+        EXPECT_EQ(answer_ready(1, 61).limit, kMaxClaim);
+    }
+    EXPECT_TRUE(store_.due.empty());
+    time_.advance(kFirstStepAside);
+    ASSERT_EQ(store_.due.size(), 1u);
+    EXPECT_EQ(store_.due.front().request.limit, kMaxClaim / 2);
+}
+
+TEST_F(ClaimerTest, FailingOrphansStepAsideForTheClaims) {
+    claimer_.set_active(true);
+    take_first(store_.orphans).answer(kTooSlow);
+    EXPECT_EQ(store_.ready.size(), 1u);
+}
+
+// Finding 13: a claim that could not finish was tried again as it was.
+TEST_F(ClaimerTest, AFailingClaimAsksForHalfAndGrowsAgain) {
+    activate();
+    claimer_.ring();
+    std::vector<int> limits;
+    for (int i = 0; i < 12; ++i) {
+        wait_for_ready();
+        limits.push_back(store_.ready.front().request.limit);
+        take_first(store_.ready).answer(kTooSlow);
+    }
+    EXPECT_EQ(limits, (std::vector<int>{1000, 500, 250, 125, 62, 31, 15, 7, 3, 1, 1, 1}));
+    EXPECT_TRUE(store_.peeks.empty()) << "a time-out says nothing of the message";
+    wait_for_ready();
+    answer_ready(1, 60);
+    EXPECT_EQ(store_.ready.front().request.limit, 2);
+}
+
+// Finding 13: a sweep that ran into its time-out was the next claim again, for ever.
+TEST_F(ClaimerTest, ASweepThatCannotFinishLeavesTheClaimsFromTheFloor) {
+    activate();
+    wait_for_sweep();
+    take_first(store_.ready).answer(kTooSlow);
+    wait_for_ready();
+    EXPECT_EQ(store_.ready.front().request.behind.xid, 50u);
+}
+
+TEST_F(ClaimerTest, ANewSessionWhoseSweepCannotFinishGoesOnFromTheEarlierFloor) {
+    activate();
+    claimer_.on_session_up();
+    answer_orphans();
+    take_first(store_.ready).answer(kTooSlow);
+    wait_for_ready();
+    EXPECT_EQ(store_.ready.front().request.behind.xid, 50u);
+}
+
+// Finding 2: one row stopped all claiming.
+TEST_F(ClaimerTest, TheOneMessageThatCannotBeReadIsDeadLettered) {
+    activate();
+    claimer_.ring();
+    for (int limit = kMaxClaim; limit >= 1; limit /= 2) {
+        wait_for_ready();
+        ASSERT_EQ(store_.ready.front().request.limit, limit);
+        take_first(store_.ready).answer(kUnreadable);
+    }
+    ASSERT_EQ(store_.peeks.size(), 1u) << "which one is it?";
+    take_first(store_.peeks).answer(std::optional<core::MessageId>(42));
+    ASSERT_EQ(store_.ready.size(), 1u);
+    EXPECT_EQ(store_.ready.front().request.only, 42);
+    EXPECT_TRUE(store_.dead_letters.empty()) << "not before it has failed by its name";
+    take_first(store_.ready).answer(kUnreadable);
+    ASSERT_EQ(store_.dead_letters.size(), 1u);
+    EXPECT_EQ(store_.dead_letters.front().request.first, 42);
+    EXPECT_NE(store_.dead_letters.front().request.second.find("infinite"), std::string::npos);
+    take_first(store_.dead_letters).answer(core::Nothing{});
+    EXPECT_EQ(observer_.dead_lettered, 1u);
+    wait_for_ready();
+    EXPECT_FALSE(store_.ready.front().request.only) << "the others go on";
+}
+
+TEST_F(ClaimerTest, AMessageThatCanBeReadByItsNameIsSent) {
+    activate();
+    room_ = 1;
+    claimer_.ring();
+    take_first(store_.ready).answer(kUnreadable);
+    take_first(store_.peeks).answer(std::optional<core::MessageId>(42));
+    answer_ready(1, 60);
+    EXPECT_EQ(claimed_, 1u);
+    EXPECT_TRUE(store_.dead_letters.empty());
+    EXPECT_EQ(store_.ready.size(), 1u) << "there may be more than this one";
+}
+
+TEST_F(ClaimerTest, MessagesNobodyHoldsAreClaimedAtOnce) {
+    activate();
+    wait_for_sweep();
+    answer_ready(0, 50);
+    answer_orphans({.unknown = 0, .not_held = 3});
+    EXPECT_EQ(observer_.not_held, 3u);
+    EXPECT_EQ(store_.due.size(), 1u) << "they are scheduled, due now";
+}
+
+TEST_F(ClaimerTest, ARingClaimsAtOnceFromTheFloorOn) {
+    activate();
+    claimer_.ring();
+    ASSERT_EQ(store_.ready.size(), 1u);
+    claimer_.ring();  // while under way: once more afterwards
+    EXPECT_EQ(answer_ready(3, 60).behind.xid, 50u);
+    EXPECT_EQ(answer_ready(0, 61).behind.xid, 60u);
+    EXPECT_TRUE(store_.ready.empty());
+    EXPECT_EQ(claimed_, 3u);
+}
+
+TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
+    activate();
+    claimer_.ring();
+    EXPECT_EQ(store_.ready.front().request.limit, kMaxClaim);
+    answer_ready(kMaxClaim, 70);
+    const ClaimRequest second = answer_ready(kMaxClaim, 70);
+    EXPECT_EQ(second.behind.xid, 69u);
+    EXPECT_EQ(second.behind.id, 777);
+    answer_ready(1, 71);
+    EXPECT_EQ(claimer_.floor(), 50u) << "what lies before that place was not looked at";
+    EXPECT_EQ(answer_ready(1, 72).behind.xid, 50u);
+    EXPECT_EQ(claimer_.floor(), 72u);
+    EXPECT_TRUE(store_.ready.empty());
+}
+
+TEST_F(ClaimerTest, WhileClaimsAreFullASweepStillComesOnTime) {
+    activate();
+    claimer_.ring();
+    std::vector<int> sweeps;
+    for (int second = 0; second < 12; ++second) {
+        for (int i = 0; i < 10; ++i) {
+            if (!store_.due.empty()) answer_due();
+            if (answer_ready(kMaxClaim, 70).behind.xid == 0) sweeps.push_back(second);
+            if (!store_.orphans.empty()) answer_orphans();
+            time_.advance(milliseconds(100));
+        }
+    }
+    EXPECT_EQ(sweeps, (std::vector<int>{5, 10}));
+}
+
+TEST_F(ClaimerTest, TakesNoMoreThanThereIsRoomAndWaitsForRoom) {
+    activate();
+    room_ = 10;
+    claimer_.ring();
+    EXPECT_EQ(store_.ready.front().request.limit, 10);
+    room_ = 0;
+    answer_ready(10, 51);
+    EXPECT_TRUE(store_.ready.empty());
+    claimer_.on_room();
+    EXPECT_TRUE(store_.ready.empty());
+    room_ = 4;
+    claimer_.on_room();
+    EXPECT_EQ(answer_ready(0, 52).limit, 4);
+}
+
+TEST_F(ClaimerTest, WhatIsPutOffIsClaimedWhenItFallsDueNotAtTheNextTick) {
+    activate();
+    claimer_.expect_due(milliseconds(400));
+    claimer_.expect_due(milliseconds(100));
+    claimer_.expect_due(milliseconds(300));
+    time_.advance(milliseconds(99));
+    EXPECT_TRUE(store_.due.empty());
+    time_.advance(milliseconds(1));
+    ASSERT_EQ(store_.due.size(), 1u);
+    answer_due(milliseconds(200));
+    time_.advance(milliseconds(200));
+    EXPECT_EQ(store_.due.size(), 1u);
+}
+
+TEST_F(ClaimerTest, TheFallbackLooksEverySecond) {
+    activate();
+    time_.advance(kFallbackPeriod - milliseconds(1));
+    EXPECT_TRUE(store_.due.empty());
+    time_.advance(milliseconds(1));
+    EXPECT_EQ(answer_ready(0, 60).behind.xid, 50u);
+    answer_due();
+}
+
+TEST_F(ClaimerTest, ASweepComesEveryFewSecondsWithTheOrphans) {
+    activate();
+    int sweeps = 0;
+    int orphans = 0;
+    for (int i = 0; i < 10; ++i) {
+        time_.advance(kFallbackPeriod);
+        while (!store_.orphans.empty() || !store_.due.empty() || !store_.ready.empty()) {
+            if (!store_.orphans.empty()) {
+                ++orphans;
+                answer_orphans();
+            } else if (!store_.due.empty()) {
+                answer_due();
+            } else if (answer_ready(0, 60).behind.xid == 0) {
+                ++sweeps;
+            }
+        }
+    }
+    EXPECT_EQ(sweeps, 2);
+    EXPECT_GE(orphans, 2);
+}
+
+TEST_F(ClaimerTest, AScheduledMessageIsClaimedWhenItIsDue) {
+    activate();
+    time_.advance(kFallbackPeriod);
+    answer_ready(0, 60);
+    answer_due(milliseconds(300));
+    time_.advance(milliseconds(299));
+    EXPECT_TRUE(store_.due.empty());
+    time_.advance(milliseconds(1));
+    EXPECT_EQ(store_.due.size(), 1u);
+}
+
+TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {
+    activate();
+    claimer_.ring();
+    take_first(store_.ready).answer(test::unavailable());
+    EXPECT_EQ(observer_.troubles["claim"], 1);
+    EXPECT_TRUE(store_.ready.empty()) << "not in a tight loop";
+    time_.advance(kFirstStepAside);
+    EXPECT_EQ(store_.ready.size(), 1u);
+}
+
+TEST_F(ClaimerTest, ANewSessionForgetsTheFloorAndAsksForOrphans) {
+    activate();
+    claimer_.on_session_up();
+    answer_orphans({.unknown = 2, .not_held = 0});
+    EXPECT_EQ(answer_ready(0, 80).behind.xid, 0u);
+}
+
+TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
+    activate();
+    claimer_.ring();
+    answer_ready(0, 99, false);
+    EXPECT_EQ(stopped_, 1);
+    EXPECT_EQ(claimer_.floor(), 50u) << "a claim that did not look tells nothing of the floor";
+}
+
+TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenThereIsMoreThanRoom) {
+    activate();
+    EXPECT_EQ(idles_, 1);
+    claimer_.ring();
+    answer_ready(2, 60);
+    EXPECT_EQ(idles_, 2);
+    room_ = 10;
+    claimer_.ring();
+    room_ = 0;
+    answer_ready(10, 61);
+    EXPECT_EQ(overloads_, 1);
+    EXPECT_EQ(idles_, 2);
+}
+
+TEST_F(ClaimerTest, KnowsWhatOnlyTheFallbackFound) {
+    activate();
+    time_.advance(kFallbackPeriod);
+    answer_ready(1, 60);
+    answer_due();
+    EXPECT_EQ(found_by_fallback_, 1);
+    time_.advance(kFallbackPeriod - milliseconds(1));
+    claimer_.ring();
+    answer_ready(1, 61);
+    EXPECT_EQ(found_by_fallback_, 1);
+}
+
+TEST_F(ClaimerTest, InactiveItClaimsNothing) {
+    activate();
+    claimer_.set_active(false);
+    claimer_.ring();
+    claimer_.on_session_up();
+    time_.advance(seconds(60));
+    EXPECT_TRUE(store_.ready.empty() && store_.due.empty() && store_.orphans.empty());
+}
+
+}  // namespace
+}  // namespace messaging::engine

@@ -1,0 +1,169 @@
+// From claimed deliveries to outcomes.
+#include "engine/dispatcher.h"
+
+#include <gtest/gtest.h>
+
+#include "support/fake_ports.h"
+#include "support/fake_time.h"
+#include "support/fixed_random.h"
+
+namespace messaging::engine {
+namespace {
+
+using core::OutcomeKind;
+using test::delivery;
+using test::endpoint;
+using test::take_first;
+
+class DispatcherTest : public testing::Test {
+protected:
+    DispatcherTest() { dispatcher_.set_endpoints({endpoint(1, 2)}); }
+    static DispatcherOptions options() {
+        DispatcherOptions options;
+        options.max_in_flight = 100;
+        options.lane_buffer = 8;
+        return options;
+    }
+    std::vector<core::Delivery> some(int count, core::EndpointId to = 1) {
+        std::vector<core::Delivery> deliveries;
+        for (int i = 0; i < count; ++i) deliveries.push_back(delivery(++last_id_, to));
+        return deliveries;
+    }
+
+    test::FakeTime time_;
+    test::FixedRandom random_;
+    test::FakeSender sender_;
+    test::FakeObserver observer_;
+    std::vector<core::Outcome> outcomes_;
+    core::MessageId last_id_ = 0;
+    int room_calls_ = 0;
+    Dispatcher dispatcher_{
+        sender_,
+        time_,
+        time_,
+        random_,
+        observer_,
+        options(),
+        {[this](core::Outcome outcome) { outcomes_.push_back(std::move(outcome)); }, [this] { ++room_calls_; }}};
+};
+
+TEST_F(DispatcherTest, GivesTheSenderOnlyWhatMayStartNow) {
+    dispatcher_.add(some(5));
+    EXPECT_EQ(sender_.attempts.size(), 2u);
+    sender_.answer(200);
+    EXPECT_EQ(sender_.attempts.size(), 2u);
+    ASSERT_EQ(outcomes_.size(), 1u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kDelivered);
+    EXPECT_EQ(outcomes_[0].id, 1);
+    EXPECT_EQ(room_calls_, 1);
+}
+
+TEST_F(DispatcherTest, EveryDeliveryLeavesExactlyOnce) {
+    dispatcher_.add(some(20));
+    for (int i = 0; i < 20; ++i) sender_.answer(i % 2 == 0 ? 200 : 500);
+    EXPECT_EQ(outcomes_.size(), 20u);
+    EXPECT_EQ(dispatcher_.in_flight() + dispatcher_.waiting(), 0u);
+    EXPECT_EQ(observer_.in_flight, 0u);
+}
+
+TEST_F(DispatcherTest, PausedStartsNothingAndLetsWhatIsInFlightFinish) {
+    dispatcher_.add(some(5));
+    dispatcher_.set_paused(true);
+    sender_.answer(200);
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+    dispatcher_.return_waiting();
+    EXPECT_EQ(outcomes_.size(), 4u);
+    EXPECT_EQ(outcomes_.back().kind, OutcomeKind::kReturned);
+    dispatcher_.set_paused(false);
+    dispatcher_.add(some(1));
+    EXPECT_EQ(sender_.attempts.size(), 2u);
+}
+
+TEST_F(DispatcherTest, GivesBackWhatIsInFlightAtTheEndAndIgnoresLateAnswers) {
+    dispatcher_.add(some(2));
+    dispatcher_.return_in_flight();
+    ASSERT_EQ(outcomes_.size(), 2u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kReturned);
+    sender_.answer(200);
+    EXPECT_EQ(outcomes_.size(), 2u);
+    EXPECT_EQ(dispatcher_.in_flight(), 0u);
+}
+
+TEST_F(DispatcherTest, ForgetsWaitingOnesWhoseClaimWasTakenOver) {
+    dispatcher_.add({delivery(1, 1, 10), delivery(2, 1, 10), delivery(3, 1, 20), delivery(4, 1, 30)});
+    dispatcher_.drop_waiting_unless([](core::ClaimId claim) { return claim == 30; });
+    EXPECT_EQ(dispatcher_.waiting(), 1u);
+    EXPECT_TRUE(outcomes_.empty());
+}
+
+TEST_F(DispatcherTest, PutsOffWhatIsForAnEndpointThatDoesNotExist) {
+    dispatcher_.add(some(1, 77));
+    ASSERT_EQ(outcomes_.size(), 1u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kDeferred) << "no attempt is used up";
+    EXPECT_EQ(outcomes_[0].attempts, 0);
+}
+
+TEST_F(DispatcherTest, PutsOffWhatABackedUpEndpointCannotTakeWhereThereAreOthers) {
+    dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
+    dispatcher_.add(some(8, 1));
+    EXPECT_LT(dispatcher_.room(), 8u);
+    time_.advance(std::chrono::seconds(1));  // measured: nothing came back
+    EXPECT_EQ(dispatcher_.room(), 8u) << "what is backed up does not count";
+    dispatcher_.add(some(3, 1));
+    ASSERT_EQ(outcomes_.size(), 3u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kDeferred);
+    EXPECT_EQ(outcomes_[0].delay, std::chrono::seconds(10));
+    dispatcher_.add(some(1, 2));
+    EXPECT_EQ(sender_.attempts.size(), 3u) << "the other endpoint goes on";
+}
+
+TEST_F(DispatcherTest, TellsWhichEndpointIsBackedUpAndWhenItNoLongerIs) {
+    core::Endpoint slow = endpoint(1, 2);
+    slow.name = "slow";
+    dispatcher_.set_endpoints({slow, endpoint(2, 2)});
+    dispatcher_.add(some(8, 1));
+    time_.advance(std::chrono::seconds(2));
+    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"endpoint slow"}) << "once";
+    while (!sender_.attempts.empty()) sender_.answer(200);
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_TRUE(observer_.degraded.empty());
+    dispatcher_.add(some(8, 1));
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_EQ(observer_.degraded.size(), 1u);
+    dispatcher_.set_endpoints({endpoint(2, 2)});
+    EXPECT_TRUE(observer_.degraded.empty()) << "what was removed is no longer out of order";
+}
+
+TEST_F(DispatcherTest, TellsWhenRequestsCannotBeStartedAndWhenTheyCanAgain) {
+    dispatcher_.add(some(3));
+    core::AttemptResult result;
+    result.fault = core::AttemptFault::kLocal;
+    result.detail = "Too many open files";
+    take_first(sender_.attempts).done(result);
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"starting requests"});
+    sender_.answer(200);
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_TRUE(observer_.degraded.empty());
+}
+
+TEST_F(DispatcherTest, ALoneEndpointIsNeverPutOff) {
+    dispatcher_.add(some(8));
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_EQ(dispatcher_.room(), 0u);
+    dispatcher_.add(some(3));
+    EXPECT_TRUE(outcomes_.empty());
+}
+
+TEST_F(DispatcherTest, TheAgeAtDeliveryCountsFromTheInsert) {
+    auto one = some(1);
+    one[0].age_seconds = 3;
+    dispatcher_.add(one);
+    time_.advance(std::chrono::milliseconds(500));
+    sender_.answer(200);
+    ASSERT_EQ(observer_.ages.size(), 1u);
+    EXPECT_DOUBLE_EQ(observer_.ages[0], 3.5);
+}
+
+}  // namespace
+}  // namespace messaging::engine
