@@ -148,7 +148,7 @@ std::string read_log_level(const std::string& value, Config& config) {
 
 std::string read_log_format(const std::string& value, Config& config) {
     if (value != "text" && value != "json") return "must be text or json";
-    config.log_format = value == "json" ? LogFormat::kJson : LogFormat::kText;
+    config.log_format = value == "json" ? telemetry::LogFormat::kJson : telemetry::LogFormat::kText;
     return "";
 }
 

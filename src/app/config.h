@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "core/backoff.h"
+#include "telemetry/log_format.h"
 
 namespace messaging::app {
-
-enum class LogFormat { kText, kJson };
 
 // Defaults and units stand in the table of config.cc, which is also what `messaging config` and the README show.
 struct Config {
@@ -37,7 +36,7 @@ struct Config {
     std::int64_t receipt_stream_max = 0;
     std::chrono::seconds receipt_ttl{0};
     std::string log_level;
-    LogFormat log_format = LogFormat::kText;
+    telemetry::LogFormat log_format = telemetry::LogFormat::kText;
     std::string migrations_dir;
     std::string docs_dir;
 };

@@ -7,21 +7,23 @@
 #include <algorithm>
 #include <utility>
 
-#include "telemetry/loop_lag.h"
-#include "app/system_clock.h"
 #include "app/sessions.h"
+#include "app/system_clock.h"
+#include "engine/engine.h"
 #include "gateway/webhook_sender.h"
 #include "http_client/client.h"
 #include "loop/event_loop.h"
 #include "pg/connection.h"
 #include "redis/client.h"
+#include "repository/claim_store.h"
 #include "repository/doorbell_store.h"
+#include "repository/endpoint_store.h"
 #include "repository/instance_store.h"
-#include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/receipt_log.h"
+#include "repository/record_store.h"
 #include "repository/session_settings.h"
-#include "engine/engine.h"
+#include "telemetry/loop_lag.h"
 
 namespace messaging::app {
 namespace {
@@ -86,14 +88,23 @@ struct EngineThread::Inside {
                     [this] { engine_.on_bell_down(); })),
           redis_(loop_, random_, redis_options(owner.config_), redis_events()),
           client_(loop_, client_options(owner.config_)),
-          queue_store_(claim_, record_, !owner.config_.redis_url.empty()),
-          presence_store_(bell_),
+          claim_store_(claim_),
+          record_store_(record_, !owner.config_.redis_url.empty()),
+          endpoint_store_(claim_),
+          instance_store_(bell_),
           doorbell_store_(bell_),
           backlog_store_(record_),
           receipt_log_(redis_, {owner.config_.receipt_stream_max, owner.config_.receipt_ttl}),
           sender_(client_, clock_, webhook_options(owner.config_, owner.database_tag_)),
-          engine_({queue_store_, presence_store_, doorbell_store_, backlog_store_, receipt_log_, sender_}, loop_, clock_, random_,
-                  metrics_, engine_options(owner.config_, owner.name_, tag_)),
+          engine_({.claims = claim_store_,
+                   .records = record_store_,
+                   .endpoints = endpoint_store_,
+                   .instances = instance_store_,
+                   .doorbell = doorbell_store_,
+                   .backlog = backlog_store_,
+                   .receipts = receipt_log_,
+                   .sender = sender_},
+                  loop_, clock_, random_, metrics_, engine_options(owner.config_, owner.name_, tag_)),
           turn_timer_(loop_.make_timer([this] { show_turn(); })) {}
 
     void show_turn() {
@@ -110,7 +121,7 @@ struct EngineThread::Inside {
     }
 
     pg::Connection::Events events(const pg::Connection& session, engine::Dependency dependency, const char* what,
-                                  TroubleLog& trouble, std::function<void()> on_up, std::function<void()> on_down) {
+                                  telemetry::TroubleLog& trouble, std::function<void()> on_up, std::function<void()> on_down) {
         pg::Connection::Events events;
         events.on_up = [this, &session, dependency, &trouble, on_up = std::move(on_up)] {
             if (session.reconnects() > 0) owner_.metrics_.on_reconnect(dependency);
@@ -159,22 +170,24 @@ struct EngineThread::Inside {
 
     EngineThread& owner_;
     RealClock clock_;
-    EngineMetrics metrics_;
+    telemetry::EngineMetrics metrics_;
     RealRandom random_;
     const std::string tag_ = fresh_tag(random_);
-    TroubleLog claim_trouble_{"engine", clock_, SecondReason::kAtOnce};
-    TroubleLog record_trouble_{"engine", clock_, SecondReason::kAtOnce};
-    TroubleLog bell_trouble_{"engine", clock_, SecondReason::kAtOnce};
-    TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)", clock_, SecondReason::kAtOnce};
+    telemetry::TroubleLog claim_trouble_{"engine", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::TroubleLog record_trouble_{"engine", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::TroubleLog bell_trouble_{"engine", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)", clock_, telemetry::SecondReason::kAtOnce};
     loop::EventLoop loop_;
-    LoopLag lag_;
+    telemetry::LoopLag lag_;
     pg::Connection claim_;
     pg::Connection record_;
     pg::Connection bell_;
     redis::Client redis_;
     http_client::Client client_;
-    repository::PgQueueStore queue_store_;
-    repository::PgPresenceStore presence_store_;
+    repository::PgClaimStore claim_store_;
+    repository::PgRecordStore record_store_;
+    repository::PgEndpointStore endpoint_store_;
+    repository::PgInstanceStore instance_store_;
     repository::PgDoorbellStore doorbell_store_;
     repository::PgReceiptBacklogStore backlog_store_;
     repository::RedisReceiptLog receipt_log_;
@@ -183,7 +196,7 @@ struct EngineThread::Inside {
     std::unique_ptr<loop::Timer> turn_timer_;
 };
 
-EngineThread::EngineThread(const Config& config, Metrics& metrics, std::string name, std::string database_tag)
+EngineThread::EngineThread(const Config& config, telemetry::Metrics& metrics, std::string name, std::string database_tag)
     : config_(config),
       metrics_(metrics),
       name_(std::move(name)),

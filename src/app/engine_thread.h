@@ -16,7 +16,7 @@ namespace messaging::app {
 class EngineThread {
 public:
     // `name` is shown in /status; `database_tag` is part of each webhook-id.
-    EngineThread(const Config& config, Metrics& metrics, std::string name, std::string database_tag);
+    EngineThread(const Config& config, telemetry::Metrics& metrics, std::string name, std::string database_tag);
     ~EngineThread();  // joins; call stop() first for a clean end
     EngineThread(const EngineThread&) = delete;
     EngineThread& operator=(const EngineThread&) = delete;
@@ -33,7 +33,7 @@ private:
     void run();
 
     const Config config_;
-    Metrics& metrics_;
+    telemetry::Metrics& metrics_;
     const std::string name_;
     const std::string database_tag_;
     std::atomic<bool> ready_{false};

@@ -12,13 +12,13 @@
 
 #include "app/config.h"
 #include "app/config_values.h"
+#include "app/serve.h"
 #include "commands/doctor.h"
 #include "commands/faker.h"
 #include "commands/healthcheck.h"
 #include "commands/migrate.h"
 #include "commands/receiver.h"
-#include "app/serve.h"
-#include "app/version.h"
+#include "telemetry/version.h"
 
 namespace {
 
@@ -85,7 +85,7 @@ void add_settings(CLI::App* command, const Names& that_count) {
 int main(int argc, char** argv) {
     CLI::App program(
         "Delivers messages from PostgreSQL to webhooks. Settings come from flags and the environment: see `messaging config`.");
-    program.set_version_flag("--version", messaging::app::version());
+    program.set_version_flag("--version", messaging::telemetry::version());
     program.require_subcommand(1);
 
     auto* const serve = program.add_subcommand("serve", "send messages, and serve the API");
@@ -98,11 +98,11 @@ int main(int argc, char** argv) {
     migrate->add_flag("--force", force, "down: also where messages are lost by it, or an engine runs");
     auto* const doctor = program.add_subcommand("doctor", "check the database, and say what to do about what is wrong");
     auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
-    messaging::app::FakerOptions fake;
+    messaging::commands::FakerOptions fake;
     faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
     faker->add_option("--seed", fake.seed, "the same seed, the same messages")->capture_default_str();
     auto* const receiver = program.add_subcommand("receiver", "a webhook receiver for demonstrations and tests");
-    messaging::app::ReceiverOptions receive;
+    messaging::commands::ReceiverOptions receive;
     std::string delay = "0ms";
     receiver->add_option("--addr", receive.address, "address to listen on")->capture_default_str();
     receiver->add_option("--port", receive.port, "port to listen on; 0 = any free one")
@@ -142,19 +142,19 @@ int main(int argc, char** argv) {
     }
     raise_descriptor_limit();
     if (serve->parsed()) return messaging::app::run_serve(config_or_exit(true));
-    if (migrate->parsed()) return messaging::app::run_migrate(config_or_exit(false), migrate_command, force);
-    if (doctor->parsed()) return messaging::app::run_doctor(config_or_exit(false));
+    if (migrate->parsed()) return messaging::commands::run_migrate(config_or_exit(false), migrate_command, force);
+    if (doctor->parsed()) return messaging::commands::run_doctor(config_or_exit(false));
     if (health->parsed()) {
         // HTTP_ADDR and PORT are all it needs: a container of the receiver has nothing else.
         auto read = messaging::app::read_config(look_up, false);
         std::erase_if(read.errors,
                       [](const std::string& error) { return !error.starts_with("PORT ") && !error.starts_with("HTTP_ADDR "); });
         exit_if_wrong(read.errors);
-        return messaging::app::run_healthcheck(read.config.http_addr, read.config.port, ready ? "/readyz" : "/livez");
+        return messaging::commands::run_healthcheck(read.config.http_addr, read.config.port, ready ? "/readyz" : "/livez");
     }
     if (faker->parsed()) {
         fake.database_url = config_or_exit(false).database_url;
-        return messaging::app::run_faker(fake);
+        return messaging::commands::run_faker(fake);
     }
     if (receiver->parsed()) {
         const auto parsed = messaging::app::parse_duration(delay);
@@ -164,7 +164,7 @@ int main(int argc, char** argv) {
         }
         receive.delay = parsed.value();
         if (retry_after >= 0) receive.retry_after = std::chrono::seconds(retry_after);
-        return messaging::app::run_receiver(receive);
+        return messaging::commands::run_receiver(receive);
     }
     if (check) {
         config_or_exit(true);

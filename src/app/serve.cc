@@ -14,21 +14,23 @@
 #include "app/config_values.h"
 #include "app/engine_thread.h"
 #include "app/installed_files.h"
-#include "telemetry/logging.h"
-#include "telemetry/loop_lag.h"
-#include "telemetry/metrics.h"
-#include "commands/migrate.h"
-#include "app/system_clock.h"
 #include "app/sessions.h"
+#include "app/system_clock.h"
+#include "engine/reconcile_store.h"
+#include "engine/reconciler.h"
 #include "handler/api.h"
 #include "http_server/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
 #include "repository/control_store.h"
+#include "repository/endpoint_store.h"
 #include "repository/message_store.h"
 #include "repository/reconcile_store.h"
 #include "schema/start_check.h"
-#include "engine/reconciler.h"
+#include "service/control_store.h"
+#include "telemetry/logging.h"
+#include "telemetry/loop_lag.h"
+#include "telemetry/metrics.h"
 
 namespace messaging::app {
 namespace {
@@ -65,7 +67,8 @@ public:
           write_session_(loop_, random_, session_options(config, SessionRole::kApiWrite), {}),
           messages_(list_session_, write_session_),
           control_(session_, list_session_),
-          api_(messages_, control_, random_, api_options()),
+          endpoints_(session_),
+          api_(messages_, control_, clock_, random_, api_options()),
           reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
           reconcile_store_(reconcile_session_),
           reconciler_(reconcile_store_, loop_, random_, reconcile_events()),
@@ -190,7 +193,7 @@ private:
     // The schema first: an engine on a schema it does not know would do harm.
     void try_to_start() {
         if (stopping_ || starting_ || !engines_.empty()) return;
-        const auto files = repository::read_schema(migrations_dir(config_));
+        const auto files = schema::read_schema(installed_dir(config_.migrations_dir, "migrations"));
         if (!files) return refuse(files.error());
         starting_ = true;
         schema::check_start(session_, files.value(), [this](const core::Result<schema::StartFacts>& result) {
@@ -216,15 +219,15 @@ private:
     }
 
     void set_default_endpoint() {
-        control_.set_default_endpoint(config_.webhook_url, config_.endpoint_max_in_flight,
-                                      [this](const core::Result<std::string>& before) {
-                                          if (before) {
-                                              tell_redirection(before.value());
-                                              start_engines();
-                                          } else {
-                                              start_later(before.error());
-                                          }
-                                      });
+        endpoints_.set_default_endpoint(config_.webhook_url, config_.endpoint_max_in_flight,
+                                        [this](const core::Result<std::string>& before) {
+                                            if (before) {
+                                                tell_redirection(before.value());
+                                                start_engines();
+                                            } else {
+                                                start_later(before.error());
+                                            }
+                                        });
     }
 
     // All instances of one database obey the row of the last one that was started.
@@ -301,19 +304,20 @@ private:
 
     const Config& config_;
     Config engine_config_ = config_;
-    Metrics metrics_;
+    telemetry::Metrics metrics_;
     RealRandom random_;
     RealClock clock_;
-    TroubleLog trouble_{"API session", clock_, SecondReason::kAtOnce};
-    TroubleLog reconcile_trouble_{"reconcile", clock_};
-    TroubleLog start_trouble_{"start", clock_, SecondReason::kAtOnce};
+    telemetry::TroubleLog trouble_{"API session", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::TroubleLog reconcile_trouble_{"reconcile", clock_};
+    telemetry::TroubleLog start_trouble_{"start", clock_, telemetry::SecondReason::kAtOnce};
     loop::EventLoop loop_;
-    LoopLag lag_;
+    telemetry::LoopLag lag_;
     pg::Connection session_;       // for start, stop and the start itself: no list delays them
     pg::Connection list_session_;  // what troubles these two troubles session_ as well, which says it
     pg::Connection write_session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;
+    repository::PgEndpointStore endpoints_;
     handler::Api api_;
     pg::Connection reconcile_session_;
     repository::PgReconcileStore reconcile_store_;
@@ -343,7 +347,7 @@ private:
 }  // namespace
 
 int run_serve(const Config& config) {
-    set_up_logging(config.log_level, config.log_format);
+    telemetry::set_up_logging(config.log_level, config.log_format);
     Service service(config);
     return service.run();
 }

@@ -11,7 +11,7 @@ namespace messaging::app {
 
 enum class SessionRole { kClaim, kRecord, kBell, kApi, kApiWrite, kControl, kReconcile };
 
-// `tag`: of the engine that the session is for; part of its application_name (PresenceStore::register_instance).
+// `tag`: of the engine that the session is for; part of its application_name (InstanceStore::register_instance).
 pg::ConnectionOptions session_options(const Config& config, SessionRole role, const std::string& tag = "");
 redis::ClientOptions redis_options(const Config& config);
 

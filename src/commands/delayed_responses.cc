@@ -7,7 +7,7 @@ namespace messaging::commands {
 
 DelayedAnswers::DelayedAnswers(loop::EventLoop& loop) : timer_(loop.make_timer([this] { give_due(); })) {}
 
-void DelayedAnswers::start(std::chrono::milliseconds delay, Responder responder, Response response) {
+void DelayedAnswers::start(std::chrono::milliseconds delay, http_server::Responder responder, http::Response response) {
     const auto added =
         waiting_.emplace(std::chrono::steady_clock::now() + delay, Answer{std::move(responder), std::move(response)});
     if (added == waiting_.begin()) arm();

@@ -19,14 +19,14 @@ public:
     DelayedAnswers& operator=(const DelayedAnswers&) = delete;
 
     // Never answers inside this call.
-    void start(std::chrono::milliseconds delay, Responder responder, Response response);
+    void start(std::chrono::milliseconds delay, http_server::Responder responder, http::Response response);
     std::size_t size() const { return waiting_.size(); }
 
 private:
     using Time = std::chrono::steady_clock::time_point;
     struct Answer {
-        Responder responder;
-        Response response;
+        http_server::Responder responder;
+        http::Response response;
     };
     void give_due();
     void arm();

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "commands/migrate.h"
+#include "app/installed_files.h"
 #include "schema/doctor.h"
 
 namespace messaging::commands {
@@ -13,7 +13,7 @@ namespace {
 using schema::FindingLevel;
 
 // Sessions of one process: claim, record and listen for each engine, and those of the API and of reconcile.
-int sessions_of_an_instance(const Config& config) { return 3 * config.engines + 4; }
+int sessions_of_an_instance(const app::Config& config) { return 3 * config.engines + 4; }
 
 const char* level_word(FindingLevel level) {
     switch (level) {
@@ -41,9 +41,9 @@ void print(const schema::CheckResult& result, Count& count) {
 
 }  // namespace
 
-int run_doctor(const Config& config) {
+int run_doctor(const app::Config& config) {
     Count count;
-    const auto files = repository::read_schema(migrations_dir(config));
+    const auto files = schema::read_schema(app::installed_dir(config.migrations_dir, "migrations"));
     auto session = pg::Session::connect(config.database_url, "messaging doctor");
     if (!files) {
         print({"files", {{FindingLevel::kError, files.error().message, ""}}}, count);
@@ -56,7 +56,7 @@ int run_doctor(const Config& config) {
         schema::DoctorLimits limits;
         limits.instance_sessions = sessions_of_an_instance(config);
         schema::examine(session.value(), files.value(), limits,
-                            [&count](const schema::CheckResult& result) { print(result, count); });
+                        [&count](const schema::CheckResult& result) { print(result, count); });
     }
     std::printf("%d error(s), %d warning(s)\n", count.errors, count.warnings);
     return count.errors == 0 ? 0 : 1;

@@ -14,7 +14,7 @@ namespace messaging::commands {
 int run_healthcheck(const std::string& address, int port, const char* path) {
     // "Every address" is reached by this machine's own.
     const std::string host = address == "0.0.0.0" ? "127.0.0.1" : address == "::" ? "::1" : address;
-    const std::string url = url_of(host, port) + path;
+    const std::string url = app::url_of(host, port) + path;
     const http_client::EasyHandle easy(curl_easy_init());
     long status = 0;
     curl_easy_setopt(easy.get(), CURLOPT_URL, url.c_str());

@@ -17,10 +17,8 @@ int fail(const core::Error& error) {
 
 }  // namespace
 
-std::string migrations_dir(const Config& config) { return installed_dir(config.migrations_dir, "migrations"); }
-
-int run_migrate(const Config& config, const std::string& command, bool force) {
-    auto files = repository::read_schema(migrations_dir(config));
+int run_migrate(const app::Config& config, const std::string& command, bool force) {
+    auto files = schema::read_schema(app::installed_dir(config.migrations_dir, "migrations"));
     if (!files) return fail(files.error());
     auto session = pg::Session::connect(config.database_url, "messaging migrate");
     if (!session) return fail(session.error());

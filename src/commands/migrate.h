@@ -7,9 +7,7 @@
 
 namespace messaging::commands {
 
-// The folder that MIGRATIONS_DIR names, or the one beside the program, or the installed one.
-std::string migrations_dir(const Config& config);
 // `command`: up, down or status. Exit status: 0, or 1 with the reason on standard error.
-int run_migrate(const Config& config, const std::string& command, bool force);
+int run_migrate(const app::Config& config, const std::string& command, bool force);
 
 }  // namespace messaging::commands

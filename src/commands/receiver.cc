@@ -7,10 +7,10 @@
 #include <random>
 #include <utility>
 
-#include "commands/receiver_stats.h"
 #include "app/config_values.h"
-#include "core/json.h"
 #include "commands/delayed_responses.h"
+#include "commands/receiver_stats.h"
+#include "core/json.h"
 #include "http_server/foreign.h"
 #include "http_server/server.h"
 #include "loop/event_loop.h"
@@ -42,17 +42,17 @@ bool take(const core::Result<T>& parsed, U& into, std::string_view name, std::st
 bool apply_query(const http::Request& request, ReceiverOptions& options, std::string& error) {
     for (const auto& [name, value] : request.query) {
         if (name == "status") {
-            if (!take(parse_integer(value, 200, 599), options.status, name, error)) return false;
+            if (!take(app::parse_integer(value, 200, 599), options.status, name, error)) return false;
         } else if (name == "delay") {
-            if (!take(parse_duration(value), options.delay, name, error)) return false;
+            if (!take(app::parse_duration(value), options.delay, name, error)) return false;
         } else if (name == "retry_after") {
             std::int64_t seconds = 0;
-            if (!take(parse_integer(value, 0, 1'000'000), seconds, name, error)) return false;
+            if (!take(app::parse_integer(value, 0, 1'000'000), seconds, name, error)) return false;
             options.retry_after = std::chrono::seconds(seconds);
         } else if (name == "hang") {
-            if (!take(parse_switch(value), options.hang, name, error)) return false;
+            if (!take(app::parse_switch(value), options.hang, name, error)) return false;
         } else if (name == "fail") {
-            if (!take(parse_number(value, 0, 1), options.failure_rate, name, error)) return false;
+            if (!take(app::parse_number(value, 0, 1), options.failure_rate, name, error)) return false;
         }
     }
     return true;
@@ -74,15 +74,15 @@ public:
         options.refuse = [](int status) {
             return status == 500 ? text(503, "the receiver ends\n") : text(status, "not a request to serve\n");
         };
-        auto server = http_server::Server::listen(loop_, std::move(options), [this](http::Request request, http_server::Responder responder) {
-            serve(std::move(request), std::move(responder));
-        });
+        auto server = http_server::Server::listen(
+            loop_, std::move(options),
+            [this](http::Request request, http_server::Responder responder) { serve(std::move(request), std::move(responder)); });
         if (!server) {
             std::fprintf(stderr, "receiver: %s\n", server.error().message.c_str());
             return 1;
         }
         server_ = std::move(server.value());
-        std::printf("receiver listening on %s/\n", url_of(options_.address, server_->port()).c_str());
+        std::printf("receiver listening on %s/\n", app::url_of(options_.address, server_->port()).c_str());
         std::fflush(stdout);
         if (!options_.quiet) second_timer_->start(std::chrono::seconds(1));
         loop_.run();
@@ -196,7 +196,7 @@ private:
     bool flooded_ = false;
     loop::EventLoop loop_;
     std::unique_ptr<http_server::Server> server_;  // depends-on: loop_
-    commands::DelayedAnswers delayed_;          // depends-on: server_
+    commands::DelayedAnswers delayed_;             // depends-on: server_
     std::unique_ptr<loop::Timer> second_timer_;
     loop::SignalWatcher on_term_;
     loop::SignalWatcher on_int_;

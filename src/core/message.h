@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,7 +19,8 @@ using ClaimId = std::int64_t;
 using InstanceId = std::int64_t;
 
 inline constexpr EndpointId kDefaultEndpointId = 1;
-inline constexpr int kResendBits = 7;  // the low bits of a generation count how often the message was sent again
+inline constexpr std::size_t kMaxErrorBytes = 500;  // of the reason for a failed attempt or a dead letter, as it is stored
+inline constexpr int kResendBits = 7;               // the low bits of a generation count how often the message was sent again
 
 // A claimed message, on its way.
 struct Delivery {

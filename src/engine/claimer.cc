@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/claim_store.h"
+#include "engine/queue_position.h"
+
 namespace messaging::engine {
 namespace {
 
@@ -14,7 +17,7 @@ bool lies_in_the_data(const core::Error& error) {
 
 }  // namespace
 
-Claimer::Claimer(QueueStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+Claimer::Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                  EngineObserver& observer, int max_claim, Mediator mediator)
     : store_(store),
       clock_(clock),

@@ -9,9 +9,10 @@
 
 #include "core/clock.h"
 #include "core/random.h"
-#include "loop/timer.h"
+#include "engine/claim_store.h"
 #include "engine/engine_observer.h"
-#include "engine/queue_store.h"
+#include "engine/queue_position.h"
+#include "loop/timer.h"
 
 namespace messaging::engine {
 
@@ -44,7 +45,7 @@ public:
     };
 
     // `max_claim`: messages in one claim at most, 1 to kMaxClaim.
-    Claimer(QueueStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+    Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
             EngineObserver& observer, int max_claim, Mediator mediator);
 
     // Active = may claim. Becoming active begins with a sweep and with the return of orphaned claims.
@@ -85,7 +86,7 @@ private:
     void succeeded(Work& work);
     void step_aside(Work& work, const core::Error& error);
 
-    QueueStore& store_;
+    ClaimStore& store_;
     const core::Clock& clock_;
     core::Random& random_;
     EngineObserver& observer_;

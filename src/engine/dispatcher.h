@@ -13,10 +13,10 @@
 #include "core/message.h"
 #include "core/outcome.h"
 #include "core/random.h"
-#include "loop/timer.h"
 #include "engine/endpoint_queues.h"
 #include "engine/engine_observer.h"
 #include "engine/sender.h"
+#include "loop/timer.h"
 
 namespace messaging::engine {
 

@@ -7,27 +7,11 @@
 #include <memory>
 
 #include "core/clock.h"
-#include "loop/timer.h"
+#include "engine/doorbell_store.h"
 #include "engine/engine_observer.h"
-#include "engine/queue_store.h"
+#include "loop/timer.h"
 
 namespace messaging::engine {
-
-enum class SleepAnswer {
-    kHeld,       // the lock is ours: whoever skipped the NOTIFY has ended, and is visible
-    kInserters,  // somebody who skipped the NOTIFY is still open
-    kAnother,    // another engine sleeps with it: everybody rings
-};
-
-// On the session that listens. A port; repository implements it.
-class DoorbellStore {
-public:
-    virtual ~DoorbellStore() = default;
-    virtual void try_to_sleep(core::Completion<SleepAnswer> done) = 0;
-    virtual void wake_up(core::Completion<core::Nothing> done) = 0;
-    // Wakes every engine that sleeps.
-    virtual void call_help(core::Completion<core::Nothing> done) = 0;
-};
 
 // From a look that left nothing to the question whether it may sleep. Not at once: what was just found is being sent then, and
 // another session's work would stand in its way. Longer while inserters are open. Where one look after another finds something

@@ -5,6 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "engine/instance_store.h"
+
 namespace messaging::engine {
 namespace {
 
@@ -16,14 +18,14 @@ constexpr std::chrono::milliseconds kShutdownPeriod{20};  // between looks at wh
 
 Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                EngineObserver& observer, EngineOptions options)
-    : presence_(ports.presence),
-      queue_(ports.queue),
+    : instances_(ports.instances),
+      endpoints_(ports.endpoints),
       observer_(observer),
       options_(std::move(options)),
       relay_(ports.receipts, ports.backlog, timers, random, observer,
              {.instance_id = [this] { return instance_id_; },
               .on_confirmed = [this](std::int64_t batch) { recorder_.confirm(batch); }}),
-      recorder_(ports.queue, ledger_, timers, clock, observer,
+      recorder_(ports.records, ledger_, timers, clock, observer,
                 {.instance_id = [this] { return instance_id_; },
                  .on_sent_batch = [this](std::int64_t batch,
                                          const std::vector<core::Receipt>& receipts) { relay_.add(batch, receipts); },
@@ -33,7 +35,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
                   {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
                    .on_room = [this] { claimer_.on_room(); }}),
-      claimer_(ports.queue, timers, clock, random, observer, options_.max_claim,
+      claimer_(ports.claims, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
                 .room = [this] { return recorder_.full() ? 0 : dispatcher_.room(); },
                 .known_claims = [this] { return ledger_.claims(); },
@@ -44,7 +46,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                 .on_found = [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
                 .on_overload = [this] { doorbell_.on_overload(); }}),
       doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.ring(); }}),
-      rescuer_(ports.presence, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
+      rescuer_(ports.instances, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
                {.instance_id = [this] { return instance_id_; },
                 .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
                 .on_instance_gone = [this] { on_ready(); }}),
@@ -103,17 +105,17 @@ void Engine::register_anew() {
         register_timer_->start(kRegisterWait);
         return;
     }
-    presence_.register_instance(options_.name, options_.session_tag,
-                                [this, session = bell_session_](core::Result<core::InstanceId> result) {
-                                    if (session != bell_session_ || !bell_up_) return;
-                                    if (result) {
-                                        registered_as_ = result.value();
-                                        move_claims();
-                                    } else {
-                                        observer_.on_trouble("register", result.error());
-                                        register_timer_->start(kRegisterRetry);
-                                    }
-                                });
+    instances_.register_instance(options_.name, options_.session_tag,
+                                 [this, session = bell_session_](core::Result<core::InstanceId> result) {
+                                     if (session != bell_session_ || !bell_up_) return;
+                                     if (result) {
+                                         registered_as_ = result.value();
+                                         move_claims();
+                                     } else {
+                                         observer_.on_trouble("register", result.error());
+                                         register_timer_->start(kRegisterRetry);
+                                     }
+                                 });
 }
 
 // Those that the engine had before it lost its session, as far as nobody has reclaimed them. Records go on meanwhile: they are
@@ -124,19 +126,19 @@ void Engine::move_claims() {
         become_active();
         return;
     }
-    presence_.move_claims(registered_as_, ledger_.claims(),
-                          [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
-                              if (session != bell_session_ || !bell_up_) return;
-                              if (!moved) {
-                                  observer_.on_trouble("move claims", moved.error());
-                                  register_timer_->start(kRegisterRetry);
-                                  return;
-                              }
-                              relay_.on_registered_anew(std::exchange(instance_id_, registered_as_), registered_as_);
-                              ledger_.keep_only(moved.value());
-                              dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
-                              become_active();
-                          });
+    instances_.move_claims(registered_as_, ledger_.claims(),
+                           [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
+                               if (session != bell_session_ || !bell_up_) return;
+                               if (!moved) {
+                                   observer_.on_trouble("move claims", moved.error());
+                                   register_timer_->start(kRegisterRetry);
+                                   return;
+                               }
+                               relay_.on_registered_anew(std::exchange(instance_id_, registered_as_), registered_as_);
+                               ledger_.keep_only(moved.value());
+                               dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
+                               become_active();
+                           });
 }
 
 void Engine::become_active() {
@@ -149,7 +151,7 @@ void Engine::become_active() {
 void Engine::read_control() {
     if (!registered_) return;
     reading_control_ = true;
-    presence_.read_state([this](core::Result<bool> running) {
+    instances_.read_state([this](core::Result<bool> running) {
         reading_control_ = false;
         if (running) set_running(running.value());
         if (std::exchange(control_changed_again_, false)) read_control();
@@ -160,19 +162,20 @@ void Engine::read_control() {
 // `strangers` are dispatched once the endpoints have been read.
 void Engine::load_endpoints(std::vector<core::Delivery> strangers) {
     for (const core::Delivery& delivery : strangers) loading_strangers_.push_back(delivery.id);
-    queue_.load_endpoints([this, strangers = std::move(strangers)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
-        if (endpoints) {  // else the next heartbeat asks again
-            endpoints_loaded_ = true;
-            dispatcher_.set_endpoints(endpoints.value());
-            update_activity();
-        }
-        for (const core::Delivery& delivery : strangers) {
-            loading_strangers_.erase(std::find(loading_strangers_.begin(), loading_strangers_.end(), delivery.id));
-        }
-        // Meanwhile another instance may have taken over their claims.
-        std::erase_if(strangers, [this](const core::Delivery& delivery) { return !ledger_.holds(delivery.claim_id); });
-        if (!strangers.empty()) dispatch(std::move(strangers));
-    });
+    endpoints_.load_endpoints(
+        [this, strangers = std::move(strangers)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
+            if (endpoints) {  // else the next heartbeat asks again
+                endpoints_loaded_ = true;
+                dispatcher_.set_endpoints(endpoints.value());
+                update_activity();
+            }
+            for (const core::Delivery& delivery : strangers) {
+                loading_strangers_.erase(std::find(loading_strangers_.begin(), loading_strangers_.end(), delivery.id));
+            }
+            // Meanwhile another instance may have taken over their claims.
+            std::erase_if(strangers, [this](const core::Delivery& delivery) { return !ledger_.holds(delivery.claim_id); });
+            if (!strangers.empty()) dispatch(std::move(strangers));
+        });
 }
 
 void Engine::set_running(bool running) {
@@ -191,10 +194,10 @@ void Engine::update_activity() {
 
 void Engine::heartbeat() {
     heartbeat_timer_->start(kHeartbeatPeriod);
-    presence_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.floor(),
-                        [this](const core::Result<core::Nothing>& result) {
-                            if (!result) observer_.on_trouble("heartbeat", result.error());
-                        });
+    instances_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.floor(),
+                         [this](const core::Result<core::Nothing>& result) {
+                             if (!result) observer_.on_trouble("heartbeat", result.error());
+                         });
     read_control();
 }
 
@@ -265,8 +268,8 @@ void Engine::shutdown_step() {
     }
     rescuer_.stop();
     heartbeat_timer_->stop();
-    presence_.unregister_instance(instance_id_,
-                                  [this](const core::Result<core::Nothing>& result) { finish_shutdown(result.ok()); });
+    instances_.unregister_instance(instance_id_,
+                                   [this](const core::Result<core::Nothing>& result) { finish_shutdown(result.ok()); });
 }
 
 void Engine::finish_shutdown(bool clean) {

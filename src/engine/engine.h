@@ -9,17 +9,20 @@
 
 #include "core/clock.h"
 #include "core/random.h"
-#include "loop/timer.h"
 #include "engine/claim_ledger.h"
 #include "engine/claimer.h"
 #include "engine/dispatcher.h"
 #include "engine/doorbell.h"
+#include "engine/doorbell_store.h"
+#include "engine/endpoint_store.h"
 #include "engine/engine_observer.h"
-#include "engine/queue_store.h"
+#include "engine/instance_store.h"
+#include "engine/receipt_backlog_store.h"
 #include "engine/receipt_relay.h"
-#include "engine/recorder.h"
 #include "engine/reclaimer.h"
+#include "engine/recorder.h"
 #include "engine/sender.h"
+#include "loop/timer.h"
 
 namespace messaging::engine {
 
@@ -27,14 +30,16 @@ inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // an instan
 
 struct EngineOptions {
     std::string name;           // shown in /status
-    std::string session_tag;    // PresenceStore::register_instance
+    std::string session_tag;    // InstanceStore::register_instance
     int max_claim = kMaxClaim;  // messages in one claim
     DispatcherOptions dispatch;
 };
 
 struct EnginePorts {
-    QueueStore& queue;
-    PresenceStore& presence;
+    ClaimStore& claims;
+    RecordStore& records;
+    EndpointStore& endpoints;
+    InstanceStore& instances;
     DoorbellStore& doorbell;
     ReceiptBacklogStore& backlog;
     ReceiptLog& receipts;
@@ -84,8 +89,8 @@ private:
     void shutdown_step();
     void finish_shutdown(bool clean);
 
-    PresenceStore& presence_;
-    QueueStore& queue_;
+    InstanceStore& instances_;
+    EndpointStore& endpoints_;
     EngineObserver& observer_;
     EngineOptions options_;
 

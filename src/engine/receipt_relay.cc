@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "engine/receipt_backlog_store.h"
+
 namespace messaging::engine {
 namespace {
 

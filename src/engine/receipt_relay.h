@@ -11,10 +11,10 @@
 #include "core/backoff.h"
 #include "core/message.h"
 #include "core/random.h"
-#include "loop/timer.h"
 #include "engine/engine_observer.h"
-#include "engine/queue_store.h"
+#include "engine/receipt_backlog_store.h"
 #include "engine/receipt_log.h"
+#include "loop/timer.h"
 
 namespace messaging::engine {
 

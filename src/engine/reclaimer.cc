@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/instance_store.h"
+
 namespace messaging::engine {
 
-Rescuer::Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+Rescuer::Rescuer(InstanceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                  EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator)
     : store_(store),
       clock_(clock),

@@ -8,10 +8,10 @@
 
 #include "core/clock.h"
 #include "core/random.h"
-#include "loop/timer.h"
-#include "engine/failure_detector.h"
 #include "engine/engine_observer.h"
-#include "engine/queue_store.h"
+#include "engine/failure_detector.h"
+#include "engine/instance_store.h"
+#include "loop/timer.h"
 
 namespace messaging::engine {
 
@@ -27,8 +27,8 @@ public:
         std::function<void()> on_instance_gone;  // another instance's life lock has become free
     };
 
-    // `delay`: how long a message waits that has been abandoned twice (PresenceStore::reclaim).
-    Rescuer(PresenceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+    // `delay`: how long a message waits that has been abandoned twice (InstanceStore::reclaim).
+    Rescuer(InstanceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
             EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator);
 
     void start();
@@ -40,7 +40,7 @@ private:
     void reclaim(std::vector<core::InstanceId> failed);
     void look_again();
 
-    PresenceStore& store_;
+    InstanceStore& store_;
     const core::Clock& clock_;
     core::Random& random_;
     EngineObserver& observer_;

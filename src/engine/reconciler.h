@@ -9,8 +9,8 @@
 
 #include "core/clock.h"
 #include "core/random.h"
+#include "engine/reconcile_store.h"
 #include "loop/timer.h"
-#include "engine/queue_store.h"
 
 namespace messaging::engine {
 
@@ -20,22 +20,6 @@ inline constexpr int kMinReconcileRows = 1'000;      // where rounds do not fini
 // A round that costs more than this and was finished reads the queue more than the messages: the next one takes twice the rows.
 inline constexpr std::chrono::milliseconds kCostlyRound{500};
 inline constexpr std::chrono::milliseconds kReconcileRetry{5'000};  // after a failed round
-
-struct ReconcileRound {
-    std::size_t found = 0;                     // were in no place, and are queued now
-    std::chrono::milliseconds wait{0};         // until the next round may have something to do
-    std::chrono::milliseconds cost{0};         // of this round, in PostgreSQL
-    std::optional<std::chrono::seconds> walk;  // how long the last whole walk took, its rests included
-};
-
-// A port; repository implements it.
-class ReconcileStore {
-public:
-    virtual ~ReconcileStore() = default;
-    // Once, later. The pace is the database's: all instances share one walk, and whoever comes while another one is at work finds
-    // nothing to do.
-    virtual void reconcile(int max_rows, core::Completion<ReconcileRound> done) = 0;
-};
 
 // Loop thread only.
 class Reconciler {

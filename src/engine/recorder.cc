@@ -7,6 +7,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "engine/record_store.h"
+
 namespace messaging::engine {
 namespace {
 
@@ -17,7 +19,7 @@ constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout
 
 }  // namespace
 
-Recorder::Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+Recorder::Recorder(RecordStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
                    EngineObserver& observer, Mediator mediator)
     : store_(store),
       ledger_(ledger),

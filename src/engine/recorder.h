@@ -10,10 +10,10 @@
 
 #include "core/clock.h"
 #include "core/message.h"
-#include "loop/timer.h"
 #include "engine/claim_ledger.h"
 #include "engine/engine_observer.h"
-#include "engine/queue_store.h"
+#include "engine/record_store.h"
+#include "loop/timer.h"
 
 namespace messaging::engine {
 
@@ -50,7 +50,7 @@ public:
         std::function<void()> on_progress;                            // a transaction has committed
     };
 
-    Recorder(QueueStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+    Recorder(RecordStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
              EngineObserver& observer, Mediator mediator);
 
     void add(core::Outcome outcome);
@@ -86,7 +86,7 @@ private:
     void publish(const RecordResult& result);
     void announce_schedule();
 
-    QueueStore& store_;
+    RecordStore& store_;
     ClaimLedger& ledger_;
     const core::Clock& clock_;
     EngineObserver& observer_;

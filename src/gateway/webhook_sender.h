@@ -5,8 +5,8 @@
 #include <string>
 
 #include "core/clock.h"
-#include "http_client/client.h"
 #include "engine/sender.h"
+#include "http_client/client.h"
 
 namespace messaging::gateway {
 

@@ -7,6 +7,7 @@
 #include "handler/encode.h"
 #include "handler/requests.h"
 #include "http_server/foreign.h"
+#include "service/control_store.h"
 
 namespace messaging::handler {
 namespace {
@@ -37,8 +38,10 @@ auto without_parameters(Route route) {
 
 }  // namespace
 
-Api::Api(service::MessageStore& messages, service::ControlStore& control, core::Random& random, ApiOptions options)
+Api::Api(service::MessageStore& messages, service::ControlStore& control, const core::Clock& clock, core::Random& random,
+         ApiOptions options)
     : control_(control),
+      clock_(clock),
       random_(random),
       options_(std::move(options)),
       messages_(messages, options_.max_content_bytes),
@@ -81,9 +84,10 @@ void Api::add_routes() {
 void Api::add(const char* method, const char* pattern, bool guarded,
               std::function<void(const http::Request&, const Reply&)> route) {
     if (!guarded) open_.insert(pattern);
-    router_.add(method, pattern, [this, route = std::move(route)](const http::Request& request, http_server::Responder responder) {
-        route(request, Reply(std::move(responder), request.id, options_.on_fault));
-    });
+    router_.add(method, pattern,
+                [this, route = std::move(route)](const http::Request& request, http_server::Responder responder) {
+                    route(request, Reply(std::move(responder), request.id, options_.on_fault));
+                });
 }
 
 std::optional<Problem> Api::judge(const http::Request& request) const {
@@ -92,7 +96,7 @@ std::optional<Problem> Api::judge(const http::Request& request) const {
     const bool check_host = options_.token.empty() && !is_health(pattern);
     if (auto why = http_server::why_foreign(request, options_.hosts, check_host)) return Problem{403, "foreign_request", *why};
     const bool guarded = pattern != http_server::Router::kUnmatched && !open_.contains(pattern) && !options_.token.empty();
-    if (guarded && !equal_secrets(request.header("authorization").value_or(""), "Bearer " + options_.token)) {
+    if (guarded && !crypto::equal_secrets(request.header("authorization").value_or(""), "Bearer " + options_.token)) {
         return Problem{401, "unauthorized", "send the header Authorization: Bearer with the API token"};
     }
     return std::nullopt;
@@ -117,9 +121,9 @@ std::optional<http::Response> Api::screen(const http::Request& request) {
 http_server::RequestHandler Api::handler() {
     return [this](http::Request request, http_server::Responder responder) {
         request.id = choose_request_id(request, fresh_id());
-        responder.on_sent([this, id = request.id, began = std::chrono::steady_clock::now(), method = request.method,
+        responder.on_sent([this, id = request.id, began = clock_.mono(), method = request.method,
                            route = router_.pattern_of(request.path)](int status) {
-            const auto took = std::chrono::steady_clock::now() - began;
+            const auto took = clock_.mono() - began;
             options_.on_request({id, method, route, status, std::chrono::duration_cast<std::chrono::microseconds>(took)});
         });
         if (auto problem = judge(request)) {

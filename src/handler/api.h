@@ -10,10 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/random.h"
 #include "handler/message_routes.h"
 #include "handler/pages.h"
 #include "http_server/router.h"
+#include "service/control_store.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {
@@ -47,7 +49,8 @@ struct ApiOptions {
 // Loop thread only. The stores and the random source must outlive it, and it must outlive every answer.
 class Api {
 public:
-    Api(service::MessageStore& messages, service::ControlStore& control, core::Random& random, ApiOptions options);
+    Api(service::MessageStore& messages, service::ControlStore& control, const core::Clock& clock, core::Random& random,
+        ApiOptions options);
     http_server::RequestHandler handler();
     // For http_server::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
     http::Response refuse(int status) { return to_response(refusal(status), fresh_id()); }
@@ -68,6 +71,7 @@ private:
     void docs(const http::Request& request, const Reply& reply) const;
 
     service::ControlStore& control_;
+    const core::Clock& clock_;
     core::Random& random_;
     ApiOptions options_;
     MessageRoutes messages_;

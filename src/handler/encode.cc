@@ -1,6 +1,8 @@
 // Field by field, each under its own name. 64-bit ids travel as strings.
 #include "handler/encode.h"
 
+#include "service/control_store.h"
+
 namespace messaging::handler {
 namespace {
 

@@ -7,6 +7,7 @@
 
 #include "core/json.h"
 #include "core/message.h"
+#include "service/control_store.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {

@@ -75,7 +75,7 @@ Pages::Pages(const std::string& directory) {
             files_[name.substr(0, name.size() - kGzip.size())].gzip = std::make_shared<const std::string>(std::move(body));
         } else {
             File& file = files_[name];
-            file.etag = "W/\"" + sha256_hex(body).substr(0, 16) + '"';  // weak: plain and gzip share it
+            file.etag = "W/\"" + crypto::sha256_hex(body).substr(0, 16) + '"';  // weak: plain and gzip share it
             file.body = std::make_shared<const std::string>(std::move(body));
         }
     }

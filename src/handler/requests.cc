@@ -191,7 +191,7 @@ Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http:
         return Problem{400, "bad_idempotency_key", "Idempotency-Key must be 1 to 255 visible ASCII characters"};
     }
     return std::optional(
-        service::IdempotencyKey{request.method + " " + request.path, std::string(*header), sha256_hex(request.body)});
+        service::IdempotencyKey{request.method + " " + request.path, std::string(*header), crypto::sha256_hex(request.body)});
 }
 
 Checked<core::MessageId> read_id(const http::Request& request) {

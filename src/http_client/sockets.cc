@@ -56,7 +56,7 @@ void Sockets::watch(curl_socket_t fd, int what) {
     Watched& socket = watched_[fd];
     socket.resting = what == CURL_POLL_REMOVE;
     if (socket.resting) {
-        socket.resting_since = std::chrono::steady_clock::now();
+        socket.resting_since = loop::EventLoop::now();
         if (!socket.ours) watched_.erase(fd);
         return;
     }
@@ -117,8 +117,7 @@ bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl
     curl_socket_t fd = CURL_SOCKET_BAD;
     Watched* const socket = find(name, opened, fd);
     if (socket == nullptr) return true;
-    const bool rests =
-        socket->resting && !socket->multiplexed && std::chrono::steady_clock::now() - socket->resting_since > kJustRested;
+    const bool rests = socket->resting && !socket->multiplexed && loop::EventLoop::now() - socket->resting_since > kJustRested;
     const bool look = std::exchange(socket->fresh, false) ? tls == nullptr : rests;
     if (!look || (!has_input(fd) && (tls == nullptr || SSL_has_pending(tls) == 0))) return true;
     end(fd);

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <string>
 
-#include "http_server/target.h"
 #include "http/text.h"
+#include "http_server/target.h"
 
 namespace messaging::http_server {
 namespace {

@@ -10,7 +10,7 @@
 namespace messaging::http_server {
 
 struct RequestHead {
-    http::Request request;                 // without body, peer and path parameters
+    http::Request request;           // without body, peer and path parameters
     std::size_t content_length = 0;  // bytes
     bool chunked = false;            // the length of the body is not known
     bool has_body() const { return content_length > 0 || chunked; }

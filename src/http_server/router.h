@@ -14,7 +14,8 @@ namespace messaging::http_server {
 // Filled once, then only read. HEAD is served by GET's route (the server drops the body).
 class Router {
 public:
-    using Fallback = std::function<void(http::Request, Responder, const std::string& allow)>;  // allow: as of refused(), empty for 404
+    using Fallback =
+        std::function<void(http::Request, Responder, const std::string& allow)>;  // allow: as of refused(), empty for 404
 
     explicit Router(Fallback fallback) : fallback_(std::move(fallback)) {}
 

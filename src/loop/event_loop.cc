@@ -3,10 +3,15 @@
 
 #include <event2/event.h>
 #include <event2/thread.h>
+#include <pthread.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
+
+#include "loop/timer_ev.h"
 
 namespace messaging::loop {
 namespace {
@@ -49,7 +54,20 @@ EventLoop::~EventLoop() {
     while (!posted_.empty()) std::exchange(posted_, {}).clear();
 }
 
-void EventLoop::run() { event_base_loop(base_.get(), EVLOOP_NO_EXIT_ON_EMPTY); }
+void EventLoop::run() {
+    thread_ = pthread_self();
+    event_base_loop(base_.get(), EVLOOP_NO_EXIT_ON_EMPTY);
+    thread_ = pthread_t{};
+}
+
+void EventLoop::assert_loop_thread() const {
+    const pthread_t running = thread_.load(std::memory_order_relaxed);
+    if (running == pthread_t{} || pthread_equal(running, pthread_self()) != 0) return;
+    std::fputs("a loop was used on another thread than its own, which only post() and stop() allow\n", stderr);
+    std::abort();
+}
+
+core::MonoTime EventLoop::now() { return std::chrono::steady_clock::now(); }
 
 void EventLoop::stop() {
     post([this] { event_base_loopbreak(base_.get()); });
@@ -63,6 +81,10 @@ void EventLoop::post(std::function<void()> task) {
         posted_.push_back(std::move(task));
     }
     if (was_empty) event_active(wake_event_.get(), EV_READ, 1);
+}
+
+std::unique_ptr<Timer> EventLoop::make_timer(std::function<void()> on_fire) {
+    return std::make_unique<EventTimer>(*this, std::move(on_fire));
 }
 
 void EventLoop::defer_delete(std::shared_ptr<void> object) {

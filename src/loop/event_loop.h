@@ -1,6 +1,9 @@
 // EventLoop: one libevent base, run by one thread.
 #pragma once
 
+#include <pthread.h>
+
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -35,10 +38,17 @@ public:
 
     event_base* base() const { return base_.get(); }
 
+    // Ends the process, with a message, when it is called on another thread while the loop runs. Whatever says "loop thread only"
+    // calls it where it enters the loop: watchers, timers, and the calls of sessions and clients.
+    void assert_loop_thread() const;
+    // The monotonic time, for what measures the loop itself. Everything that decides something is given a core::Clock.
+    static core::MonoTime now();
+
 private:
     static void on_wake(evutil_socket_t, short, void* self) noexcept;
     void run_posted();
 
+    std::atomic<pthread_t> thread_{};  // the one in run(); none while the loop does not run
     EventBaseHandle base_;
     EventHandle wake_event_;  // depends-on: base_
     std::mutex mutex_;        // guards posted_

@@ -12,6 +12,7 @@ FdWatcher::FdWatcher(EventLoop& loop, std::function<void(Ready)> on_ready)
 FdWatcher::~FdWatcher() = default;
 
 void FdWatcher::watch(int fd, bool for_read, bool for_write) {
+    loop_.assert_loop_thread();
     const short flags = static_cast<short>((for_read ? EV_READ : 0) | (for_write ? EV_WRITE : 0));
     if (event_ && fd == fd_ && flags == flags_) return;
     event_.reset();
@@ -23,6 +24,7 @@ void FdWatcher::watch(int fd, bool for_read, bool for_write) {
 }
 
 void FdWatcher::unwatch() {
+    loop_.assert_loop_thread();
     event_.reset();
     fd_ = -1;
     flags_ = 0;

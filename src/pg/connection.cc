@@ -331,7 +331,10 @@ bool Connection::up() const { return impl_->up; }
 
 int Connection::backend_pid() const { return impl_->up ? PQbackendPID(impl_->conn.get()) : 0; }
 
-void Connection::execute(const Steps& steps, Completion done) { impl_->execute(steps, std::move(done)); }
+void Connection::execute(const Steps& steps, Completion done) {
+    impl_->loop.assert_loop_thread();
+    impl_->execute(steps, std::move(done));
+}
 
 void Connection::reconnect() {
     impl_->loop.post([weak = std::weak_ptr(impl_)] {

@@ -316,6 +316,7 @@ void Client::start() { impl_->reconnect_timer->start(std::chrono::milliseconds(0
 bool Client::up() const { return impl_->up; }
 
 void Client::command(const std::vector<std::string>& arguments, Completion done) {
+    impl_->loop.assert_loop_thread();
     if (impl_->up && impl_->context) {
         impl_->send(arguments, std::move(done));
         return;

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "engine/claim_store.h"
+
 namespace messaging::repository {
 namespace {
 
@@ -80,9 +82,7 @@ INSERT INTO messaging._dead (id, reason) SELECT id, $2::text FROM taken ON CONFL
 
 }  // namespace
 
-const pg::Statement& claim_statement(engine::Source source) {
-    return source == engine::Source::kReady ? kClaimReady : kClaimDue;
-}
+const pg::Statement& claim_statement(engine::Source source) { return source == engine::Source::kReady ? kClaimReady : kClaimDue; }
 
 const pg::Statement& peek_statement(engine::Source source) { return source == engine::Source::kReady ? kPeekReady : kPeekDue; }
 

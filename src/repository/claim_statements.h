@@ -1,8 +1,8 @@
 // The SQL of the claims: every source is claimed by the same statement, but for where its entries are picked.
 #pragma once
 
+#include "engine/claim_store.h"
 #include "pg/statement.h"
-#include "engine/queue_store.h"
 
 namespace messaging::repository {
 

@@ -1,7 +1,9 @@
 // State and status. Every count is bounded, so that a large backlog does not make them slow.
 #include "repository/control_store.h"
 
-#include "repository/run_statement.h"
+#include "core/completion.h"
+#include "pg/run_statement.h"
+#include "service/control_store.h"
 
 namespace messaging::repository {
 namespace {
@@ -35,13 +37,6 @@ SELECT (SELECT pending FROM queue),
        (SELECT extract(epoch FROM now() - m.created_at) FROM public.messages m WHERE m.id = (SELECT oldest FROM queue)),
        (SELECT url FROM messaging.endpoints WHERE name = 'default'))sql"};
 
-constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
-WITH before AS MATERIALIZED (SELECT url FROM messaging.endpoints WHERE name = 'default'),
-changed AS (
-    UPDATE messaging.endpoints SET url = $1::text, max_in_flight = $2::int
-    WHERE name = 'default' AND (url, max_in_flight) IS DISTINCT FROM ($1::text, $2::int))
-SELECT coalesce((SELECT url FROM before), ''))sql"};
-
 service::ServiceState read_state(const pg::Rows& rows) {
     return {rows.boolean(0, 0), std::string(rows.text(0, 1)), std::string(rows.text(0, 2))};
 }
@@ -51,14 +46,14 @@ service::ServiceState read_state(const pg::Rows& rows) {
 void PgControlStore::set_running(bool running, const std::string& by, core::Completion<service::ServiceState> done) {
     pg::Params params;
     params.text(running ? "running" : "stopped").text(by);
-    run_unit<service::ServiceState>(session_, {{&kSetState, std::move(params)}, {&kShowState, {}}}, std::move(done),
-                                    [](const std::vector<pg::Rows>& rows) { return read_state(rows[1]); });
+    pg::run_unit<service::ServiceState>(session_, {{&kSetState, std::move(params)}, {&kShowState, {}}}, std::move(done),
+                                        [](const std::vector<pg::Rows>& rows) { return read_state(rows[1]); });
 }
 
 void PgControlStore::read_status(core::Completion<service::StatusView> done) {
     pg::Params params;
     params.integer(static_cast<std::int32_t>(service::kExactPendingLimit));
-    run_unit<service::StatusView>(
+    pg::run_unit<service::StatusView>(
         counting_, {{&kShowState, {}}, {&kInstances, {}}, {&kCounts, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) {
             service::StatusView status;
@@ -81,13 +76,6 @@ void PgControlStore::read_status(core::Completion<service::StatusView> done) {
             if (!counts.is_null(0, 6)) status.default_url = counts.text(0, 6);
             return status;
         });
-}
-
-void PgControlStore::set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) {
-    pg::Params params;
-    params.text(url).integer(max_in_flight);
-    run_one<std::string>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),
-                         [](const pg::Rows& rows) { return std::string(rows.text(0, 0)); });
 }
 
 }  // namespace messaging::repository

@@ -1,7 +1,9 @@
 // PgControlStore: the service state, the status page's numbers, and the default endpoint; implements service::ControlStore.
 #pragma once
 
+#include "core/completion.h"
 #include "pg/connection.h"
+#include "service/control_store.h"
 #include "service/message_store.h"
 
 namespace messaging::repository {
@@ -16,7 +18,6 @@ public:
     bool up() const override { return session_.up(); }
     void set_running(bool running, const std::string& by, core::Completion<service::ServiceState> done) override;
     void read_status(core::Completion<service::StatusView> done) override;
-    void set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) override;
 
 private:
     pg::Connection& session_;

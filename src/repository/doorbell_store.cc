@@ -1,7 +1,9 @@
 // The lock's statements. Migration 0002 has the inserters' half.
 #include "repository/doorbell_store.h"
 
-#include "repository/run_statement.h"
+#include "core/completion.h"
+#include "engine/doorbell_store.h"
+#include "pg/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -16,18 +18,18 @@ constexpr pg::Statement kCallHelp{"call_help", "SELECT pg_notify('messaging_read
 }  // namespace
 
 void PgDoorbellStore::try_to_sleep(core::Completion<engine::SleepAnswer> done) {
-    run_one<engine::SleepAnswer>(bell_, kTryToSleep, {}, std::move(done), [](const pg::Rows& rows) {
+    pg::run_one<engine::SleepAnswer>(bell_, kTryToSleep, {}, std::move(done), [](const pg::Rows& rows) {
         if (rows.boolean(0, 0)) return engine::SleepAnswer::kHeld;
         return rows.boolean(0, 1) ? engine::SleepAnswer::kInserters : engine::SleepAnswer::kAnother;
     });
 }
 
 void PgDoorbellStore::wake_up(core::Completion<core::Nothing> done) {
-    run_one<core::Nothing>(bell_, kWakeUp, {}, std::move(done), nothing);
+    pg::run_one<core::Nothing>(bell_, kWakeUp, {}, std::move(done), pg::nothing);
 }
 
 void PgDoorbellStore::call_help(core::Completion<core::Nothing> done) {
-    run_one<core::Nothing>(bell_, kCallHelp, {}, std::move(done), nothing);
+    pg::run_one<core::Nothing>(bell_, kCallHelp, {}, std::move(done), pg::nothing);
 }
 
 }  // namespace messaging::repository

@@ -1,8 +1,10 @@
 // PgDoorbellStore: the advisory lock (771, 1) on the session that listens.
 #pragma once
 
-#include "pg/connection.h"
+#include "core/completion.h"
 #include "engine/doorbell.h"
+#include "engine/doorbell_store.h"
+#include "pg/connection.h"
 
 namespace messaging::repository {
 

@@ -6,7 +6,7 @@
 #include "core/result.h"
 #include "pg/connection.h"
 #include "service/idempotency.h"
-#include "engine/queue_store.h"
+#include "core/completion.h"
 
 namespace messaging::repository {
 

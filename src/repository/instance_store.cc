@@ -1,7 +1,10 @@
 // Registration, heartbeat and reclaim.
 #include "repository/instance_store.h"
 
-#include "repository/run_statement.h"
+#include "core/completion.h"
+#include "engine/instance_store.h"
+#include "engine/queue_position.h"
+#include "pg/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -96,11 +99,11 @@ constexpr pg::Statement kUnregister{"unregister_instance", "DELETE FROM messagin
 
 }  // namespace
 
-void PgPresenceStore::register_instance(const std::string& name, const std::string& session_tag,
+void PgInstanceStore::register_instance(const std::string& name, const std::string& session_tag,
                                         core::Completion<core::InstanceId> done) {
     pg::Params params;
     params.text(name).text(session_tag);
-    run_unit<core::InstanceId>(
+    pg::run_unit<core::InstanceId>(
         bell_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
             if (rows[2].boolean(0, 1)) return rows[2].bigint(0, 0);
@@ -108,11 +111,11 @@ void PgPresenceStore::register_instance(const std::string& name, const std::stri
         });
 }
 
-void PgPresenceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
+void PgInstanceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                                   core::Completion<std::vector<core::ClaimId>> done) {
     pg::Params params;
     params.bigint(to).bigint_array(claims);
-    run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
+    pg::run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
         std::vector<core::ClaimId> moved;
         moved.reserve(static_cast<std::size_t>(rows.size()));
         for (int row = 0; row < rows.size(); ++row) moved.push_back(rows.bigint(row, 0));
@@ -120,22 +123,22 @@ void PgPresenceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId
     });
 }
 
-void PgPresenceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Floor floor,
+void PgInstanceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Floor floor,
                                 core::Completion<core::Nothing> done) {
     pg::Params params;
     params.bigint(instance_id).integer(in_flight).text(std::to_string(floor));
-    run_one<core::Nothing>(bell_, kHeartbeat, std::move(params), std::move(done), nothing);
+    pg::run_one<core::Nothing>(bell_, kHeartbeat, std::move(params), std::move(done), pg::nothing);
 }
 
-void PgPresenceStore::read_state(core::Completion<bool> done) {
-    run_one<bool>(bell_, kReadState, {}, std::move(done), [](const pg::Rows& rows) { return rows.boolean(0, 0); });
+void PgInstanceStore::read_state(core::Completion<bool> done) {
+    pg::run_one<bool>(bell_, kReadState, {}, std::move(done), [](const pg::Rows& rows) { return rows.boolean(0, 0); });
 }
 
-void PgPresenceStore::look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
+void PgInstanceStore::look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
                                      core::Completion<std::vector<engine::InstanceSign>> done) {
     pg::Params params;
     params.bigint(me).bigint(silence.count());
-    run_one<std::vector<engine::InstanceSign>>(
+    pg::run_one<std::vector<engine::InstanceSign>>(
         bell_, kLookAtOthers, std::move(params), std::move(done), [](const pg::Rows& rows) {
             std::vector<engine::InstanceSign> signs;
             signs.reserve(static_cast<std::size_t>(rows.size()));
@@ -146,30 +149,30 @@ void PgPresenceStore::look_at_others(core::InstanceId me, std::chrono::milliseco
         });
 }
 
-void PgPresenceStore::end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) {
+void PgInstanceStore::end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) {
     pg::Params params;
     params.bigint_array(hung);
-    run_one<std::size_t>(bell_, kEndSessions, std::move(params), std::move(done),
-                         [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
+    pg::run_one<std::size_t>(bell_, kEndSessions, std::move(params), std::move(done),
+                             [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
 }
 
-void PgPresenceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
+void PgInstanceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
                               bool counted, core::Completion<engine::Reclaimed> done) {
     pg::Params take;
     take.bigint(me).bigint_array(failed).integer(engine::kReclaimClaims);
     pg::Params reclaim;
     reclaim.integer(engine::kMaxAbandonments).bigint(delay.count()).boolean(counted);
-    run_unit<engine::Reclaimed>(bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
-                                 [](const std::vector<pg::Rows>& rows) {
-                                     return engine::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)),
-                                                               static_cast<std::size_t>(rows[1].bigint(0, 1))};
-                                 });
+    pg::run_unit<engine::Reclaimed>(bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
+                                    [](const std::vector<pg::Rows>& rows) {
+                                        return engine::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)),
+                                                                 static_cast<std::size_t>(rows[1].bigint(0, 1))};
+                                    });
 }
 
-void PgPresenceStore::unregister_instance(core::InstanceId instance_id, core::Completion<core::Nothing> done) {
+void PgInstanceStore::unregister_instance(core::InstanceId instance_id, core::Completion<core::Nothing> done) {
     pg::Params params;
     params.bigint(instance_id);
-    run_one<core::Nothing>(bell_, kUnregister, std::move(params), std::move(done), nothing);
+    pg::run_one<core::Nothing>(bell_, kUnregister, std::move(params), std::move(done), pg::nothing);
 }
 
 }  // namespace messaging::repository

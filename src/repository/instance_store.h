@@ -1,15 +1,17 @@
-// PgPresenceStore: an instance's life in PostgreSQL, on the session that listens; implements engine::PresenceStore.
+// PgInstanceStore: an instance's life in PostgreSQL, on the session that listens; implements engine::InstanceStore.
 #pragma once
 
+#include "core/completion.h"
+#include "engine/instance_store.h"
+#include "engine/queue_position.h"
 #include "pg/connection.h"
-#include "engine/queue_store.h"
 
 namespace messaging::repository {
 
 // Loop thread only. The session must outlive it.
-class PgPresenceStore : public engine::PresenceStore {
+class PgInstanceStore : public engine::InstanceStore {
 public:
-    explicit PgPresenceStore(pg::Connection& bell_session) : bell_(bell_session) {}
+    explicit PgInstanceStore(pg::Connection& bell_session) : bell_(bell_session) {}
 
     void register_instance(const std::string& name, const std::string& session_tag,
                            core::Completion<core::InstanceId> done) override;

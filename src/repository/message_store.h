@@ -1,6 +1,7 @@
 // PgMessageStore: listing, reading, enqueueing and resending; implements service::MessageStore.
 #pragma once
 
+#include "core/completion.h"
 #include "pg/connection.h"
 #include "service/message_store.h"
 

@@ -1,7 +1,9 @@
 // Reading back what Redis missed.
 #include "repository/receipt_backlog_store.h"
 
-#include "repository/run_statement.h"
+#include "core/completion.h"
+#include "engine/receipt_backlog_store.h"
+#include "pg/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -47,7 +49,7 @@ void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::i
                                          core::Completion<std::vector<engine::BacklogBatch>> done) {
     pg::Params params;
     params.bigint(me).bigint_array(not_these).integer(limit);
-    run_one<
+    pg::run_one<
         std::vector<engine::BacklogBatch>>(session_, kReadBacklog, std::move(params), std::move(done), [](const pg::Rows& rows) {
         std::vector<engine::BacklogBatch> batches;
         for (int row = 0; row < rows.size(); ++row) {
@@ -64,15 +66,15 @@ void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::i
 void PgReceiptBacklogStore::reclaim_backlog(core::InstanceId me, int limit, core::Completion<std::size_t> done) {
     pg::Params params;
     params.bigint(me).integer(limit);
-    run_one<std::size_t>(session_, kReclaimBacklog, std::move(params), std::move(done),
-                         [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.size()); });
+    pg::run_one<std::size_t>(session_, kReclaimBacklog, std::move(params), std::move(done),
+                             [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.size()); });
 }
 
 void PgReceiptBacklogStore::move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
                                          core::Completion<core::Nothing> done) {
     pg::Params params;
     params.bigint(from).bigint(to).bigint_array(batches);
-    run_one<core::Nothing>(session_, kMoveBacklog, std::move(params), std::move(done), nothing);
+    pg::run_one<core::Nothing>(session_, kMoveBacklog, std::move(params), std::move(done), pg::nothing);
 }
 
 }  // namespace messaging::repository

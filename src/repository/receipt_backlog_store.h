@@ -1,8 +1,9 @@
 // PgReceiptBacklogStore: sent batches whose receipts Redis has not confirmed; implements engine::ReceiptBacklogStore.
 #pragma once
 
+#include "core/completion.h"
+#include "engine/receipt_backlog_store.h"
 #include "pg/connection.h"
-#include "engine/queue_store.h"
 
 namespace messaging::repository {
 

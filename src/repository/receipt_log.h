@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstdint>
 
-#include "redis/client.h"
 #include "engine/receipt_log.h"
+#include "redis/client.h"
 
 namespace messaging::repository {
 

@@ -1,7 +1,9 @@
 // One call: the walk itself is the database's.
 #include "repository/reconcile_store.h"
 
-#include "repository/run_statement.h"
+#include "core/completion.h"
+#include "engine/reconcile_store.h"
+#include "pg/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -15,7 +17,7 @@ constexpr pg::Statement kReconcile{
 void PgReconcileStore::reconcile(int max_rows, core::Completion<engine::ReconcileRound> done) {
     pg::Params params;
     params.integer(max_rows);
-    run_one<engine::ReconcileRound>(session_, kReconcile, std::move(params), std::move(done), [](const pg::Rows& rows) {
+    pg::run_one<engine::ReconcileRound>(session_, kReconcile, std::move(params), std::move(done), [](const pg::Rows& rows) {
         engine::ReconcileRound round;
         round.found = static_cast<std::size_t>(rows.bigint(0, 0));
         round.wait = std::chrono::milliseconds(rows.bigint(0, 1));

@@ -2,8 +2,10 @@
 // engine::ReconcileStore.
 #pragma once
 
-#include "pg/connection.h"
+#include "core/completion.h"
+#include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
+#include "pg/connection.h"
 
 namespace messaging::repository {
 

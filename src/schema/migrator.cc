@@ -69,14 +69,13 @@ constexpr const char* kAnyMessage = "SELECT EXISTS (SELECT FROM public.messages)
 }  // namespace
 
 core::Result<core::Nothing> Migrator::lock() {
-    const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
-    while (true) {
+    for (auto waited = kLockPoll; waited < kLockPatience; waited += kLockPoll) {
         const auto locked = session_.execute(kTryLock);
         if (!locked) return locked.error();
         if (locked->boolean(0, 0)) return core::Nothing{};
-        if (std::chrono::steady_clock::now() > deadline) return conflict("another migration has been running for a minute");
         std::this_thread::sleep_for(kLockPoll);
     }
+    return conflict("another migration has been running for a minute");
 }
 
 core::Result<bool> Migrator::exists() {

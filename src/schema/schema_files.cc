@@ -7,7 +7,8 @@
 #include <iterator>
 #include <map>
 
-#include "repository/run_statement.h"
+#include "core/completion.h"
+#include "pg/run_statement.h"
 
 namespace messaging::schema {
 
@@ -165,17 +166,17 @@ void check_schema(pg::Connection& connection, const SchemaFiles& files, const co
                           all_names](const core::Result<bool>& exists) {
         if (!exists) return done(exists.error());
         if (!exists.value()) return done(pending(all_names));
-        run_unit<core::Nothing>(connection, {{&kCompareSchema, params}, {&kCompareFunctions, functions}}, done,
-                                [](const std::vector<pg::Rows>& rows) -> core::Result<core::Nothing> {
-                                    const auto all = read_comparison(rows[0]);
-                                    if (!all) return all.error();
-                                    const std::string names = pending_names(all.value());
-                                    if (!names.empty()) return pending(names);
-                                    if (!rows[1].boolean(0, 0)) return pending(kFunctions);
-                                    return core::Nothing{};
-                                });
+        pg::run_unit<core::Nothing>(connection, {{&kCompareSchema, params}, {&kCompareFunctions, functions}}, done,
+                                    [](const std::vector<pg::Rows>& rows) -> core::Result<core::Nothing> {
+                                        const auto all = read_comparison(rows[0]);
+                                        if (!all) return all.error();
+                                        const std::string names = pending_names(all.value());
+                                        if (!names.empty()) return pending(names);
+                                        if (!rows[1].boolean(0, 0)) return pending(kFunctions);
+                                        return core::Nothing{};
+                                    });
     };
-    run_one<bool>(connection, kLookForSchema, {}, compare, read_existence);
+    pg::run_one<bool>(connection, kLookForSchema, {}, compare, read_existence);
 }
 
 }  // namespace messaging::schema

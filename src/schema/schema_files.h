@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "core/completion.h"
 #include "core/result.h"
 #include "pg/connection.h"
-#include "engine/queue_store.h"
 
 namespace messaging::schema {
 

@@ -3,8 +3,9 @@
 
 #include <utility>
 
+#include "core/completion.h"
+#include "pg/run_statement.h"
 #include "schema/rights.h"
-#include "repository/run_statement.h"
 
 namespace messaging::schema {
 namespace {
@@ -63,7 +64,7 @@ bool is_pooler_refusal(const core::Error& error) {
 void check_start(pg::Connection& connection, const SchemaFiles& files, const core::Completion<StartFacts>& done) {
     const auto check_role = [&connection, done](const core::Result<core::Nothing>& schema) {
         if (!schema) return done(schema.error());
-        run_one<StartFacts>(connection, kCheckRole, {}, done, read_role);
+        pg::run_one<StartFacts>(connection, kCheckRole, {}, done, read_role);
     };
     const auto check_the_schema = [&connection, files, done, check_role](const core::Result<core::Nothing>& rights) {
         if (!rights) return done(rights.error());
@@ -71,10 +72,10 @@ void check_start(pg::Connection& connection, const SchemaFiles& files, const cor
     };
     const auto check_rights = [&connection, done, check_the_schema](const core::Result<core::Nothing>& session) {
         if (!session) return done(session.error());
-        run_one<core::Nothing>(connection, kMissingRights, {}, check_the_schema, read_rights);
+        pg::run_one<core::Nothing>(connection, kMissingRights, {}, check_the_schema, read_rights);
     };
-    run_one<core::Nothing>(connection, kCheckSession, {}, check_rights,
-                           [pid = connection.backend_pid()](const pg::Rows& rows) { return read_session(rows, pid); });
+    pg::run_one<core::Nothing>(connection, kCheckSession, {}, check_rights,
+                               [pid = connection.backend_pid()](const pg::Rows& rows) { return read_session(rows, pid); });
 }
 
 }  // namespace messaging::schema

@@ -3,10 +3,10 @@
 
 #include <string>
 
+#include "core/completion.h"
 #include "core/result.h"
 #include "pg/connection.h"
 #include "schema/schema_files.h"
-#include "engine/queue_store.h"
 
 namespace messaging::schema {
 

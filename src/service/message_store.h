@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "core/completion.h"
 #include "core/message.h"
 #include "service/idempotency.h"
-#include "engine/queue_store.h"
 
 namespace messaging::service {
 
@@ -42,7 +42,7 @@ struct CreatedMessage {
     std::string created_at;
 };
 
-// Loop thread only; completions as in queue_store.h.
+// Loop thread only; every completion as in core/completion.h.
 class MessageStore {
 public:
     virtual ~MessageStore() = default;
@@ -59,45 +59,6 @@ public:
                               core::Completion<StoredResponse> done) = 0;
     // Sends again what is sent, dead or scheduled. kNotFound; kConflict when it is queued or in flight already.
     virtual void retry(core::MessageId id, core::Completion<core::Nothing> done) = 0;
-};
-
-struct ServiceState {
-    bool running = true;
-    std::string since;
-    std::string by;
-};
-
-struct InstanceView {
-    core::InstanceId id = 0;
-    std::string name;
-    std::string started_at;
-    double last_seen_seconds_ago = 0;
-    int in_flight = 0;
-};
-
-struct StatusView {
-    ServiceState state;
-    std::vector<InstanceView> instances;
-    std::int64_t pending = 0;
-    bool pending_is_exact = true;  // counted up to kExactPendingLimit, estimated beyond
-    std::int64_t scheduled = 0;    // at most kExactPendingLimit is counted
-    std::int64_t dead = 0;         // at most kExactPendingLimit is counted
-    std::int64_t in_flight = 0;
-    double sent_per_second = 0;  // over the last 10 s, all instances
-    std::optional<double> oldest_pending_seconds;
-    std::string default_url;  // of the endpoint that WEBHOOK_URL sets; empty where there is none. Not shown
-};
-inline constexpr std::int64_t kExactPendingLimit = 5000;
-
-class ControlStore {
-public:
-    virtual ~ControlStore() = default;
-    virtual bool up() const = 0;
-    // Idempotent: `since` and `by` change only with the state.
-    virtual void set_running(bool running, const std::string& by, core::Completion<ServiceState> done) = 0;
-    virtual void read_status(core::Completion<StatusView> done) = 0;
-    // Makes the row 'default' of endpoints equal to the configuration. Answers the URL it had; empty where there is no such row.
-    virtual void set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) = 0;
 };
 
 }  // namespace messaging::service

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "app/config.h"
 #include "core/clock.h"
+#include "telemetry/log_format.h"
 
 namespace messaging::telemetry {
 

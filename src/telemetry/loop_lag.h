@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "telemetry/metrics.h"
 #include "loop/event_loop.h"
+#include "telemetry/metrics.h"
 
 namespace messaging::telemetry {
 
@@ -21,14 +21,12 @@ public:
     }
 
 private:
-    using Time = std::chrono::steady_clock::time_point;
-
     void arm() {
-        due_ = std::chrono::steady_clock::now() + kPeriod;
+        due_ = loop::EventLoop::now() + kPeriod;
         timer_->start(kPeriod);
     }
     void measure() {
-        const Time now = std::chrono::steady_clock::now();
+        const core::MonoTime now = loop::EventLoop::now();
         if (now >= window_end_) {
             before_ = std::exchange(longest_, std::chrono::microseconds(0));
             window_end_ = now + kWindow;
@@ -43,8 +41,8 @@ private:
     Metrics& metrics_;
     std::string name_;
     std::unique_ptr<loop::Timer> timer_;
-    Time due_;
-    Time window_end_;
+    core::MonoTime due_;
+    core::MonoTime window_end_;
     std::chrono::microseconds longest_{0};  // of this window
     std::chrono::microseconds before_{0};   // of the window before
 };

@@ -8,8 +8,10 @@
 #include <array>
 #include <sstream>
 
-#include "app/version.h"
 #include "engine/failure_detector.h"
+#include "engine/reconcile_store.h"
+#include "service/control_store.h"
+#include "telemetry/version.h"
 
 namespace messaging::telemetry {
 namespace {
@@ -53,8 +55,8 @@ std::size_t status_class(const core::Outcome& outcome) {
     return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
 }
 
-constexpr std::array kWork = {engine::kClaimTrouble, engine::kClaimDueTrouble, engine::kOrphansTrouble,
-                              engine::kRecordTrouble, engine::kReclaimTrouble};
+constexpr std::array kWork = {engine::kClaimTrouble, engine::kClaimDueTrouble, engine::kOrphansTrouble, engine::kRecordTrouble,
+                              engine::kReclaimTrouble};
 
 bool is_work(std::string_view what) { return std::find(kWork.begin(), kWork.end(), what) != kWork.end(); }
 

@@ -14,11 +14,13 @@
 #include <string>
 #include <string_view>
 
-#include "telemetry/logging.h"
 #include "core/clock.h"
 #include "engine/engine_observer.h"
-#include "service/message_store.h"
+#include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
+#include "service/control_store.h"
+#include "service/message_store.h"
+#include "telemetry/logging.h"
 
 namespace messaging::telemetry {
 

@@ -102,10 +102,11 @@ int main(int argc, char** argv) {
     loop::EventLoop loop;
     http_server::ServerOptions options;
     options.port = std::atoi(argv[1]);
-    auto server = http_server::Server::listen(loop, std::move(options), [&](const http::Request& request, http_server::Responder responder) {
-        receive(bench, request);
-        responder.send({200, "application/json", {}, R"({"message":"Accepted","messageId":"b"})"});
-    });
+    auto server = http_server::Server::listen(
+        loop, std::move(options), [&](const http::Request& request, http_server::Responder responder) {
+            receive(bench, request);
+            responder.send({200, "application/json", {}, R"({"message":"Accepted","messageId":"b"})"});
+        });
     if (!server) {
         std::fprintf(stderr, "%s\n", server.error().message.c_str());
         return 1;

@@ -1,9 +1,9 @@
 // The claim and record statements of the service, timed in several databases by turns.
 //   bench_statements PLAN_CACHE_MODE BATCH ROUNDS DATABASE_URL...
 // One round inserts BATCH messages in one transaction, claims them, and records them as sent with their claim finished, in each
-// database. It runs PgQueueStore with the service's session settings; only plan_cache_mode is as given. No other process may
-// claim in these databases. Prints JSON, one object for each database: the milliseconds of every round, the CPU time of the three
-// server processes in microseconds per round, and the locks on tables and indexes that each statement holds at its end.
+// database. It runs test::EngineStores with the service's session settings; only plan_cache_mode is as given. No other process
+// may claim in these databases. Prints JSON, one object for each database: the milliseconds of every round, the CPU time of the
+// three server processes in microseconds per round, and the locks on tables and indexes that each statement holds at its end.
 #include <event2/event.h>
 
 #include <array>
@@ -16,11 +16,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/claim_store.h"
+#include "engine/queue_position.h"
+#include "engine/record_store.h"
 #include "loop/event_loop.h"
 #include "pg/connection.h"
 #include "repository/claim_statements.h"
-#include "repository/queue_store.h"
 #include "repository/session_settings.h"
+#include "support/engine_stores.h"
 
 namespace {
 
@@ -258,7 +261,7 @@ private:
     pg::Connection inserter_;
     pg::Connection claim_;
     pg::Connection record_;
-    repository::PgQueueStore store_;  // depends-on: claim_, record_
+    test::EngineStores store_;  // depends-on: claim_, record_
     engine::QueuePosition behind_;
     Timings timings_;
     std::array<double, 3> cpu_before_{};  // of the inserting, the claiming and the recording session

@@ -3,6 +3,7 @@
 #include "fuzz/fuzz.h"
 #include "handler/requests.h"
 #include "http_server/target.h"
+#include "service/message_store.h"
 
 using namespace messaging;  // NOLINT(google-build-using-namespace)
 

@@ -2,6 +2,7 @@
 #include "core/text.h"
 #include "fuzz/fuzz.h"
 #include "handler/requests.h"
+#include "service/message_store.h"
 
 using namespace messaging;  // NOLINT(google-build-using-namespace)
 

@@ -1,6 +1,8 @@
 // The service's state and the numbers of its status page.
 #include "repository/control_store.h"
 
+#include "repository/endpoint_store.h"
+#include "service/control_store.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 
@@ -22,6 +24,7 @@ protected:
 
     Stores db_{test::fresh_database()};
     PgControlStore store_{db_.open_session(api_session_settings())};
+    PgEndpointStore endpoints_{db_.open_session(api_session_settings())};
 };
 
 TEST_F(ControlStore, ANewDatabaseIsRunningAndEmpty) {
@@ -84,7 +87,7 @@ TEST_F(ControlStore, ALargeBacklogIsEstimated) {
 
 TEST_F(ControlStore, TheDefaultEndpointFollowsTheConfiguration) {
     const auto set = [&] {
-        db_.value<std::string>([&](auto done) { store_.set_default_endpoint("http://here/", 9, std::move(done)); });
+        db_.value<std::string>([&](auto done) { endpoints_.set_default_endpoint("http://here/", 9, std::move(done)); });
     };
     set();
     EXPECT_EQ(db_.sql("SELECT id, url, max_in_flight FROM messaging.endpoints"), "1|http://here/|9");

@@ -20,10 +20,10 @@ struct Ended {
     std::string output;
 };
 
-Ended run(const FakerOptions& options) {
+Ended run(const commands::FakerOptions& options) {
     testing::internal::CaptureStdout();
     Ended result;
-    result.exit_status = run_faker(options);
+    result.exit_status = commands::run_faker(options);
     result.output = testing::internal::GetCapturedStdout();
     return result;
 }

@@ -14,8 +14,8 @@ namespace messaging {
 namespace {
 
 using http::Request;
-using http_server::Responder;
 using http::Response;
+using http_server::Responder;
 using std::chrono::milliseconds;
 using test::kBodyLimit;
 using test::raw_exchange;

@@ -17,8 +17,8 @@ namespace messaging {
 namespace {
 
 using http::Request;
-using http_server::Responder;
 using http::Response;
+using http_server::Responder;
 using test::http_call;
 using test::http_get;
 using test::http_post;

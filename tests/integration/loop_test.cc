@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <memory>
 #include <optional>
@@ -24,6 +25,30 @@ namespace {
 using std::chrono_literals::operator""ms;
 using test::run_once;
 using test::run_until;
+
+TEST(EventLoopDeathTest, AnotherThreadThatUsesARunningLoopEndsTheProcess) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EventLoop loop;
+    const auto timer = loop.make_timer([] {});
+    std::atomic<bool> runs{false};
+    loop.post([&] { runs = true; });
+    std::thread thread([&] { loop.run(); });
+    while (!runs) std::this_thread::yield();
+    EXPECT_DEATH(
+        {
+            EventLoop other;
+            std::atomic<bool> other_runs{false};
+            const auto others = other.make_timer([] {});
+            other.post([&] { other_runs = true; });
+            std::thread runner([&] { other.run(); });
+            while (!other_runs) std::this_thread::yield();
+            others->start(1ms);
+        },
+        "on another thread than its own");
+    loop.stop();
+    thread.join();
+    timer->start(1ms);  // it does not run any more: whoever owns it may take it apart
+}
 
 TEST(EventLoop, RunsPostedTasksInOrderAndNeverInsidePost) {
     EventLoop loop;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "repository/control_store.h"
+#include "service/message_store.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 

@@ -34,16 +34,16 @@ protected:
     template <typename Use>
     auto with_migrator(Use use) {
         pg::Session session = test::connect_or_abort(db_.url());
-        auto migrations = read_schema(folder_.path());
+        auto migrations = schema::read_schema(folder_.path());
         EXPECT_TRUE(migrations.ok()) << (migrations ? "" : migrations.error().message);
-        Migrator migrator(session, std::move(migrations.value()));
+        schema::Migrator migrator(session, std::move(migrations.value()));
         return use(migrator);
     }
     auto up() {
-        return with_migrator([](Migrator& migrator) { return migrator.up(); });
+        return with_migrator([](schema::Migrator& migrator) { return migrator.up(); });
     }
     auto down() {
-        return with_migrator([](Migrator& migrator) { return migrator.down(false); });
+        return with_migrator([](schema::Migrator& migrator) { return migrator.down(false); });
     }
     bool exists(const std::string& table) { return db_.sql("SELECT to_regclass('" + table + "') IS NOT NULL") == "true"; }
 
@@ -74,12 +74,12 @@ TEST_F(MigratorTest, GoesDownOneStepAtATime) {
 
 TEST_F(MigratorTest, TellsWhatIsPendingAlsoOnAnEmptyDatabase) {
     write_two();
-    const auto before = with_migrator([](Migrator& migrator) { return migrator.status(); });
+    const auto before = with_migrator([](schema::Migrator& migrator) { return migrator.status(); });
     ASSERT_EQ(before->size(), 2U);
     EXPECT_FALSE(before.value()[0].applied);
     EXPECT_FALSE(exists("messaging._migration")) << "asking changes nothing";
     ASSERT_TRUE(up().ok());
-    const auto after = with_migrator([](Migrator& migrator) { return migrator.status(); });
+    const auto after = with_migrator([](schema::Migrator& migrator) { return migrator.status(); });
     EXPECT_TRUE(after.value()[1].applied);
     EXPECT_FALSE(after.value()[1].applied_at.empty());
 }
@@ -117,21 +117,21 @@ TEST_F(MigratorTest, RefusesADatabaseThatIsNewerThanTheFolder) {
 }
 
 TEST_F(MigratorTest, RefusesFoldersThatMakeNoSense) {
-    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "empty";
-    EXPECT_FALSE(read_schema(folder_.path() + "/missing").ok());
+    EXPECT_FALSE(schema::read_schema(folder_.path()).ok()) << "empty";
+    EXPECT_FALSE(schema::read_schema(folder_.path() + "/missing").ok());
     write("0002_second", "SELECT 1", "SELECT 1");
-    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "a gap";
+    EXPECT_FALSE(schema::read_schema(folder_.path()).ok()) << "a gap";
     write("0001_first", "SELECT 1", "SELECT 1");
-    EXPECT_TRUE(read_schema(folder_.path()).ok());
+    EXPECT_TRUE(schema::read_schema(folder_.path()).ok());
     write("0001_double", "SELECT 1", "SELECT 1");
-    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "a number twice";
+    EXPECT_FALSE(schema::read_schema(folder_.path()).ok()) << "a number twice";
     std::filesystem::remove(folder_.path() + "/0001_double.up.sql");
     std::filesystem::remove(folder_.path() + "/0001_double.down.sql");
     std::filesystem::remove(folder_.path() + "/0002_second.down.sql");
-    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "no way down";
+    EXPECT_FALSE(schema::read_schema(folder_.path()).ok()) << "no way down";
     write("0002_second", "SELECT 1", "SELECT 1");
     write("3_third", "SELECT 1", "SELECT 1");
-    EXPECT_FALSE(read_schema(folder_.path()).ok()) << "a bad name";
+    EXPECT_FALSE(schema::read_schema(folder_.path()).ok()) << "a bad name";
 }
 
 TEST_F(MigratorTest, WaitsForAnotherMigratorByPolling) {
@@ -235,7 +235,7 @@ TEST_F(MigratorTest, NeedsNoRightToCreateSchemasWhereTheSchemaIsThere) {
     db_.sql("CREATE SCHEMA messaging AUTHORIZATION schema_owner");
     pg::Session session = test::connect_or_abort(db_.url());
     ASSERT_TRUE(session.execute_script("SET ROLE schema_owner"));
-    const auto applied = Migrator(session, read_schema(folder_.path()).value()).up();
+    const auto applied = schema::Migrator(session, schema::read_schema(folder_.path()).value()).up();
     ASSERT_TRUE(applied.ok()) << applied.error().message;
     EXPECT_TRUE(exists("messaging.first"));
 }
@@ -258,9 +258,9 @@ TEST(RealMigrations, PutNothingButMessagesIntoPublic) {
 TEST(RealMigrations, GoUpAndDownAndUpAgainWithoutATrace) {
     Stores db(test::empty_database());
     pg::Session session = test::connect_or_abort(db.url());
-    const auto files = read_schema(test::migrations_dir());
+    const auto files = schema::read_schema(test::migrations_dir());
     ASSERT_TRUE(files.ok());
-    Migrator migrator(session, files.value());
+    schema::Migrator migrator(session, files.value());
     for (int i = 0; i < 2; ++i) {
         ASSERT_EQ(migrator.up().value().size(), files->migrations.size() + 1) << "and the functions";
         while (!migrator.down(true).value().empty()) {
@@ -275,7 +275,7 @@ TEST(RealMigrations, GoUpAndDownAndUpAgainWithoutATrace) {
 
 // Down by any number of steps and up again: everything is there as after the first time.
 TEST(RealMigrations, AnyNumberOfStepsDownIsMadeGoodByUp) {
-    const auto files = read_schema(test::migrations_dir());
+    const auto files = schema::read_schema(test::migrations_dir());
     for (std::size_t steps = 1; steps <= files->migrations.size(); ++steps) {
         Stores db(test::fresh_database());
         const std::string triggers =
@@ -284,7 +284,7 @@ TEST(RealMigrations, AnyNumberOfStepsDownIsMadeGoodByUp) {
         const std::string before = db.sql(triggers);
         db.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('other', 'http://127.0.0.1/')");
         pg::Session session = test::connect_or_abort(db.url());
-        Migrator migrator(session, files.value());
+        schema::Migrator migrator(session, files.value());
         for (std::size_t i = 0; i < steps; ++i) ASSERT_TRUE(migrator.down(true).ok());
         const auto again = migrator.up();
         ASSERT_TRUE(again.ok()) << steps << ": " << again.error().message;
@@ -307,7 +307,7 @@ TEST(RealMigrations, TheFunctionsPutADisabledOrMissingTriggerRightAndKeepTheEndp
     db.sql("DELETE FROM messaging.endpoints");
     db.sql("DELETE FROM messaging._function_file");
     pg::Session session = test::connect_or_abort(db.url());
-    EXPECT_EQ(Migrator(session, read_schema(test::migrations_dir()).value()).up().value(), Names{"functions"});
+    EXPECT_EQ(schema::Migrator(session, schema::read_schema(test::migrations_dir()).value()).up().value(), Names{"functions"});
     EXPECT_EQ(db.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'messages'::regclass AND tgenabled = 'O'"), 5);
     EXPECT_EQ(db.number("SELECT count(*) FROM messaging.endpoints"), 0) << "what an operator has deleted stays away";
 }
@@ -315,7 +315,7 @@ TEST(RealMigrations, TheFunctionsPutADisabledOrMissingTriggerRightAndKeepTheEndp
 TEST(ContentLimit, FollowsTheConfigurationUpAndDown) {
     Stores db(test::fresh_database());
     pg::Session session = test::connect_or_abort(db.url());
-    Migrator migrator(session, {});
+    schema::Migrator migrator(session, {});
     const auto fits = [&](int bytes) {
         return session
             .execute_script("INSERT INTO messages (recipient, content) VALUES ('+1', repeat('x', " + std::to_string(bytes) + "))")
@@ -342,12 +342,12 @@ TEST(Migrate, TheSubcommandAnswersWithItsExitStatus) {
     config.database_url = test::empty_database();
     config.migrations_dir = test::migrations_dir();
     config.max_content_bytes = 2000;
-    EXPECT_EQ(app::run_migrate(config, "up", false), 0);
-    EXPECT_EQ(app::run_migrate(config, "up", false), 0);
-    EXPECT_EQ(app::run_migrate(config, "status", false), 0);
-    EXPECT_EQ(app::run_migrate(config, "down", false), 0);
+    EXPECT_EQ(commands::run_migrate(config, "up", false), 0);
+    EXPECT_EQ(commands::run_migrate(config, "up", false), 0);
+    EXPECT_EQ(commands::run_migrate(config, "status", false), 0);
+    EXPECT_EQ(commands::run_migrate(config, "down", false), 0);
     config.database_url = "postgresql:///nowhere?host=/nonexistent";
-    EXPECT_EQ(app::run_migrate(config, "up", false), 1);
+    EXPECT_EQ(commands::run_migrate(config, "up", false), 1);
 }
 
 TEST(Migrate, DownRefusesToTakeMessagesAwayOrWhatAnEngineNeeds) {
@@ -358,15 +358,15 @@ TEST(Migrate, DownRefusesToTakeMessagesAwayOrWhatAnEngineNeeds) {
     config.max_content_bytes = 4096;
     pg::Session engine = test::connect_or_abort(db.url());
     ASSERT_TRUE(engine.execute_script("SELECT pg_advisory_lock(772, 1)"));
-    EXPECT_EQ(app::run_migrate(config, "down", false), 1);
+    EXPECT_EQ(commands::run_migrate(config, "down", false), 1);
     ASSERT_TRUE(engine.execute_script("SELECT pg_advisory_unlock(772, 1)"));
     db.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
-    EXPECT_EQ(app::run_migrate(config, "down", false), 1);
+    EXPECT_EQ(commands::run_migrate(config, "down", false), 1);
     EXPECT_EQ(db.number("SELECT count(*) FROM messages"), 1);
-    EXPECT_EQ(app::run_migrate(config, "down", true), 0);
-    EXPECT_EQ(app::run_migrate(config, "down", true), 0);
+    EXPECT_EQ(commands::run_migrate(config, "down", true), 0);
+    EXPECT_EQ(commands::run_migrate(config, "down", true), 0);
     db.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'c')");  // without the queue no trigger is left that needs it
-    EXPECT_EQ(app::run_migrate(config, "up", false), 0);
+    EXPECT_EQ(commands::run_migrate(config, "up", false), 0);
     EXPECT_EQ(db.number("SELECT count(*) FROM messages"), 2);
 }
 

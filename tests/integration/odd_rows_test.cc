@@ -1,7 +1,9 @@
 // Rows as strange as a role that may only INSERT can make them: each is refused, or harmless to the engines and to other
 // messages.
-#include "repository/message_store.h"
+#include "engine/instance_store.h"
 #include "repository/instance_store.h"
+#include "repository/message_store.h"
+#include "service/message_store.h"
 #include "support/one_engine.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -102,7 +104,7 @@ protected:
         db_.sql("UPDATE messages SET is_sent = false");
         engine.claim();
         EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
-        PgPresenceStore presence(db_.open_session(bell_session_settings()));
+        PgInstanceStore presence(db_.open_session(bell_session_settings()));
         db_.value<engine::Reclaimed>(
             [&](auto done) { presence.reclaim(99, {}, std::chrono::seconds(2), true, std::move(done)); });
         expect_no_misplaced();

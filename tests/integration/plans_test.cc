@@ -4,11 +4,17 @@
 #include <map>
 
 #include "core/outcome.h"
+#include "engine/claim_store.h"
+#include "engine/instance_store.h"
+#include "engine/receipt_backlog_store.h"
+#include "engine/record_store.h"
 #include "repository/control_store.h"
-#include "repository/message_store.h"
 #include "repository/instance_store.h"
-#include "repository/queue_store.h"
+#include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
+#include "service/control_store.h"
+#include "service/message_store.h"
+#include "support/engine_stores.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 
@@ -133,8 +139,8 @@ protected:
 
     // Has the engine's statements prepared, by running them.
     void use_as_engine(pg::Connection& claim, pg::Connection& record, pg::Connection& bell) {
-        PgQueueStore queue(claim, record);
-        PgPresenceStore presence(bell);
+        test::EngineStores queue(claim, record);
+        PgInstanceStore presence(bell);
         PgReceiptBacklogStore backlog(record);
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
         const auto me = db_.value<core::InstanceId>([&](auto done) { presence.register_instance("plans", "", std::move(done)); });

@@ -2,8 +2,11 @@
 #include <optional>
 
 #include "core/outcome.h"
+#include "engine/claim_store.h"
+#include "engine/instance_store.h"
+#include "engine/record_store.h"
 #include "repository/instance_store.h"
-#include "repository/queue_store.h"
+#include "support/engine_stores.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 
@@ -59,8 +62,8 @@ struct Engine {
     }
 
     Stores& db;
-    PgPresenceStore presence;
-    PgQueueStore queue;
+    PgInstanceStore presence;
+    test::EngineStores queue;
     core::InstanceId id = 0;
 };
 

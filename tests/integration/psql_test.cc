@@ -1,4 +1,5 @@
 // What lands in the queue when people use SQL: the triggers, the bell, and the rights of an application's role.
+#include "engine/doorbell_store.h"
 #include "repository/doorbell_store.h"
 #include "repository/instance_store.h"
 #include "support/one_engine.h"
@@ -35,7 +36,7 @@ protected:
     // An engine that listens, and sleeps with the doorbell's lock.
     void fall_asleep() {
         pg::Connection& bell = db_.open_session(bell_session_settings());
-        PgPresenceStore presence(bell);
+        PgInstanceStore presence(bell);
         db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
         ask_for_sleep(bell, engine::SleepAnswer::kHeld);
     }
@@ -58,7 +59,7 @@ TEST_F(Psql, ASingleInsertIsQueuedAndRingsTheBellOnce) {
 
 TEST_F(Psql, WhileAnEngineIsAwakeNothingRings) {
     pg::Connection& bell = db_.open_session(bell_session_settings());
-    PgPresenceStore presence(bell);
+    PgInstanceStore presence(bell);
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     run(application_, "BEGIN");
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");

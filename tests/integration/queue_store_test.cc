@@ -1,8 +1,9 @@
 // Claiming in PostgreSQL: what is taken, what is left, and what the ledger keeps.
-#include "repository/queue_store.h"
-
 #include <set>
 
+#include "engine/claim_store.h"
+#include "engine/queue_position.h"
+#include "support/engine_stores.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 
@@ -47,7 +48,7 @@ protected:
 
     core::ClaimId last_claim_ = 100;
     Stores db_{test::fresh_database()};
-    PgQueueStore store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
+    test::EngineStores store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
 };
 
 TEST_F(QueueStore, ClaimsWhatWasInsertedWithItsContents) {
@@ -164,7 +165,7 @@ TEST_F(QueueStore, AStoppedServiceClaimsNothing) {
 TEST_F(QueueStore, EnginesThatClaimAtTheSameTimeShareWithoutOverlap) {
     constexpr int kMessages = 3000;
     insert(kMessages);
-    PgQueueStore other(db_.open_session(claim_session_settings()), db_.open_session(record_session_settings()));
+    test::EngineStores other(db_.open_session(claim_session_settings()), db_.open_session(record_session_settings()));
     std::multiset<core::MessageId> claimed;
     int answers = 0;
     constexpr int kClaims = 80;
@@ -363,7 +364,7 @@ TEST_F(QueueStore, RowLevelSecurityMakesTheClaimFailAndTheQueueIsUntouched) {
     db_.sql("SELECT messaging.grant_to('bound', 'service')");
     auto settings = claim_session_settings();
     settings.emplace_back("role", "bound");
-    PgQueueStore bound(db_.open_session(settings), db_.open_session(settings));
+    test::EngineStores bound(db_.open_session(settings), db_.open_session(settings));
     const auto refused = db_.answer<ClaimBatch>([&](auto done) { bound.claim_ready(request(10), std::move(done)); });
     ASSERT_FALSE(refused.ok());
     EXPECT_NE(refused.error().message.find("row-level security"), std::string::npos) << refused.error().message;

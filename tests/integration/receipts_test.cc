@@ -2,11 +2,14 @@
 #include <algorithm>
 
 #include "core/outcome.h"
+#include "engine/claim_store.h"
+#include "engine/receipt_backlog_store.h"
+#include "engine/record_store.h"
 #include "redis/client.h"
 #include "repository/instance_store.h"
-#include "repository/queue_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/receipt_log.h"
+#include "support/engine_stores.h"
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
 #include "support/stores.h"
@@ -215,7 +218,7 @@ protected:
 
     Stores db_{test::fresh_database()};
     pg::Connection& record_session_{db_.open_session(record_session_settings())};
-    PgQueueStore queue_{db_.open_session(claim_session_settings()), record_session_};
+    test::EngineStores queue_{db_.open_session(claim_session_settings()), record_session_};
     PgReceiptBacklogStore store_{record_session_};
 };
 

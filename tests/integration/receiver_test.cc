@@ -24,7 +24,7 @@ using test::HttpReply;
 
 class RunningReceiver {
 public:
-    explicit RunningReceiver(app::ReceiverOptions options = {}) {
+    explicit RunningReceiver(commands::ReceiverOptions options = {}) {
         int ends[2] = {};
         if (pipe(ends) != 0) std::abort();
         options.port = 0;
@@ -35,7 +35,7 @@ public:
             dup2(ends[1], STDOUT_FILENO);
             close(ends[0]);
             close(ends[1]);
-            _exit(app::run_receiver(options));
+            _exit(commands::run_receiver(options));
         }
         close(ends[1]);
         output_ = fdopen(ends[0], "r");
@@ -103,7 +103,7 @@ TEST(Receiver, PrintsALineForEachRequest) {
 }
 
 TEST(Receiver, AnswersAsItsOptionsSay) {
-    app::ReceiverOptions options;
+    commands::ReceiverOptions options;
     options.status = 429;
     options.retry_after = std::chrono::seconds(3);
     options.quiet = true;
@@ -153,10 +153,10 @@ TEST(Receiver, EndsWellOnSignalsAlsoWithAnswersOwed) {
 }
 
 TEST(Receiver, SaysWhyItCannotListen) {
-    app::ReceiverOptions options;
+    commands::ReceiverOptions options;
     options.address = "192.0.2.1";  // of documentation: no machine has it
     testing::internal::CaptureStderr();
-    EXPECT_EQ(app::run_receiver(options), 1);
+    EXPECT_EQ(commands::run_receiver(options), 1);
     EXPECT_NE(testing::internal::GetCapturedStderr().find("192.0.2.1:9090"), std::string::npos);
 }
 

@@ -1,5 +1,6 @@
 // Reconcile in PostgreSQL: a message that is unsent and in no place is queued once, whatever has put it there, and nothing else
 // ever is.
+#include "engine/reconcile_store.h"
 #include "repository/instance_store.h"
 #include "repository/reconcile_store.h"
 #include "support/one_engine.h"
@@ -80,7 +81,7 @@ TEST_F(Reconcile, QueuesAtOnceWhatCamePastTheTriggerAndOnlyOnce) {
 }
 
 TEST_F(Reconcile, WakesTheEnginesForWhatItHasFound) {
-    PgPresenceStore presence(db_.open_session(bell_session_settings()));
+    PgInstanceStore presence(db_.open_session(bell_session_settings()));
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     look_at_newest();
     // What was sent before it would have been received with its answer.

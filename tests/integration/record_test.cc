@@ -1,7 +1,9 @@
 // Recording outcomes in PostgreSQL: what each kind leaves behind, fencing, and that a repeat does nothing.
 #include <algorithm>
 
-#include "repository/queue_store.h"
+#include "engine/claim_store.h"
+#include "engine/record_store.h"
+#include "support/engine_stores.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 
@@ -66,7 +68,7 @@ protected:
 
     core::ClaimId last_claim_ = 7000;
     Stores db_{test::fresh_database()};
-    PgQueueStore store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
+    test::EngineStores store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
 };
 
 TEST_F(Record, ADeliveredMessageIsMarkedAndItsBatchWaitsForItsReceipts) {

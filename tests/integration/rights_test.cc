@@ -1,12 +1,21 @@
 // messaging.grant_to() gives what it says and no more, the service runs as a role that owns nothing, and PUBLIC may execute
 // nothing.
+#include "engine/claim_store.h"
+#include "engine/doorbell_store.h"
+#include "engine/instance_store.h"
+#include "engine/receipt_backlog_store.h"
+#include "engine/reconcile_store.h"
+#include "engine/record_store.h"
 #include "repository/control_store.h"
 #include "repository/doorbell_store.h"
-#include "repository/message_store.h"
+#include "repository/endpoint_store.h"
 #include "repository/instance_store.h"
+#include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/reconcile_store.h"
 #include "schema/start_check.h"
+#include "service/control_store.h"
+#include "service/message_store.h"
 #include "support/one_engine.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
@@ -46,10 +55,10 @@ protected:
         const auto result = session.execute_script(sql);
         return result ? "" : result.error().sqlstate;
     }
-    core::Result<StartFacts> check_start(Stores& db) {
+    core::Result<schema::StartFacts> check_start(Stores& db) {
         pg::Connection& session = db.open_session(api_session_settings());
-        const auto files = read_schema(test::migrations_dir());
-        return db.answer<StartFacts>([&](auto done) { schema::check_start(session, files.value(), std::move(done)); });
+        const auto files = schema::read_schema(test::migrations_dir());
+        return db.answer<schema::StartFacts>([&](auto done) { schema::check_start(session, files.value(), std::move(done)); });
     }
 
     Stores db_{test::fresh_database()};
@@ -125,7 +134,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     Stores db(url_of_tester());
     EXPECT_TRUE(check_start(db).ok()) << check_start(db).error().message;
 
-    PgPresenceStore presence(db.open_session(bell_session_settings()));
+    PgInstanceStore presence(db.open_session(bell_session_settings()));
     const auto me = db.value<core::InstanceId>([&](auto done) { presence.register_instance("tester", "", std::move(done)); });
     db.value<Nothing>([&](auto done) { presence.heartbeat(me, 0, 1, std::move(done)); });
     EXPECT_TRUE(db.value<bool>([&](auto done) { presence.read_state(std::move(done)); }));
@@ -151,7 +160,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     const OutcomeKind kinds[] = {OutcomeKind::kDelivered, OutcomeKind::kDead, OutcomeKind::kRetry, OutcomeKind::kReturned};
     for (std::size_t i = 0; i < claimed.size(); ++i) engine.record({claimed[i]}, kinds[i]);
     EXPECT_EQ(engine.claim_due().size(), 1U);
-    PgQueueStore& queue = engine.queue();
+    test::EngineStores& queue = engine.queue();
     db.value<std::vector<core::MessageId>>([&](auto done) { queue.find_unlocked({1, 2}, std::move(done)); });
     db.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
     for (const auto source : {engine::Source::kReady, engine::Source::kDue}) {
@@ -177,7 +186,8 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     }
 
     PgControlStore control(db.open_session(api_session_settings()));
-    db.value<std::string>([&](auto done) { control.set_default_endpoint("http://127.0.0.1/", 8, std::move(done)); });
+    PgEndpointStore endpoints(db.open_session(api_session_settings()));
+    db.value<std::string>([&](auto done) { endpoints.set_default_endpoint("http://127.0.0.1/", 8, std::move(done)); });
     for (const bool running : {false, true}) {
         db.value<service::ServiceState>([&](auto done) { control.set_running(running, "tester", std::move(done)); });
     }

@@ -1,8 +1,8 @@
 // What serve refuses before it touches a message, and that migrate says the same. tests/integration/rights_test.cc has the roles.
 #include "schema/start_check.h"
 
-#include "schema/migrator.h"
 #include "repository/session_settings.h"
+#include "schema/migrator.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -14,9 +14,9 @@ using test::Stores;
 
 class StartCheck : public testing::Test {
 protected:
-    core::Result<StartFacts> check(Stores& db) {
-        return db.answer<StartFacts>(
-            [&](auto done) { check_start(db.open_session(api_session_settings()), files_, std::move(done)); });
+    core::Result<schema::StartFacts> check(Stores& db) {
+        return db.answer<schema::StartFacts>(
+            [&](auto done) { schema::check_start(db.open_session(api_session_settings()), files_, std::move(done)); });
     }
     static void expect_conflict(const core::Error& error, const std::string& words) {
         EXPECT_EQ(error.kind, core::ErrorKind::kConflict);
@@ -24,11 +24,11 @@ protected:
     }
     core::Result<std::vector<std::string>> migrate(const std::string& url, bool up = true) {
         pg::Session session = test::connect_or_abort(url);
-        Migrator migrator(session, files_);
+        schema::Migrator migrator(session, files_);
         return up ? migrator.up() : migrator.down(true);
     }
 
-    SchemaFiles files_ = read_schema(test::migrations_dir()).value();
+    schema::SchemaFiles files_ = schema::read_schema(test::migrations_dir()).value();
 };
 
 TEST_F(StartCheck, NamesWhatIsPendingOrEdited) {

@@ -5,6 +5,9 @@
 #include <iterator>
 
 #include "core/attempt.h"
+#include "engine/claim_store.h"
+#include "engine/instance_store.h"
+#include "engine/record_store.h"
 
 namespace messaging::model {
 namespace {
@@ -67,7 +70,7 @@ ClaimReplay::ClaimReplay(Mistakes mistakes)
     db_.sql("CREATE TRIGGER gate AFTER UPDATE ON messaging._claim FOR EACH STATEMENT EXECUTE FUNCTION public.gate()");
 }
 
-void ClaimReplay::prepare(repository::PgQueueStore& queue) {
+void ClaimReplay::prepare(test::EngineStores& queue) {
     engine::RecordRequest request;
     for (const OutcomeKind kind : {OutcomeKind::kDelivered, OutcomeKind::kRetry, OutcomeKind::kReturned}) {
         request.outcomes.emplace_back().kind = kind;
@@ -184,7 +187,7 @@ std::unique_ptr<pg::Connection> ClaimReplay::new_session() {
     session->start();
     EXPECT_TRUE(test::run_until(db_.loop(), [&] { return session->up(); }));
     if (expected_.claim_count > 0) return session;
-    repository::PgPresenceStore presence(*session);
+    repository::PgInstanceStore presence(*session);
     db_.value<engine::Reclaimed>([&](auto done) { presence.reclaim(0, {}, kReplayDelay, true, std::move(done)); });
     db_.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(0, {}, std::move(done)); });
     return session;
@@ -198,7 +201,7 @@ void ClaimReplay::spare(std::unique_ptr<pg::Connection> session) {
 core::InstanceId ClaimReplay::open_bell(RealEngine& engine) {
     engine.bell = spare_.empty() ? new_session() : std::move(spare_.back());
     if (!spare_.empty()) spare_.pop_back();
-    engine.presence = std::make_unique<repository::PgPresenceStore>(*engine.bell);
+    engine.presence = std::make_unique<repository::PgInstanceStore>(*engine.bell);
     return db_.value<core::InstanceId>([&](auto done) { engine.presence->register_instance("replay", "", std::move(done)); });
 }
 

@@ -10,10 +10,11 @@
 #include <vector>
 
 #include "core/outcome.h"
-#include "repository/instance_store.h"
-#include "repository/queue_store.h"
 #include "engine/claim_ledger.h"
+#include "engine/record_store.h"
 #include "model/claim_model.h"
+#include "repository/instance_store.h"
+#include "support/engine_stores.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 
@@ -44,7 +45,7 @@ private:
     };
     struct RealEngine {
         std::unique_ptr<pg::Connection> bell;
-        std::unique_ptr<repository::PgPresenceStore> presence;  // depends-on: bell
+        std::unique_ptr<repository::PgInstanceStore> presence;  // depends-on: bell
         core::InstanceId instance = 0;
         core::InstanceId next = 0;  // registered, claims not known to be moved
         std::vector<core::ClaimId> moved;
@@ -61,7 +62,7 @@ private:
 
     void make_alone(const Step& step, RealEngine& engine);
     // A statement is parsed before any of its transaction runs, and then waits where it should not yet: each is prepared here.
-    void prepare(repository::PgQueueStore& queue);
+    void prepare(test::EngineStores& queue);
     std::unique_ptr<pg::Connection> new_session();
     void spare(std::unique_ptr<pg::Connection> session);  // for the next path: a session costs more than a step
     core::InstanceId open_bell(RealEngine& engine);
@@ -106,8 +107,8 @@ private:
 
     Mistakes mistakes_;
     test::Stores db_{test::fresh_database()};
-    repository::PgQueueStore queue_;
-    repository::PgQueueStore second_queue_;  // for a record that another one waits for
+    test::EngineStores queue_;
+    test::EngineStores second_queue_;  // for a record that another one waits for
     pg::Connection& observer_;
     core::OutcomePolicy policy_;
     std::vector<std::unique_ptr<pg::Connection>> spare_;

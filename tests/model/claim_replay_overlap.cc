@@ -2,6 +2,8 @@
 // first.
 #include <optional>
 
+#include "engine/instance_store.h"
+#include "engine/record_store.h"
 #include "model/claim_replay.h"
 
 namespace messaging::model {
@@ -58,7 +60,7 @@ void ClaimReplay::await_waiting(int sessions) {
 void ClaimReplay::make_overlap(const Step& step) {
     RealEngine& first = engines_[step.engine];
     RealEngine& second = engines_[step.which];
-    const auto start_record = [&](repository::PgQueueStore& store, RealEngine& engine, const Items& chosen, bool suspect) {
+    const auto start_record = [&](test::EngineStores& store, RealEngine& engine, const Items& chosen, bool suspect) {
         engine::RecordRequest request = request_for(engine, chosen);
         if (suspect) request.suspects.push_back(request.outcomes.front().id);
         return begin_call<engine::RecordResult>([&](auto done) { store.record(std::move(request), std::move(done)); });

@@ -1,6 +1,7 @@
 // Rows, ledgers and outcomes to a state of the model.
 #include <algorithm>
 
+#include "engine/instance_store.h"
 #include "model/claim_replay.h"
 
 namespace messaging::model {

@@ -9,11 +9,19 @@
 #include <utility>
 #include <vector>
 
+#include "core/completion.h"
+#include "engine/claim_store.h"
 #include "engine/doorbell.h"
+#include "engine/doorbell_store.h"
+#include "engine/endpoint_store.h"
 #include "engine/engine_observer.h"
-#include "engine/queue_store.h"
+#include "engine/instance_store.h"
+#include "engine/queue_position.h"
+#include "engine/receipt_backlog_store.h"
 #include "engine/receipt_log.h"
+#include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
+#include "engine/record_store.h"
 #include "engine/sender.h"
 
 namespace messaging::test {
@@ -34,7 +42,7 @@ T take_first(std::deque<T>& calls) {
 
 inline core::Error unavailable() { return {core::ErrorKind::kUnavailable, "not there", ""}; }
 
-class FakeQueueStore : public engine::QueueStore {
+class FakeEngineStores : public engine::ClaimStore, public engine::RecordStore, public engine::EndpointStore {
 public:
     void claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         ready.push_back({request, std::move(done)});
@@ -78,7 +86,7 @@ public:
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
 };
 
-class FakePresenceStore : public engine::PresenceStore {
+class FakePresenceStore : public engine::InstanceStore {
 public:
     struct Move {
         core::InstanceId to = 0;

@@ -4,7 +4,9 @@
 #include <utility>
 #include <vector>
 
-#include "repository/queue_store.h"
+#include "engine/claim_store.h"
+#include "engine/record_store.h"
+#include "support/engine_stores.h"
 #include "support/stores.h"
 
 namespace messaging::test {
@@ -17,7 +19,7 @@ public:
           next_claim_(id * 1000),
           queue_(db.open_session(repository::claim_session_settings()), db.open_session(repository::record_session_settings())) {}
 
-    repository::PgQueueStore& queue() { return queue_; }
+    EngineStores& queue() { return queue_; }
     std::vector<core::Delivery> claim(int limit = 1000) {
         return db_
             .value<engine::ClaimBatch>([&](auto done) {
@@ -54,7 +56,7 @@ private:
     Stores& db_;
     core::InstanceId id_;
     core::ClaimId next_claim_;
-    repository::PgQueueStore queue_;
+    EngineStores queue_;
 };
 
 }  // namespace messaging::test

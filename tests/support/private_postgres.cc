@@ -49,7 +49,7 @@ constexpr const char* kTemplate = "messaging_template";
 
 void make_template(PrivatePostgres& server) {
     pg::Session session = open_session(server.create_database(kTemplate));
-    auto migrations = repository::read_schema(migrations_dir());
+    auto migrations = schema::read_schema(migrations_dir());
     if (!migrations) give_up(migrations.error().message);
     const auto applied = schema::Migrator(session, std::move(migrations.value())).up();
     if (!applied) give_up(applied.error().message);

@@ -37,10 +37,10 @@ ScriptedReceiver::ScriptedReceiver(Script script, int port)
     : script_(std::move(script)), inside_(std::make_unique<Inside>(loop_)) {
     http_server::ServerOptions options;
     options.port = port;
-    auto server =
-        http_server::Server::listen(loop_, std::move(options), [this](const http::Request& request, http_server::Responder responder) {
-            inside_->serve(*this, request, std::move(responder));
-        });
+    auto server = http_server::Server::listen(loop_, std::move(options),
+                                              [this](const http::Request& request, http_server::Responder responder) {
+                                                  inside_->serve(*this, request, std::move(responder));
+                                              });
     if (!server) {
         std::fprintf(stderr, "scripted receiver: %s\n", server.error().message.c_str());
         std::abort();

@@ -5,7 +5,7 @@
 
 #include "engine/endpoint_queues.h"
 
-namespace messaging::service {
+namespace messaging::engine {
 namespace {
 
 constexpr int kWaitingEach = 4;  // so that every endpoint has its turn
@@ -42,4 +42,4 @@ void measure_of_all_endpoints(benchmark::State& state) {
 BENCHMARK(measure_of_all_endpoints)->Arg(1)->Arg(100)->Arg(1000);
 
 }  // namespace
-}  // namespace messaging::service
+}  // namespace messaging::engine

@@ -5,6 +5,7 @@
 
 #include "handler/encode.h"
 #include "handler/requests.h"
+#include "service/message_store.h"
 
 namespace messaging::handler {
 namespace {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/claim_store.h"
+#include "engine/queue_position.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
 #include "support/fixed_random.h"
@@ -65,7 +67,7 @@ protected:
 
     test::FakeTime time_;
     test::FixedRandom random_{0.5};  // no jitter
-    test::FakeQueueStore store_;
+    test::FakeEngineStores store_;
     test::FakeObserver observer_;
     std::size_t room_ = 5000;
     std::size_t claimed_ = 0;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/doorbell_store.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
 

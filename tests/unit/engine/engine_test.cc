@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/claim_store.h"
+#include "engine/instance_store.h"
+#include "engine/record_store.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
 #include "support/fixed_random.h"
@@ -73,18 +76,14 @@ protected:
 
     test::FakeTime time_;
     test::FixedRandom random_{0.5};
-    test::FakeQueueStore queue_;
+    test::FakeEngineStores queue_;
     test::FakePresenceStore presence_;
     test::FakeDoorbellStore doorbell_;
     test::FakeBacklogStore backlog_;
     test::FakeReceiptLog receipts_;
     test::FakeSender sender_;
     test::FakeObserver observer_;
-    Engine engine_{{queue_, presence_, doorbell_, backlog_, receipts_, sender_},
-                   time_,
-                   time_,
-                   random_,
-                   observer_,
+    Engine engine_{{queue_, queue_, queue_, presence_, doorbell_, backlog_, receipts_, sender_}, time_, time_, random_, observer_,
                    {.name = "test", .session_tag = "", .max_claim = kMaxClaim, .dispatch = {}}};
 };
 

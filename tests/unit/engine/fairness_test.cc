@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include "core/completion.h"
+#include "engine/claim_store.h"
 #include "engine/claimer.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
@@ -20,7 +22,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // A database in memory: each statement is answered after `cost`.
-class SimulatedStore : public test::FakeQueueStore {
+class SimulatedStore : public test::FakeEngineStores {
 public:
     explicit SimulatedStore(test::FakeTime& time) : time_(time) {}
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/reconcile_store.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
 #include "support/fixed_random.h"

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/record_store.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
 
@@ -46,7 +47,7 @@ protected:
     }
 
     test::FakeTime time_;
-    test::FakeQueueStore store_;
+    test::FakeEngineStores store_;
     test::FakeObserver observer_;
     ClaimLedger ledger_;
     std::vector<core::Receipt> receipts_;

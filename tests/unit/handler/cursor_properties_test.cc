@@ -3,6 +3,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "handler/requests.h"
+#include "service/message_store.h"
 
 namespace messaging::handler {
 namespace {

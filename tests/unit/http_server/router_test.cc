@@ -33,7 +33,8 @@ protected:
 
     std::string reached_;
     http::Request request_;
-    Router router_{[this](http::Request, Responder, const std::string& allow) { reached_ = allow.empty() ? "404" : "405 " + allow; }};
+    Router router_{
+        [this](http::Request, Responder, const std::string& allow) { reached_ = allow.empty() ? "404" : "405 " + allow; }};
 };
 
 TEST_F(RouterTest, FindsLiteralPathsByMethod) {

@@ -52,7 +52,7 @@ TEST(Target, ReadsTheAbsoluteFormThatProxiesSend) {
 
 TEST(Target, DoesNotTakeAUrlInThePathForAnAbsoluteForm) { EXPECT_EQ(read("/x?to=http://a/b").path, "/x"); }
 
-TEST(http::Request, FindsHeadersWhateverTheirCase) {
+TEST(Request, FindsHeadersWhateverTheirCase) {
     http::Request request;
     request.headers = {{"Content-Type", "application/json"}, {"X-A", "1"}, {"x-a", "2"}};
     EXPECT_EQ(request.header("content-TYPE"), "application/json");
@@ -60,7 +60,7 @@ TEST(http::Request, FindsHeadersWhateverTheirCase) {
     EXPECT_EQ(request.header("x"), std::nullopt);
 }
 
-TEST(http::Request, TellsAnAbsentParameterFromAnEmptyOne) {
+TEST(Request, TellsAnAbsentParameterFromAnEmptyOne) {
     const http::Request request = read("/?empty=");
     EXPECT_EQ(request.query_parameter("empty"), "");
     EXPECT_EQ(request.query_parameter("absent"), std::nullopt);

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "support/fake_time.h"
 #include "telemetry/logging.h"
 #include "telemetry/metrics.h"
-#include "support/fake_time.h"
 
 namespace messaging::telemetry {
 namespace {

@@ -1,9 +1,9 @@
 // What this build calls itself.
 #pragma once
 
-namespace messaging::app {
+namespace messaging::telemetry {
 
 const char* version() noexcept;
 const char* revision() noexcept;  // of the source, as git describes it; empty outside a checkout
 
-}  // namespace messaging::app
+}  // namespace messaging::telemetry

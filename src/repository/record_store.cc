@@ -1,11 +1,14 @@
-// The record statements of PgQueueStore: one transaction for everything that is known at the time.
+// Records outcomes: one transaction for all that have been collected so far.
+#include "repository/record_store.h"
+
 #include <algorithm>
 #include <functional>
 #include <iterator>
 
+#include "core/completion.h"
 #include "core/text.h"
-#include "repository/queue_store.h"
-#include "repository/run_statement.h"
+#include "engine/record_store.h"
+#include "pg/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -172,7 +175,7 @@ pg::Params failed_params(const std::vector<const Outcome*>& failed) {
         delays.push_back(outcome->kind == OutcomeKind::kDead ? std::nullopt : std::optional(clamp_to_int(outcome->delay)));
         statuses.push_back(outcome->status);
         durations.push_back(clamp_to_int(outcome->duration));
-        errors.push_back(core::clean_text(outcome->error, kMaxErrorBytes));
+        errors.push_back(core::clean_text(outcome->error, core::kMaxErrorBytes));
     }
     pg::Params params;
     params.bigint_array(ids_of(failed)).bigint_array(claim_ids).integer_array(generations_of(failed)).integer_array(attempts);
@@ -229,7 +232,7 @@ std::vector<const Outcome*> sorted_by_id(const std::vector<Outcome>& outcomes) {
 
 }  // namespace
 
-void PgQueueStore::record(engine::RecordRequest request, core::Completion<engine::RecordResult> done) {
+void PgRecordStore::record(engine::RecordRequest request, core::Completion<engine::RecordResult> done) {
     std::vector<const Outcome*> sent;
     std::vector<const Outcome*> failed;
     std::vector<const Outcome*> released;
@@ -275,17 +278,17 @@ void PgQueueStore::record(engine::RecordRequest request, core::Completion<engine
         add(kConfirmReceipts, std::move(pg::Params().bigint_array(request.confirmed_batches)), unread);
     }
     if (!request.suspects.empty()) add(kNoteSuspects, std::move(pg::Params().bigint_array(request.suspects)), unread);
-    run_unit<engine::RecordResult>(record_, steps, std::move(done),
-                                    [readers = std::move(readers)](const std::vector<pg::Rows>& rows) {
-                                        engine::RecordResult result;
-                                        for (std::size_t i = 0; i < readers.size(); ++i) readers[i](rows[i], result);
-                                        return result;
-                                    });
+    pg::run_unit<engine::RecordResult>(session_, steps, std::move(done),
+                                       [readers = std::move(readers)](const std::vector<pg::Rows>& rows) {
+                                           engine::RecordResult result;
+                                           for (std::size_t i = 0; i < readers.size(); ++i) readers[i](rows[i], result);
+                                           return result;
+                                       });
 }
 
-void PgQueueStore::find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) {
-    run_one<std::vector<core::MessageId>>(record_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)), std::move(done),
-                                          read_ids);
+void PgRecordStore::find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) {
+    pg::run_one<std::vector<core::MessageId>>(session_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)), std::move(done),
+                                              read_ids);
 }
 
 }  // namespace messaging::repository

@@ -1,10 +1,12 @@
-// Claiming, and what the ledger has and the engine has not.
-#include "repository/queue_store.h"
+// Claims, and the release of messages that the ledger names and the engine does not hold.
+#include "repository/claim_store.h"
 
-#include "core/json.h"
+#include "core/completion.h"
 #include "core/text.h"
+#include "engine/claim_store.h"
+#include "engine/queue_position.h"
+#include "pg/run_statement.h"
 #include "repository/claim_statements.h"
-#include "repository/run_statement.h"
 
 namespace messaging::repository {
 namespace {
@@ -35,8 +37,6 @@ shrunk AS (
         WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM lost)) IS NOT TRUE)
     WHERE claim_id IN (SELECT claim_id FROM lost))
 INSERT INTO messaging._schedule (id, due_at) SELECT id, now() FROM lost ON CONFLICT DO NOTHING)sql"};
-
-constexpr pg::Statement kLoadEndpoints{"load_endpoints", "SELECT id, name, url, headers, max_in_flight FROM messaging.endpoints"};
 
 engine::ClaimBatch read_claim(const pg::Rows& rows, core::ClaimId claim_id) {
     engine::ClaimBatch batch;
@@ -77,81 +77,57 @@ pg::Params position_params(engine::QueuePosition position) {
     return params;
 }
 
-// A JSON object of strings; what is not one gives no headers, because a bad endpoint row must not stop the others.
-std::vector<std::pair<std::string, std::string>> read_headers(std::string_view text) {
-    std::vector<std::pair<std::string, std::string>> headers;
-    const auto document = core::JsonDocument::parse(text);
-    if (!document || !document->root().is_object()) return headers;
-    for (const std::string_view name : document->root().keys()) {
-        const auto value = document->root().member(name);
-        if (value && value->is_string()) headers.emplace_back(name, value->text());
-    }
-    return headers;
-}
-
 }  // namespace
 
-void PgQueueStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
+void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     pg::Params params = claim_params(request);
     params.text(std::to_string(request.behind.xid)).bigint(request.behind.id);
-    run_one<engine::ClaimBatch>(claim_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
-                                 [claim_id = request.claim_id](const pg::Rows& rows) {
-                                     engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                     if (batch.taken > 0) {
-                                         batch.last = {static_cast<engine::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
-                                     }
-                                     return batch;
-                                 });
+    pg::run_one<engine::ClaimBatch>(session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
+                                    [claim_id = request.claim_id](const pg::Rows& rows) {
+                                        engine::ClaimBatch batch = read_claim(rows, claim_id);
+                                        if (batch.taken > 0) {
+                                            batch.last = {static_cast<engine::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
+                                        }
+                                        return batch;
+                                    });
 }
 
-void PgQueueStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
-    run_one<engine::ClaimBatch>(claim_, claim_statement(engine::Source::kDue), claim_params(request), std::move(done),
-                                 [claim_id = request.claim_id](const pg::Rows& rows) {
-                                     engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                     if (!rows.is_null(0, 11)) batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
-                                     return batch;
-                                 });
+void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
+    pg::run_one<engine::ClaimBatch>(session_, claim_statement(engine::Source::kDue), claim_params(request), std::move(done),
+                                    [claim_id = request.claim_id](const pg::Rows& rows) {
+                                        engine::ClaimBatch batch = read_claim(rows, claim_id);
+                                        if (!rows.is_null(0, 11)) batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
+                                        return batch;
+                                    });
 }
 
-void PgQueueStore::peek(engine::Source source, engine::QueuePosition behind,
+void PgClaimStore::peek(engine::Source source, engine::QueuePosition behind,
                         core::Completion<std::optional<core::MessageId>> done) {
-    run_one<std::optional<core::MessageId>>(
-        claim_, peek_statement(source), source == engine::Source::kReady ? position_params(behind) : pg::Params(),
+    pg::run_one<std::optional<core::MessageId>>(
+        session_, peek_statement(source), source == engine::Source::kReady ? position_params(behind) : pg::Params(),
         std::move(done), [](const pg::Rows& rows) {
             return rows.size() == 0 ? std::optional<core::MessageId>() : std::optional<core::MessageId>(rows.bigint(0, 0));
         });
 }
 
-void PgQueueStore::dead_letter(engine::Source source, core::MessageId id, const std::string& reason,
+void PgClaimStore::dead_letter(engine::Source source, core::MessageId id, const std::string& reason,
                                core::Completion<core::Nothing> done) {
     pg::Params params;
-    params.bigint(id).text(core::clean_text(reason, kMaxErrorBytes));
-    run_one<core::Nothing>(claim_, dead_letter_statement(source), std::move(params), std::move(done), nothing);
+    params.bigint(id).text(core::clean_text(reason, core::kMaxErrorBytes));
+    pg::run_one<core::Nothing>(session_, dead_letter_statement(source), std::move(params), std::move(done), pg::nothing);
 }
 
-void PgQueueStore::return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
+void PgClaimStore::return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
                                   std::vector<core::MessageId> held, core::Completion<engine::OrphanCount> done) {
     pg::Params orphans;
     orphans.bigint(instance_id).bigint_array(known);
     pg::Params not_held;
     not_held.bigint_array(known).bigint_array(held);
-    run_unit<engine::OrphanCount>(claim_, {{&kReturnOrphans, std::move(orphans)}, {&kReturnNotHeld, std::move(not_held)}},
-                                   std::move(done), [](const std::vector<pg::Rows>& rows) {
-                                       return engine::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
-                                                                   static_cast<std::size_t>(rows[1].affected())};
-                                   });
-}
-
-void PgQueueStore::load_endpoints(core::Completion<std::vector<core::Endpoint>> done) {
-    run_one<std::vector<core::Endpoint>>(claim_, kLoadEndpoints, {}, std::move(done), [](const pg::Rows& rows) {
-        std::vector<core::Endpoint> endpoints;
-        endpoints.reserve(static_cast<std::size_t>(rows.size()));
-        for (int row = 0; row < rows.size(); ++row) {
-            endpoints.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1)), std::string(rows.text(row, 2)),
-                                 read_headers(rows.text(row, 3)), rows.integer(row, 4)});
-        }
-        return endpoints;
-    });
+    pg::run_unit<engine::OrphanCount>(session_, {{&kReturnOrphans, std::move(orphans)}, {&kReturnNotHeld, std::move(not_held)}},
+                                      std::move(done), [](const std::vector<pg::Rows>& rows) {
+                                          return engine::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
+                                                                     static_cast<std::size_t>(rows[1].affected())};
+                                      });
 }
 
 }  // namespace messaging::repository

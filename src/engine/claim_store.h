@@ -1,0 +1,60 @@
+// ClaimStore: what an engine needs from the database to claim messages. A port; repository implements it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/completion.h"
+#include "core/message.h"
+#include "engine/queue_position.h"
+
+namespace messaging::engine {
+
+// Where unclaimed messages wait.
+enum class Source { kReady, kDue };
+
+struct ClaimRequest {
+    core::InstanceId instance_id = 0;
+    core::ClaimId claim_id = 0;           // a number that the engine has chosen and uses once
+    QueuePosition behind;                 // ready claims: only what comes behind it; xid 0 = a sweep
+    int limit = 0;                        // > 0
+    std::optional<core::MessageId> only;  // this message alone
+};
+
+struct ClaimBatch {
+    std::vector<core::Delivery> deliveries;
+    std::size_t taken = 0;  // entries consumed, those whose message is gone, sent, held or dead-lettered included
+    std::size_t dead = 0;   // dead-lettered by the claim: their endpoint does not exist, or their attempts are used up
+    QueuePosition last;     // ready claims: of the furthest entry taken, when any was
+    Floor next_floor = 0;   // valid as a floor only if taken < limit
+    bool running = true;    // the service state at the time of the claim; stopped = nothing was claimed
+    std::optional<std::chrono::milliseconds> next_due;  // due claims: time until the next scheduled message
+};
+
+struct OrphanCount {
+    std::size_t unknown = 0;   // messages of claims whose answer was lost
+    std::size_t not_held = 0;  // messages of the engine's own claims that it does not have: a defect of the engine
+};
+
+// Loop thread only. Every call is safe to repeat.
+class ClaimStore {
+public:
+    virtual ~ClaimStore() = default;
+
+    virtual void claim_ready(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
+    virtual void claim_due(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
+    // The message that the next claim from `source` would begin with; nothing is locked.
+    virtual void peek(Source source, QueuePosition behind, core::Completion<std::optional<core::MessageId>> done) = 0;
+    // Moves exactly this message from `source` to the dead letters. For a message that cannot be claimed.
+    virtual void dead_letter(Source source, core::MessageId id, const std::string& reason,
+                             core::Completion<core::Nothing> done) = 0;
+    // Schedules, due now, what the ledger says this instance holds and the engine does not: claims that the engine does not know
+    // (their answer was lost), and messages of its claims that are not among `held`.
+    virtual void return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
+                                core::Completion<OrphanCount> done) = 0;
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,24 @@
+// DoorbellStore: the advisory lock of the doorbell (docs/claim-protocol.md). A port; repository implements it.
+#pragma once
+
+#include "core/completion.h"
+
+namespace messaging::engine {
+
+enum class SleepAnswer {
+    kHeld,       // the lock is ours: whoever skipped the NOTIFY has ended, and is visible
+    kInserters,  // somebody who skipped the NOTIFY is still open
+    kAnother,    // another engine sleeps with it: everybody rings
+};
+
+// Loop thread only; on the session that listens.
+class DoorbellStore {
+public:
+    virtual ~DoorbellStore() = default;
+    virtual void try_to_sleep(core::Completion<SleepAnswer> done) = 0;
+    virtual void wake_up(core::Completion<core::Nothing> done) = 0;
+    // Wakes every engine that sleeps.
+    virtual void call_help(core::Completion<core::Nothing> done) = 0;
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,54 @@
+// InstanceStore: how an engine registers, stays registered, and watches the other instances. A port; repository implements it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/completion.h"
+#include "core/message.h"
+#include "engine/failure_detector.h"
+#include "engine/queue_position.h"
+
+namespace messaging::engine {
+
+inline constexpr int kReclaimClaims = 10;    // in one round: the listening session runs it, and hears nothing meanwhile
+inline constexpr int kMaxAbandonments = 10;  // engines that may die holding a message before it is dead-lettered
+
+struct Reclaimed {
+    std::size_t claims = 0;
+    std::size_t messages = 0;  // scheduled again, or dead-lettered
+};
+
+// What keeps an instance alive in the eyes of the others; on the session that listens.
+class InstanceStore {
+public:
+    virtual ~InstanceStore() = default;
+
+    // A new instance row, and the session lock that proves it alive.
+    // `session_tag`: what the engine's sessions have in their application_name, so that they can be ended.
+    virtual void register_instance(const std::string& name, const std::string& session_tag,
+                                   core::Completion<core::InstanceId> done) = 0;
+    // Makes those of `claims` that nobody has reclaimed the instance `to`'s, and answers which these are.
+    virtual void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
+                             core::Completion<std::vector<core::ClaimId>> done) = 0;
+    virtual void heartbeat(core::InstanceId instance_id, int in_flight, Floor floor, core::Completion<core::Nothing> done) = 0;
+    // Reads messaging._state: true = running.
+    virtual void read_state(core::Completion<bool> done) = 0;
+    // What is to be seen of every instance but `me`. Silent = no heartbeat for `silence`.
+    virtual void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
+                                core::Completion<std::vector<InstanceSign>> done) = 0;
+    // Ends the sessions that hold these instances' locks; answers how many.
+    virtual void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) = 0;
+    // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
+    // them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled
+    // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only
+    // waited. Not `counted`: no row of messages is written, for where one of them refuses it.
+    virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
+                         core::Completion<Reclaimed> done) = 0;
+    // Clean end: the row goes, its claims must have been recorded.
+    virtual void unregister_instance(core::InstanceId instance_id, core::Completion<core::Nothing> done) = 0;
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,34 @@
+// Running a unit of work and turning its rows into a value: the plumbing of every repository, once.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "core/completion.h"
+#include "core/result.h"
+#include "pg/connection.h"
+
+namespace messaging::pg {
+
+// `read` gets one Rows per step and answers the value; it runs only when PostgreSQL has committed.
+template <typename T, typename Read>
+void run_unit(Connection& connection, const Steps& steps, core::Completion<T> done, Read read) {
+    connection.execute(steps, [done = std::move(done), read = std::move(read)](core::Result<std::vector<Rows>> rows) {
+        if (rows) {
+            done(read(rows.value()));
+        } else {
+            done(rows.error());
+        }
+    });
+}
+
+// For statements whose rows say nothing.
+inline core::Nothing nothing(const Rows&) { return {}; }
+
+template <typename T, typename Read>
+void run_one(Connection& connection, const Statement& statement, Params params, core::Completion<T> done, Read read) {
+    run_unit<T>(connection, {{&statement, std::move(params)}}, std::move(done),
+                [read = std::move(read)](std::vector<Rows>& rows) -> core::Result<T> { return read(rows.front()); });
+}
+
+}  // namespace messaging::pg

@@ -1,0 +1,51 @@
+// ControlStore: the service state and the status page. A port; repository implements it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/completion.h"
+#include "core/message.h"
+
+namespace messaging::service {
+
+struct ServiceState {
+    bool running = true;
+    std::string since;
+    std::string by;
+};
+
+struct InstanceView {
+    core::InstanceId id = 0;
+    std::string name;
+    std::string started_at;
+    double last_seen_seconds_ago = 0;
+    int in_flight = 0;
+};
+
+struct StatusView {
+    ServiceState state;
+    std::vector<InstanceView> instances;
+    std::int64_t pending = 0;
+    bool pending_is_exact = true;  // counted up to kExactPendingLimit, estimated beyond
+    std::int64_t scheduled = 0;    // at most kExactPendingLimit is counted
+    std::int64_t dead = 0;         // at most kExactPendingLimit is counted
+    std::int64_t in_flight = 0;
+    double sent_per_second = 0;  // over the last 10 s, all instances
+    std::optional<double> oldest_pending_seconds;
+    std::string default_url;  // of the endpoint that WEBHOOK_URL sets; empty where there is none. Not shown
+};
+inline constexpr std::int64_t kExactPendingLimit = 5000;
+
+class ControlStore {
+public:
+    virtual ~ControlStore() = default;
+    virtual bool up() const = 0;
+    // Idempotent: `since` and `by` change only with the state.
+    virtual void set_running(bool running, const std::string& by, core::Completion<ServiceState> done) = 0;
+    virtual void read_status(core::Completion<StatusView> done) = 0;
+};
+
+}  // namespace messaging::service

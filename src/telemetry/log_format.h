@@ -1,0 +1,8 @@
+// LogFormat: how log lines are written.
+#pragma once
+
+namespace messaging::telemetry {
+
+enum class LogFormat { kText, kJson };
+
+}  // namespace messaging::telemetry
