@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <iterator>
 #include <optional>
 #include <sstream>
@@ -61,9 +62,9 @@ Reader text(std::string Config::*field) {
     };
 }
 
-Reader truth(bool Config::*field) {
+Reader bool_reader(bool Config::*field) {
     return [=](const std::string& value, Config& config) -> std::string {
-        const auto parsed = parse_switch(value);
+        const auto parsed = parse_bool(value);
         if (!parsed) return parsed.error().message;
         config.*field = parsed.value();
         return "";
@@ -240,7 +241,7 @@ const std::vector<Setting>& settings() {
         {"API_HOSTS", "", "names, separated by commas, that the API is reached by besides addresses and localhost", Shown::kWhole,
          read_api_hosts},
         {"ALLOW_UNAUTHENTICATED", "false", "allow a public HTTP_ADDR without API_TOKEN", Shown::kWhole,
-         truth(&Config::allow_unauthenticated)},
+         bool_reader(&Config::allow_unauthenticated)},
         {"ENGINES", "1", "claiming-and-sending loops, a thread each", Shown::kWhole, integer(&Config::engines, 1, 64)},
         {"MAX_IN_FLIGHT", "512", "requests in flight of one engine, all endpoints", Shown::kWhole,
          integer(&Config::max_in_flight, 1, 20000)},
@@ -251,7 +252,7 @@ const std::vector<Setting>& settings() {
         {"CONNECT_TIMEOUT", "5s", "connecting to a receiver", Shown::kWhole, duration(&Config::connect_timeout, milliseconds(1))},
         {"CA_CERTIFICATES", "", "PEM file of authorities that receivers' certificates may be signed by, besides the system's",
          Shown::kWhole, read_ca_certificates},
-        {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS", Shown::kWhole, truth(&Config::http2)},
+        {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS", Shown::kWhole, bool_reader(&Config::http2)},
         {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead", Shown::kWhole, read_max_attempts},
         {"BACKOFF_BASE", "2s", "wait after the first failed attempt", Shown::kWhole,
          backoff_duration(&core::BackoffPolicy::base)},
@@ -292,10 +293,19 @@ ConfigResult read_config(const Lookup& lookup, bool serving) {
     return result;
 }
 
-std::string describe_schedule(const core::BackoffPolicy& policy) {
+std::string describe_retries(const core::BackoffPolicy& policy) {
+    const auto waits = core::retry_schedule(policy);
+    if (waits.empty()) return "none; a message whose only attempt fails is dead";
     std::string line;
-    for (const auto wait : core::whole_schedule(policy)) line += (line.empty() ? "" : ", ") + format_duration(wait);
-    return line.empty() ? "none: one attempt only" : line;
+    std::chrono::milliseconds all{0};
+    for (const auto wait : waits) {
+        line += (line.empty() ? "" : ", ") + format_duration(wait);
+        all += wait;
+    }
+    std::ostringstream total;
+    total << std::fixed << std::setprecision(1) << std::chrono::duration<double, std::ratio<3600>>(all).count() << " h";
+    return "up to " + std::to_string(policy.max_attempts) + " attempts with waits of " + line +
+           ", each shortened at random by up to half, " + total.str() + " in all at most; then the message is dead";
 }
 
 std::string describe_config(const Lookup& lookup) {
@@ -305,7 +315,7 @@ std::string describe_config(const Lookup& lookup) {
         out << setting.name << '=' << (value ? shown_value(setting, value.value()) : "(unreadable)") << '\n';
     }
     const ConfigResult result = read_config(lookup, false);
-    out << "\nA failed message waits, before jitter: " << describe_schedule(result.config.backoff) << "; then it is dead.\n";
+    out << "\nRetries: " << describe_retries(result.config.backoff) << ".\n";
     for (const std::string& error : result.errors) out << "error: " << error << '\n';
     return out.str();
 }

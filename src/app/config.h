@@ -72,7 +72,7 @@ ConfigResult read_config(const std::function<const char*(const std::string&)>& l
 std::string describe_config(const std::function<const char*(const std::string&)>& lookup);
 // The README's table.
 std::string config_markdown();
-// "2 s, 4 s, 8 s … 6 h"
-std::string describe_schedule(const core::BackoffPolicy& policy);
+// One sentence without its full stop: attempts, waits, jitter, and the longest time in all.
+std::string describe_retries(const core::BackoffPolicy& policy);
 
 }  // namespace messaging::app

@@ -67,7 +67,7 @@ core::Result<double> parse_number(const std::string& text, double low, double hi
     return value;
 }
 
-core::Result<bool> parse_switch(const std::string& text) {
+core::Result<bool> parse_bool(const std::string& text) {
     for (const char* yes : {"true", "yes", "on", "1"}) {
         if (text == yes) return true;
     }

@@ -18,7 +18,7 @@ std::string format_duration(std::chrono::milliseconds duration);
 core::Result<std::int64_t> parse_integer(const std::string& text, std::int64_t low, std::int64_t high);
 core::Result<double> parse_number(const std::string& text, double low, double high);
 // true/false, yes/no, on/off, 1/0
-core::Result<bool> parse_switch(const std::string& text);
+core::Result<bool> parse_bool(const std::string& text);
 
 // A URL as it may be shown: the password, and the values of the query, are ***.
 std::string without_secrets(const std::string& url);

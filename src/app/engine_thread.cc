@@ -76,23 +76,23 @@ struct EngineThread::Inside {
           lag_(loop_, owner.metrics_, owner.name_),
           claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim, tag_),
                  events(
-                     claim_, engine::Dependency::kClaimSession, "claim session", claim_trouble_,
+                     claim_, engine::Dependency::kClaimSession, "claim session", claim_errors_,
                      [this] { engine_.on_claim_session_up(); }, [] {})),
           record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord, tag_),
                   events(
-                      record_, engine::Dependency::kRecordSession, "record session", record_trouble_,
+                      record_, engine::Dependency::kRecordSession, "record session", record_errors_,
                       [this] { engine_.on_record_session_up(); }, [] {})),
-          bell_(loop_, random_, session_options(owner.config_, SessionRole::kBell, tag_),
-                events(
-                    bell_, engine::Dependency::kBellSession, "bell session", bell_trouble_, [this] { engine_.on_bell_up(); },
-                    [this] { engine_.on_bell_down(); })),
+          listen_(loop_, random_, session_options(owner.config_, SessionRole::kListen, tag_),
+                  events(
+                      listen_, engine::Dependency::kListenSession, "listen session", listen_errors_,
+                      [this] { engine_.on_listen_session_up(); }, [this] { engine_.on_listen_session_down(); })),
           redis_(loop_, random_, redis_options(owner.config_), redis_events()),
           client_(loop_, client_options(owner.config_)),
           claim_store_(claim_),
           record_store_(record_, !owner.config_.redis_url.empty()),
           endpoint_store_(claim_),
-          instance_store_(bell_),
-          doorbell_store_(bell_),
+          instance_store_(listen_),
+          doorbell_store_(listen_),
           backlog_store_(record_),
           receipt_log_(redis_, {owner.config_.receipt_stream_max, owner.config_.receipt_ttl}),
           sender_(client_, clock_, webhook_options(owner.config_, owner.database_tag_)),
@@ -116,12 +116,12 @@ struct EngineThread::Inside {
         show_turn();
         claim_.start();
         record_.start();
-        bell_.start();
+        listen_.start();
         if (!owner_.config_.redis_url.empty()) redis_.start();
     }
 
     pg::Connection::Events events(const pg::Connection& session, engine::Dependency dependency, const char* what,
-                                  telemetry::TroubleLog& trouble, std::function<void()> on_up, std::function<void()> on_down) {
+                                  telemetry::DependencyLog& trouble, std::function<void()> on_up, std::function<void()> on_down) {
         pg::Connection::Events events;
         events.on_up = [this, &session, dependency, &trouble, on_up = std::move(on_up)] {
             if (session.reconnects() > 0) owner_.metrics_.on_reconnect(dependency);
@@ -151,37 +151,38 @@ struct EngineThread::Inside {
         redis::Client::Events events;
         events.on_up = [this] {
             if (redis_.reconnects() > 0) owner_.metrics_.on_reconnect(engine::Dependency::kRedis);
-            redis_trouble_.recovered();
+            redis_errors_log_.recovered();
             owner_.redis_up_ = true;
         };
         events.on_down = [this](const core::Error& error) {
             owner_.metrics_.on_redis_error();
-            redis_trouble_.failed(error.message);
+            redis_errors_log_.failed(error.message);
             owner_.redis_up_ = false;
         };
         events.on_connect_failed = [this](const core::Error& error) {
             owner_.metrics_.on_redis_error();
-            redis_trouble_.failed(error.message);
+            redis_errors_log_.failed(error.message);
         };
         return events;
     }
 
-    void update_ready() { owner_.ready_ = claim_.up() && record_.up() && bell_.up(); }
+    void update_ready() { owner_.ready_ = claim_.up() && record_.up() && listen_.up(); }
 
     EngineThread& owner_;
-    RealClock clock_;
+    SystemClock clock_;
     telemetry::EngineMetrics metrics_;
-    RealRandom random_;
+    SystemRandom random_;
     const std::string tag_ = fresh_tag(random_);
-    telemetry::TroubleLog claim_trouble_{"engine", clock_, telemetry::SecondReason::kAtOnce};
-    telemetry::TroubleLog record_trouble_{"engine", clock_, telemetry::SecondReason::kAtOnce};
-    telemetry::TroubleLog bell_trouble_{"engine", clock_, telemetry::SecondReason::kAtOnce};
-    telemetry::TroubleLog redis_trouble_{"Redis (receipts wait, sending goes on)", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::DependencyLog claim_errors_{"engine", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::DependencyLog record_errors_{"engine", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::DependencyLog listen_errors_{"engine", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::DependencyLog redis_errors_log_{"Redis (receipts wait, sending goes on)", clock_,
+                                               telemetry::SecondReason::kAtOnce};
     loop::EventLoop loop_;
     telemetry::LoopLag lag_;
     pg::Connection claim_;
     pg::Connection record_;
-    pg::Connection bell_;
+    pg::Connection listen_;
     redis::Client redis_;
     http_client::Client client_;
     repository::PgClaimStore claim_store_;
@@ -223,7 +224,7 @@ void EngineThread::stop(std::function<void(bool)> done) {
 
 std::string EngineThread::unready_reason() const {
     const core::MonoTime last_turn{core::MonoTime::duration(last_turn_.load())};
-    if (RealClock().mono() - last_turn >= kTurnPatience) return name_ + " stands still";
+    if (SystemClock().mono() - last_turn >= kTurnPatience) return name_ + " stands still";
     if (!ready_) return name_ + " has not all its sessions to PostgreSQL";
     const std::string failing = inside_->metrics_.failing();
     return failing.empty() ? "" : name_ + " fails: " + failing;

@@ -96,7 +96,7 @@ public:
         }
         server_ = std::move(server.value());
         spdlog::info("the API listens on {}/ (docs at /docs/index.html)", url_of(config_.http_addr, server_->port()));
-        spdlog::info("a failed message waits {} before it is dead", describe_schedule(config_.backoff));
+        spdlog::info("retries: {}", describe_retries(config_.backoff));
         session_.start();
         list_session_.start();
         write_session_.start();
@@ -110,17 +110,17 @@ private:
     pg::Connection::Events session_events() {
         pg::Connection::Events events;
         events.on_up = [this] {
-            trouble_.recovered();
+            session_errors_.recovered();
             if (engines_.empty()) try_to_start();
         };
         events.on_down = [this](const core::Error& error) {
-            session_trouble_ = error.message;
-            trouble_.failed(error.message);
+            session_error_ = error.message;
+            session_errors_.failed(error.message);
         };
         events.on_connect_failed = [this](const core::Error& error) {
             if (engines_.empty() && schema::is_pooler_refusal(error)) return refuse(schema::pooler_error());
-            session_trouble_ = error.message;
-            trouble_.failed("waiting for PostgreSQL: " + error.message);
+            session_error_ = error.message;
+            session_errors_.failed("waiting for PostgreSQL: " + error.message);
         };
         return events;
     }
@@ -129,23 +129,25 @@ private:
         metrics_.on_accept_pause();
         if (clock_.mono() < next_pause_line_) return;
         next_pause_line_ = clock_.mono() + kPauseLinePeriod;
-        spdlog::warn("the API takes no new connections while three quarters of the descriptors are in use (ulimit -n)");
+        spdlog::warn(
+            "the API takes no new connections, because three quarters of the file descriptors are in use; the rest is kept for "
+            "deliveries (raise ulimit -n)");
     }
 
     engine::Reconciler::Mediator reconcile_events() {
         return {.on_round =
                     [this](const engine::ReconcileRound& round) {
-                        reconcile_trouble_.recovered();
+                        reconcile_errors_.recovered();
                         reconcile_error_.clear();
                         metrics_.on_reconcile_round(round);
                         if (round.found == 0) return;
                         spdlog::warn(
-                            "{} message(s) were unsent and in no place (inserted past the trigger?): they are queued now",
+                            "queued {} messages that were unsent and in no place (inserted without the trigger, or a defect)",
                             round.found);
                     },
                 .on_error =
                     [this](const core::Error& error) {
-                        reconcile_trouble_.failed(error.message);
+                        reconcile_errors_.failed(error.message);
                         reconcile_error_ = error.message;
                     }};
     }
@@ -165,9 +167,9 @@ private:
         options.checks = [this] { return checks(); };
         options.metrics_text = [this] { return metrics_.text(); };
         options.on_request = [this](const handler::ServedRequest& request) {
-            metrics_.on_http_request(request.method, request.route, request.status, request.took);
+            metrics_.on_http_request(request.method, request.route, request.status, request.elapsed);
             spdlog::debug("request {}: {} {} answered {} in {} us", request.id, request.method, request.route, request.status,
-                          request.took.count());
+                          request.elapsed.count());
         };
         options.on_fault = [](const std::string& request_id, const core::Error& error) {
             spdlog::warn("request {} failed: {}", request_id, error.message);
@@ -182,7 +184,7 @@ private:
             if (engines.empty()) engines = engine->unready_reason();
             redis = redis && engine->redis_up();
         }
-        std::vector<handler::Check> checks{{"postgres", session_.up(), true, session_.up() ? "" : session_trouble_},
+        std::vector<handler::Check> checks{{"postgres", session_.up(), true, session_.up() ? "" : session_error_},
                                            {"engines", engines.empty(), true, engines},
                                            {"running", !stopping_, true, stopping_ ? "the service is stopping" : ""},
                                            {"reconcile", reconcile_error_.empty(), false, reconcile_error_}};
@@ -214,7 +216,7 @@ private:
     // Said, and said again each minute: nothing is sent until it is repaired.
     void start_later(const core::Error& error) {
         not_started_ = error.message;
-        start_trouble_.failed(error.message);
+        start_errors_.failed(error.message);
         start_timer_->start(kStartRetry);
     }
 
@@ -233,7 +235,7 @@ private:
     // All instances of one database obey the row of the last one that was started.
     void tell_redirection(const std::string& before) const {
         if (before.empty() || before == config_.webhook_url || before == kNoUrlYet) return;
-        spdlog::warn("WEBHOOK_URL has changed: the messages of every instance went to {} and go to {} now", server_of(before),
+        spdlog::warn("WEBHOOK_URL has changed: every instance sent to {} and sends to {} from now on", server_of(before),
                      server_of(config_.webhook_url));
     }
 
@@ -249,8 +251,8 @@ private:
             const std::string name = host_name() + ":" + std::to_string(getpid()) + "/" + std::to_string(i + 1);
             engines_.push_back(std::make_unique<EngineThread>(engine_config_, metrics_, name, database_tag_));
         }
-        start_trouble_.recovered();
-        spdlog::info("{} engine(s) started", engines_.size());
+        start_errors_.recovered();
+        spdlog::info("started {} engines", engines_.size());
         reconcile_session_.start();
     }
 
@@ -279,7 +281,7 @@ private:
     void on_signal() {
         if (stopping_) _exit(kSecondSignalExit);
         stopping_ = true;
-        spdlog::info("stopping: requests in flight have {} (a second signal ends it at once)",
+        spdlog::info("stopping: requests in flight may take {}; a second signal ends the process at once",
                      format_duration(config_.shutdown_timeout));
         server_->stop_accepting();
         left_ = engines_.size();
@@ -288,7 +290,9 @@ private:
             engine->stop([this](bool clean) {
                 loop_.post([this, clean] {
                     if (!clean)
-                        spdlog::warn("an engine ended with work unrecorded: another engine, or the next start, takes it over");
+                        spdlog::warn(
+                            "an engine stopped before all outcomes were recorded; the messages concerned are sent again by "
+                            "another instance or at the next start");
                     if (--left_ == 0) leave();
                 });
             });
@@ -297,7 +301,7 @@ private:
 
     // The engines are done: the API's last answers reach their clients, if these take them.
     void leave() {
-        if (server_->owed() == 0 || waited_ >= kAnswersPatience) return loop_.stop();
+        if (server_->pending_responses() == 0 || waited_ >= kAnswersPatience) return loop_.stop();
         waited_ += kAnswersPoll;
         leave_timer_->start(kAnswersPoll);
     }
@@ -305,11 +309,11 @@ private:
     const Config& config_;
     Config engine_config_ = config_;
     telemetry::Metrics metrics_;
-    RealRandom random_;
-    RealClock clock_;
-    telemetry::TroubleLog trouble_{"API session", clock_, telemetry::SecondReason::kAtOnce};
-    telemetry::TroubleLog reconcile_trouble_{"reconcile", clock_};
-    telemetry::TroubleLog start_trouble_{"start", clock_, telemetry::SecondReason::kAtOnce};
+    SystemRandom random_;
+    SystemClock clock_;
+    telemetry::DependencyLog session_errors_{"API session", clock_, telemetry::SecondReason::kAtOnce};
+    telemetry::DependencyLog reconcile_errors_{"reconcile", clock_};
+    telemetry::DependencyLog start_errors_{"start", clock_, telemetry::SecondReason::kAtOnce};
     loop::EventLoop loop_;
     telemetry::LoopLag lag_;
     pg::Connection session_;       // for start, stop and the start itself: no list delays them
@@ -331,7 +335,7 @@ private:
     loop::SignalWatcher on_hup_;
     std::vector<std::unique_ptr<EngineThread>> engines_;
     std::string database_tag_;
-    std::string session_trouble_ = "not connected yet";
+    std::string session_error_ = "not connected yet";
     std::string not_started_ = "the database is not known to be ready yet";
     std::string told_url_ = config_.webhook_url;  // where messages go, as far as the log says
     std::string reconcile_error_;                 // of the last round; empty when it went well

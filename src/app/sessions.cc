@@ -17,9 +17,9 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role, co
             options.application_name = "messaging record";
             options.settings = repository::record_session_settings();
             break;
-        case SessionRole::kBell:
-            options.application_name = "messaging bell";
-            options.settings = repository::bell_session_settings();
+        case SessionRole::kListen:
+            options.application_name = "messaging listen";
+            options.settings = repository::listen_session_settings();
             // An engine that hears nothing from PostgreSQL stops starting requests, well before others take it for dead.
             options.reply_timeout = std::chrono::seconds(5);
             break;

@@ -9,7 +9,7 @@
 
 namespace messaging::app {
 
-enum class SessionRole { kClaim, kRecord, kBell, kApi, kApiWrite, kControl, kReconcile };
+enum class SessionRole { kClaim, kRecord, kListen, kApi, kApiWrite, kControl, kReconcile };
 
 // `tag`: of the engine that the session is for; part of its application_name (InstanceStore::register_instance).
 pg::ConnectionOptions session_options(const Config& config, SessionRole role, const std::string& tag = "");

@@ -10,14 +10,14 @@
 
 namespace messaging::app {
 
-class RealClock : public core::Clock {
+class SystemClock : public core::Clock {
 public:
     core::MonoTime mono() const override { return std::chrono::steady_clock::now(); }
     core::WallTime wall() const override { return std::chrono::system_clock::now(); }
 };
 
 // One thread.
-class RealRandom : public core::Random {
+class SystemRandom : public core::Random {
 public:
     double next_unit() override { return distribution_(generator_); }
     // From the system, not from the generator, whose seed two processes can share.

@@ -1,4 +1,4 @@
-// DelayedAnswers: answers that are given some time after the request, as a slow receiver gives them.
+// DelayedResponses: answers that are given some time after the request, as a slow receiver gives them.
 #pragma once
 
 #include <chrono>
@@ -12,11 +12,11 @@
 namespace messaging::commands {
 
 // Loop thread only. One timer for all of them. Destroying it drops the responders, which answer for themselves.
-class DelayedAnswers {
+class DelayedResponses {
 public:
-    explicit DelayedAnswers(loop::EventLoop& loop);
-    DelayedAnswers(const DelayedAnswers&) = delete;
-    DelayedAnswers& operator=(const DelayedAnswers&) = delete;
+    explicit DelayedResponses(loop::EventLoop& loop);
+    DelayedResponses(const DelayedResponses&) = delete;
+    DelayedResponses& operator=(const DelayedResponses&) = delete;
 
     // Never answers inside this call.
     void start(std::chrono::milliseconds delay, http_server::Responder responder, http::Response response);

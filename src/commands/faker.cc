@@ -50,7 +50,7 @@ private:
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
-core::Result<core::Nothing> load_chunk(repository::MessageLoader& loader, FakeMessages& messages, std::int64_t rows) {
+core::Result<core::Unit> load_chunk(repository::MessageLoader& loader, FakeMessages& messages, std::int64_t rows) {
     auto outcome = loader.begin();
     for (std::int64_t row = 0; outcome && row < rows; ++row) {
         const FakeMessage message = messages.next();

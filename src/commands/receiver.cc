@@ -50,7 +50,7 @@ bool apply_query(const http::Request& request, ReceiverOptions& options, std::st
             if (!take(app::parse_integer(value, 0, 1'000'000), seconds, name, error)) return false;
             options.retry_after = std::chrono::seconds(seconds);
         } else if (name == "hang") {
-            if (!take(app::parse_switch(value), options.hang, name, error)) return false;
+            if (!take(app::parse_bool(value), options.hang, name, error)) return false;
         } else if (name == "fail") {
             if (!take(app::parse_number(value, 0, 1), options.failure_rate, name, error)) return false;
         }
@@ -191,12 +191,12 @@ private:
     const ReceiverOptions options_;
     std::mt19937_64 random_{std::random_device{}()};
     std::uniform_real_distribution<double> unit_{0.0, 1.0};
-    Arrivals arrivals_;
+    ReceiverStats arrivals_;
     int in_this_second_ = 0;
     bool flooded_ = false;
     loop::EventLoop loop_;
     std::unique_ptr<http_server::Server> server_;  // depends-on: loop_
-    commands::DelayedAnswers delayed_;             // depends-on: server_
+    commands::DelayedResponses delayed_;           // depends-on: server_
     std::unique_ptr<loop::Timer> second_timer_;
     loop::SignalWatcher on_term_;
     loop::SignalWatcher on_int_;

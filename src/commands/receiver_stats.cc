@@ -69,7 +69,7 @@ std::optional<std::string> recipient_of(std::string_view body) {
     return std::string(to->text());
 }
 
-std::optional<bool> Arrivals::see(const std::string& id) {
+std::optional<bool> ReceiverStats::see(const std::string& id) {
     if (const auto number = number_of(id)) {
         if (*number >= numbers_.size()) numbers_.resize(std::max(*number + 1, std::min(numbers_.size() * 2, kMaxNumber)));
         std::uint32_t& first = numbers_[*number];
@@ -85,7 +85,7 @@ std::optional<bool> Arrivals::see(const std::string& id) {
     return others_.contains(id) ? std::optional(true) : std::nullopt;
 }
 
-void Arrivals::add(std::string_view id, std::string body, core::WallTime at) {
+void ReceiverStats::add(std::string_view id, std::string body, core::WallTime at) {
     ++received_;
     if (!first_at_) first_at_ = at;
     last_at_ = at;
@@ -98,9 +98,9 @@ void Arrivals::add(std::string_view id, std::string body, core::WallTime at) {
     recent_.push_back({std::move(key), bytes <= kMaxKeptBody ? std::move(body) : std::string(), bytes, at});
 }
 
-void Arrivals::reset() { *this = Arrivals(); }
+void ReceiverStats::reset() { *this = ReceiverStats(); }
 
-std::string Arrivals::stats_json(std::size_t in_flight) const {
+std::string ReceiverStats::stats_json(std::size_t in_flight) const {
     core::JsonWriter json;
     json.begin_object();
     write_count(json, "received", received_);
@@ -113,7 +113,7 @@ std::string Arrivals::stats_json(std::size_t in_flight) const {
     return std::string(json.text());
 }
 
-std::string Arrivals::recent_json() const {
+std::string ReceiverStats::recent_json() const {
     core::JsonWriter json;
     json.begin_array();
     for (auto recent = recent_.rbegin(); recent != recent_.rend(); ++recent) {

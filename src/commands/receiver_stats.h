@@ -1,4 +1,4 @@
-// Arrivals: what the built-in receiver has been sent, counted by webhook-id.
+// ReceiverStats: what the built-in receiver has been sent, counted by webhook-id.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace messaging::commands {
 // One thread. Bounded: of many different ids only the first ten million are told from their repetitions. Those of this service,
 // msg_<tag>_<number>_<salt>, take four bytes each: a set of strings would cost the receiver half as much again per message at a
 // million.
-class Arrivals {
+class ReceiverStats {
 public:
     // An empty id is counted as received only.
     void add(std::string_view id, std::string body, core::WallTime at);

@@ -18,7 +18,7 @@ std::chrono::milliseconds next_delay(const BackoffPolicy& policy, int attempts, 
     return std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered));
 }
 
-std::vector<std::chrono::milliseconds> whole_schedule(const BackoffPolicy& policy) {
+std::vector<std::chrono::milliseconds> retry_schedule(const BackoffPolicy& policy) {
     std::vector<std::chrono::milliseconds> waits;
     for (int attempts = 1; attempts < policy.max_attempts; ++attempts) waits.push_back(nominal_delay(policy, attempts));
     return waits;

@@ -22,6 +22,6 @@ std::chrono::milliseconds nominal_delay(const BackoffPolicy& policy, int attempt
 std::chrono::milliseconds next_delay(const BackoffPolicy& policy, int attempts, Random& random);
 
 // The nominal waits between the attempts; max_attempts - 1 of them.
-std::vector<std::chrono::milliseconds> whole_schedule(const BackoffPolicy& policy);
+std::vector<std::chrono::milliseconds> retry_schedule(const BackoffPolicy& policy);
 
 }  // namespace messaging::core

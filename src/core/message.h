@@ -49,7 +49,7 @@ enum class OutcomeKind {
     kRetry,     // counted; again after `delay`
     kDead,      // counted; given up
     kDeferred,  // not counted (our own fault, or no room): again after `delay`
-    kReturned,  // not counted, never started: back to the queue now
+    kReleased,  // not counted, never started: back to the queue now
 };
 
 struct Outcome {

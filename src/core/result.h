@@ -23,7 +23,7 @@ struct Error {
     std::string sqlstate;  // five characters when PostgreSQL said it, else empty
 };
 
-struct Nothing {};  // the value of a Result that has only success to report
+struct Unit {};  // the value of a Result that has only success to report
 
 template <typename T>
 class [[nodiscard]] Result {

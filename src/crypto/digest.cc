@@ -29,7 +29,7 @@ std::string sha256_hex(std::string_view text) {
     return hex;
 }
 
-bool equal_secrets(std::string_view given, std::string_view expected) {
+bool constant_time_equal(std::string_view given, std::string_view expected) {
     const Digest left = sha256(given);
     const Digest right = sha256(expected);
     return CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;

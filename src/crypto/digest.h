@@ -8,6 +8,6 @@ namespace messaging::crypto {
 
 std::string sha256_hex(std::string_view text);
 // Takes as long for a near miss as for a far one, whatever the lengths.
-bool equal_secrets(std::string_view given, std::string_view expected);
+bool constant_time_equal(std::string_view given, std::string_view expected);
 
 }  // namespace messaging::crypto

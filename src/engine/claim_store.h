@@ -49,12 +49,11 @@ public:
     // The message that the next claim from `source` would begin with; nothing is locked.
     virtual void peek(Source source, QueuePosition behind, core::Completion<std::optional<core::MessageId>> done) = 0;
     // Moves exactly this message from `source` to the dead letters. For a message that cannot be claimed.
-    virtual void dead_letter(Source source, core::MessageId id, const std::string& reason,
-                             core::Completion<core::Nothing> done) = 0;
+    virtual void dead_letter(Source source, core::MessageId id, const std::string& reason, core::Completion<core::Unit> done) = 0;
     // Schedules, due now, what the ledger says this instance holds and the engine does not: claims that the engine does not know
     // (their answer was lost), and messages of its claims that are not among `held`.
-    virtual void return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
-                                core::Completion<OrphanCount> done) = 0;
+    virtual void release_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
+                                 std::vector<core::MessageId> held, core::Completion<OrphanCount> done) = 0;
 };
 
 }  // namespace messaging::engine

@@ -47,7 +47,7 @@ void Claimer::set_active(bool active) {
 
 void Claimer::ring() {
     ready_.wanted = true;
-    by_fallback_ = false;
+    by_poll_ = false;
     poll();
 }
 
@@ -58,14 +58,14 @@ void Claimer::expect_due(std::chrono::milliseconds delay) {
     due_timer_->start(delay);
 }
 
-void Claimer::on_room() {
+void Claimer::on_capacity() {
     if (ready_.wanted || due_.wanted) poll();
 }
 
 void Claimer::on_session_up() {
     last_floor_ = std::max(last_floor_, std::exchange(floor_, 0));
     full_until_.reset();
-    next_sweep_ = {};
+    next_full_scan_ = {};
     for (Work* const work : {&orphans_, &due_, &ready_}) {
         work->wanted = true;
         work->not_before = {};
@@ -75,9 +75,9 @@ void Claimer::on_session_up() {
 
 void Claimer::tick() {
     const double jitter = 0.9 + 0.2 * random_.next_unit();
-    const auto period = static_cast<double>(kFallbackPeriod.count()) * jitter;
+    const auto period = static_cast<double>(kPollPeriod.count()) * jitter;
     timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(period)));
-    by_fallback_ = !ready_.wanted;
+    by_poll_ = !ready_.wanted;
     ready_.wanted = true;
     due_.wanted = true;
     poll();
@@ -90,13 +90,13 @@ void Claimer::poll() {
         return;
     }
     if (may(orphans_)) {
-        return_orphans();
+        release_orphans();
         return;
     }
     const bool may_ready = may(ready_);
     if (!may_ready && !may(due_)) return;  // again_timer_ or the fallback comes back
     if (mediator_.room() == 0) {
-        if (ready_.wanted && !by_fallback_) mediator_.on_overload();
+        if (ready_.wanted && !by_poll_) mediator_.on_overload();
         return;
     }
     const Source source = may_ready && (turn_ == Source::kReady || !may(due_)) ? Source::kReady : Source::kDue;
@@ -104,28 +104,28 @@ void Claimer::poll() {
     claim(source, std::nullopt);
 }
 
-void Claimer::return_orphans() {
+void Claimer::release_orphans() {
     busy_ = true;
-    store_.return_orphans(mediator_.instance_id(), mediator_.known_claims(), mediator_.held_messages(),
-                          [this](const core::Result<OrphanCount>& result) {
-                              busy_ = false;
-                              if (!result) {
-                                  step_aside(orphans_, result.error());
-                              } else {
-                                  succeeded(orphans_);
-                                  orphans_.wanted = false;
-                                  if (result->unknown + result->not_held > 0) due_.wanted = true;
-                                  if (result->not_held > 0) observer_.on_not_held(result->not_held);
-                              }
-                              poll();
-                          });
+    store_.release_orphans(mediator_.instance_id(), mediator_.known_claims(), mediator_.held_messages(),
+                           [this](const core::Result<OrphanCount>& result) {
+                               busy_ = false;
+                               if (!result) {
+                                   step_aside(orphans_, result.error());
+                               } else {
+                                   succeeded(orphans_);
+                                   orphans_.wanted = false;
+                                   if (result->unknown + result->not_held > 0) due_.wanted = true;
+                                   if (result->not_held > 0) observer_.on_not_held(result->not_held);
+                               }
+                               poll();
+                           });
 }
 
 void Claimer::claim(Source source, std::optional<core::MessageId> only) {
     busy_ = true;
     started_ = clock_.mono();
     const bool is_ready = source == Source::kReady;
-    const bool sweep = is_ready && clock_.mono() >= next_sweep_;
+    const bool full_scan = is_ready && clock_.mono() >= next_full_scan_;
     ClaimRequest request;
     request.instance_id = mediator_.instance_id();
     request.claim_id = random_.next_token();
@@ -134,10 +134,10 @@ void Claimer::claim(Source source, std::optional<core::MessageId> only) {
     request.only = only;
     if (is_ready) {
         ready_.wanted = false;
-        request.behind = sweep ? QueuePosition{} : full_until_.value_or(QueuePosition{floor_});
+        request.behind = full_scan ? QueuePosition{} : full_until_.value_or(QueuePosition{floor_});
     }
-    auto done = [this, source, request, sweep](core::Result<ClaimBatch> result) {
-        on_answer(source, request, sweep, std::move(result));
+    auto done = [this, source, request, full_scan](core::Result<ClaimBatch> result) {
+        on_answer(source, request, full_scan, std::move(result));
     };
     if (is_ready) {
         store_.claim_ready(request, std::move(done));
@@ -146,15 +146,15 @@ void Claimer::claim(Source source, std::optional<core::MessageId> only) {
     }
 }
 
-void Claimer::on_answer(Source source, const ClaimRequest& request, bool sweep, core::Result<ClaimBatch> result) {
+void Claimer::on_answer(Source source, const ClaimRequest& request, bool full_scan, core::Result<ClaimBatch> result) {
     busy_ = false;
     if (!result) {
-        on_claim_failed(source, request, sweep, result.error());
+        on_claim_failed(source, request, full_scan, result.error());
         return;
     }
     succeeded(work(source));
     if (source == Source::kReady) {
-        on_ready(result.value(), request, sweep);
+        on_ready(result.value(), request, full_scan);
     } else {
         on_due(result.value());
     }
@@ -177,7 +177,7 @@ void Claimer::on_due(const ClaimBatch& batch) {
     if (batch.next_due && !due_.wanted) expect_due(*batch.next_due);
 }
 
-void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool sweep) {
+void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan) {
     const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
     if (request.only) {
         ready_.wanted = true;  // there is more than this one
@@ -186,25 +186,25 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, boo
         full_until_ = batch.last;
     } else if (batch.running) {
         // A claim that went on from the last one's end says nothing of what was committed before that place.
-        const bool from_the_floor = sweep || !full_until_;
+        const bool from_the_floor = full_scan || !full_until_;
         if (from_the_floor) floor_ = batch.next_floor;
         if (!from_the_floor) ready_.wanted = true;
         full_until_.reset();
     }
-    if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_fallback_, false));
-    if (batch.running && sweep) {
+    if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_poll_, false));
+    if (batch.running && full_scan) {
         // A held snapshot makes sweeps walk what is dead; then they are made rarer, so that they stay below 2 %.
-        next_sweep_ = clock_.mono() + std::max<std::chrono::microseconds>(kSweepPeriod, cost * 50);
+        next_full_scan_ = clock_.mono() + std::max<std::chrono::microseconds>(kFullScanPeriod, cost * 50);
         orphans_.wanted = true;
     }
 }
 
-void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool sweep, const core::Error& error) {
+void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool full_scan, const core::Error& error) {
     Work& failed = work(source);
     failed.wanted = true;
     // A sweep that cannot finish must not keep the claims from the floor from being made.
-    if (sweep && error.kind == core::ErrorKind::kTimeout) {
-        next_sweep_ = clock_.mono() + kSweepPeriod;
+    if (full_scan && error.kind == core::ErrorKind::kTimeout) {
+        next_full_scan_ = clock_.mono() + kFullScanPeriod;
         floor_ = std::max(floor_, last_floor_);
     }
     step_aside(failed, error);
@@ -222,12 +222,12 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
     busy_ = true;
     if (request.only) {
         store_.dead_letter(source, *request.only, "the message cannot be read: " + error.message,
-                           [this](const core::Result<core::Nothing>& result) {
+                           [this](const core::Result<core::Unit>& result) {
                                busy_ = false;
                                if (result) {
                                    observer_.on_dead_lettered(1);
                                } else {
-                                   observer_.on_trouble("dead-letter", result.error());
+                                   observer_.on_error("dead-letter", result.error());
                                }
                                poll();
                            });
@@ -251,7 +251,7 @@ void Claimer::succeeded(Work& work) {
 }
 
 void Claimer::step_aside(Work& work, const core::Error& error) {
-    observer_.on_trouble(work.name, error);
+    observer_.on_error(work.name, error);
     // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
     work.delay = lies_in_the_data(error) ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
     work.not_before = clock_.mono() + work.delay;

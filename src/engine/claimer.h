@@ -17,8 +17,8 @@
 namespace messaging::engine {
 
 inline constexpr int kMaxClaim = 1000;                             // messages in one claim
-inline constexpr std::chrono::milliseconds kFallbackPeriod{1000};  // a lost notification is made good within it
-inline constexpr std::chrono::milliseconds kSweepPeriod{5000};     // a row the floor missed is found within it
+inline constexpr std::chrono::milliseconds kPollPeriod{1000};      // a lost notification is made good within it
+inline constexpr std::chrono::milliseconds kFullScanPeriod{5000};  // a row the floor missed is found within it
 inline constexpr std::chrono::milliseconds kFirstStepAside{50};    // a failed kind of work waits so long, doubled each time …
 inline constexpr std::chrono::milliseconds kLastStepAside{1000};   // … up to this, while the other kinds go on
 
@@ -40,7 +40,7 @@ public:
         std::function<void(std::vector<core::Delivery>)> on_claimed;
         std::function<void()> on_stopped;  // the service state, seen by a claim, is stopped
         std::function<void()> on_idle;     // nothing more is ready, and nobody has rung since
-        std::function<void(std::size_t messages, bool by_fallback)> on_found;
+        std::function<void(std::size_t messages, bool by_poll)> on_found;
         std::function<void()> on_overload;  // more is ready than there is room for
     };
 
@@ -55,7 +55,7 @@ public:
     // Something falls due after so long.
     void expect_due(std::chrono::milliseconds delay);
     // There is room again.
-    void on_room();
+    void on_capacity();
     // The claim session is new: an answer may have been lost, and the floor with it.
     void on_session_up();
 
@@ -76,12 +76,12 @@ private:
 
     void poll();
     void tick();
-    void return_orphans();
+    void release_orphans();
     void claim(Source source, std::optional<core::MessageId> only);
-    void on_answer(Source source, const ClaimRequest& request, bool sweep, core::Result<ClaimBatch> result);
+    void on_answer(Source source, const ClaimRequest& request, bool full_scan, core::Result<ClaimBatch> result);
     void on_due(const ClaimBatch& batch);
-    void on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool sweep);
-    void on_claim_failed(Source source, const ClaimRequest& request, bool sweep, const core::Error& error);
+    void on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan);
+    void on_claim_failed(Source source, const ClaimRequest& request, bool full_scan, const core::Error& error);
     void isolate(Source source, const ClaimRequest& request, const core::Error& error);
     void succeeded(Work& work);
     void step_aside(Work& work, const core::Error& error);
@@ -95,19 +95,19 @@ private:
     std::unique_ptr<loop::Timer> timer_;        // the fallback
     std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
     std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest step aside
-    Work orphans_{kOrphansTrouble};             // the ledger may hold what we do not have
-    Work due_{kClaimDueTrouble};                // something scheduled may be due
-    Work ready_{kClaimTrouble};                 // notified, or the last claim was full
+    Work orphans_{kOrphansOperation};           // the ledger may hold what we do not have
+    Work due_{kClaimDueOperation};              // something scheduled may be due
+    Work ready_{kClaimOperation};               // notified, or the last claim was full
     Source turn_ = Source::kReady;              // who goes first where both are wanted
     Floor floor_ = 0;
     Floor last_floor_ = 0;                     // of an earlier session: where a sweep cannot finish
     std::optional<QueuePosition> full_until_;  // the end of the last claim, which was full
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
-    core::MonoTime next_sweep_{};
+    core::MonoTime next_full_scan_{};
     core::MonoTime started_{};
     bool active_ = false;
     bool busy_ = false;
-    bool by_fallback_ = false;  // what is ready was asked for by the timer alone
+    bool by_poll_ = false;  // what is ready was asked for by the timer alone
 };
 
 }  // namespace messaging::engine

@@ -55,7 +55,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
             defer(delivery, kUnknownEndpointSeconds, "the endpoint is not known yet");
-        } else if (may_shed && queues_.backed_up(endpoint) && queues_.waiting(endpoint) >= options_.lane_buffer / 4) {
+        } else if (may_shed && queues_.backed_up(endpoint) && queues_.waiting(endpoint) >= options_.prefetch_limit / 4) {
             const double rate = queues_.rate(endpoint);
             const double seconds = rate > 0 ? static_cast<double>(queues_.waiting(endpoint)) / rate : kShedSecondsStalled;
             defer(delivery, std::clamp(seconds, kShedSecondsMin, kShedSecondsMax), "the endpoint is backed up");
@@ -72,7 +72,7 @@ std::size_t Dispatcher::room() const {
     if (held_bytes_ >= kMaxHeldBytes) return 0;
     const std::size_t waiting = endpoints_.size() > 1 ? queues_.waiting_moving() : queues_.waiting();
     // Half full is full enough: claims stay large, and what waits outlasts the claim.
-    return waiting > options_.lane_buffer / 2 ? 0 : options_.lane_buffer - waiting;
+    return waiting > options_.prefetch_limit / 2 ? 0 : options_.prefetch_limit - waiting;
 }
 
 void Dispatcher::set_paused(bool paused) {
@@ -87,21 +87,21 @@ std::vector<core::MessageId> Dispatcher::held_messages() const {
     return ids;
 }
 
-void Dispatcher::return_waiting() { hand_back(queues_.take_waiting()); }
+void Dispatcher::release_waiting() { release(queues_.take_waiting()); }
 
-void Dispatcher::return_in_flight() {
+void Dispatcher::release_in_flight() {
     std::vector<core::Delivery> deliveries;
     for (auto& [flight_id, flight] : std::exchange(flights_, {})) {
         queues_.finished(flight.endpoint_id);
         deliveries.push_back(std::move(flight));
     }
-    hand_back(deliveries);
+    release(deliveries);
 }
 
-void Dispatcher::hand_back(const std::vector<core::Delivery>& deliveries) {
+void Dispatcher::release(const std::vector<core::Delivery>& deliveries) {
     for (const core::Delivery& delivery : deliveries) {
         held_bytes_ -= size_of(delivery);
-        core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kReturned);
+        core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kReleased);
         observer_.on_outcome(outcome);
         mediator_.on_outcome(std::move(outcome));
     }
@@ -159,12 +159,12 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     }
     mediator_.on_outcome(std::move(outcome));
     pump();
-    mediator_.on_room();
+    mediator_.on_capacity();
 }
 
 void Dispatcher::tell(const std::string& what, const std::string& reason, bool degraded) {
     if (degraded && degraded_.insert(what).second) observer_.on_degraded(what, reason);
-    if (!degraded && degraded_.erase(what) > 0) observer_.on_well_again(what);
+    if (!degraded && degraded_.erase(what) > 0) observer_.on_recovered(what);
 }
 
 void Dispatcher::measure() {
@@ -176,7 +176,7 @@ void Dispatcher::measure() {
     }
     const std::string fault = std::exchange(local_fault_, {});
     tell("starting requests", fault + "; what could not be started is put off, and no attempt is used up", !fault.empty());
-    mediator_.on_room();
+    mediator_.on_capacity();
 }
 
 }  // namespace messaging::engine

@@ -24,8 +24,8 @@ inline constexpr std::size_t kMaxHeldBytes = 64u << 20;  // of recipients and co
 
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
-    std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
-    std::size_t lane_buffer = 1024;   // deliveries that may wait in memory for one endpoint
+    std::size_t max_in_flight = 512;    // requests, all endpoints of this engine
+    std::size_t prefetch_limit = 1024;  // deliveries that may wait in memory for one endpoint
 };
 
 // Loop thread only. Every delivery added leaves through on_outcome exactly once, or by drop_waiting_unless().
@@ -33,7 +33,7 @@ class Dispatcher {
 public:
     struct Mediator {
         std::function<void(core::Outcome)> on_outcome;
-        std::function<void()> on_room;  // something left: there may be room to claim
+        std::function<void()> on_capacity;  // something left: there may be room to claim
     };
 
     Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -49,9 +49,9 @@ public:
     // Paused: nothing is started; what is in flight goes on.
     void set_paused(bool paused);
     // Gives back all that waits and was not started.
-    void return_waiting();
+    void release_waiting();
     // Gives back what is in flight too; answers that still come are ignored. For the end of a shutdown only.
-    void return_in_flight();
+    void release_in_flight();
     // Forgets waiting deliveries whose claim was taken over by another instance.
     void drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours);
 
@@ -64,7 +64,7 @@ public:
 private:
     void pump();
     void on_answer(std::uint64_t flight_id, const core::AttemptResult& result);
-    void hand_back(const std::vector<core::Delivery>& deliveries);
+    void release(const std::vector<core::Delivery>& deliveries);
     void defer(const core::Delivery& delivery, double seconds, const char* why);
     void measure();
     void tell(const std::string& what, const std::string& reason, bool degraded);

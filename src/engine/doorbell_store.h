@@ -6,9 +6,9 @@
 namespace messaging::engine {
 
 enum class SleepAnswer {
-    kHeld,       // the lock is ours: whoever skipped the NOTIFY has ended, and is visible
-    kInserters,  // somebody who skipped the NOTIFY is still open
-    kAnother,    // another engine sleeps with it: everybody rings
+    kGranted,        // the lock is ours: whoever skipped the NOTIFY has ended, and is visible
+    kInsertersOpen,  // somebody who skipped the NOTIFY is still open
+    kHeldByPeer,     // another engine sleeps with it: everybody rings
 };
 
 // Loop thread only; on the session that listens.
@@ -16,9 +16,9 @@ class DoorbellStore {
 public:
     virtual ~DoorbellStore() = default;
     virtual void try_to_sleep(core::Completion<SleepAnswer> done) = 0;
-    virtual void wake_up(core::Completion<core::Nothing> done) = 0;
+    virtual void wake_up(core::Completion<core::Unit> done) = 0;
     // Wakes every engine that sleeps.
-    virtual void call_help(core::Completion<core::Nothing> done) = 0;
+    virtual void wake_peers(core::Completion<core::Unit> done) = 0;
 };
 
 }  // namespace messaging::engine

@@ -45,8 +45,8 @@ public:
     std::size_t in_flight() const { return in_flight_; }
 
 private:
-    struct Lane {
-        std::deque<core::Delivery> queue;
+    struct EndpointQueue {
+        std::deque<core::Delivery> waiting;
         std::size_t cap = 1;
         std::size_t in_flight = 0;
         std::size_t finished = 0;  // in the interval being measured
@@ -54,10 +54,10 @@ private:
         bool backed_up = false;
         bool in_turn = false;  // stands in turns_
     };
-    void offer_turn(core::EndpointId endpoint, Lane& lane);
+    void offer_turn(core::EndpointId endpoint, EndpointQueue& queue);
 
     std::size_t max_in_flight_;
-    std::unordered_map<core::EndpointId, Lane> lanes_;
+    std::unordered_map<core::EndpointId, EndpointQueue> queues_;
     std::deque<core::EndpointId> turns_;  // endpoints that can start something
     std::size_t waiting_ = 0;
     std::size_t in_flight_ = 0;

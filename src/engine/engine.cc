@@ -25,69 +25,69 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       relay_(ports.receipts, ports.backlog, timers, random, observer,
              {.instance_id = [this] { return instance_id_; },
               .on_confirmed = [this](std::int64_t batch) { recorder_.confirm(batch); }}),
-      recorder_(ports.records, ledger_, timers, clock, observer,
+      recorder_(ports.records, open_claims_, timers, clock, observer,
                 {.instance_id = [this] { return instance_id_; },
                  .on_sent_batch = [this](std::int64_t batch,
                                          const std::vector<core::Receipt>& receipts) { relay_.add(batch, receipts); },
                  .on_confirmations_recorded = [this](const std::vector<std::int64_t>& batches) { relay_.forget(batches); },
                  .on_scheduled = [this](std::chrono::milliseconds delay) { claimer_.expect_due(delay); },
-                 .on_progress = [this] { claimer_.on_room(); }}),
+                 .on_progress = [this] { claimer_.on_capacity(); }}),
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
                   {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
-                   .on_room = [this] { claimer_.on_room(); }}),
+                   .on_capacity = [this] { claimer_.on_capacity(); }}),
       claimer_(ports.claims, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
                 .room = [this] { return recorder_.full() ? 0 : dispatcher_.room(); },
-                .known_claims = [this] { return ledger_.claims(); },
+                .known_claims = [this] { return open_claims_.claims(); },
                 .held_messages = [this] { return held_messages(); },
                 .on_claimed = [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
                 .on_stopped = [this] { on_claim_saw_stop(); },
                 .on_idle = [this] { doorbell_.on_idle(); },
-                .on_found = [this](std::size_t messages, bool by_fallback) { doorbell_.on_found(messages, by_fallback); },
+                .on_found = [this](std::size_t messages, bool by_poll) { doorbell_.on_found(messages, by_poll); },
                 .on_overload = [this] { doorbell_.on_overload(); }}),
       doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.ring(); }}),
-      rescuer_(ports.instances, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
-               {.instance_id = [this] { return instance_id_; },
-                .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
-                .on_instance_gone = [this] { on_ready(); }}),
+      reclaimer_(ports.instances, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
+                 {.instance_id = [this] { return instance_id_; },
+                  .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
+                  .on_instance_gone = [this] { on_ready(); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
       register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : move_claims(); })),
       deadline_timer_(timers.make_timer([this] {
           deadline_passed_ = true;
-          dispatcher_.return_in_flight();
+          dispatcher_.release_in_flight();
       })),
       shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
       give_up_timer_(timers.make_timer([this] { finish_shutdown(false); })) {
     relay_.start();
 }
 
-void Engine::on_bell_up() {
-    bell_up_ = true;
-    ++bell_session_;
+void Engine::on_listen_session_up() {
+    listening_ = true;
+    ++listen_session_count_;
     registered_as_ = 0;
     register_anew();
 }
 
-void Engine::on_bell_down() {
-    bell_up_ = false;
+void Engine::on_listen_session_down() {
+    listening_ = false;
     registered_ = false;
     doorbell_.on_session_lost();
     register_timer_->stop();
     heartbeat_timer_->stop();
-    rescuer_.stop();
+    reclaimer_.stop();
     update_activity();
 }
 
 void Engine::on_claim_session_up() {
     claimer_.on_session_up();
-    if (registered_) load_endpoints();  // the bell session may have been the faster one
+    if (registered_) load_endpoints();  // the listen session may have been the faster one
 }
 
 void Engine::on_record_session_up() { recorder_.retry_now(); }
 
 void Engine::on_ready() {
     claimer_.ring();  // first: this is what somebody waits for
-    doorbell_.on_ring();
+    doorbell_.on_notification();
 }
 
 // Anybody may send such notifications, a hundred thousand at once: one answer is waited for, and one more is asked for behind it.
@@ -106,13 +106,13 @@ void Engine::register_anew() {
         return;
     }
     instances_.register_instance(options_.name, options_.session_tag,
-                                 [this, session = bell_session_](core::Result<core::InstanceId> result) {
-                                     if (session != bell_session_ || !bell_up_) return;
+                                 [this, session = listen_session_count_](core::Result<core::InstanceId> result) {
+                                     if (session != listen_session_count_ || !listening_) return;
                                      if (result) {
                                          registered_as_ = result.value();
                                          move_claims();
                                      } else {
-                                         observer_.on_trouble("register", result.error());
+                                         observer_.on_error("register", result.error());
                                          register_timer_->start(kRegisterRetry);
                                      }
                                  });
@@ -126,17 +126,17 @@ void Engine::move_claims() {
         become_active();
         return;
     }
-    instances_.move_claims(registered_as_, ledger_.claims(),
-                           [this, session = bell_session_](core::Result<std::vector<core::ClaimId>> moved) {
-                               if (session != bell_session_ || !bell_up_) return;
+    instances_.move_claims(registered_as_, open_claims_.claims(),
+                           [this, session = listen_session_count_](core::Result<std::vector<core::ClaimId>> moved) {
+                               if (session != listen_session_count_ || !listening_) return;
                                if (!moved) {
-                                   observer_.on_trouble("move claims", moved.error());
+                                   observer_.on_error("move claims", moved.error());
                                    register_timer_->start(kRegisterRetry);
                                    return;
                                }
                                relay_.on_registered_anew(std::exchange(instance_id_, registered_as_), registered_as_);
-                               ledger_.keep_only(moved.value());
-                               dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return ledger_.holds(claim); });
+                               open_claims_.keep_only(moved.value());
+                               dispatcher_.drop_waiting_unless([this](core::ClaimId claim) { return open_claims_.holds(claim); });
                                become_active();
                            });
 }
@@ -144,7 +144,7 @@ void Engine::move_claims() {
 void Engine::become_active() {
     registered_ = true;
     heartbeat_timer_->start(kHeartbeatPeriod);
-    rescuer_.start();
+    reclaimer_.start();
     read_control();
 }
 
@@ -160,22 +160,21 @@ void Engine::read_control() {
 }
 
 // `strangers` are dispatched once the endpoints have been read.
-void Engine::load_endpoints(std::vector<core::Delivery> strangers) {
-    for (const core::Delivery& delivery : strangers) loading_strangers_.push_back(delivery.id);
-    endpoints_.load_endpoints(
-        [this, strangers = std::move(strangers)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
-            if (endpoints) {  // else the next heartbeat asks again
-                endpoints_loaded_ = true;
-                dispatcher_.set_endpoints(endpoints.value());
-                update_activity();
-            }
-            for (const core::Delivery& delivery : strangers) {
-                loading_strangers_.erase(std::find(loading_strangers_.begin(), loading_strangers_.end(), delivery.id));
-            }
-            // Meanwhile another instance may have taken over their claims.
-            std::erase_if(strangers, [this](const core::Delivery& delivery) { return !ledger_.holds(delivery.claim_id); });
-            if (!strangers.empty()) dispatch(std::move(strangers));
-        });
+void Engine::load_endpoints(std::vector<core::Delivery> unknown) {
+    for (const core::Delivery& delivery : unknown) awaiting_endpoints_.push_back(delivery.id);
+    endpoints_.load_endpoints([this, unknown = std::move(unknown)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
+        if (endpoints) {  // else the next heartbeat asks again
+            endpoints_loaded_ = true;
+            dispatcher_.set_endpoints(endpoints.value());
+            update_activity();
+        }
+        for (const core::Delivery& delivery : unknown) {
+            awaiting_endpoints_.erase(std::find(awaiting_endpoints_.begin(), awaiting_endpoints_.end(), delivery.id));
+        }
+        // Meanwhile another instance may have taken over their claims.
+        std::erase_if(unknown, [this](const core::Delivery& delivery) { return !open_claims_.holds(delivery.claim_id); });
+        if (!unknown.empty()) dispatch(std::move(unknown));
+    });
 }
 
 void Engine::set_running(bool running) {
@@ -189,14 +188,14 @@ void Engine::update_activity() {
     if (!may_claim) doorbell_.leave();
     claimer_.set_active(may_claim);
     dispatcher_.set_paused(!may_claim);
-    if ((registered_ || shutting_down_) && !may_claim) dispatcher_.return_waiting();
+    if ((registered_ || shutting_down_) && !may_claim) dispatcher_.release_waiting();
 }
 
 void Engine::heartbeat() {
     heartbeat_timer_->start(kHeartbeatPeriod);
     instances_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.floor(),
-                         [this](const core::Result<core::Nothing>& result) {
-                             if (!result) observer_.on_trouble("heartbeat", result.error());
+                         [this](const core::Result<core::Unit>& result) {
+                             if (!result) observer_.on_error("heartbeat", result.error());
                          });
     read_control();
 }
@@ -205,7 +204,7 @@ std::vector<core::MessageId> Engine::held_messages() const {
     std::vector<core::MessageId> held = dispatcher_.held_messages();
     const std::vector<core::MessageId> unrecorded = recorder_.unrecorded_messages();
     held.insert(held.end(), unrecorded.begin(), unrecorded.end());
-    held.insert(held.end(), loading_strangers_.begin(), loading_strangers_.end());
+    held.insert(held.end(), awaiting_endpoints_.begin(), awaiting_endpoints_.end());
     return held;
 }
 
@@ -221,13 +220,13 @@ void Engine::on_claim_saw_stop() {
 }
 
 void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
-    for (const core::Delivery& delivery : deliveries) ledger_.add(delivery.claim_id, 1);
+    for (const core::Delivery& delivery : deliveries) open_claims_.add(delivery.claim_id, 1);
     // A message can be claimed before the notification of its new endpoint has been read.
     const auto known = [this](const core::Delivery& delivery) { return dispatcher_.knows(delivery.endpoint_id); };
-    const auto first_stranger = std::stable_partition(deliveries.begin(), deliveries.end(), known);
-    if (first_stranger != deliveries.end()) {
-        load_endpoints({std::make_move_iterator(first_stranger), std::make_move_iterator(deliveries.end())});
-        deliveries.erase(first_stranger, deliveries.end());
+    const auto first_unknown = std::stable_partition(deliveries.begin(), deliveries.end(), known);
+    if (first_unknown != deliveries.end()) {
+        load_endpoints({std::make_move_iterator(first_unknown), std::make_move_iterator(deliveries.end())});
+        deliveries.erase(first_unknown, deliveries.end());
     }
     dispatch(std::move(deliveries));
 }
@@ -235,7 +234,7 @@ void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
 void Engine::dispatch(std::vector<core::Delivery> deliveries) {
     dispatcher_.add(std::move(deliveries));
     // Stopped while the claim was under way: none of it was started.
-    if (!running_ || shutting_down_) dispatcher_.return_waiting();
+    if (!running_ || shutting_down_) dispatcher_.release_waiting();
 }
 
 void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool)> done) {
@@ -255,7 +254,7 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
 
 void Engine::shutdown_step() {
     if (!on_shutdown_) return;
-    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || !loading_strangers_.empty() || recorder_.unrecorded() > 0 ||
+    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || !awaiting_endpoints_.empty() || recorder_.unrecorded() > 0 ||
         !claimer_.idle()) {
         shutdown_timer_->start(kShutdownPeriod);
         return;
@@ -266,10 +265,10 @@ void Engine::shutdown_step() {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }
-    rescuer_.stop();
+    reclaimer_.stop();
     heartbeat_timer_->stop();
     instances_.unregister_instance(instance_id_,
-                                   [this](const core::Result<core::Nothing>& result) { finish_shutdown(result.ok()); });
+                                   [this](const core::Result<core::Unit>& result) { finish_shutdown(result.ok()); });
 }
 
 void Engine::finish_shutdown(bool clean) {

@@ -9,7 +9,6 @@
 
 #include "core/clock.h"
 #include "core/random.h"
-#include "engine/claim_ledger.h"
 #include "engine/claimer.h"
 #include "engine/dispatcher.h"
 #include "engine/doorbell.h"
@@ -17,6 +16,7 @@
 #include "engine/endpoint_store.h"
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
+#include "engine/open_claims.h"
 #include "engine/receipt_backlog_store.h"
 #include "engine/receipt_relay.h"
 #include "engine/reclaimer.h"
@@ -48,16 +48,16 @@ struct EnginePorts {
 
 // Loop thread only. The owner tells it what its sessions do; it never touches a socket.
 //
-// Life: the bell session comes up -> it registers as a new instance, moves those of its claims there that nobody has reclaimed,
-// reads the service state and the endpoints, and is active. The bell session is lost -> nothing new is started, because
+// Life: the listen session comes up -> it registers as a new instance, moves those of its claims there that nobody has reclaimed,
+// reads the service state and the endpoints, and is active. The listen session is lost -> nothing new is started, because
 // another engine may take this one for dead; what is in flight finishes and is recorded.
 class Engine {
 public:
     Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
            EngineObserver& observer, EngineOptions options);
 
-    void on_bell_up();
-    void on_bell_down();
+    void on_listen_session_up();
+    void on_listen_session_down();
     void on_claim_session_up();
     void on_record_session_up();
     void on_ready();            // notification: messages are ready
@@ -77,7 +77,7 @@ private:
     void move_claims();
     void become_active();
     void read_control();
-    void load_endpoints(std::vector<core::Delivery> strangers = {});
+    void load_endpoints(std::vector<core::Delivery> unknown = {});
     void dispatch(std::vector<core::Delivery> deliveries);
     void set_running(bool running);
     void update_activity();
@@ -94,13 +94,13 @@ private:
     EngineObserver& observer_;
     EngineOptions options_;
 
-    ClaimLedger ledger_;
+    OpenClaims open_claims_;
     ReceiptRelay relay_;
-    Recorder recorder_;  // depends-on: ledger_
+    Recorder recorder_;  // depends-on: open_claims_
     Dispatcher dispatcher_;
     Claimer claimer_;
     Doorbell doorbell_;
-    Rescuer rescuer_;
+    Reclaimer reclaimer_;
 
     std::unique_ptr<loop::Timer> heartbeat_timer_;
     std::unique_ptr<loop::Timer> register_timer_;
@@ -109,11 +109,11 @@ private:
     std::unique_ptr<loop::Timer> give_up_timer_;
 
     core::InstanceId instance_id_ = 0;
-    core::InstanceId registered_as_ = 0;              // in this bell session; 0 = not yet
-    std::uint64_t bell_session_ = 0;                  // counts bell sessions: an answer to an earlier one is stale
-    std::vector<core::MessageId> loading_strangers_;  // for endpoints that are not known yet, and are being loaded
-    bool bell_up_ = false;
-    bool registered_ = false;  // in this bell session
+    core::InstanceId registered_as_ = 0;               // in this listen session; 0 = not yet
+    std::uint64_t listen_session_count_ = 0;           // counts listen sessions: an answer to an earlier one is stale
+    std::vector<core::MessageId> awaiting_endpoints_;  // for endpoints that are not known yet, and are being loaded
+    bool listening_ = false;
+    bool registered_ = false;  // in this listen session
     bool running_ = false;     // service state
     bool endpoints_loaded_ = false;
     bool reading_control_ = false;

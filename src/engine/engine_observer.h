@@ -10,19 +10,19 @@
 
 namespace messaging::engine {
 
-enum class Dependency { kClaimSession, kRecordSession, kBellSession, kRedis };
+enum class Dependency { kClaimSession, kRecordSession, kListenSession, kRedis };
 
-// Of on_trouble and on_success.
-inline constexpr const char* kReceiptsTrouble = "receipts";        // Redis refused or lost a batch
-inline constexpr const char* kBacklogTrouble = "receipt backlog";  // reading or claiming what Redis has missed
+// Of on_error and on_success.
+inline constexpr const char* kReceiptsOperation = "receipts";        // Redis refused or lost a batch
+inline constexpr const char* kBacklogOperation = "receipt backlog";  // reading or claiming what Redis has missed
 // Work that each engine must get done: where one of them fails for long, the engine is not ready.
-inline constexpr const char* kClaimTrouble = "claim";
-inline constexpr const char* kClaimDueTrouble = "claim due";
-inline constexpr const char* kOrphansTrouble = "return orphans";
-inline constexpr const char* kRecordTrouble = "record";
-inline constexpr const char* kReclaimTrouble = "reclaim";
+inline constexpr const char* kClaimOperation = "claim";
+inline constexpr const char* kClaimDueOperation = "claim due";
+inline constexpr const char* kOrphansOperation = "release orphans";
+inline constexpr const char* kRecordOperation = "record";
+inline constexpr const char* kReclaimOperation = "reclaim";
 // Recording one message, alone.
-inline constexpr const char* kRecordOneTrouble = "record one message";
+inline constexpr const char* kRecordOneOperation = "record one message";
 
 class EngineObserver {
 public:
@@ -47,14 +47,14 @@ public:
     // Outcomes that wait because somebody else has locked their messages' rows.
     virtual void on_locked(std::size_t outcomes) = 0;
     // So many instances held their locks without a sign of life, and had their sessions ended.
-    virtual void on_hung(std::size_t instances) = 0;
+    virtual void on_unresponsive(std::size_t instances) = 0;
     // Only the fallback has found them, while the engine slept with the doorbell's lock: a notification was lost.
-    virtual void on_missed_rings(std::size_t messages) = 0;
+    virtual void on_missed_notifications(std::size_t messages) = 0;
     // Something beside the stores is out of order: told when it begins, with the reason, and when it has ended. `what` names it.
     virtual void on_degraded(const std::string& what, const std::string& reason) = 0;
-    virtual void on_well_again(const std::string& what) = 0;
+    virtual void on_recovered(const std::string& what) = 0;
     // A store call failed; it will be tried again.
-    virtual void on_trouble(const char* what, const core::Error& error) = 0;
+    virtual void on_error(const char* what, const core::Error& error) = 0;
     // The same call has succeeded, at least the first time after a failure.
     virtual void on_success(const char* what) = 0;
 };

@@ -1,4 +1,4 @@
-// DeathWatch: which of the other instances are dead or hung, judged by what is seen of them over time; pure.
+// FailureDetector: which of the other instances are dead or hung, judged by what is seen of them over time; pure.
 #pragma once
 
 #include <chrono>
@@ -12,28 +12,28 @@ namespace messaging::engine {
 
 // A lock that stays free for so long has no owner: one that has only lost its session is back within half of it, because
 // sessions are made anew at least every half second. Short, because it is the delay of every take-over.
-inline constexpr std::chrono::milliseconds kDeadAfter{1000};
+inline constexpr std::chrono::milliseconds kFailedAfter{1000};
 // Held, but no heartbeat: a stopped process, or a host that has gone without a word, whose sessions PostgreSQL believes in
 // for hours.
 inline constexpr std::chrono::milliseconds kSilentAfter{8000};
 // Silent at every look for so long. After a time in which nobody could write a heartbeat everybody looks silent for a moment.
-inline constexpr std::chrono::milliseconds kHungAfter{2500};
+inline constexpr std::chrono::milliseconds kUnresponsiveAfter{2500};
 
 // One look at an instance.
-struct InstanceSign {
+struct LivenessSample {
     core::InstanceId id = 0;
     bool lock_free = false;  // its session lock has no holder
     bool silent = false;     // no heartbeat for kSilentAfter, by PostgreSQL's clock
 };
 
 // One engine's memory of its looks. Only what was seen without interruption counts.
-class DeathWatch {
+class FailureDetector {
 public:
     struct Verdict {
         std::vector<core::InstanceId> dead;  // nobody will speak for them
         std::vector<core::InstanceId> hung;  // their session lock is to be taken from them
     };
-    Verdict look(const std::vector<InstanceSign>& signs, core::MonoTime now);
+    Verdict look(const std::vector<LivenessSample>& signs, core::MonoTime now);
     // This engine has been away itself.
     void forget();
 

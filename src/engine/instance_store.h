@@ -33,12 +33,12 @@ public:
     // Makes those of `claims` that nobody has reclaimed the instance `to`'s, and answers which these are.
     virtual void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                              core::Completion<std::vector<core::ClaimId>> done) = 0;
-    virtual void heartbeat(core::InstanceId instance_id, int in_flight, Floor floor, core::Completion<core::Nothing> done) = 0;
+    virtual void heartbeat(core::InstanceId instance_id, int in_flight, Floor floor, core::Completion<core::Unit> done) = 0;
     // Reads messaging._state: true = running.
     virtual void read_state(core::Completion<bool> done) = 0;
     // What is to be seen of every instance but `me`. Silent = no heartbeat for `silence`.
     virtual void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
-                                core::Completion<std::vector<InstanceSign>> done) = 0;
+                                core::Completion<std::vector<LivenessSample>> done) = 0;
     // Ends the sessions that hold these instances' locks; answers how many.
     virtual void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) = 0;
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
@@ -48,7 +48,7 @@ public:
     virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
                          core::Completion<Reclaimed> done) = 0;
     // Clean end: the row goes, its claims must have been recorded.
-    virtual void unregister_instance(core::InstanceId instance_id, core::Completion<core::Nothing> done) = 0;
+    virtual void unregister_instance(core::InstanceId instance_id, core::Completion<core::Unit> done) = 0;
 };
 
 }  // namespace messaging::engine

@@ -28,7 +28,7 @@ public:
     virtual void reclaim_backlog(core::InstanceId me, int limit, core::Completion<std::size_t> done) = 0;
     // Those of `batches` that are `from`'s become `to`'s.
     virtual void move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
-                              core::Completion<core::Nothing> done) = 0;
+                              core::Completion<core::Unit> done) = 0;
 };
 
 }  // namespace messaging::engine

@@ -16,7 +16,7 @@ public:
     virtual bool up() const = 0;
     // At least one receipt. Completes once, later: ok when Redis has confirmed every one of them. After a failure some may have
     // been written; writing the same receipts again adds only those that are missing.
-    virtual void write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Nothing>)> done) = 0;
+    virtual void write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Unit>)> done) = 0;
 };
 
 }  // namespace messaging::engine

@@ -49,7 +49,7 @@ void ReceiptRelay::write(std::int64_t batch_id, const std::vector<core::Receipt>
         return;
     }
     held_receipts_ += receipts.size();
-    log_.write(receipts, [this, batch_id](const core::Result<core::Nothing>& result) {
+    log_.write(receipts, [this, batch_id](const core::Result<core::Unit>& result) {
         if (result) {
             on_written(batch_id);
         } else {
@@ -64,7 +64,7 @@ void ReceiptRelay::on_written(std::int64_t batch_id) {
     // During a back-off this is the late answer to what was written before the failure: it says nothing about now.
     if (!backing_off_) {
         failures_ = 0;
-        observer_.on_success(kReceiptsTrouble);
+        observer_.on_success(kReceiptsOperation);
         if (std::exchange(probing_, false) && !stopped_) timer_->start(kNext);
     }
     observer_.on_receipts(written);
@@ -74,7 +74,7 @@ void ReceiptRelay::on_written(std::int64_t batch_id) {
 void ReceiptRelay::on_failed(std::int64_t batch_id, const core::Error& error) {
     held_receipts_ -= held_[batch_id];
     held_.erase(batch_id);
-    observer_.on_trouble(kReceiptsTrouble, error);
+    observer_.on_error(kReceiptsOperation, error);
     if (backing_off_) return;  // written before the failure that began it
     if (std::exchange(probing_, false)) {
         if (refused_probes_.size() >= kMaxRefusedProbes) refused_probes_.clear();
@@ -95,8 +95,8 @@ void ReceiptRelay::on_registered_anew(core::InstanceId from, core::InstanceId to
     std::vector<std::int64_t> held;
     held.reserve(held_.size());
     for (const auto& [batch_id, size] : held_) held.push_back(batch_id);
-    backlog_.move_backlog(from, to, std::move(held), [this](const core::Result<core::Nothing>& moved) {
-        if (!moved) observer_.on_trouble(kBacklogTrouble, moved.error());
+    backlog_.move_backlog(from, to, std::move(held), [this](const core::Result<core::Unit>& moved) {
+        if (!moved) observer_.on_error(kBacklogOperation, moved.error());
     });
 }
 
@@ -116,10 +116,10 @@ void ReceiptRelay::catch_up() {
                           [this, limit](const core::Result<std::vector<BacklogBatch>>& result) {
                               reading_ = false;
                               if (!result) {
-                                  observer_.on_trouble(kBacklogTrouble, result.error());
+                                  observer_.on_error(kBacklogOperation, result.error());
                                   return;
                               }
-                              observer_.on_success(kBacklogTrouble);
+                              observer_.on_success(kBacklogOperation);
                               if (stopped_ || backing_off_ || !log_.up()) return;
                               on_backlog(result.value(), limit);
                           });
@@ -136,7 +136,7 @@ void ReceiptRelay::on_backlog(const std::vector<BacklogBatch>& batches, int limi
         return;
     }
     refused_probes_.clear();
-    // Nothing is left to probe with: the next batch that is sent shows whether Redis takes it.
+    // Unit is left to probe with: the next batch that is sent shows whether Redis takes it.
     if (batches.empty()) probing_ = false;
     if (reclaim_due_ && open()) reclaim();
 }
@@ -147,7 +147,7 @@ void ReceiptRelay::reclaim() {
     backlog_.reclaim_backlog(mediator_.instance_id(), kBacklogBatches, [this](const core::Result<std::size_t>& reclaimed) {
         reading_ = false;
         if (!reclaimed) {
-            observer_.on_trouble(kBacklogTrouble, reclaimed.error());
+            observer_.on_error(kBacklogOperation, reclaimed.error());
             return;
         }
         if (reclaimed.value() == 0 || stopped_) return;

@@ -8,8 +8,8 @@
 
 namespace messaging::engine {
 
-Rescuer::Rescuer(InstanceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
-                 EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator)
+Reclaimer::Reclaimer(InstanceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+                     EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator)
     : store_(store),
       clock_(clock),
       random_(random),
@@ -18,50 +18,50 @@ Rescuer::Rescuer(InstanceStore& store, loop::TimerFactory& timers, const core::C
       mediator_(std::move(mediator)),
       timer_(timers.make_timer([this] { look(); })) {}
 
-void Rescuer::start() {
+void Reclaimer::start() {
     ++round_;
     watch_.forget();
     timer_->start(std::chrono::milliseconds(0));
 }
 
-void Rescuer::stop() {
+void Reclaimer::stop() {
     ++round_;
     timer_->stop();
 }
 
-void Rescuer::look_again() {
-    const double jittered = static_cast<double>(kLookPeriod.count()) * (0.75 + 0.5 * random_.next_unit());
+void Reclaimer::look_again() {
+    const double jittered = static_cast<double>(kWatchPeriod.count()) * (0.75 + 0.5 * random_.next_unit());
     timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
 }
 
-void Rescuer::look() {
+void Reclaimer::look() {
     store_.look_at_others(mediator_.instance_id(), kSilentAfter,
-                          [this, round = round_](const core::Result<std::vector<InstanceSign>>& signs) {
+                          [this, round = round_](const core::Result<std::vector<LivenessSample>>& signs) {
                               if (round != round_) return;
                               if (signs) {
                                   judge(signs.value());
                               } else {
                                   watch_.forget();
-                                  observer_.on_trouble("look at others", signs.error());
+                                  observer_.on_error("look at others", signs.error());
                                   look_again();
                               }
                           });
 }
 
-void Rescuer::judge(const std::vector<InstanceSign>& signs) {
-    DeathWatch::Verdict verdict = watch_.look(signs, clock_.mono());
+void Reclaimer::judge(const std::vector<LivenessSample>& signs) {
+    FailureDetector::Verdict verdict = watch_.look(signs, clock_.mono());
     if (!verdict.hung.empty()) {
         store_.end_sessions(std::move(verdict.hung), [this](const core::Result<std::size_t>& ended) {
             if (!ended) {
-                observer_.on_trouble("end hung sessions", ended.error());
+                observer_.on_error("end hung sessions", ended.error());
             } else if (ended.value() > 0) {
-                observer_.on_hung(ended.value());
+                observer_.on_unresponsive(ended.value());
             }
         });
     }
     // A sleeping instance that ends takes the doorbell's lock with it: somebody must ask for it again.
     const auto free_locks = static_cast<std::size_t>(
-        std::count_if(signs.begin(), signs.end(), [](const InstanceSign& sign) { return sign.lock_free; }));
+        std::count_if(signs.begin(), signs.end(), [](const LivenessSample& sign) { return sign.lock_free; }));
     if (free_locks > std::exchange(free_locks_, free_locks)) mediator_.on_instance_gone();
     if (verdict.dead.empty() && clock_.mono() < next_reclaim_) {
         look_again();
@@ -70,17 +70,17 @@ void Rescuer::judge(const std::vector<InstanceSign>& signs) {
     }
 }
 
-void Rescuer::reclaim(std::vector<core::InstanceId> failed) {
+void Reclaimer::reclaim(std::vector<core::InstanceId> failed) {
     next_reclaim_ = clock_.mono() + kReclaimPeriod;
     store_.reclaim(mediator_.instance_id(), std::move(failed), delay_, counted_,
                    [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
                        if (round != round_) return;
                        if (!reclaimed) {
-                           observer_.on_trouble(kReclaimTrouble, reclaimed.error());
+                           observer_.on_error(kReclaimOperation, reclaimed.error());
                            // Some row cannot be written: the messages go on, the next time uncounted.
                            counted_ = reclaimed.error().kind == core::ErrorKind::kUnavailable || !counted_;
                        } else {
-                           observer_.on_success(kReclaimTrouble);
+                           observer_.on_success(kReclaimOperation);
                        }
                        if (reclaimed && reclaimed->claims > 0) {
                            counted_ = true;

@@ -1,4 +1,4 @@
-// Rescuer: watches the other instances, and reclaims the messages of those that have failed.
+// Reclaimer: watches the other instances, and reclaims the messages of those that have failed.
 #pragma once
 
 #include <chrono>
@@ -15,11 +15,11 @@
 
 namespace messaging::engine {
 
-inline constexpr std::chrono::milliseconds kLookPeriod{250};
+inline constexpr std::chrono::milliseconds kWatchPeriod{250};
 inline constexpr std::chrono::milliseconds kReclaimPeriod{1000};  // claims that nobody answers for, without a death seen
 
 // Loop thread only. Works between start() and stop(), that is while its own engine is registered.
-class Rescuer {
+class Reclaimer {
 public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
@@ -28,15 +28,15 @@ public:
     };
 
     // `delay`: how long a message waits that has been abandoned twice (InstanceStore::reclaim).
-    Rescuer(InstanceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
-            EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator);
+    Reclaimer(InstanceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+              EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator);
 
     void start();
     void stop();
 
 private:
     void look();
-    void judge(const std::vector<InstanceSign>& signs);
+    void judge(const std::vector<LivenessSample>& signs);
     void reclaim(std::vector<core::InstanceId> failed);
     void look_again();
 
@@ -46,7 +46,7 @@ private:
     EngineObserver& observer_;
     const std::chrono::milliseconds delay_;
     Mediator mediator_;
-    DeathWatch watch_;
+    FailureDetector watch_;
     std::unique_ptr<loop::Timer> timer_;
     core::MonoTime next_reclaim_{};
     bool counted_ = true;         // the next reclaim counts the abandonments

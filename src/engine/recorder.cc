@@ -19,10 +19,10 @@ constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout
 
 }  // namespace
 
-Recorder::Recorder(RecordStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+Recorder::Recorder(RecordStore& store, OpenClaims& ledger, loop::TimerFactory& timers, const core::Clock& clock,
                    EngineObserver& observer, Mediator mediator)
     : store_(store),
-      ledger_(ledger),
+      open_claims_(ledger),
       clock_(clock),
       observer_(observer),
       mediator_(std::move(mediator)),
@@ -50,11 +50,11 @@ void Recorder::add(core::Outcome outcome) {
 
 void Recorder::flush_when_rested() {
     if (busy_) return;
-    const core::MonoTime until = waiting_.size() < kFew ? rested_for_few_ : rested_;
+    const core::MonoTime until = waiting_.size() < kSmallBatch ? small_batch_after_ : flush_after_;
     const auto rest = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.mono());
     if (rest.count() <= 0 || waiting_.size() >= batch_limit_) {
         flush();
-    } else if (!resting_ || waiting_.size() == kFew) {
+    } else if (!resting_ || waiting_.size() == kSmallBatch) {
         resting_ = true;
         timer_->start(rest);
     }
@@ -112,7 +112,7 @@ void Recorder::record() {
     RecordRequest request;
     request.instance_id = mediator_.instance_id();
     request.outcomes = sending_;
-    request.finished = ledger_.finished_by(sending_);
+    request.finished = open_claims_.finished_by(sending_);
     request.confirmed_batches = confirming_;
     request.suspects = noting_;
     store_.record(std::move(request), [this](core::Result<RecordResult> result) { on_recorded(std::move(result)); });
@@ -165,17 +165,17 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
         on_failed(result.error());
         return;
     }
-    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
-    observer_.on_recorded(sending_.size(), took);
-    rested_ = clock_.mono() + std::min<std::chrono::microseconds>(took, kLongestRest);
-    rested_for_few_ = clock_.mono() + kRestOfFew;
+    const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+    observer_.on_recorded(sending_.size(), elapsed);
+    flush_after_ = clock_.mono() + std::min<std::chrono::microseconds>(elapsed, kMaxFlushGap);
+    small_batch_after_ = clock_.mono() + kSmallBatchDelay;
     retry_delay_ = std::chrono::milliseconds(0);
-    if (std::exchange(failing_, false)) observer_.on_success(kRecordTrouble);
-    if (sending_refused_ && refused_.empty()) observer_.on_success(kRecordOneTrouble);
+    if (std::exchange(failing_, false)) observer_.on_success(kRecordOperation);
+    if (sending_refused_ && refused_.empty()) observer_.on_success(kRecordOneOperation);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     // What made PostgreSQL refuse this one may be over for the others as well.
     if (sending_refused_) refused_is_next_ = !refused_.empty();
-    ledger_.recorded(sending_);
+    open_claims_.recorded(sending_);
     note_late(result.value());
     publish(result.value());
     announce_schedule();
@@ -237,7 +237,7 @@ void Recorder::on_failed(const core::Error& error) {
     const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
     const bool refused = !locked && error.kind != core::ErrorKind::kUnavailable;
     const bool refused_alone = refused && sending_.size() == 1;
-    observer_.on_trouble(refused_alone ? kRecordOneTrouble : kRecordTrouble, error);
+    observer_.on_error(refused_alone ? kRecordOneOperation : kRecordOperation, error);
     confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
     confirming_.clear();
     suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());

@@ -10,8 +10,8 @@
 
 #include "core/clock.h"
 #include "core/message.h"
-#include "engine/claim_ledger.h"
 #include "engine/engine_observer.h"
+#include "engine/open_claims.h"
 #include "engine/record_store.h"
 #include "loop/timer.h"
 
@@ -21,9 +21,9 @@ inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transac
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
 inline constexpr std::size_t kMaxLocked = 100000;     // outcomes of rows that somebody else has locked
 // Between transactions. What is not recorded is sent again after a crash, so it is short, and few are what may wait longer.
-inline constexpr std::chrono::milliseconds kLongestRest{2};
-inline constexpr std::size_t kFew = 32;  // outcomes
-inline constexpr std::chrono::milliseconds kRestOfFew{20};
+inline constexpr std::chrono::milliseconds kMaxFlushGap{2};
+inline constexpr std::size_t kSmallBatch = 32;  // outcomes
+inline constexpr std::chrono::milliseconds kSmallBatchDelay{20};
 inline constexpr std::chrono::milliseconds kLockedRetry{1000};   // outcomes of locked rows are tried again after it
 inline constexpr std::chrono::milliseconds kAfterRefusal{20};    // the next try, when PostgreSQL has refused some outcome
 inline constexpr std::chrono::milliseconds kRefusedRetry{1000};  // one refused outcome is tried again, by itself, after it
@@ -50,7 +50,7 @@ public:
         std::function<void()> on_progress;                            // a transaction has committed
     };
 
-    Recorder(RecordStore& store, ClaimLedger& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+    Recorder(RecordStore& store, OpenClaims& ledger, loop::TimerFactory& timers, const core::Clock& clock,
              EngineObserver& observer, Mediator mediator);
 
     void add(core::Outcome outcome);
@@ -63,7 +63,7 @@ public:
     void flush_now();
 
     std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size() + refused_.size(); }
-    // Nothing more should be claimed: what is unrecorded is what a crash repeats. What is set aside has a bound of its own, so
+    // Unit more should be claimed: what is unrecorded is what a crash repeats. What is set aside has a bound of its own, so
     // that one transaction that has locked thousands of messages does not stop the others.
     bool full() const {
         return waiting_.size() + sending_.size() + refused_.size() >= kMaxUnrecorded || locked_.size() >= kMaxLocked;
@@ -87,7 +87,7 @@ private:
     void announce_schedule();
 
     RecordStore& store_;
-    ClaimLedger& ledger_;
+    OpenClaims& open_claims_;
     const core::Clock& clock_;
     EngineObserver& observer_;
     Mediator mediator_;
@@ -107,8 +107,8 @@ private:
     std::size_t batch_limit_ = kMaxRecordBatch;
     std::chrono::milliseconds retry_delay_{0};  // > 0 while the last try has failed
     core::MonoTime started_{};
-    core::MonoTime rested_{};  // no transaction before it, unless a full one is waiting
-    core::MonoTime rested_for_few_{};
+    core::MonoTime flush_after_{};  // no transaction before it, unless a full one is waiting
+    core::MonoTime small_batch_after_{};
     bool busy_ = false;
     bool failing_ = false;  // nothing was recorded since the last failure
     bool resting_ = false;  // timer_ ends the rest

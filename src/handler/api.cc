@@ -96,7 +96,7 @@ std::optional<Problem> Api::judge(const http::Request& request) const {
     const bool check_host = options_.token.empty() && !is_health(pattern);
     if (auto why = http_server::why_foreign(request, options_.hosts, check_host)) return Problem{403, "foreign_request", *why};
     const bool guarded = pattern != http_server::Router::kUnmatched && !open_.contains(pattern) && !options_.token.empty();
-    if (guarded && !crypto::equal_secrets(request.header("authorization").value_or(""), "Bearer " + options_.token)) {
+    if (guarded && !crypto::constant_time_equal(request.header("authorization").value_or(""), "Bearer " + options_.token)) {
         return Problem{401, "unauthorized", "send the header Authorization: Bearer with the API token"};
     }
     return std::nullopt;
@@ -111,7 +111,7 @@ std::optional<http::Response> Api::screen(const http::Request& request) {
     } else {
         return std::nullopt;
     }
-    const std::string id = choose_request_id(request, fresh_id());
+    const std::string id = choose_request_id(request, new_request_id());
     options_.on_request({id, request.method, router_.pattern_of(request.path), refusal.problem.status, {}});
     auto response = to_response(refusal.problem, id);
     response.headers.insert(response.headers.end(), refusal.headers.begin(), refusal.headers.end());
@@ -120,11 +120,11 @@ std::optional<http::Response> Api::screen(const http::Request& request) {
 
 http_server::RequestHandler Api::handler() {
     return [this](http::Request request, http_server::Responder responder) {
-        request.id = choose_request_id(request, fresh_id());
+        request.id = choose_request_id(request, new_request_id());
         responder.on_sent([this, id = request.id, began = clock_.mono(), method = request.method,
                            route = router_.pattern_of(request.path)](int status) {
-            const auto took = clock_.mono() - began;
-            options_.on_request({id, method, route, status, std::chrono::duration_cast<std::chrono::microseconds>(took)});
+            const auto elapsed = clock_.mono() - began;
+            options_.on_request({id, method, route, status, std::chrono::duration_cast<std::chrono::microseconds>(elapsed)});
         });
         if (auto problem = judge(request)) {
             Reply(std::move(responder), request.id, options_.on_fault).send(*problem);
@@ -134,7 +134,7 @@ http_server::RequestHandler Api::handler() {
     };
 }
 
-std::string Api::fresh_id() {
+std::string Api::new_request_id() {
     constexpr std::string_view kDigits = "0123456789abcdef";
     std::string id;
     for (int i = 0; i < 16; ++i) id.push_back(kDigits[static_cast<std::size_t>(random_.next_unit() * 16)]);

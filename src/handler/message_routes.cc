@@ -116,7 +116,7 @@ void MessageRoutes::get(const http::Request& request, const Reply& reply) {
 void MessageRoutes::retry(const http::Request& request, const Reply& reply) {
     const auto id = read_id(request);
     if (const auto* problem = std::get_if<Problem>(&id)) return reply.send(*problem);
-    store_.retry(std::get<core::MessageId>(id), [reply](const core::Result<core::Nothing>& result) {
+    store_.retry(std::get<core::MessageId>(id), [reply](const core::Result<core::Unit>& result) {
         if (!result) return reply.send(result.error());
         reply.send(Answer{202, "the message will be sent again", {}, {}});
     });

@@ -45,7 +45,7 @@ std::size_t Client::in_flight() const {
     return all;
 }
 
-core::Result<core::Nothing> check_url(const std::string& url) {
+core::Result<core::Unit> check_url(const std::string& url) {
     const auto wrong = [](std::string message) { return core::Error{core::ErrorKind::kInvalid, std::move(message), ""}; };
     if (url.find('\0') != std::string::npos) return wrong("must not contain a NUL character");
     const CurlUrlHandle parsed(curl_url());
@@ -65,7 +65,7 @@ core::Result<core::Nothing> check_url(const std::string& url) {
     if (!part(CURLUPART_USER).empty() || !part(CURLUPART_PASSWORD).empty()) {
         return wrong("must not contain a user name or password: send a header instead");
     }
-    return core::Nothing{};
+    return core::Unit{};
 }
 
 }  // namespace messaging::http_client

@@ -79,6 +79,6 @@ private:
 };
 
 // Checks a webhook URL: http or https, a host, no user info in it. kInvalid says what to do.
-core::Result<core::Nothing> check_url(const std::string& url);
+core::Result<core::Unit> check_url(const std::string& url);
 
 }  // namespace messaging::http_client

@@ -104,7 +104,7 @@ void Connection::on_answered() {
 
 // evhttp sees the end, as if the client had gone, and frees everything.
 void Connection::cut() {
-    if (state_ == State::kRefusing || state_ == State::kLingering) return hand_back();
+    if (state_ == State::kRefusing || state_ == State::kLingering) return release();
     ::shutdown(bufferevent_getfd(stream_), SHUT_RDWR);
 }
 
@@ -127,7 +127,7 @@ void Connection::on_lingering_input(bufferevent* stream, void* self) noexcept {
     evbuffer* const input = bufferevent_get_input(stream);
     connection.thrown_away_ += evbuffer_get_length(input);
     evbuffer_drain(input, evbuffer_get_length(input));
-    if (connection.thrown_away_ > kMaxThrownAway) connection.hand_back();
+    if (connection.thrown_away_ > kMaxThrownAway) connection.release();
 }
 
 void Connection::on_refusal_written(bufferevent* stream, void* self) noexcept {
@@ -137,9 +137,9 @@ void Connection::on_refusal_written(bufferevent* stream, void* self) noexcept {
     ::shutdown(bufferevent_getfd(stream), SHUT_WR);
 }
 
-void Connection::on_end(bufferevent*, short, void* self) noexcept { static_cast<Connection*>(self)->hand_back(); }
+void Connection::on_end(bufferevent*, short, void* self) noexcept { static_cast<Connection*>(self)->release(); }
 
-void Connection::hand_back() {
+void Connection::release() {
     state_ = State::kOver;
     deadline_->stop();
     bufferevent_setcb(stream_, evhttp_on_read_, evhttp_on_write_, evhttp_on_event_, evhttp_context_);

@@ -74,7 +74,7 @@ private:
     void judge(const std::string& text);
     void refuse(const http::Response& response);
     void cut();
-    void hand_back();
+    void release();
 
     loop::EventLoop& loop_;
     bufferevent* stream_;

@@ -54,7 +54,7 @@ std::string as_text(const http::Response& response) {
     return "HTTP/1.1 " + std::to_string(response.status) + " Refused\r\nDate: " + date.data() + "\r\n" + lines_of(response);
 }
 
-void replace_refusals(bufferevent* connection, const std::function<http::Response(int)>& refuse) {
+void replace_error_pages(bufferevent* connection, const std::function<http::Response(int)>& refuse) {
     evbuffer_add_cb(bufferevent_get_output(connection), &on_output, const_cast<std::function<http::Response(int)>*>(&refuse));
 }
 

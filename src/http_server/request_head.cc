@@ -25,7 +25,7 @@ std::string_view trimmed(std::string_view text) {
 bool takes_body(std::string_view method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
 
 // "GET /path HTTP/1.1"
-core::Result<core::Nothing> read_request_line(std::string_view line, http::Request& request, bool& is_1_1) {
+core::Result<core::Unit> read_request_line(std::string_view line, http::Request& request, bool& is_1_1) {
     const std::size_t first = line.find(' ');
     const std::size_t last = line.rfind(' ');
     if (first == std::string_view::npos || first == last) return wrong("the request line must be METHOD TARGET HTTP/1.1");
@@ -38,16 +38,16 @@ core::Result<core::Nothing> read_request_line(std::string_view line, http::Reque
     is_1_1 = version == "HTTP/1.1";
     request.method = method;
     read_target(target, request);
-    return core::Nothing{};
+    return core::Unit{};
 }
 
-core::Result<core::Nothing> read_header(std::string_view line, http::Request& request) {
+core::Result<core::Unit> read_header(std::string_view line, http::Request& request) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || !http::is_token(line.substr(0, colon))) return wrong("a header has no name");
     const std::string_view value = trimmed(line.substr(colon + 1));
     if (!std::all_of(value.begin(), value.end(), is_field_character)) return wrong("a header has a control character");
     request.headers.emplace_back(line.substr(0, colon), value);
-    return core::Nothing{};
+    return core::Unit{};
 }
 
 // How often a header is there.
@@ -56,7 +56,7 @@ std::ptrdiff_t count(const http::Request& request, std::string_view name) {
                          [&](const auto& header) { return http::equal_ignoring_case(header.first, name); });
 }
 
-core::Result<core::Nothing> read_framing(RequestHead& head, bool is_1_1) {
+core::Result<core::Unit> read_framing(RequestHead& head, bool is_1_1) {
     const http::Request& request = head.request;
     if (is_1_1 && count(request, "host") != 1) return wrong("HTTP/1.1 needs one Host header");
     const std::string_view coding = request.header("transfer-encoding").value_or("");
@@ -73,7 +73,7 @@ core::Result<core::Nothing> read_framing(RequestHead& head, bool is_1_1) {
         if (error != std::errc() || end != length.data() + length.size()) return wrong("Content-Length is not a number");
     }
     if (head.has_body() && !takes_body(request.method)) return wrong("this method takes no body");
-    return core::Nothing{};
+    return core::Unit{};
 }
 
 }  // namespace

@@ -174,7 +174,7 @@ struct Responder::State {
         }
     }
 
-    void hang_up() {
+    void abort() {
         if (raw == nullptr) return;
         if (evhttp_connection* const connection = evhttp_request_get_connection(raw)) {
             ::shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SHUT_RDWR);
@@ -201,8 +201,8 @@ void Responder::send(const http::Response& response) {
     if (state_) state_->send(response);
 }
 
-void Responder::hang_up() {
-    if (state_) state_->hang_up();
+void Responder::abort() {
+    if (state_) state_->abort();
 }
 
 void Responder::on_sent(std::function<void(int)> callback) {
@@ -229,7 +229,7 @@ struct Server::Impl {
         auto& impl = *static_cast<Impl*>(self);
         bufferevent* const connection = bufferevent_socket_new(base, -1, 0);
         if (connection != nullptr) {
-            replace_refusals(connection, impl.options.refuse);
+            replace_error_pages(connection, impl.options.refuse);
             if (impl.options.screen) impl.screen(connection);
         }
         impl.spare_descriptors();
@@ -319,7 +319,7 @@ Server::~Server() {
 
 int Server::port() const { return impl_->port; }
 
-std::size_t Server::owed() const { return impl_->clients.unanswered.size() + impl_->clients.unwritten.size(); }
+std::size_t Server::pending_responses() const { return impl_->clients.unanswered.size() + impl_->clients.unwritten.size(); }
 
 void Server::stop_accepting() {
     if (impl_->listener == nullptr) return;

@@ -28,7 +28,7 @@ public:
 
     void send(const http::Response& response);
     // Closes the connection without an answer, as a receiver that breaks does. Counts as the answer.
-    void hang_up();
+    void abort();
     // Called once with the status, when the answer is given.
     void on_sent(std::function<void(int status)> callback);
 
@@ -73,8 +73,8 @@ public:
     Server& operator=(const Server&) = delete;
 
     int port() const;
-    std::size_t owed() const;  // requests not yet answered, and answers not yet written to the client
-    void stop_accepting();     // closes the listening socket; open requests may still be answered
+    std::size_t pending_responses() const;  // requests not yet answered, and answers not yet written to the client
+    void stop_accepting();                  // closes the listening socket; open requests may still be answered
 
 private:
     struct Impl;

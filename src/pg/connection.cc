@@ -20,7 +20,7 @@ struct Unit {
     std::deque<const Statement*> prepares;  // statements this unit prepares, in order
     std::vector<Rows> rows;
     std::vector<Rows> current;  // what the command being answered has said
-    core::Result<core::Nothing> outcome = core::Nothing{};
+    core::Result<core::Unit> outcome = core::Unit{};
     bool plan_is_stale = false;
     Connection::Completion done;
 };

@@ -18,9 +18,9 @@ core::Result<Rows> finish(PGconn* conn, PGresult* raw) {
     return result_error(result.get());
 }
 
-core::Result<core::Nothing> without_rows(const core::Result<Rows>& result) {
+core::Result<core::Unit> without_rows(const core::Result<Rows>& result) {
     if (!result) return result.error();
-    return core::Nothing{};
+    return core::Unit{};
 }
 
 }  // namespace
@@ -51,22 +51,22 @@ core::Result<Rows> Session::execute(const char* sql, const Params& params) {
                   PQexecParams(conn_.get(), sql, params.count(), nullptr, values.data(), lengths.data(), formats.data(), 0));
 }
 
-core::Result<core::Nothing> Session::execute_script(const std::string& sql) {
+core::Result<core::Unit> Session::execute_script(const std::string& sql) {
     return without_rows(finish(conn_.get(), PQexec(conn_.get(), sql.c_str())));
 }
 
-core::Result<core::Nothing> Session::begin_copy(const char* copy_sql) {
+core::Result<core::Unit> Session::begin_copy(const char* copy_sql) {
     return without_rows(finish(conn_.get(), PQexec(conn_.get(), copy_sql)));
 }
 
-core::Result<core::Nothing> Session::put_copy(std::string_view rows) {
+core::Result<core::Unit> Session::put_copy(std::string_view rows) {
     if (PQputCopyData(conn_.get(), rows.data(), static_cast<int>(rows.size())) != 1) return connection_error(conn_.get());
-    return core::Nothing{};
+    return core::Unit{};
 }
 
-core::Result<core::Nothing> Session::end_copy() {
+core::Result<core::Unit> Session::end_copy() {
     if (PQputCopyEnd(conn_.get(), nullptr) != 1) return connection_error(conn_.get());
-    core::Result<core::Nothing> outcome = core::Nothing{};
+    core::Result<core::Unit> outcome = core::Unit{};
     while (PGresult* const result = PQgetResult(conn_.get())) {
         const auto finished = without_rows(finish(conn_.get(), result));
         if (!finished) outcome = finished;

@@ -21,12 +21,12 @@ public:
 
     core::Result<Rows> execute(const char* sql, const Params& params = {});
     // Several statements in one text, no parameters, as psql -f would.
-    core::Result<core::Nothing> execute_script(const std::string& sql);
+    core::Result<core::Unit> execute_script(const std::string& sql);
 
     // COPY … FROM STDIN: begin, any number of rows in PostgreSQL's text format, then end.
-    core::Result<core::Nothing> begin_copy(const char* copy_sql);
-    core::Result<core::Nothing> put_copy(std::string_view rows);
-    core::Result<core::Nothing> end_copy();
+    core::Result<core::Unit> begin_copy(const char* copy_sql);
+    core::Result<core::Unit> put_copy(std::string_view rows);
+    core::Result<core::Unit> end_copy();
 
 private:
     explicit Session(ConnHandle conn) : conn_(std::move(conn)) {}

@@ -12,7 +12,7 @@ namespace messaging::repository {
 namespace {
 
 // What the ledger has of this instance, and the engine has not: whole claims whose answer was lost …
-constexpr pg::Statement kReturnOrphans{"return_orphans", R"sql(
+constexpr pg::Statement kReleaseOrphans{"release_orphans", R"sql(
 WITH orphans AS (
     DELETE FROM messaging._claim WHERE instance_id = $1::bigint AND claim_id <> ALL ($2::bigint[])
     RETURNING ids, attempts, generations)
@@ -22,7 +22,7 @@ JOIN public.messages m ON m.id = u.id
 WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation ON CONFLICT DO NOTHING)sql"};
 
 // … and single messages. What the engine has recorded before it asked is resolved in this snapshot, everything else is in $2.
-constexpr pg::Statement kReturnNotHeld{"return_not_held", R"sql(
+constexpr pg::Statement kReleaseNotHeld{"release_not_held", R"sql(
 WITH lost AS MATERIALIZED (
     SELECT c.claim_id, u.id FROM messaging._claim c
     CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
@@ -82,28 +82,30 @@ pg::Params position_params(engine::QueuePosition position) {
 void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     pg::Params params = claim_params(request);
     params.text(std::to_string(request.behind.xid)).bigint(request.behind.id);
-    pg::run_one<engine::ClaimBatch>(session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
-                                    [claim_id = request.claim_id](const pg::Rows& rows) {
-                                        engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                        if (batch.taken > 0) {
-                                            batch.last = {static_cast<engine::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
-                                        }
-                                        return batch;
-                                    });
+    pg::run_statement<engine::ClaimBatch>(
+        session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
+        [claim_id = request.claim_id](const pg::Rows& rows) {
+            engine::ClaimBatch batch = read_claim(rows, claim_id);
+            if (batch.taken > 0) {
+                batch.last = {static_cast<engine::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
+            }
+            return batch;
+        });
 }
 
 void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
-    pg::run_one<engine::ClaimBatch>(session_, claim_statement(engine::Source::kDue), claim_params(request), std::move(done),
-                                    [claim_id = request.claim_id](const pg::Rows& rows) {
-                                        engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                        if (!rows.is_null(0, 11)) batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
-                                        return batch;
-                                    });
+    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kDue), claim_params(request), std::move(done),
+                                          [claim_id = request.claim_id](const pg::Rows& rows) {
+                                              engine::ClaimBatch batch = read_claim(rows, claim_id);
+                                              if (!rows.is_null(0, 11))
+                                                  batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
+                                              return batch;
+                                          });
 }
 
 void PgClaimStore::peek(engine::Source source, engine::QueuePosition behind,
                         core::Completion<std::optional<core::MessageId>> done) {
-    pg::run_one<std::optional<core::MessageId>>(
+    pg::run_statement<std::optional<core::MessageId>>(
         session_, peek_statement(source), source == engine::Source::kReady ? position_params(behind) : pg::Params(),
         std::move(done), [](const pg::Rows& rows) {
             return rows.size() == 0 ? std::optional<core::MessageId>() : std::optional<core::MessageId>(rows.bigint(0, 0));
@@ -111,23 +113,24 @@ void PgClaimStore::peek(engine::Source source, engine::QueuePosition behind,
 }
 
 void PgClaimStore::dead_letter(engine::Source source, core::MessageId id, const std::string& reason,
-                               core::Completion<core::Nothing> done) {
+                               core::Completion<core::Unit> done) {
     pg::Params params;
     params.bigint(id).text(core::clean_text(reason, core::kMaxErrorBytes));
-    pg::run_one<core::Nothing>(session_, dead_letter_statement(source), std::move(params), std::move(done), pg::nothing);
+    pg::run_statement<core::Unit>(session_, dead_letter_statement(source), std::move(params), std::move(done), pg::nothing);
 }
 
-void PgClaimStore::return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
-                                  std::vector<core::MessageId> held, core::Completion<engine::OrphanCount> done) {
+void PgClaimStore::release_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
+                                   std::vector<core::MessageId> held, core::Completion<engine::OrphanCount> done) {
     pg::Params orphans;
     orphans.bigint(instance_id).bigint_array(known);
     pg::Params not_held;
     not_held.bigint_array(known).bigint_array(held);
-    pg::run_unit<engine::OrphanCount>(session_, {{&kReturnOrphans, std::move(orphans)}, {&kReturnNotHeld, std::move(not_held)}},
-                                      std::move(done), [](const std::vector<pg::Rows>& rows) {
-                                          return engine::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
-                                                                     static_cast<std::size_t>(rows[1].affected())};
-                                      });
+    pg::run_steps<engine::OrphanCount>(session_,
+                                       {{&kReleaseOrphans, std::move(orphans)}, {&kReleaseNotHeld, std::move(not_held)}},
+                                       std::move(done), [](const std::vector<pg::Rows>& rows) {
+                                           return engine::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
+                                                                      static_cast<std::size_t>(rows[1].affected())};
+                                       });
 }
 
 }  // namespace messaging::repository

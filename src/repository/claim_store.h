@@ -21,9 +21,9 @@ public:
     void peek(engine::Source source, engine::QueuePosition behind,
               core::Completion<std::optional<core::MessageId>> done) override;
     void dead_letter(engine::Source source, core::MessageId id, const std::string& reason,
-                     core::Completion<core::Nothing> done) override;
-    void return_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
-                        core::Completion<engine::OrphanCount> done) override;
+                     core::Completion<core::Unit> done) override;
+    void release_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
+                         core::Completion<engine::OrphanCount> done) override;
 
 private:
     pg::Connection& session_;

@@ -46,14 +46,14 @@ service::ServiceState read_state(const pg::Rows& rows) {
 void PgControlStore::set_running(bool running, const std::string& by, core::Completion<service::ServiceState> done) {
     pg::Params params;
     params.text(running ? "running" : "stopped").text(by);
-    pg::run_unit<service::ServiceState>(session_, {{&kSetState, std::move(params)}, {&kShowState, {}}}, std::move(done),
-                                        [](const std::vector<pg::Rows>& rows) { return read_state(rows[1]); });
+    pg::run_steps<service::ServiceState>(session_, {{&kSetState, std::move(params)}, {&kShowState, {}}}, std::move(done),
+                                         [](const std::vector<pg::Rows>& rows) { return read_state(rows[1]); });
 }
 
 void PgControlStore::read_status(core::Completion<service::StatusView> done) {
     pg::Params params;
     params.integer(static_cast<std::int32_t>(service::kExactPendingLimit));
-    pg::run_unit<service::StatusView>(
+    pg::run_steps<service::StatusView>(
         counting_, {{&kShowState, {}}, {&kInstances, {}}, {&kCounts, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) {
             service::StatusView status;

@@ -13,23 +13,23 @@ namespace {
 constexpr pg::Statement kTryToSleep{"try_to_sleep", R"sql(
 SELECT pg_try_advisory_lock(771, 1) AS mine, pg_try_advisory_xact_lock_shared(771, 1) AS shared)sql"};
 constexpr pg::Statement kWakeUp{"wake_up", "SELECT pg_advisory_unlock(771, 1)"};
-constexpr pg::Statement kCallHelp{"call_help", "SELECT pg_notify('messaging_ready', '')"};
+constexpr pg::Statement kWakePeers{"call_help", "SELECT pg_notify('messaging_ready', '')"};
 
 }  // namespace
 
 void PgDoorbellStore::try_to_sleep(core::Completion<engine::SleepAnswer> done) {
-    pg::run_one<engine::SleepAnswer>(bell_, kTryToSleep, {}, std::move(done), [](const pg::Rows& rows) {
-        if (rows.boolean(0, 0)) return engine::SleepAnswer::kHeld;
-        return rows.boolean(0, 1) ? engine::SleepAnswer::kInserters : engine::SleepAnswer::kAnother;
+    pg::run_statement<engine::SleepAnswer>(listen_, kTryToSleep, {}, std::move(done), [](const pg::Rows& rows) {
+        if (rows.boolean(0, 0)) return engine::SleepAnswer::kGranted;
+        return rows.boolean(0, 1) ? engine::SleepAnswer::kInsertersOpen : engine::SleepAnswer::kHeldByPeer;
     });
 }
 
-void PgDoorbellStore::wake_up(core::Completion<core::Nothing> done) {
-    pg::run_one<core::Nothing>(bell_, kWakeUp, {}, std::move(done), pg::nothing);
+void PgDoorbellStore::wake_up(core::Completion<core::Unit> done) {
+    pg::run_statement<core::Unit>(listen_, kWakeUp, {}, std::move(done), pg::nothing);
 }
 
-void PgDoorbellStore::call_help(core::Completion<core::Nothing> done) {
-    pg::run_one<core::Nothing>(bell_, kCallHelp, {}, std::move(done), pg::nothing);
+void PgDoorbellStore::wake_peers(core::Completion<core::Unit> done) {
+    pg::run_statement<core::Unit>(listen_, kWakePeers, {}, std::move(done), pg::nothing);
 }
 
 }  // namespace messaging::repository

@@ -11,13 +11,13 @@ namespace messaging::repository {
 // Loop thread only. `bell` must outlive it.
 class PgDoorbellStore : public engine::DoorbellStore {
 public:
-    explicit PgDoorbellStore(pg::Connection& bell) : bell_(bell) {}
+    explicit PgDoorbellStore(pg::Connection& bell) : listen_(bell) {}
     void try_to_sleep(core::Completion<engine::SleepAnswer> done) override;
-    void wake_up(core::Completion<core::Nothing> done) override;
-    void call_help(core::Completion<core::Nothing> done) override;
+    void wake_up(core::Completion<core::Unit> done) override;
+    void wake_peers(core::Completion<core::Unit> done) override;
 
 private:
-    pg::Connection& bell_;
+    pg::Connection& listen_;
 };
 
 }  // namespace messaging::repository

@@ -35,7 +35,7 @@ std::vector<std::pair<std::string, std::string>> read_headers(std::string_view t
 }  // namespace
 
 void PgEndpointStore::load_endpoints(core::Completion<std::vector<core::Endpoint>> done) {
-    pg::run_one<std::vector<core::Endpoint>>(session_, kLoadEndpoints, {}, std::move(done), [](const pg::Rows& rows) {
+    pg::run_statement<std::vector<core::Endpoint>>(session_, kLoadEndpoints, {}, std::move(done), [](const pg::Rows& rows) {
         std::vector<core::Endpoint> endpoints;
         endpoints.reserve(static_cast<std::size_t>(rows.size()));
         for (int row = 0; row < rows.size(); ++row) {
@@ -49,8 +49,8 @@ void PgEndpointStore::load_endpoints(core::Completion<std::vector<core::Endpoint
 void PgEndpointStore::set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) {
     pg::Params params;
     params.text(url).integer(max_in_flight);
-    pg::run_one<std::string>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),
-                             [](const pg::Rows& rows) { return std::string(rows.text(0, 0)); });
+    pg::run_statement<std::string>(session_, kSetDefaultEndpoint, std::move(params), std::move(done),
+                                   [](const pg::Rows& rows) { return std::string(rows.text(0, 0)); });
 }
 
 }  // namespace messaging::repository

@@ -47,7 +47,7 @@ void run_once(pg::Connection& connection, const service::IdempotencyKey& key, co
     read.text(key.scope).text(key.key).text(key.fingerprint);
     pg::Params take = read;
     take.integer(response.status);
-    pg::run_unit<service::StoredResponse>(
+    pg::run_steps<service::StoredResponse>(
         connection, {{&kTakeKey, std::move(take)}, std::move(create), {&kReadKey, std::move(read)}, {&kForgetOldKeys, {}}},
         [done = std::move(done)](core::Result<service::StoredResponse> result) {
             if (!result && result.error().sqlstate == kLockNotAvailable) {

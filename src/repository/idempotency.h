@@ -3,10 +3,10 @@
 
 #include <vector>
 
+#include "core/completion.h"
 #include "core/result.h"
 #include "pg/connection.h"
 #include "service/idempotency.h"
-#include "core/completion.h"
 
 namespace messaging::repository {
 

@@ -103,8 +103,8 @@ void PgInstanceStore::register_instance(const std::string& name, const std::stri
                                         core::Completion<core::InstanceId> done) {
     pg::Params params;
     params.text(name).text(session_tag);
-    pg::run_unit<core::InstanceId>(
-        bell_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
+    pg::run_steps<core::InstanceId>(
+        listen_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
             if (rows[2].boolean(0, 1)) return rows[2].bigint(0, 0);
             return core::Error{core::ErrorKind::kUnavailable, "the advisory lock (772, instance) is held by another session", ""};
@@ -115,32 +115,34 @@ void PgInstanceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId
                                   core::Completion<std::vector<core::ClaimId>> done) {
     pg::Params params;
     params.bigint(to).bigint_array(claims);
-    pg::run_one<std::vector<core::ClaimId>>(bell_, kMoveClaims, std::move(params), std::move(done), [](const pg::Rows& rows) {
-        std::vector<core::ClaimId> moved;
-        moved.reserve(static_cast<std::size_t>(rows.size()));
-        for (int row = 0; row < rows.size(); ++row) moved.push_back(rows.bigint(row, 0));
-        return moved;
-    });
+    pg::run_statement<std::vector<core::ClaimId>>(listen_, kMoveClaims, std::move(params), std::move(done),
+                                                  [](const pg::Rows& rows) {
+                                                      std::vector<core::ClaimId> moved;
+                                                      moved.reserve(static_cast<std::size_t>(rows.size()));
+                                                      for (int row = 0; row < rows.size(); ++row)
+                                                          moved.push_back(rows.bigint(row, 0));
+                                                      return moved;
+                                                  });
 }
 
 void PgInstanceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Floor floor,
-                                core::Completion<core::Nothing> done) {
+                                core::Completion<core::Unit> done) {
     pg::Params params;
     params.bigint(instance_id).integer(in_flight).text(std::to_string(floor));
-    pg::run_one<core::Nothing>(bell_, kHeartbeat, std::move(params), std::move(done), pg::nothing);
+    pg::run_statement<core::Unit>(listen_, kHeartbeat, std::move(params), std::move(done), pg::nothing);
 }
 
 void PgInstanceStore::read_state(core::Completion<bool> done) {
-    pg::run_one<bool>(bell_, kReadState, {}, std::move(done), [](const pg::Rows& rows) { return rows.boolean(0, 0); });
+    pg::run_statement<bool>(listen_, kReadState, {}, std::move(done), [](const pg::Rows& rows) { return rows.boolean(0, 0); });
 }
 
 void PgInstanceStore::look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
-                                     core::Completion<std::vector<engine::InstanceSign>> done) {
+                                     core::Completion<std::vector<engine::LivenessSample>> done) {
     pg::Params params;
     params.bigint(me).bigint(silence.count());
-    pg::run_one<std::vector<engine::InstanceSign>>(
-        bell_, kLookAtOthers, std::move(params), std::move(done), [](const pg::Rows& rows) {
-            std::vector<engine::InstanceSign> signs;
+    pg::run_statement<std::vector<engine::LivenessSample>>(
+        listen_, kLookAtOthers, std::move(params), std::move(done), [](const pg::Rows& rows) {
+            std::vector<engine::LivenessSample> signs;
             signs.reserve(static_cast<std::size_t>(rows.size()));
             for (int row = 0; row < rows.size(); ++row) {
                 signs.push_back({rows.bigint(row, 0), rows.boolean(row, 1), rows.boolean(row, 2)});
@@ -152,8 +154,8 @@ void PgInstanceStore::look_at_others(core::InstanceId me, std::chrono::milliseco
 void PgInstanceStore::end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) {
     pg::Params params;
     params.bigint_array(hung);
-    pg::run_one<std::size_t>(bell_, kEndSessions, std::move(params), std::move(done),
-                             [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
+    pg::run_statement<std::size_t>(listen_, kEndSessions, std::move(params), std::move(done),
+                                   [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
 }
 
 void PgInstanceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay,
@@ -162,17 +164,17 @@ void PgInstanceStore::reclaim(core::InstanceId me, std::vector<core::InstanceId>
     take.bigint(me).bigint_array(failed).integer(engine::kReclaimClaims);
     pg::Params reclaim;
     reclaim.integer(engine::kMaxAbandonments).bigint(delay.count()).boolean(counted);
-    pg::run_unit<engine::Reclaimed>(bell_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
-                                    [](const std::vector<pg::Rows>& rows) {
-                                        return engine::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)),
-                                                                 static_cast<std::size_t>(rows[1].bigint(0, 1))};
-                                    });
+    pg::run_steps<engine::Reclaimed>(listen_, {{&kTakeClaims, std::move(take)}, {&kReclaim, std::move(reclaim)}}, std::move(done),
+                                     [](const std::vector<pg::Rows>& rows) {
+                                         return engine::Reclaimed{static_cast<std::size_t>(rows[1].bigint(0, 0)),
+                                                                  static_cast<std::size_t>(rows[1].bigint(0, 1))};
+                                     });
 }
 
-void PgInstanceStore::unregister_instance(core::InstanceId instance_id, core::Completion<core::Nothing> done) {
+void PgInstanceStore::unregister_instance(core::InstanceId instance_id, core::Completion<core::Unit> done) {
     pg::Params params;
     params.bigint(instance_id);
-    pg::run_one<core::Nothing>(bell_, kUnregister, std::move(params), std::move(done), pg::nothing);
+    pg::run_statement<core::Unit>(listen_, kUnregister, std::move(params), std::move(done), pg::nothing);
 }
 
 }  // namespace messaging::repository

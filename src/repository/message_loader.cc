@@ -20,23 +20,23 @@ void append_escaped(std::string& out, std::string_view text) {
 
 }  // namespace
 
-core::Result<core::Nothing> MessageLoader::begin() {
+core::Result<core::Unit> MessageLoader::begin() {
     buffer_.clear();
     return session_.begin_copy("COPY public.messages (recipient, content) FROM STDIN");
 }
 
-core::Result<core::Nothing> MessageLoader::add(std::string_view recipient, std::string_view content) {
+core::Result<core::Unit> MessageLoader::add(std::string_view recipient, std::string_view content) {
     append_escaped(buffer_, recipient);
     buffer_.push_back('\t');
     append_escaped(buffer_, content);
     buffer_.push_back('\n');
-    if (buffer_.size() < kBufferBytes) return core::Nothing{};
+    if (buffer_.size() < kBufferBytes) return core::Unit{};
     auto sent = session_.put_copy(buffer_);
     buffer_.clear();
     return sent;
 }
 
-core::Result<core::Nothing> MessageLoader::commit() {
+core::Result<core::Unit> MessageLoader::commit() {
     const auto sent = session_.put_copy(buffer_);
     return sent ? session_.end_copy() : sent;
 }

@@ -14,10 +14,10 @@ class MessageLoader {
 public:
     explicit MessageLoader(pg::Session& session) : session_(session) {}
 
-    core::Result<core::Nothing> begin();
-    core::Result<core::Nothing> add(std::string_view recipient, std::string_view content);
+    core::Result<core::Unit> begin();
+    core::Result<core::Unit> add(std::string_view recipient, std::string_view content);
     // Commits what was added since begin().
-    core::Result<core::Nothing> commit();
+    core::Result<core::Unit> commit();
 
 private:
     pg::Session& session_;

@@ -107,8 +107,8 @@ void PgMessageStore::list(const service::ListQuery& query, core::Completion<serv
         params.null().null();
     }
     if (query.recipient) params.text(*query.recipient).text(status_word(query.status));
-    pg::run_one<service::ListPage>(session_, statement, std::move(params), std::move(done),
-                                   [query](const pg::Rows& rows) { return read_page(rows, query); });
+    pg::run_statement<service::ListPage>(session_, statement, std::move(params), std::move(done),
+                                         [query](const pg::Rows& rows) { return read_page(rows, query); });
 }
 
 void PgMessageStore::get(core::MessageId id,
@@ -116,28 +116,28 @@ void PgMessageStore::get(core::MessageId id,
     using Answer = std::pair<core::MessageView, std::vector<core::AttemptView>>;
     pg::Params params;
     params.bigint(id);
-    pg::run_unit<Answer>(session_, {{&get_statement(), params}, {&kAttempts, params}}, std::move(done),
-                         [](const std::vector<pg::Rows>& rows) -> core::Result<Answer> {
-                             if (rows[0].size() == 0)
-                                 return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
-                             Answer answer;
-                             answer.first = read_message(rows[0], 0, 0);
-                             for (int row = 0; row < rows[1].size(); ++row) {
-                                 core::AttemptView attempt;
-                                 attempt.attempt = rows[1].integer(row, 0);
-                                 attempt.at = rows[1].text(row, 1);
-                                 if (!rows[1].is_null(row, 2)) attempt.status = rows[1].integer(row, 2);
-                                 attempt.duration_ms = rows[1].integer(row, 3);
-                                 attempt.error = rows[1].text(row, 4);
-                                 answer.second.push_back(std::move(attempt));
-                             }
-                             return answer;
-                         });
+    pg::run_steps<Answer>(session_, {{&get_statement(), params}, {&kAttempts, params}}, std::move(done),
+                          [](const std::vector<pg::Rows>& rows) -> core::Result<Answer> {
+                              if (rows[0].size() == 0)
+                                  return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
+                              Answer answer;
+                              answer.first = read_message(rows[0], 0, 0);
+                              for (int row = 0; row < rows[1].size(); ++row) {
+                                  core::AttemptView attempt;
+                                  attempt.attempt = rows[1].integer(row, 0);
+                                  attempt.at = rows[1].text(row, 1);
+                                  if (!rows[1].is_null(row, 2)) attempt.status = rows[1].integer(row, 2);
+                                  attempt.duration_ms = rows[1].integer(row, 3);
+                                  attempt.error = rows[1].text(row, 4);
+                                  answer.second.push_back(std::move(attempt));
+                              }
+                              return answer;
+                          });
 }
 
 void PgMessageStore::enqueue(std::vector<service::NewMessage> messages,
                              core::Completion<std::vector<service::CreatedMessage>> done) {
-    pg::run_one<std::vector<service::CreatedMessage>>(
+    pg::run_statement<std::vector<service::CreatedMessage>>(
         writing_, kInsert, new_message_params(messages), std::move(done),
         [expected = messages.size()](const pg::Rows& rows) { return read_created(rows, expected); });
 }
@@ -149,17 +149,17 @@ void PgMessageStore::enqueue_once(std::vector<service::NewMessage> messages, con
     run_once(writing_, key, response, {&kInsertOnce, std::move(params)}, std::move(done));
 }
 
-void PgMessageStore::retry(core::MessageId id, core::Completion<core::Nothing> done) {
+void PgMessageStore::retry(core::MessageId id, core::Completion<core::Unit> done) {
     pg::Params params;
     params.bigint(id);
-    pg::run_one<core::Nothing>(writing_, kRetry, std::move(params), std::move(done),
-                               [](const pg::Rows& rows) -> core::Result<core::Nothing> {
-                                   if (rows.size() == 0) {
-                                       return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
-                                   }
-                                   if (rows.boolean(0, 0)) return core::Nothing{};
-                                   return core::Error{core::ErrorKind::kConflict, "the message waits to be sent already", ""};
-                               });
+    pg::run_statement<core::Unit>(writing_, kRetry, std::move(params), std::move(done),
+                                  [](const pg::Rows& rows) -> core::Result<core::Unit> {
+                                      if (rows.size() == 0) {
+                                          return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
+                                      }
+                                      if (rows.boolean(0, 0)) return core::Unit{};
+                                      return core::Error{core::ErrorKind::kConflict, "the message waits to be sent already", ""};
+                                  });
 }
 
 }  // namespace messaging::repository

@@ -19,11 +19,10 @@ public:
 
     void list(const service::ListQuery& query, core::Completion<service::ListPage> done) override;
     void get(core::MessageId id, core::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
-    void enqueue(std::vector<service::NewMessage> messages,
-                 core::Completion<std::vector<service::CreatedMessage>> done) override;
+    void enqueue(std::vector<service::NewMessage> messages, core::Completion<std::vector<service::CreatedMessage>> done) override;
     void enqueue_once(std::vector<service::NewMessage> messages, const service::IdempotencyKey& key,
                       const service::ResponseTemplate& response, core::Completion<service::StoredResponse> done) override;
-    void retry(core::MessageId id, core::Completion<core::Nothing> done) override;
+    void retry(core::MessageId id, core::Completion<core::Unit> done) override;
 
 private:
     pg::Connection& session_;

@@ -49,7 +49,7 @@ void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::i
                                          core::Completion<std::vector<engine::BacklogBatch>> done) {
     pg::Params params;
     params.bigint(me).bigint_array(not_these).integer(limit);
-    pg::run_one<
+    pg::run_statement<
         std::vector<engine::BacklogBatch>>(session_, kReadBacklog, std::move(params), std::move(done), [](const pg::Rows& rows) {
         std::vector<engine::BacklogBatch> batches;
         for (int row = 0; row < rows.size(); ++row) {
@@ -66,15 +66,15 @@ void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::i
 void PgReceiptBacklogStore::reclaim_backlog(core::InstanceId me, int limit, core::Completion<std::size_t> done) {
     pg::Params params;
     params.bigint(me).integer(limit);
-    pg::run_one<std::size_t>(session_, kReclaimBacklog, std::move(params), std::move(done),
-                             [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.size()); });
+    pg::run_statement<std::size_t>(session_, kReclaimBacklog, std::move(params), std::move(done),
+                                   [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.size()); });
 }
 
 void PgReceiptBacklogStore::move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
-                                         core::Completion<core::Nothing> done) {
+                                         core::Completion<core::Unit> done) {
     pg::Params params;
     params.bigint(from).bigint(to).bigint_array(batches);
-    pg::run_one<core::Nothing>(session_, kMoveBacklog, std::move(params), std::move(done), pg::nothing);
+    pg::run_statement<core::Unit>(session_, kMoveBacklog, std::move(params), std::move(done), pg::nothing);
 }
 
 }  // namespace messaging::repository

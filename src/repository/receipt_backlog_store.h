@@ -16,7 +16,7 @@ public:
                       core::Completion<std::vector<engine::BacklogBatch>> done) override;
     void reclaim_backlog(core::InstanceId me, int limit, core::Completion<std::size_t> done) override;
     void move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
-                      core::Completion<core::Nothing> done) override;
+                      core::Completion<core::Unit> done) override;
 
 private:
     pg::Connection& session_;

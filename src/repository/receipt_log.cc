@@ -56,13 +56,13 @@ constexpr std::size_t kReceiptsInACommand = 250;  // Redis does nothing else mea
 // Counts the replies of one batch, and keeps the first error.
 struct Tally {
     std::size_t left = 0;
-    core::Result<core::Nothing> outcome = core::Nothing{};
-    std::function<void(core::Result<core::Nothing>)> done;
+    core::Result<core::Unit> outcome = core::Unit{};
+    std::function<void(core::Result<core::Unit>)> done;
 };
 
 }  // namespace
 
-void RedisReceiptLog::write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Nothing>)> done) {
+void RedisReceiptLog::write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Unit>)> done) {
     const auto tally = std::make_shared<Tally>();
     tally->done = std::move(done);
     const auto on_reply = [tally](const core::Result<std::string>& reply) {

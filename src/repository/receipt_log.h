@@ -23,7 +23,7 @@ public:
     RedisReceiptLog(redis::Client& client, ReceiptLogOptions options) : client_(client), options_(options) {}
 
     bool up() const override { return client_.up(); }
-    void write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Nothing>)> done) override;
+    void write(const std::vector<core::Receipt>& receipts, std::function<void(core::Result<core::Unit>)> done) override;
 
 private:
     redis::Client& client_;

@@ -17,7 +17,7 @@ constexpr pg::Statement kReconcile{
 void PgReconcileStore::reconcile(int max_rows, core::Completion<engine::ReconcileRound> done) {
     pg::Params params;
     params.integer(max_rows);
-    pg::run_one<engine::ReconcileRound>(session_, kReconcile, std::move(params), std::move(done), [](const pg::Rows& rows) {
+    pg::run_statement<engine::ReconcileRound>(session_, kReconcile, std::move(params), std::move(done), [](const pg::Rows& rows) {
         engine::ReconcileRound round;
         round.found = static_cast<std::size_t>(rows.bigint(0, 0));
         round.wait = std::chrono::milliseconds(rows.bigint(0, 1));

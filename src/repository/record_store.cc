@@ -97,7 +97,7 @@ UPDATE messaging._claim c SET (ids, attempts, generations) = (
 WHERE claim_id IN (SELECT claim_id FROM live))sql"};
 
 // A claim ends only when none of its messages is open. The engine believes so of those it names, and this is the check: were the
-// engine wrong, the message would be in no place at all. What stays in the ledger is found by return_orphans.
+// engine wrong, the message would be in no place at all. What stays in the ledger is found by release_orphans.
 constexpr pg::Statement kFinishClaims{"finish_claims", R"sql(
 WITH open AS MATERIALIZED (
     SELECT DISTINCT c.claim_id FROM messaging._claim c
@@ -191,7 +191,7 @@ pg::Params release_params(const std::vector<const Outcome*>& released) {
     for (const Outcome* outcome : released) {
         claim_ids.push_back(outcome->claim_id);
         attempts.push_back(outcome->attempts);
-        delays.push_back(outcome->kind == OutcomeKind::kReturned ? std::nullopt : std::optional(clamp_to_int(outcome->delay)));
+        delays.push_back(outcome->kind == OutcomeKind::kReleased ? std::nullopt : std::optional(clamp_to_int(outcome->delay)));
     }
     pg::Params params;
     params.bigint_array(ids_of(released)).bigint_array(claim_ids).integer_array(generations_of(released));
@@ -278,17 +278,17 @@ void PgRecordStore::record(engine::RecordRequest request, core::Completion<engin
         add(kConfirmReceipts, std::move(pg::Params().bigint_array(request.confirmed_batches)), unread);
     }
     if (!request.suspects.empty()) add(kNoteSuspects, std::move(pg::Params().bigint_array(request.suspects)), unread);
-    pg::run_unit<engine::RecordResult>(session_, steps, std::move(done),
-                                       [readers = std::move(readers)](const std::vector<pg::Rows>& rows) {
-                                           engine::RecordResult result;
-                                           for (std::size_t i = 0; i < readers.size(); ++i) readers[i](rows[i], result);
-                                           return result;
-                                       });
+    pg::run_steps<engine::RecordResult>(session_, steps, std::move(done),
+                                        [readers = std::move(readers)](const std::vector<pg::Rows>& rows) {
+                                            engine::RecordResult result;
+                                            for (std::size_t i = 0; i < readers.size(); ++i) readers[i](rows[i], result);
+                                            return result;
+                                        });
 }
 
 void PgRecordStore::find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) {
-    pg::run_one<std::vector<core::MessageId>>(session_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)), std::move(done),
-                                              read_ids);
+    pg::run_statement<std::vector<core::MessageId>>(session_, kFindUnlocked, std::move(pg::Params().bigint_array(ids)),
+                                                    std::move(done), read_ids);
 }
 
 }  // namespace messaging::repository

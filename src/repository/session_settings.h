@@ -53,7 +53,7 @@ inline SessionSettings claim_session_settings() {
 // After the lock timeout the recorder looks which rows are free, so it is short.
 inline SessionSettings record_session_settings() { return with_settings(planner_settings(), {{"lock_timeout", "250ms"}}); }
 
-inline SessionSettings bell_session_settings() {
+inline SessionSettings listen_session_settings() {
     return with_settings(base_settings("engine"), {{"statement_timeout", "4s"}, {"lock_timeout", "1s"}});
 }
 

@@ -124,7 +124,7 @@ SELECT * FROM (
 UNION ALL
 (SELECT DISTINCT 'warning', format('an instance runs as the role %s: others cannot end its sessions when it hangs', usename),
         'let all instances use one role, or GRANT pg_signal_backend to each'
- FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'messaging bell%'
+ FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'messaging listen%'
    AND NOT pg_has_role(usesysid, 'MEMBER') AND NOT pg_has_role('pg_signal_backend', 'MEMBER') LIMIT 10)
 UNION ALL
 SELECT 'ok', format('%s instance(s) running', count(*)), '' FROM messaging._instance)sql";

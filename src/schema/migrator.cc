@@ -68,11 +68,11 @@ constexpr const char* kAnyMessage = "SELECT EXISTS (SELECT FROM public.messages)
 
 }  // namespace
 
-core::Result<core::Nothing> Migrator::lock() {
+core::Result<core::Unit> Migrator::lock() {
     for (auto waited = kLockPoll; waited < kLockPatience; waited += kLockPoll) {
         const auto locked = session_.execute(kTryLock);
         if (!locked) return locked.error();
-        if (locked->boolean(0, 0)) return core::Nothing{};
+        if (locked->boolean(0, 0)) return core::Unit{};
         std::this_thread::sleep_for(kLockPoll);
     }
     return conflict("another migration has been running for a minute");
@@ -116,20 +116,20 @@ core::Result<bool> Migrator::apply_functions() {
     return true;
 }
 
-core::Result<core::Nothing> Migrator::run(const std::string& sql, const char* record, const pg::Params& params) {
+core::Result<core::Unit> Migrator::run(const std::string& sql, const char* record, const pg::Params& params) {
     return sql.starts_with(kNoTransaction) ? run_one_by_one(sql, record, params) : run_in_transaction(sql, record, params);
 }
 
-core::Result<core::Nothing> Migrator::run_one_by_one(const std::string& sql, const char* record, const pg::Params& params) {
+core::Result<core::Unit> Migrator::run_one_by_one(const std::string& sql, const char* record, const pg::Params& params) {
     for (const std::string& statement : split_statements(sql)) {
         auto outcome = session_.execute_script(statement);
         if (!outcome) return outcome;
     }
     const auto recorded = session_.execute(record, params);
-    return recorded ? core::Result<core::Nothing>(core::Nothing{}) : recorded.error();
+    return recorded ? core::Result<core::Unit>(core::Unit{}) : recorded.error();
 }
 
-core::Result<core::Nothing> Migrator::run_in_transaction(const std::string& sql, const char* record, const pg::Params& params) {
+core::Result<core::Unit> Migrator::run_in_transaction(const std::string& sql, const char* record, const pg::Params& params) {
     auto outcome = session_.execute_script(kBegin);
     if (outcome) outcome = session_.execute_script(sql);
     if (outcome) {
@@ -141,7 +141,7 @@ core::Result<core::Nothing> Migrator::run_in_transaction(const std::string& sql,
     return rolled_back ? outcome : rolled_back;
 }
 
-core::Result<core::Nothing> Migrator::check_server() {
+core::Result<core::Unit> Migrator::check_server() {
     const auto server = session_.execute(kServer);
     if (!server) return server.error();
     if (server->text(0, 0) != "UTF8") {
@@ -153,7 +153,7 @@ core::Result<core::Nothing> Migrator::check_server() {
     if (server->integer(0, 2) != session_.backend_pid()) {
         return pooler_error();
     }
-    return core::Nothing{};
+    return core::Unit{};
 }
 
 core::Result<std::vector<std::string>> Migrator::up() {
@@ -179,16 +179,16 @@ core::Result<std::vector<std::string>> Migrator::up() {
 }
 
 // What a step down would take away.
-core::Result<core::Nothing> Migrator::check_harmless() {
+core::Result<core::Unit> Migrator::check_harmless() {
     const auto engines = session_.execute(kRunningEngines);
     if (!engines) return engines.error();
     if (engines->bigint(0, 0) > 0) return conflict("an engine is running: stop it first, or repeat this with --force");
     const auto has_messages = session_.execute(kHasMessages);
     if (!has_messages) return has_messages.error();
-    if (!has_messages->boolean(0, 0)) return core::Nothing{};
+    if (!has_messages->boolean(0, 0)) return core::Unit{};
     const auto messages = session_.execute(kAnyMessage);
     if (!messages) return messages.error();
-    if (!messages->boolean(0, 0)) return core::Nothing{};
+    if (!messages->boolean(0, 0)) return core::Unit{};
     return conflict(
         "there are messages, which would lose their places or be deleted: dump them first, and repeat this with --force");
 }
@@ -210,11 +210,11 @@ core::Result<std::vector<std::string>> Migrator::down(bool force) {
     return std::vector<std::string>{migration.name};
 }
 
-core::Result<core::Nothing> Migrator::align_content_limit(std::size_t max_content_bytes) {
+core::Result<core::Unit> Migrator::align_content_limit(std::size_t max_content_bytes) {
     const auto rows = session_.execute(kContentLimit);
     if (!rows) return rows.error();
     const auto now = rows->size() == 1 && !rows->is_null(0, 0) ? static_cast<std::size_t>(rows->bigint(0, 0)) : 0;
-    if (now == max_content_bytes) return core::Nothing{};
+    if (now == max_content_bytes) return core::Unit{};
     // Raised, every row there satisfies it already. Lowered, the rows are checked, because an UPDATE of one that breaks it
     // would fail: a message must never become unrecordable.
     const std::string limit = std::to_string(max_content_bytes);

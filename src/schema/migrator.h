@@ -30,18 +30,18 @@ public:
     core::Result<std::vector<std::string>> down(bool force);
     core::Result<std::vector<MigrationStatus>> status();
     // Makes the CHECK on messages.content allow exactly `max_content_bytes`. kConflict: longer contents exist.
-    core::Result<core::Nothing> align_content_limit(std::size_t max_content_bytes);
+    core::Result<core::Unit> align_content_limit(std::size_t max_content_bytes);
 
 private:
     core::Result<bool> exists();
     core::Result<bool> apply_functions();
     core::Result<std::size_t> count_applied();
-    core::Result<core::Nothing> lock();
-    core::Result<core::Nothing> check_server();
-    core::Result<core::Nothing> check_harmless();
-    core::Result<core::Nothing> run(const std::string& sql, const char* record, const pg::Params& params);
-    core::Result<core::Nothing> run_one_by_one(const std::string& sql, const char* record, const pg::Params& params);
-    core::Result<core::Nothing> run_in_transaction(const std::string& sql, const char* record, const pg::Params& params);
+    core::Result<core::Unit> lock();
+    core::Result<core::Unit> check_server();
+    core::Result<core::Unit> check_harmless();
+    core::Result<core::Unit> run(const std::string& sql, const char* record, const pg::Params& params);
+    core::Result<core::Unit> run_one_by_one(const std::string& sql, const char* record, const pg::Params& params);
+    core::Result<core::Unit> run_in_transaction(const std::string& sql, const char* record, const pg::Params& params);
 
     pg::Session& session_;
     SchemaFiles files_;

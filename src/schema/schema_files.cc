@@ -157,7 +157,7 @@ core::Result<bool> read_existence(const pg::Rows& rows) {
         "unsent with INSERT INTO messages (recipient, content)");
 }
 
-void check_schema(pg::Connection& connection, const SchemaFiles& files, const core::Completion<core::Nothing>& done) {
+void check_schema(pg::Connection& connection, const SchemaFiles& files, const core::Completion<core::Unit>& done) {
     std::string all_names;
     for (const Migration& migration : files.migrations) all_names += (all_names.empty() ? "" : ", ") + migration.name;
     pg::Params functions;
@@ -166,17 +166,17 @@ void check_schema(pg::Connection& connection, const SchemaFiles& files, const co
                           all_names](const core::Result<bool>& exists) {
         if (!exists) return done(exists.error());
         if (!exists.value()) return done(pending(all_names));
-        pg::run_unit<core::Nothing>(connection, {{&kCompareSchema, params}, {&kCompareFunctions, functions}}, done,
-                                    [](const std::vector<pg::Rows>& rows) -> core::Result<core::Nothing> {
-                                        const auto all = read_comparison(rows[0]);
-                                        if (!all) return all.error();
-                                        const std::string names = pending_names(all.value());
-                                        if (!names.empty()) return pending(names);
-                                        if (!rows[1].boolean(0, 0)) return pending(kFunctions);
-                                        return core::Nothing{};
-                                    });
+        pg::run_steps<core::Unit>(connection, {{&kCompareSchema, params}, {&kCompareFunctions, functions}}, done,
+                                  [](const std::vector<pg::Rows>& rows) -> core::Result<core::Unit> {
+                                      const auto all = read_comparison(rows[0]);
+                                      if (!all) return all.error();
+                                      const std::string names = pending_names(all.value());
+                                      if (!names.empty()) return pending(names);
+                                      if (!rows[1].boolean(0, 0)) return pending(kFunctions);
+                                      return core::Unit{};
+                                  });
     };
-    pg::run_one<bool>(connection, kLookForSchema, {}, compare, read_existence);
+    pg::run_statement<bool>(connection, kLookForSchema, {}, compare, read_existence);
 }
 
 }  // namespace messaging::schema

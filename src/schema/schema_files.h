@@ -52,6 +52,6 @@ core::Result<std::vector<MigrationStatus>> read_comparison(const pg::Rows& rows)
 core::Result<bool> read_existence(const pg::Rows& rows);
 
 // Loop only; `done` once, later. kConflict: as above, or migrations are pending; the message names the command.
-void check_schema(pg::Connection& connection, const SchemaFiles& files, const core::Completion<core::Nothing>& done);
+void check_schema(pg::Connection& connection, const SchemaFiles& files, const core::Completion<core::Unit>& done);
 
 }  // namespace messaging::schema

@@ -21,7 +21,7 @@ SELECT (SELECT tag FROM messaging._database), row_security_active('public.messag
 
 core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
 
-core::Result<core::Nothing> read_session(const pg::Rows& rows, int backend_pid) {
+core::Result<core::Unit> read_session(const pg::Rows& rows, int backend_pid) {
     const std::string encoding(rows.text(0, 0));
     if (encoding != "UTF8") {
         return conflict("the database's encoding is " + encoding +
@@ -31,13 +31,13 @@ core::Result<core::Nothing> read_session(const pg::Rows& rows, int backend_pid) 
     if (!rows.boolean(0, 1) || rows.integer(0, 2) != backend_pid) {
         return pooler_error();
     }
-    return core::Nothing{};
+    return core::Unit{};
 }
 
-core::Result<core::Nothing> read_rights(const pg::Rows& rows) {
+core::Result<core::Unit> read_rights(const pg::Rows& rows) {
     std::string missing = read_missing_rights(rows);
     if (!missing.empty()) return conflict(std::move(missing));
-    return core::Nothing{};
+    return core::Unit{};
 }
 
 core::Result<StartFacts> read_role(const pg::Rows& rows) {
@@ -62,20 +62,20 @@ bool is_pooler_refusal(const core::Error& error) {
 }
 
 void check_start(pg::Connection& connection, const SchemaFiles& files, const core::Completion<StartFacts>& done) {
-    const auto check_role = [&connection, done](const core::Result<core::Nothing>& schema) {
+    const auto check_role = [&connection, done](const core::Result<core::Unit>& schema) {
         if (!schema) return done(schema.error());
-        pg::run_one<StartFacts>(connection, kCheckRole, {}, done, read_role);
+        pg::run_statement<StartFacts>(connection, kCheckRole, {}, done, read_role);
     };
-    const auto check_the_schema = [&connection, files, done, check_role](const core::Result<core::Nothing>& rights) {
+    const auto check_the_schema = [&connection, files, done, check_role](const core::Result<core::Unit>& rights) {
         if (!rights) return done(rights.error());
         check_schema(connection, files, check_role);
     };
-    const auto check_rights = [&connection, done, check_the_schema](const core::Result<core::Nothing>& session) {
+    const auto check_rights = [&connection, done, check_the_schema](const core::Result<core::Unit>& session) {
         if (!session) return done(session.error());
-        pg::run_one<core::Nothing>(connection, kMissingRights, {}, check_the_schema, read_rights);
+        pg::run_statement<core::Unit>(connection, kMissingRights, {}, check_the_schema, read_rights);
     };
-    pg::run_one<core::Nothing>(connection, kCheckSession, {}, check_rights,
-                               [pid = connection.backend_pid()](const pg::Rows& rows) { return read_session(rows, pid); });
+    pg::run_statement<core::Unit>(connection, kCheckSession, {}, check_rights,
+                                  [pid = connection.backend_pid()](const pg::Rows& rows) { return read_session(rows, pid); });
 }
 
 }  // namespace messaging::schema

@@ -58,7 +58,7 @@ public:
     virtual void enqueue_once(std::vector<NewMessage> messages, const IdempotencyKey& key, const ResponseTemplate& response,
                               core::Completion<StoredResponse> done) = 0;
     // Sends again what is sent, dead or scheduled. kNotFound; kConflict when it is queued or in flight already.
-    virtual void retry(core::MessageId id, core::Completion<core::Nothing> done) = 0;
+    virtual void retry(core::MessageId id, core::Completion<core::Unit> done) = 0;
 };
 
 }  // namespace messaging::service

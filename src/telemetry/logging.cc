@@ -65,7 +65,7 @@ void set_up_logging(const std::string& level, LogFormat format) {
     loop::set_libevent_log([](const char* message) { spdlog::warn("libevent: {}", message); });
 }
 
-void TroubleLog::failed(const std::string& reason) {
+void DependencyLog::failed(const std::string& reason) {
     const core::MonoTime now = clock_.mono();
     const bool is_second = logged_failing_ && !second_logged_ && second_ == SecondReason::kAtOnce;
     const bool is_soon = last_line_ && now - *last_line_ < kQuietBeforeFailure;
@@ -85,11 +85,11 @@ void TroubleLog::failed(const std::string& reason) {
     }
 }
 
-void TroubleLog::recovered() {
+void DependencyLog::recovered() {
     if (!logged_failing_) return;
     last_line_ = clock_.mono();
     logged_failing_ = false;
-    spdlog::info("{}: recovered, after {} more failures", subject_, std::exchange(left_out_, 0));
+    spdlog::info("{}: recovered; {} more tries had failed", subject_, std::exchange(left_out_, 0));
 }
 
 }  // namespace messaging::telemetry

@@ -22,9 +22,9 @@ enum class SecondReason { kAfterAMinute, kAtOnce };
 // within any minute, however often the state changes: a failure has a line only when there was none for a minute, and a recovery
 // only after a failure that had one. With SecondReason::kAtOnce a third is possible: one other reason, between the two. Each line
 // counts the failures that were left out before it. Both calls may be made for every event. One thread.
-class TroubleLog {
+class DependencyLog {
 public:
-    TroubleLog(std::string subject, const core::Clock& clock, SecondReason second = SecondReason::kAfterAMinute)
+    DependencyLog(std::string subject, const core::Clock& clock, SecondReason second = SecondReason::kAfterAMinute)
         : subject_(std::move(subject)), clock_(clock), second_(second) {}
     void failed(const std::string& reason);
     void recovered();

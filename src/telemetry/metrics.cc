@@ -43,7 +43,7 @@ const char* name_of(engine::Dependency dependency) {
     switch (dependency) {
         case engine::Dependency::kClaimSession: return "postgres_claim";
         case engine::Dependency::kRecordSession: return "postgres_record";
-        case engine::Dependency::kBellSession: return "postgres_bell";
+        case engine::Dependency::kListenSession: return "postgres_listen";
         case engine::Dependency::kRedis: return "redis";
     }
     return "unknown";
@@ -55,19 +55,19 @@ std::size_t status_class(const core::Outcome& outcome) {
     return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
 }
 
-constexpr std::array kWork = {engine::kClaimTrouble, engine::kClaimDueTrouble, engine::kOrphansTrouble, engine::kRecordTrouble,
-                              engine::kReclaimTrouble};
+constexpr std::array kWork = {engine::kClaimOperation, engine::kClaimDueOperation, engine::kOrphansOperation,
+                              engine::kRecordOperation, engine::kReclaimOperation};
 
 bool is_work(std::string_view what) { return std::find(kWork.begin(), kWork.end(), what) != kWork.end(); }
 
 // on_success tells of these. A recorded transaction says nothing about them.
 bool tells_success(std::string_view what) {
-    return is_work(what) || what == engine::kReceiptsTrouble || what == engine::kBacklogTrouble ||
-           what == engine::kRecordOneTrouble;
+    return is_work(what) || what == engine::kReceiptsOperation || what == engine::kBacklogOperation ||
+           what == engine::kRecordOneOperation;
 }
 
 std::string subject_of(std::string_view what) {
-    return what == engine::kReceiptsTrouble ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
+    return what == engine::kReceiptsOperation ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
 }
 
 }  // namespace
@@ -93,16 +93,15 @@ Metrics::Metrics()
                         "Messages that the ledger named as the engine's and the engine did not have; they are sent again.")),
       locked_(counter(registry_, "messaging_locked_outcomes_total",
                       "Outcomes that waited because another session had locked the message's row.")),
-      hung_(counter(registry_, "messaging_hung_instances_total",
-                    "Instances without a sign of life whose sessions this one has ended.")),
-      missed_rings_(
-          counter(registry_, "messaging_found_by_fallback_messages_total",
+      unresponsive_(counter(registry_, "messaging_unresponsive_instances_total",
+                            "Instances without a sign of life whose sessions this one has ended.")),
+      missed_notifications_(
+          counter(registry_, "messaging_missed_notifications_total",
                   "Messages that only the fallback timer has found: their notification was lost, or its trigger bypassed.")),
       reconciled_(
           counter(registry_, "messaging_reconciled_messages_total",
                   "Messages that were unsent and in no place (their trigger was bypassed, or a defect), and are queued now.")),
-      reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds",
-                            "How long the last walk over all messages took: a message in no place is found within this time.")),
+      reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds", "reconcile.md.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
                             "Failed writes to Redis, lost sessions and vain attempts to connect.")),
       accept_pauses_(counter(registry_, "messaging_api_pauses_total",
@@ -113,42 +112,50 @@ Metrics::Metrics()
       scheduled_(gauge(registry_, "messaging_scheduled_messages", "Messages that wait for a later attempt.")),
       dead_(gauge(registry_, "messaging_dead_messages", "Messages that were given up.")),
       oldest_pending_seconds_(gauge(registry_, "messaging_oldest_pending_age_seconds", "Age of the oldest ready message.")),
-      running_(gauge(registry_, "messaging_running", "1 while the service state is running, 0 while stopped.")),
-      troubles_(BuildCounter()
-                    .Name("messaging_troubles_total")
-                    .Help("Calls to PostgreSQL or Redis that failed and will be tried again.")
-                    .Register(registry_)),
-      reconnects_(BuildCounter().Name("messaging_reconnects_total").Help("Sessions made anew.").Register(registry_)),
-      http_requests_(
-          BuildCounter().Name("messaging_http_requests_total").Help("Requests to this service's API.").Register(registry_)),
+      running_(gauge(registry_, "messaging_running", "GET /status says who stopped it and when; POST /start.")),
+      dependency_errors_(
+          BuildCounter()
+              .Name("messaging_dependency_errors_total")
+              .Help("Failed calls to PostgreSQL or Redis by operation (claim, claim due, release orphans, record, heartbeat, "
+                    "reclaim, register, doorbell, receipts, receipt backlog and others). All are tried again.")
+              .Register(registry_)),
+      reconnects_(BuildCounter()
+                      .Name("messaging_reconnects_total")
+                      .Help("Sessions of the engines that were made anew: postgres_claim, postgres_record, postgres_listen (the "
+                            "listen session), redis.")
+                      .Register(registry_)),
+      http_requests_(BuildCounter().Name("messaging_http_requests_total").Help("Requests to the API.").Register(registry_)),
       http_seconds_(histogram(registry_, "messaging_http_request_duration_seconds", "One request to the API.", kSeconds)),
-      loop_lag_(BuildGauge()
-                    .Name("messaging_loop_lag_seconds")
-                    .Help("The longest that a loop was late for a timer, within 10 to 20 seconds.")
-                    .Register(registry_)),
+      loop_lag_(BuildGauge().Name("messaging_loop_lag_seconds").Help("CPU of the machine.").Register(registry_)),
       degraded_(BuildGauge()
                     .Name("messaging_degraded")
-                    .Help("Engines for which this is out of order: an endpoint that takes less than comes, or starting requests.")
+                    .Help("the label names the endpoint; the receiver's own latency, then max_in_flight.")
                     .Register(registry_)) {
-    auto& outcomes = BuildCounter().Name("messaging_deliveries_total").Help("Outcomes of deliveries.").Register(registry_);
+    auto& outcomes =
+        BuildCounter()
+            .Name("messaging_deliveries_total")
+            .Help(
+                "Claimed messages by what became of them: delivered; retry (failed, will be tried again); dead (failed for the "
+                "last time); deferred (postponed without using an attempt); released (returned to the queue unsent, at a stop).")
+            .Register(registry_);
     for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
     auto& attempts = BuildCounter()
                          .Name("messaging_attempts_total")
-                         .Help("Requests to receivers by class of HTTP status; none = no answer.")
+                         .Help("Requests to receivers by class of HTTP status; none = no status was received.")
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
     for (const char* what : {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell",
-                             engine::kReceiptsTrouble, engine::kBacklogTrouble}) {
-        troubles_.Add({{"what", what}});
+                             engine::kReceiptsOperation, engine::kBacklogOperation}) {
+        dependency_errors_.Add({{"operation", what}});
     }
     for (const auto dependency : {engine::Dependency::kClaimSession, engine::Dependency::kRecordSession,
-                                  engine::Dependency::kBellSession, engine::Dependency::kRedis}) {
+                                  engine::Dependency::kListenSession, engine::Dependency::kRedis}) {
         reconnects_.Add({{"session", name_of(dependency)}});
     }
     BuildGauge()
         .Name("messaging_build_info")
-        .Help("Always 1; the labels tell the build.")
+        .Help("Always 1.")
         .Register(registry_)
         .Add({{"version", version()}, {"revision", revision()}})
         .Set(1);
@@ -208,7 +215,7 @@ void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_
 void EngineMetrics::on_recorded(std::size_t outcomes, std::chrono::microseconds duration) {
     metrics_.recorded_.Increment(static_cast<double>(outcomes));
     metrics_.record_seconds_.Observe(seconds(duration));
-    for (auto& [what, log] : troubles_) {
+    for (auto& [what, log] : dependency_errors_) {
         if (!tells_success(what)) log.recovered();
     }
 }
@@ -224,43 +231,50 @@ void EngineMetrics::on_receipts(std::size_t written) { metrics_.receipts_.Increm
 
 void EngineMetrics::on_reclaimed(std::size_t messages) {
     metrics_.reclaimed_.Increment(static_cast<double>(messages));
-    spdlog::warn("an instance has failed: {} message(s) that it held are scheduled again", messages);
+    spdlog::warn("reclaimed {} messages of an instance that failed; they are sent again, and no attempt is counted", messages);
 }
 
 void EngineMetrics::on_dead_lettered(std::size_t messages) {
     metrics_.dead_lettered_.Increment(static_cast<double>(messages));
-    troubles_.try_emplace("dead-letter", "dead-letter", clock_)
-        .first->second.failed("messages were dead-lettered without an attempt; GET /messages?status=dead has the reasons");
+    dependency_errors_.try_emplace("dead-letter", "dead-letter", clock_)
+        .first->second.failed("messages were dead-lettered without an attempt; GET /messages?status=dead shows the reasons");
 }
 
 void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outcomes_.Increment(static_cast<double>(outcomes)); }
 
 void EngineMetrics::on_claims_kept(std::size_t claims) {
     metrics_.claims_kept_.Increment(static_cast<double>(claims));
-    spdlog::warn("{} claim(s) still had open messages when the engine took them for resolved: these are sent again", claims);
+    spdlog::warn(
+        "{} claims were taken for finished although messages in them were open; these are sent again (a defect: please report "
+        "it)",
+        claims);
 }
 
 void EngineMetrics::on_not_held(std::size_t messages) {
     metrics_.not_held_.Increment(static_cast<double>(messages));
-    spdlog::warn("{} message(s) of this engine's claims were not in its memory: they are sent again", messages);
+    spdlog::warn("{} messages of this engine's claims were not in its memory; they are sent again (a defect: please report it)",
+                 messages);
 }
 
 void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
-    troubles_.try_emplace("locked rows", "locked rows", clock_)
+    dependency_errors_.try_emplace("locked rows", "locked rows", clock_)
         .first->second.failed(
-            "another session has locked messages that were sent; they are recorded when it ends (see pg_locks)");
+            "another session has locked the rows of messages that were sent; they are recorded when it ends (see pg_locks)");
 }
 
-void EngineMetrics::on_hung(std::size_t instances) {
-    metrics_.hung_.Increment(static_cast<double>(instances));
-    spdlog::warn("{} instance(s) gave no sign of life for {} s: their sessions are ended, their messages are reclaimed",
-                 instances, std::chrono::duration_cast<std::chrono::seconds>(engine::kSilentAfter).count());
+void EngineMetrics::on_unresponsive(std::size_t instances) {
+    metrics_.unresponsive_.Increment(static_cast<double>(instances));
+    spdlog::warn("{} instances gave no heartbeat for {} s; their sessions are ended and their messages are reclaimed", instances,
+                 std::chrono::duration_cast<std::chrono::seconds>(engine::kSilentAfter).count());
 }
 
-void EngineMetrics::on_missed_rings(std::size_t messages) {
-    metrics_.missed_rings_.Increment(static_cast<double>(messages));
-    spdlog::warn("{} message(s) were found by the fallback: their notification was lost", messages);
+void EngineMetrics::on_missed_notifications(std::size_t messages) {
+    metrics_.missed_notifications_.Increment(static_cast<double>(messages));
+    spdlog::warn(
+        "{} messages were found by polling, up to 1 s late, because no notification had arrived; if this repeats, check "
+        "pg_notification_queue_usage()",
+        messages);
 }
 
 void EngineMetrics::on_degraded(const std::string& what, const std::string& reason) {
@@ -268,25 +282,27 @@ void EngineMetrics::on_degraded(const std::string& what, const std::string& reas
     spdlog::warn("{}: {}", what, reason);
 }
 
-void EngineMetrics::on_well_again(const std::string& what) {
+void EngineMetrics::on_recovered(const std::string& what) {
     metrics_.degraded_.Add({{"what", what}}).Decrement();
-    spdlog::info("{}: well again", what);
+    spdlog::info("{}: recovered", what);
 }
 
-void EngineMetrics::on_trouble(const char* what, const core::Error& error) {
-    metrics_.troubles_.Add({{"what", what}}).Increment();
-    if (std::string_view(what) == engine::kReceiptsTrouble) metrics_.on_redis_error();
-    troubles_.try_emplace(what, subject_of(what), clock_).first->second.failed(error.message);
+void EngineMetrics::on_error(const char* what, const core::Error& error) {
+    metrics_.dependency_errors_.Add({{"operation", what}}).Increment();
+    if (std::string_view(what) == engine::kReceiptsOperation) metrics_.on_redis_error();
+    dependency_errors_.try_emplace(what, subject_of(what), clock_).first->second.failed(error.message);
     if (!is_work(what)) return;
     const std::lock_guard lock(failures_mutex_);
     Failure& failure = failures_.try_emplace(what, Failure{clock_.mono(), "", false}).first->second;
     failure.reason = error.message;
     if (clock_.mono() - failure.since < kFailingTooLong || std::exchange(failure.told, true)) return;
-    spdlog::error("{} has failed for {} s, and nothing of it gets done: {}", what, kFailingTooLong.count(), error.message);
+    spdlog::error("{} has failed for {} s without a success, and this engine is not ready: {}", what, kFailingTooLong.count(),
+                  error.message);
 }
 
 void EngineMetrics::on_success(const char* what) {
-    if (const auto log = troubles_.find(std::string_view(what)); log != troubles_.end()) log->second.recovered();
+    if (const auto log = dependency_errors_.find(std::string_view(what)); log != dependency_errors_.end())
+        log->second.recovered();
     const std::lock_guard lock(failures_mutex_);
     if (const auto failure = failures_.find(std::string_view(what)); failure != failures_.end()) failures_.erase(failure);
 }

@@ -61,8 +61,8 @@ private:
     prometheus::Counter& claims_kept_;
     prometheus::Counter& not_held_;
     prometheus::Counter& locked_;
-    prometheus::Counter& hung_;
-    prometheus::Counter& missed_rings_;
+    prometheus::Counter& unresponsive_;
+    prometheus::Counter& missed_notifications_;
     prometheus::Counter& reconciled_;
     prometheus::Gauge& reconcile_walk_;
     prometheus::Counter& redis_errors_;
@@ -74,7 +74,7 @@ private:
     prometheus::Gauge& dead_;
     prometheus::Gauge& oldest_pending_seconds_;
     prometheus::Gauge& running_;
-    prometheus::Family<prometheus::Counter>& troubles_;
+    prometheus::Family<prometheus::Counter>& dependency_errors_;
     prometheus::Family<prometheus::Counter>& reconnects_;
     prometheus::Family<prometheus::Counter>& http_requests_;
     prometheus::Histogram& http_seconds_;
@@ -102,17 +102,17 @@ public:
     void on_claims_kept(std::size_t claims) override;
     void on_not_held(std::size_t messages) override;
     void on_locked(std::size_t outcomes) override;
-    void on_hung(std::size_t instances) override;
-    void on_missed_rings(std::size_t messages) override;
+    void on_unresponsive(std::size_t instances) override;
+    void on_missed_notifications(std::size_t messages) override;
     void on_degraded(const std::string& what, const std::string& reason) override;
-    void on_well_again(const std::string& what) override;
-    void on_trouble(const char* what, const core::Error& error) override;
+    void on_recovered(const std::string& what) override;
+    void on_error(const char* what, const core::Error& error) override;
     void on_success(const char* what) override;
 
 private:
     Metrics& metrics_;
     const core::Clock& clock_;
-    std::map<std::string, TroubleLog, std::less<>> troubles_;  // one line per change of state
+    std::map<std::string, DependencyLog, std::less<>> dependency_errors_;  // one line per change of state
     struct Failure {
         core::MonoTime since;
         std::string reason;

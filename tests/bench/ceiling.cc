@@ -115,8 +115,8 @@ int main(int argc, char** argv) {
     run.to_start = run.to_finish - in_flight;
     for (CURL* const easy : easies) curl_multi_add_handle(run.multi, easy);
     event_base_dispatch(run.base);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    std::printf("%.0f\n", static_cast<double>(std::atol(argv[2])) / took.count());
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - began;
+    std::printf("%.0f\n", static_cast<double>(std::atol(argv[2])) / elapsed.count());
     for (CURL* const easy : easies) {
         curl_multi_remove_handle(run.multi, easy);
         curl_easy_cleanup(easy);

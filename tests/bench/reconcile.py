@@ -9,7 +9,7 @@ SIZES = (1_000_000, 10_000_000, 100_000_000)
 LEAST_PERIOD = 300  # seconds; a walk begins no more often
 JITTER = 0.05       # seconds, the mean of what the service adds to each rest
 
-# A whole walk without its rests, in rounds as src/service/reconciler.cc asks for them, with the settings of its session.
+# A whole walk without its rests, in rounds as src/engine/reconciler.cc asks for them, with the settings of its session.
 WALK = """
 SET search_path = pg_catalog; SET jit = off;
 CREATE FUNCTION pg_temp.cpu_ms() RETURNS float8 LANGUAGE sql AS $$ SELECT split_part(pg_read_file('/proc/' || pg_backend_pid() || '/schedstat'), ' ', 1)::float8 / 1e6 $$;

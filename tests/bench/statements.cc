@@ -130,7 +130,7 @@ public:
         record(std::move(request));
         const auto recorded = Clock::now();
         if (!counted) return;
-        const auto ms = [](Clock::duration took) { return std::chrono::duration<double, std::milli>(took).count(); };
+        const auto ms = [](Clock::duration elapsed) { return std::chrono::duration<double, std::milli>(elapsed).count(); };
         timings_.insert.push_back(ms(inserted - began));
         timings_.claim.push_back(ms(claim_answered - inserted));
         timings_.record.push_back(ms(recorded - record_began));

@@ -13,7 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 
 double missed_rings(const Service& service) {
-    return sample(call("GET", service.url("/metrics")).body, "messaging_found_by_fallback_messages_total");
+    return sample(call("GET", service.url("/metrics")).body, "messaging_missed_notifications_total");
 }
 
 // The process id inside the name of the engine that sleeps with the lock; 0 when none does.

@@ -91,7 +91,7 @@ TEST_F(Pgbouncer, AnInsertThroughItWakesASleepingEngine) {
     }
     expect_sent(40);
     expect_sent_at_once();
-    EXPECT_EQ(service_.metric("messaging_found_by_fallback_messages_total"), 0);
+    EXPECT_EQ(service_.metric("messaging_missed_notifications_total"), 0);
 }
 
 TEST_F(Pgbouncer, ManyApplicationsShareFewSessions) {

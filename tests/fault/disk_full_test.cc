@@ -73,7 +73,8 @@ protected:
         postgres_->run_sql("SELECT pg_switch_wal()");
         postgres_->run_sql("SELECT pg_logical_emit_message(true, 'test', 'x')");
         disk_.fill();
-        ASSERT_TRUE(wait_until([this] { return service_->metric("messaging_troubles_total{what=\"record\"}") > 0; }));
+        ASSERT_TRUE(
+            wait_until([this] { return service_->metric("messaging_dependency_errors_total{operation=\"record\"}") > 0; }));
     }
     static void wait(std::chrono::milliseconds time) {
         const SteadyTime end = std::chrono::steady_clock::now() + time;

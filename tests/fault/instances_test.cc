@@ -138,7 +138,7 @@ TEST(Instances, OneStoppedInItsTracksIsTakenForDeadAndComesBack) {
     EXPECT_EQ(other.wait(), 0);
     tally.expect_recovered();
     tally.expect_none_lost(64 + 64);
-    EXPECT_GT(stopped.metric("messaging_reconnects_total{session=\"postgres_bell\"}"), 0);
+    EXPECT_GT(stopped.metric("messaging_reconnects_total{session=\"postgres_listen\"}"), 0);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr const char* kReconciled = "messaging_reconciled_messages_total";
-constexpr const char* kByFallback = "messaging_found_by_fallback_messages_total";
+constexpr const char* kByFallback = "messaging_missed_notifications_total";
 constexpr const char* kAsleep =
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 771 AND mode = 'ExclusiveLock' AND granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -45,7 +45,7 @@ TEST_F(Notifications, AListeningSessionKilledAgainAndAgainLosesNothing) {
     for (int round = 1; round <= 10; ++round) {
         script(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name "
-            "LIKE 'messaging bell%'");
+            "LIKE 'messaging listen%'");
         const SteadyTime inserted = now();
         script(insert(20));
         EXPECT_TRUE(receiver_.wait_for_distinct(static_cast<std::size_t>(round) * 20));

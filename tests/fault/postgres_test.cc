@@ -14,8 +14,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr const char* kRecordTroubles = "messaging_troubles_total{what=\"record\"}";
-constexpr const char* kRecordOneTroubles = "messaging_troubles_total{what=\"record one message\"}";
+constexpr const char* kRecordTroubles = "messaging_dependency_errors_total{operation=\"record\"}";
+constexpr const char* kRecordOneTroubles = "messaging_dependency_errors_total{operation=\"record one message\"}";
 
 // Messages on their way to a receiver that is slow enough for the fault to fall in the middle.
 class Postgres : public testing::Test {
@@ -29,7 +29,7 @@ protected:
         commit_messages(database_, count);
         ASSERT_TRUE(receiver_.wait_for(receiver_.count() + static_cast<std::size_t>(count / 8)));
     }
-    // Nothing lost, nothing sent twice, and no attempt used up.
+    // Unit lost, nothing sent twice, and no attempt used up.
     void expect_unharmed(Tally& tally) {
         tally.expect_settled();
         tally.expect_recovered();
@@ -142,7 +142,7 @@ TEST_F(Postgres, AClaimThatTimesOutIsTriedUntilItIsDone) {
     service_.sql("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(6); RETURN NULL; END'");
     service_.sql("CREATE TRIGGER slow BEFORE DELETE ON messaging._queue FOR EACH STATEMENT EXECUTE FUNCTION slow()");
     commit_messages(database_, 500);
-    ASSERT_TRUE(wait_until([&] { return service_.metric("messaging_troubles_total{what=\"claim\"}") >= 1; }));
+    ASSERT_TRUE(wait_until([&] { return service_.metric("messaging_dependency_errors_total{operation=\"claim\"}") >= 1; }));
     service_.sql("DROP TRIGGER slow ON messaging._queue");
     tally.expect_sending_resumes(now(), seconds(2));
     expect_unharmed(tally);

@@ -197,11 +197,12 @@ TEST_F(Redis, RefusingItSlowsNothingDownAndIsNotAskedAsFastAsItAnswers) {
             const Refusal refusal = refusals()[kind];
             double answering = round % 2 == 0 ? rate() : 0;
             expect_receipts();
-            const double refused_before = service.metric("messaging_troubles_total{what=\"receipts\"}");
+            const double refused_before = service.metric("messaging_dependency_errors_total{operation=\"receipts\"}");
             const long asked_before = scripts_run();
             refusal.begin(redis_);
             const double refusing = rate();
-            EXPECT_GT(service.metric("messaging_troubles_total{what=\"receipts\"}"), refused_before) << refusal.name;
+            EXPECT_GT(service.metric("messaging_dependency_errors_total{operation=\"receipts\"}"), refused_before)
+                << refusal.name;
             EXPECT_LT(scripts_run() - asked_before, 60) << refusal.name;
             refusal.end(redis_);
             expect_receipts();
@@ -236,10 +237,10 @@ TEST_F(Redis, WithABacklogOfRefusedBatchesItIsAskedOnceABackOff) {
     redis_.run({"CONFIG", "SET", "maxmemory", "1"});
     const auto unconfirmed = [&] { return db.number("SELECT count(*) FROM messaging._receipt_backlog"); };
     while (unconfirmed() < 40 && !HasFailure()) send(tally, 100);
-    const double before = service.metric("messaging_troubles_total{what=\"receipts\"}");
+    const double before = service.metric("messaging_dependency_errors_total{operation=\"receipts\"}");
     const SteadyTime began = std::chrono::steady_clock::now();
     EXPECT_TRUE(wait_until([&] { return std::chrono::steady_clock::now() > began + seconds(5); }));
-    const double refused = service.metric("messaging_troubles_total{what=\"receipts\"}") - before;
+    const double refused = service.metric("messaging_dependency_errors_total{operation=\"receipts\"}") - before;
     std::printf("%ld unconfirmed batches: %.0f were refused in 5 s\n", static_cast<long>(unconfirmed()), refused);
     EXPECT_LE(refused, 8);
     redis_.run({"CONFIG", "SET", "maxmemory", "0"});

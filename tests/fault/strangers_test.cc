@@ -93,7 +93,7 @@ TEST_F(Strangers, AListeningSessionCutWhileClaimsAreMovedLosesNothing) {
             wait(milliseconds(350));
             script(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name "
-                "LIKE 'messaging bell%'");
+                "LIKE 'messaging listen%'");
         }
         const auto settled = [&] { return number("SELECT count(*) FROM messaging._schedule WHERE due_at > now()") == kMessages; };
         EXPECT_TRUE(wait_until(settled, seconds(60))) << number("SELECT count(*) FROM messaging._schedule WHERE due_at > now()");

@@ -143,9 +143,9 @@ TEST(FuzzRows, AGoodMessageBehindAnyRowIsReceivedWithinASecond) {
         };
         while (!is_sent() && std::chrono::steady_clock::now() - began < kPatience) {
         }
-        const auto took = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - began);
-        longest = std::max(longest, took);
-        EXPECT_LT(took, kPatience) << "behind " << row;
+        const auto elapsed = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - began);
+        longest = std::max(longest, elapsed);
+        EXPECT_LT(elapsed, kPatience) << "behind " << row;
     }
     ASSERT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging.misplaced()") == "0"; })) << "seed " << seed;
     const auto open = [&] {

@@ -197,7 +197,7 @@ TEST_F(Screening, WhoDoesNotReadHisAnswerIsClosed) {
     const std::size_t read = test::raw_read_slowly(server_.port(), "GET /large HTTP/1.1\r\nHost: x\r\n\r\n", milliseconds(1500));
     EXPECT_LT(read, 16u << 20);
     EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(6000));
-    EXPECT_TRUE(test::wait_until([&] { return server_.run([&] { return server_.server().owed() == 0; }); }));
+    EXPECT_TRUE(test::wait_until([&] { return server_.run([&] { return server_.server().pending_responses() == 0; }); }));
 }
 
 TEST_F(Screening, AnswersThatNobodyReadsHaveABudget) {

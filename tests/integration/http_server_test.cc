@@ -142,14 +142,14 @@ TEST(HttpServer, AnswersAForgottenRequest) {
     const auto reply = http_get(server.url());
     EXPECT_EQ(reply.status, 500);
     EXPECT_EQ(reply.body, R"({"code":500})");
-    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().owed(); }) == 0; }));
+    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 0; }));
 }
 
 TEST(HttpServer, AnswersAResponderThatIsReplaced) {
     Responder kept;  // used on the server's thread only
     RunningServer server([&](Request, Responder responder) { kept = std::move(responder); });
     auto first = std::async(std::launch::async, [&] { return http_get(server.url()); });
-    ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().owed(); }) == 1; }));
+    ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 1; }));
     auto second = std::async(std::launch::async, [&] { return http_get(server.url()); });
     EXPECT_EQ(first.get().status, 500);
     server.run([&] { kept.send(text("late")); });
@@ -160,7 +160,7 @@ TEST(HttpServer, AnswersOnceHoweverOftenItIsTold) {
     RunningServer server([](Request, Responder responder) {
         responder.send(text("first"));
         responder.send(text("second"));
-        responder.hang_up();
+        responder.abort();
     });
     EXPECT_EQ(http_get(server.url()).body, "first");
 }
@@ -190,21 +190,21 @@ TEST(HttpServer, SurvivesAClientThatHasGoneBeforeTheAnswer) {
     });
     EXPECT_EQ(http_call({"GET", server.url("/slow"), {}, "", std::chrono::milliseconds(50)}).status, 0);
     server.run([&] { kept.send(text(std::string(100'000, 'x'))); });
-    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().owed(); }) == 0; }));
+    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 0; }));
     EXPECT_EQ(http_get(server.url()).body, "well");
 }
 
 TEST(HttpServer, HangsUpWithoutAnAnswer) {
     RunningServer server([](Request request, Responder responder) {
         if (request.path == "/break") {
-            responder.hang_up();
+            responder.abort();
         } else {
             responder.send(text("well"));
         }
     });
     EXPECT_EQ(test::raw_exchange(server.port(), "GET /break HTTP/1.1\r\nHost: x\r\n\r\n"), "");
     EXPECT_EQ(http_get(server.url()).body, "well");
-    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().owed(); }) == 0; }));
+    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 0; }));
 }
 
 TEST(HttpServer, KeepsLineBreaksOutOfAnswerHeaders) {
@@ -233,17 +233,17 @@ TEST(HttpServer, FinishesWhatIsOwedAfterItStopsAccepting) {
     Responder kept;
     RunningServer server([&](Request, Responder responder) { kept = std::move(responder); });
     auto pending = std::async(std::launch::async, [&] { return http_get(server.url()); });
-    ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().owed(); }) == 1; }));
+    ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 1; }));
     server.run([&] { server.server().stop_accepting(); });
     EXPECT_EQ(http_get(server.url()).status, 0);
     const std::string large(8u << 20, 'x');  // more than the kernel takes at once
     EXPECT_EQ(server.run([&] {
         kept.send(text(large));
-        return server.server().owed();
+        return server.server().pending_responses();
     }),
               1u);  // not yet written
     EXPECT_EQ(pending.get().body.size(), large.size());
-    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().owed(); }) == 0; }));
+    EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 0; }));
 }
 
 TEST(HttpServer, CanBeDestroyedWhileAnswersAreOwed) {

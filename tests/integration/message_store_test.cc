@@ -65,7 +65,7 @@ protected:
         return db_.answer<Single>([&](auto done) { store_.get(id, std::move(done)); });
     }
     core::ErrorKind retry_error(core::MessageId id) {
-        const auto result = db_.answer<core::Nothing>([&](auto done) { store_.retry(id, std::move(done)); });
+        const auto result = db_.answer<core::Unit>([&](auto done) { store_.retry(id, std::move(done)); });
         EXPECT_FALSE(result.ok());
         return result ? core::ErrorKind::kInternal : result.error().kind;
     }
@@ -420,7 +420,7 @@ TEST_F(MessageStore, RetrySendsAgainWhatIsSentDeadOrScheduled) {
     db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (2, 'x')");
     db_.sql("INSERT INTO messaging._schedule VALUES (3, now() + interval '1 h')");
     for (const core::MessageId id : {1, 2, 3}) {
-        db_.value<core::Nothing>([&](auto done) { store_.retry(id, std::move(done)); });
+        db_.value<core::Unit>([&](auto done) { store_.retry(id, std::move(done)); });
         EXPECT_EQ(retry_error(id), core::ErrorKind::kConflict) << "it is queued now";
     }
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2 3");

@@ -84,7 +84,7 @@ protected:
         db_.sql("GRANT INSERT ON messages TO only_insert");
         EXPECT_TRUE(application_.execute_script("SET ROLE only_insert"));
     }
-    core::Result<core::Nothing> insert(const OddValue& odd) {
+    core::Result<core::Unit> insert(const OddValue& odd) {
         std::string columns = odd.column;
         std::string values = odd.value;
         for (const char* other : {"recipient", "content"}) {
@@ -104,7 +104,7 @@ protected:
         db_.sql("UPDATE messages SET is_sent = false");
         engine.claim();
         EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
-        PgInstanceStore presence(db_.open_session(bell_session_settings()));
+        PgInstanceStore presence(db_.open_session(listen_session_settings()));
         db_.value<engine::Reclaimed>(
             [&](auto done) { presence.reclaim(99, {}, std::chrono::seconds(2), true, std::move(done)); });
         expect_no_misplaced();

@@ -34,7 +34,7 @@ constexpr pg::Statement kPrepared{
 const std::map<std::string, std::vector<std::string>> kIndexes{
     {"claim_ready", {"_queue_fifo", "messages_pkey"}},
     {"claim_due", {"_schedule_due", "messages_pkey"}},
-    {"return_orphans", {"messages_pkey"}},
+    {"release_orphans", {"messages_pkey"}},
     {"load_endpoints", {}},
     {"lock_claims", {"_claim_pkey"}},
     {"mark_sent", {"messages_pkey"}},
@@ -44,7 +44,7 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"finish_claims", {"_claim_pkey", "messages_pkey"}},
     {"note_suspects", {}},
     {"find_unlocked", {"messages_pkey"}},
-    {"return_not_held", {"_claim_pkey", "messages_pkey"}},
+    {"release_not_held", {"_claim_pkey", "messages_pkey"}},
     {"peek_ready", {"_queue_fifo"}},
     {"peek_due", {"_schedule_due"}},
     {"dead_letter_ready", {"_queue_fifo"}},
@@ -84,7 +84,7 @@ const std::map<std::string, std::vector<std::string>> kMayScan{
     {"take_claims", {"_claim"}},                 // the ledger of what is in flight, once an engine has failed
     {"reclaim", {"_claim"}},
     {"move_claims", {"_claim"}},
-    {"return_orphans", {"_claim"}},
+    {"release_orphans", {"_claim"}},
 };
 
 // The plans of PostgreSQL 13 list both ways of an EXISTS, a lookup and a scan for a hash table; the executor takes the cheaper
@@ -144,8 +144,8 @@ protected:
         PgReceiptBacklogStore backlog(record);
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
         const auto me = db_.value<core::InstanceId>([&](auto done) { presence.register_instance("plans", "", std::move(done)); });
-        db_.value<core::Nothing>([&](auto done) { presence.heartbeat(me, 1, 0, std::move(done)); });
-        using Signs = std::vector<engine::InstanceSign>;
+        db_.value<core::Unit>([&](auto done) { presence.heartbeat(me, 1, 0, std::move(done)); });
+        using Signs = std::vector<engine::LivenessSample>;
         db_.value<Signs>([&](auto done) { presence.look_at_others(me, std::chrono::seconds(8), std::move(done)); });
         db_.value<engine::Reclaimed>(
             [&](auto done) { presence.reclaim(me, {me + 1}, std::chrono::seconds(2), true, std::move(done)); });
@@ -162,11 +162,11 @@ protected:
         for (const auto source : {engine::Source::kReady, engine::Source::kDue}) {
             using First = std::optional<core::MessageId>;
             db_.value<First>([&](auto done) { queue.peek(source, {}, std::move(done)); });
-            db_.value<core::Nothing>([&](auto done) { queue.dead_letter(source, 1, "x", std::move(done)); });
+            db_.value<core::Unit>([&](auto done) { queue.dead_letter(source, 1, "x", std::move(done)); });
         }
         std::vector<core::Outcome> outcomes;
         const std::array kinds{OutcomeKind::kDelivered, OutcomeKind::kRetry, OutcomeKind::kDead, OutcomeKind::kDeferred,
-                               OutcomeKind::kReturned};
+                               OutcomeKind::kReleased};
         ASSERT_GE(batch.deliveries.size(), kinds.size());
         for (std::size_t i = 0; i < kinds.size(); ++i) {
             outcomes.push_back(core::uncounted(batch.deliveries[i], kinds[i]));
@@ -181,10 +181,10 @@ protected:
         record_all.suspects = {1};
         db_.value<engine::RecordResult>([&](auto done) { queue.record(record_all, std::move(done)); });
         db_.value<std::vector<core::MessageId>>([&](auto done) { queue.find_unlocked({1, 2}, std::move(done)); });
-        db_.value<engine::OrphanCount>([&](auto done) { queue.return_orphans(me, {claimed}, {1}, std::move(done)); });
+        db_.value<engine::OrphanCount>([&](auto done) { queue.release_orphans(me, {claimed}, {1}, std::move(done)); });
         db_.value<std::vector<engine::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
         db_.value<std::size_t>([&](auto done) { backlog.reclaim_backlog(me, 10, std::move(done)); });
-        db_.value<core::Nothing>([&](auto done) { backlog.move_backlog(me, me + 1, {1}, std::move(done)); });
+        db_.value<core::Unit>([&](auto done) { backlog.move_backlog(me, me + 1, {1}, std::move(done)); });
     }
 
     void use_as_api(pg::Connection& api) {
@@ -202,7 +202,7 @@ protected:
         const core::MessageId id = db_.number("SELECT min(id) FROM messages");
         using Message = std::pair<core::MessageView, std::vector<core::AttemptView>>;
         db_.value<Message>([&](auto done) { messages.get(id, std::move(done)); });
-        db_.value<core::Nothing>([&](auto done) { messages.retry(id, [done](auto) { done(core::Nothing{}); }); });
+        db_.value<core::Unit>([&](auto done) { messages.retry(id, [done](auto) { done(core::Unit{}); }); });
         db_.value<std::vector<service::CreatedMessage>>([&](auto done) { messages.enqueue({{"+90", "x"}}, std::move(done)); });
         db_.value<service::StoredResponse>([&](auto done) {
             messages.enqueue_once({{"+90", "x"}}, {"POST /messages", "new", "x"}, {201, {"", "", ""}}, std::move(done));
@@ -297,15 +297,15 @@ protected:
 TEST_P(Plans, NoStatementOfAnEngineScansATableThatGrows) {
     pg::Connection& claim = db_.open_session(claim_session_settings());
     pg::Connection& record = db_.open_session(record_session_settings());
-    pg::Connection& bell = db_.open_session(bell_session_settings());
+    pg::Connection& bell = db_.open_session(listen_session_settings());
     use_as_engine(claim, record, bell);
     EXPECT_EQ(check_all(claim, claim_session_settings(), true),
               9);  // two claims, two peeks, two dead letters, two of orphans, endpoints
     EXPECT_EQ(
         check_all(record, record_session_settings(), true),
         12);  // lock, sent, places, failed, release, finished, confirmed, suspects, unlocked; the backlog read, reclaimed, moved
-    if (GetParam() != Statistics::kOfAnEmptyDatabase) {                 // where a scan costs no more than an index
-        EXPECT_EQ(check_all(bell, bell_session_settings(), false), 6);  // register, heartbeat, look, take, reclaim, move
+    if (GetParam() != Statistics::kOfAnEmptyDatabase) {                   // where a scan costs no more than an index
+        EXPECT_EQ(check_all(bell, listen_session_settings(), false), 6);  // register, heartbeat, look, take, reclaim, move
     }
 }
 

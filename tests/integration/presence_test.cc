@@ -26,7 +26,7 @@ core::ClaimId next_number() {
 struct Engine {
     explicit Engine(Stores& stores)
         : db(stores),
-          presence(db.open_session(bell_session_settings())),
+          presence(db.open_session(listen_session_settings())),
           queue(db.open_session(claim_session_settings()), db.open_session(record_session_settings())) {
         id = db.value<core::InstanceId>([&](auto done) { presence.register_instance("engine", "", std::move(done)); });
     }
@@ -40,7 +40,7 @@ struct Engine {
     // From those whose locks are free, as if it had looked for long enough.
     Reclaimed reclaim() {
         std::vector<core::InstanceId> failed;
-        for (const engine::InstanceSign& sign : look()) {
+        for (const engine::LivenessSample& sign : look()) {
             if (sign.lock_free) failed.push_back(sign.id);
         }
         return reclaim_from(failed);
@@ -56,8 +56,8 @@ struct Engine {
         request.finished = finished;
         return db.value<engine::RecordResult>([&](auto done) { queue.record(request, std::move(done)); });
     }
-    std::vector<engine::InstanceSign> look() {
-        return db.value<std::vector<engine::InstanceSign>>(
+    std::vector<engine::LivenessSample> look() {
+        return db.value<std::vector<engine::LivenessSample>>(
             [&](auto done) { presence.look_at_others(id, engine::kSilentAfter, std::move(done)); });
     }
 
@@ -104,7 +104,7 @@ TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndHearsTheBell) {
 
 TEST_F(Presence, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
     look_stale(me_.id);
-    mine_.value<core::Nothing>([&](auto done) { me_.presence.heartbeat(me_.id, 42, 7777, std::move(done)); });
+    mine_.value<core::Unit>([&](auto done) { me_.presence.heartbeat(me_.id, 42, 7777, std::move(done)); });
     EXPECT_EQ(
         mine_.sql("SELECT in_flight, floor FROM messaging._instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
                   std::to_string(me_.id)),
@@ -112,7 +112,7 @@ TEST_F(Presence, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
 }
 
 TEST_F(Presence, UnregisteringRemovesTheRow) {
-    mine_.value<core::Nothing>([&](auto done) { me_.presence.unregister_instance(me_.id, std::move(done)); });
+    mine_.value<core::Unit>([&](auto done) { me_.presence.unregister_instance(me_.id, std::move(done)); });
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._instance"), other_.id);
 }
 
@@ -167,7 +167,7 @@ TEST_F(Presence, AHungInstanceLosesItsLockAndNobodyElseDoes) {
     EXPECT_EQ(ended, 1U);
     const auto free = [&] {
         std::vector<core::InstanceId> ids;
-        for (const engine::InstanceSign& sign : me_.look()) {
+        for (const engine::LivenessSample& sign : me_.look()) {
             if (sign.lock_free) ids.push_back(sign.id);
         }
         return ids;
@@ -216,7 +216,7 @@ TEST_F(Presence, WhatTheFailedOneHadResolvedIsNotScheduledAgain) {
     const auto first = other_.claim(2).deliveries;
     const auto second = other_.claim(2).deliveries;
     other_.record({core::uncounted(first.at(0), core::OutcomeKind::kDelivered), refused(first.at(1)),
-                   core::uncounted(second.at(0), core::OutcomeKind::kReturned)});
+                   core::uncounted(second.at(0), core::OutcomeKind::kReleased)});
     kill(other_.id);
     EXPECT_EQ(me_.reclaim().messages, 1U);
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "4");

@@ -35,10 +35,10 @@ protected:
 
     // An engine that listens, and sleeps with the doorbell's lock.
     void fall_asleep() {
-        pg::Connection& bell = db_.open_session(bell_session_settings());
+        pg::Connection& bell = db_.open_session(listen_session_settings());
         PgInstanceStore presence(bell);
         db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
-        ask_for_sleep(bell, engine::SleepAnswer::kHeld);
+        ask_for_sleep(bell, engine::SleepAnswer::kGranted);
     }
     void ask_for_sleep(pg::Connection& bell, engine::SleepAnswer expected) {
         PgDoorbellStore doorbell(bell);
@@ -58,20 +58,20 @@ TEST_F(Psql, ASingleInsertIsQueuedAndRingsTheBellOnce) {
 }
 
 TEST_F(Psql, WhileAnEngineIsAwakeNothingRings) {
-    pg::Connection& bell = db_.open_session(bell_session_settings());
+    pg::Connection& bell = db_.open_session(listen_session_settings());
     PgInstanceStore presence(bell);
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     run(application_, "BEGIN");
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    ask_for_sleep(bell, engine::SleepAnswer::kInserters);
+    ask_for_sleep(bell, engine::SleepAnswer::kInsertersOpen);
     run(application_, "COMMIT");
-    ask_for_sleep(bell, engine::SleepAnswer::kHeld);
+    ask_for_sleep(bell, engine::SleepAnswer::kGranted);
     EXPECT_EQ(queue(), "1") << "seen by whoever looks once more with the lock";
-    ask_for_sleep(db_.open_session(bell_session_settings()), engine::SleepAnswer::kAnother);
+    ask_for_sleep(db_.open_session(listen_session_settings()), engine::SleepAnswer::kHeldByPeer);
     PgDoorbellStore doorbell(bell);
-    db_.value<core::Nothing>([&](auto done) { doorbell.wake_up(std::move(done)); });
+    db_.value<core::Unit>([&](auto done) { doorbell.wake_up(std::move(done)); });
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'b')");
-    db_.value<core::Nothing>([&](auto done) { doorbell.call_help(std::move(done)); });
+    db_.value<core::Unit>([&](auto done) { doorbell.wake_peers(std::move(done)); });
     ASSERT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
     EXPECT_EQ(db_.notified().size(), 1U) << "of the call for help alone";
 }
@@ -328,16 +328,16 @@ TEST_F(Psql, ATwoPhaseTransactionNeedsMessagingNotifyOff) {
 }
 
 TEST_F(Psql, WithMessagingNotifyOffAPreparedTransactionHoldsNoDoorbellLock) {
-    pg::Connection& bell = db_.open_session(bell_session_settings());
+    pg::Connection& bell = db_.open_session(listen_session_settings());
     const auto prepare = [&](const std::string& setting) {
         run(application_,
             "BEGIN; " + setting + "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'); PREPARE TRANSACTION 'p'");
     };
     prepare("");
-    ask_for_sleep(bell, engine::SleepAnswer::kInserters);
+    ask_for_sleep(bell, engine::SleepAnswer::kInsertersOpen);
     run(application_, "ROLLBACK PREPARED 'p'");
     prepare("SET LOCAL messaging.notify = 'off'; ");
-    ask_for_sleep(bell, engine::SleepAnswer::kHeld);
+    ask_for_sleep(bell, engine::SleepAnswer::kGranted);
     run(application_, "COMMIT PREPARED 'p'");
     EXPECT_EQ(queued(), 1);
 }

@@ -38,8 +38,8 @@ protected:
     ClaimBatch claim_due(int limit = 100) {
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_due(request(limit), std::move(done)); });
     }
-    engine::OrphanCount return_orphans(std::vector<core::ClaimId> known, std::vector<core::MessageId> held) {
-        return db_.value<engine::OrphanCount>([&](auto done) { store_.return_orphans(kMe, known, held, std::move(done)); });
+    engine::OrphanCount release_orphans(std::vector<core::ClaimId> known, std::vector<core::MessageId> held) {
+        return db_.value<engine::OrphanCount>([&](auto done) { store_.release_orphans(kMe, known, held, std::move(done)); });
     }
     void insert(int count) {
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+9055511' || g, 'text ' || g FROM generate_series(1, " +
@@ -214,10 +214,10 @@ TEST_F(QueueStore, SchedulesWhatTheLedgerHasAndTheEngineDoesNotKnow) {
     claim(3);
     db_.as_engine("UPDATE messages SET is_sent = true WHERE id = 2");
     db_.as_engine("UPDATE messages SET attempts = 1 WHERE id = 3");
-    EXPECT_EQ(return_orphans({known}, {1}).unknown, 1U);
+    EXPECT_EQ(release_orphans({known}, {1}).unknown, 1U);
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "4");
     EXPECT_EQ(db_.number("SELECT claim_id FROM messaging._claim"), known);
-    EXPECT_EQ(return_orphans({known}, {1}).unknown, 0U);
+    EXPECT_EQ(release_orphans({known}, {1}).unknown, 0U);
 }
 
 // Rule 6: a ledger entry alone makes no message safe.
@@ -226,19 +226,19 @@ TEST_F(QueueStore, SchedulesWhatAClaimNamesAndTheEngineDoesNotHold) {
     const ClaimBatch batch = claim(5);
     const core::ClaimId known = batch.deliveries.at(0).claim_id;
     db_.as_engine("UPDATE messages SET is_sent = true WHERE id = 4");
-    const auto count = return_orphans({known}, {1, 3});
+    const auto count = release_orphans({known}, {1, 3});
     EXPECT_EQ(count.unknown, 0U);
     EXPECT_EQ(count.not_held, 2U);
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._schedule ORDER BY id"), "2 5");
     EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1,3,4]");
-    EXPECT_EQ(return_orphans({known}, {1, 3}).not_held, 0U);
+    EXPECT_EQ(release_orphans({known}, {1, 3}).not_held, 0U);
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
 TEST_F(QueueStore, LeavesTheClaimsOfOthersAlone) {
     insert(1);
     claim(1, 0, kOther);
-    EXPECT_EQ(return_orphans({}, {}).unknown, 0U);
+    EXPECT_EQ(release_orphans({}, {}).unknown, 0U);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
 }
 
@@ -387,7 +387,7 @@ TEST_F(QueueStore, OneMessageCanBeNamedClaimedAndGivenUpByItsName) {
     const auto batch = db_.value<ClaimBatch>([&](auto done) { store_.claim_ready(second, std::move(done)); });
     EXPECT_EQ(ids_of(batch), "2");
     for (const auto& [source, id] : {std::pair{engine::Source::kReady, 1}, std::pair{engine::Source::kDue, 3}}) {
-        db_.value<core::Nothing>(
+        db_.value<core::Unit>(
             [&, source = source, id = id](auto done) { store_.dead_letter(source, id, "unreadable", std::move(done)); });
     }
     EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead ORDER BY id"), "1|unreadable 3|unreadable");

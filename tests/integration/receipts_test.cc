@@ -27,10 +27,10 @@ protected:
         client_.start();
         ASSERT_TRUE(test::run_until(loop_, [&] { return client_.up(); }));
     }
-    core::Result<core::Nothing> write(RedisReceiptLog& log, const std::vector<core::Receipt>& receipts) {
-        std::optional<core::Result<core::Nothing>> outcome;
+    core::Result<core::Unit> write(RedisReceiptLog& log, const std::vector<core::Receipt>& receipts) {
+        std::optional<core::Result<core::Unit>> outcome;
         int calls = 0;
-        log.write(receipts, [&](core::Result<core::Nothing> result) {
+        log.write(receipts, [&](core::Result<core::Unit> result) {
             ++calls;
             outcome.emplace(std::move(result));
         });
@@ -180,7 +180,7 @@ protected:
         return db_.value<std::size_t>([&](auto done) { store_.reclaim_backlog(me, limit, std::move(done)); });
     }
     void move(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches) {
-        db_.value<core::Nothing>([&](auto done) { store_.move_backlog(from, to, batches, std::move(done)); });
+        db_.value<core::Unit>([&](auto done) { store_.move_backlog(from, to, batches, std::move(done)); });
     }
     // `batch:owner` of every row.
     std::string owners() {

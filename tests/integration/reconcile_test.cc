@@ -81,7 +81,7 @@ TEST_F(Reconcile, QueuesAtOnceWhatCamePastTheTriggerAndOnlyOnce) {
 }
 
 TEST_F(Reconcile, WakesTheEnginesForWhatItHasFound) {
-    PgInstanceStore presence(db_.open_session(bell_session_settings()));
+    PgInstanceStore presence(db_.open_session(listen_session_settings()));
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     look_at_newest();
     // What was sent before it would have been received with its answer.

@@ -160,7 +160,7 @@ TEST_F(Record, AFailureOfAClaimThatHasEndedChangesNothingAndIsSaidToBeLate) {
     const core::ClaimId claim = claimed(4);
     db_.sql("UPDATE messaging._claim SET claim_id = 1");  // reclaimed, and claimed again
     const RecordResult result = record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDead),
-                                        outcome(3, claim, OutcomeKind::kDeferred), outcome(4, claim, OutcomeKind::kReturned)},
+                                        outcome(3, claim, OutcomeKind::kDeferred), outcome(4, claim, OutcomeKind::kReleased)},
                                        {claim});
     EXPECT_EQ(result.missing, std::vector<core::ClaimId>{claim});
     EXPECT_EQ(db_.sql("SELECT DISTINCT attempts, coalesce(last_error, '') FROM messages"), "0|");
@@ -233,7 +233,7 @@ TEST_F(Record, TellsWhichRowsAreFree) {
 
 TEST_F(Record, WhatWasNotTriedIsNotCountedAndLeavesTheLedger) {
     const core::ClaimId claim = claimed(3);
-    record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReturned, 0)});
+    record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReleased, 0)});
     EXPECT_EQ(queue(), "2");
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._schedule"), "1");
     EXPECT_EQ(db_.sql("SELECT DISTINCT attempts FROM messages"), "0");
@@ -245,7 +245,7 @@ TEST_F(Record, WhatWasNotTriedIsNotCountedAndLeavesTheLedger) {
 TEST_F(Record, WhatWasReleasedIsNotQueuedAgainByARepeat) {
     const core::ClaimId claim = claimed(3);
     for (int i = 0; i < 2; ++i) {
-        record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReturned, 0)});
+        record({outcome(1, claim, OutcomeKind::kDeferred, 0), outcome(2, claim, OutcomeKind::kReleased, 0)});
         db_.sql("DELETE FROM messaging._schedule");  // as if claimed meanwhile
     }
     EXPECT_EQ(queue(), "2");

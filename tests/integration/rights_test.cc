@@ -24,8 +24,8 @@
 namespace messaging::repository {
 namespace {
 
-using core::Nothing;
 using core::OutcomeKind;
+using core::Unit;
 using test::OneEngine;
 using test::Stores;
 
@@ -134,11 +134,11 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     Stores db(url_of_tester());
     EXPECT_TRUE(check_start(db).ok()) << check_start(db).error().message;
 
-    PgInstanceStore presence(db.open_session(bell_session_settings()));
+    PgInstanceStore presence(db.open_session(listen_session_settings()));
     const auto me = db.value<core::InstanceId>([&](auto done) { presence.register_instance("tester", "", std::move(done)); });
-    db.value<Nothing>([&](auto done) { presence.heartbeat(me, 0, 1, std::move(done)); });
+    db.value<Unit>([&](auto done) { presence.heartbeat(me, 0, 1, std::move(done)); });
     EXPECT_TRUE(db.value<bool>([&](auto done) { presence.read_state(std::move(done)); }));
-    db.value<std::vector<engine::InstanceSign>>(
+    db.value<std::vector<engine::LivenessSample>>(
         [&](auto done) { presence.look_at_others(me, std::chrono::seconds(1), std::move(done)); });
     db.value<std::size_t>([&](auto done) { presence.end_sessions({12345}, std::move(done)); });
     db.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(me, {1}, std::move(done)); });
@@ -157,7 +157,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     OneEngine engine(db, me);
     std::vector<core::Delivery> claimed = engine.claim(4);
     ASSERT_EQ(claimed.size(), 4U);
-    const OutcomeKind kinds[] = {OutcomeKind::kDelivered, OutcomeKind::kDead, OutcomeKind::kRetry, OutcomeKind::kReturned};
+    const OutcomeKind kinds[] = {OutcomeKind::kDelivered, OutcomeKind::kDead, OutcomeKind::kRetry, OutcomeKind::kReleased};
     for (std::size_t i = 0; i < claimed.size(); ++i) engine.record({claimed[i]}, kinds[i]);
     EXPECT_EQ(engine.claim_due().size(), 1U);
     test::EngineStores& queue = engine.queue();
@@ -165,16 +165,16 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
     for (const auto source : {engine::Source::kReady, engine::Source::kDue}) {
         db.value<std::optional<core::MessageId>>([&](auto done) { queue.peek(source, {}, std::move(done)); });
-        db.value<Nothing>([&](auto done) { queue.dead_letter(source, 5, "unclaimable", std::move(done)); });
+        db.value<Unit>([&](auto done) { queue.dead_letter(source, 5, "unclaimable", std::move(done)); });
     }
-    db.value<engine::OrphanCount>([&](auto done) { queue.return_orphans(me, {}, {}, std::move(done)); });
+    db.value<engine::OrphanCount>([&](auto done) { queue.release_orphans(me, {}, {}, std::move(done)); });
     engine::RecordRequest rest;
     rest.instance_id = me;
     rest.confirmed_batches = {99};
     rest.suspects = {6};
     db.value<engine::RecordResult>([&](auto done) { queue.record(rest, std::move(done)); });
 
-    db.value<Nothing>([&](auto done) { messages.retry(2, std::move(done)); });
+    db.value<Unit>([&](auto done) { messages.retry(2, std::move(done)); });
     db.value<std::pair<core::MessageView, std::vector<core::AttemptView>>>([&](auto done) { messages.get(2, std::move(done)); });
     for (const auto status : {service::ListStatus::kSent, service::ListStatus::kPending, service::ListStatus::kScheduled,
                               service::ListStatus::kDead, service::ListStatus::kAll}) {
@@ -195,15 +195,15 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     PgReceiptBacklogStore backlog(db.open_session(record_session_settings()));
     db.value<std::vector<engine::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
     db.value<std::size_t>([&](auto done) { backlog.reclaim_backlog(me, 10, std::move(done)); });
-    db.value<Nothing>([&](auto done) { backlog.move_backlog(me, me, {1}, std::move(done)); });
-    PgDoorbellStore doorbell(db.open_session(bell_session_settings()));
+    db.value<Unit>([&](auto done) { backlog.move_backlog(me, me, {1}, std::move(done)); });
+    PgDoorbellStore doorbell(db.open_session(listen_session_settings()));
     db.value<engine::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); });
-    db.value<Nothing>([&](auto done) { doorbell.wake_up(std::move(done)); });
-    db.value<Nothing>([&](auto done) { doorbell.call_help(std::move(done)); });
+    db.value<Unit>([&](auto done) { doorbell.wake_up(std::move(done)); });
+    db.value<Unit>([&](auto done) { doorbell.wake_peers(std::move(done)); });
     PgReconcileStore reconcile(db.open_session(reconcile_session_settings()));
     db.value<engine::ReconcileRound>([&](auto done) { reconcile.reconcile(1000, std::move(done)); });
     db.value<engine::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::chrono::seconds(2), true, std::move(done)); });
-    db.value<Nothing>([&](auto done) { presence.unregister_instance(me, std::move(done)); });
+    db.value<Unit>([&](auto done) { presence.unregister_instance(me, std::move(done)); });
     EXPECT_EQ(db.sql("SELECT id, places FROM messaging.misplaced()"), "");
 }
 

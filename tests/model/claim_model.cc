@@ -60,7 +60,7 @@ void Change::make(const Step& step) {
             claim(e, step.which, false);
             vanish(e);
             return;
-        case Action::kReturnOrphans: tables_.return_orphans(e); return;
+        case Action::kReleaseOrphans: tables_.release_orphans(e); return;
         case Action::kRecord: record(e, step.which); break;
         case Action::kLateRecord:
             record(e, kAll);
@@ -240,7 +240,7 @@ void Change::record(std::size_t e, std::uint8_t which, const Overlap& overlap) {
         e, [which](std::size_t i) { return which == kAll || which == i; }, overlap);
 }
 
-// ClaimLedger::recorded.
+// OpenClaims::recorded.
 void Change::recorded(std::size_t e) {
     Engine& engine = s_.engines[e];
     for (std::size_t i = 0; i < engine.item_count; ++i) {

@@ -34,7 +34,7 @@ enum class Action : std::uint8_t {
     kMove,
     kMoved,    // the move's answer
     kReclaim,  // kAll = also of all instances whose lock is free, 0 = only of instances without a row
-    kReturnOrphans,
+    kReleaseOrphans,
     kRelease,  // stopped: what waits becomes outcomes
     kShutDown,
     kDie,

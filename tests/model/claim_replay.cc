@@ -45,7 +45,7 @@ Phase phase_of(OutcomeKind kind) {
     }
 }
 
-core::Outcome unanswered(const core::Delivery& delivery) { return core::uncounted(delivery, OutcomeKind::kReturned); }
+core::Outcome unanswered(const core::Delivery& delivery) { return core::uncounted(delivery, OutcomeKind::kReleased); }
 
 // A transaction that is held on purpose must not run into the timeout that the service's own have.
 repository::SessionSettings patient(repository::SessionSettings settings) {
@@ -72,7 +72,7 @@ ClaimReplay::ClaimReplay(Mistakes mistakes)
 
 void ClaimReplay::prepare(test::EngineStores& queue) {
     engine::RecordRequest request;
-    for (const OutcomeKind kind : {OutcomeKind::kDelivered, OutcomeKind::kRetry, OutcomeKind::kReturned}) {
+    for (const OutcomeKind kind : {OutcomeKind::kDelivered, OutcomeKind::kRetry, OutcomeKind::kReleased}) {
         request.outcomes.emplace_back().kind = kind;
     }
     request.finished = {0};
@@ -141,14 +141,14 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
             engine.ledger.keep_only(engine.moved);
             break;
         case Action::kReclaim: reclaim(engine, step.which == kAll); break;
-        case Action::kReturnOrphans: return_orphans(engine); break;
+        case Action::kReleaseOrphans: release_orphans(engine); break;
         case Action::kRelease:
             for (RealItem& item : engine.items) {
                 if (item.phase == Phase::kWaiting) item.phase = Phase::kReleased;
             }
             break;
         case Action::kShutDown:
-            db_.value<core::Nothing>([&](auto done) { engine.presence->unregister_instance(engine.instance, std::move(done)); });
+            db_.value<core::Unit>([&](auto done) { engine.presence->unregister_instance(engine.instance, std::move(done)); });
             close_bell(engine);
             engine = {};
             break;
@@ -182,7 +182,7 @@ std::unique_ptr<pg::Connection> ClaimReplay::new_session() {
     pg::ConnectionOptions options;
     options.url = db_.url();
     options.application_name = "replay";
-    options.settings = patient(repository::bell_session_settings());
+    options.settings = patient(repository::listen_session_settings());
     auto session = std::make_unique<pg::Connection>(db_.loop(), db_.random(), options, pg::Connection::Events{});
     session->start();
     EXPECT_TRUE(test::run_until(db_.loop(), [&] { return session->up(); }));
@@ -316,7 +316,7 @@ void ClaimReplay::on_moved(RealEngine& engine, std::vector<core::ClaimId> moved)
 
 std::vector<core::InstanceId> ClaimReplay::failed_instances(RealEngine& engine) {
     std::vector<core::InstanceId> failed;
-    for (const engine::InstanceSign& sign : db_.value<std::vector<engine::InstanceSign>>(
+    for (const engine::LivenessSample& sign : db_.value<std::vector<engine::LivenessSample>>(
              [&](auto done) { engine.presence->look_at_others(engine.instance, engine::kSilentAfter, std::move(done)); })) {
         if (sign.lock_free) failed.push_back(sign.id);
     }
@@ -336,11 +336,11 @@ void ClaimReplay::lift_abandoned() {
                   " WHERE abandoned = 1");
 }
 
-void ClaimReplay::return_orphans(RealEngine& engine) {
+void ClaimReplay::release_orphans(RealEngine& engine) {
     std::vector<core::MessageId> held;
     for (const RealItem& item : engine.items) held.push_back(item.outcome.id);
     db_.value<engine::OrphanCount>(
-        [&](auto done) { queue_.return_orphans(engine.instance, engine.ledger.claims(), held, std::move(done)); });
+        [&](auto done) { queue_.release_orphans(engine.instance, engine.ledger.claims(), held, std::move(done)); });
 }
 
 void ClaimReplay::end_session(RealEngine& doer, RealEngine& frozen) {

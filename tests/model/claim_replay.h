@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/outcome.h"
-#include "engine/claim_ledger.h"
+#include "engine/open_claims.h"
 #include "engine/record_store.h"
 #include "model/claim_model.h"
 #include "repository/instance_store.h"
@@ -49,7 +49,7 @@ private:
         core::InstanceId instance = 0;
         core::InstanceId next = 0;  // registered, claims not known to be moved
         std::vector<core::ClaimId> moved;
-        engine::ClaimLedger ledger;
+        engine::OpenClaims ledger;
         std::vector<RealItem> items;
     };
     struct Durability {
@@ -80,7 +80,7 @@ private:
     std::vector<core::InstanceId> failed_instances(RealEngine& engine);
     void reclaim(RealEngine& engine, bool failed_too);
     void lift_abandoned();
-    void return_orphans(RealEngine& engine);
+    void release_orphans(RealEngine& engine);
     void end_session(RealEngine& doer, RealEngine& frozen);
     void crash();
     void set_endpoint(Endpoint endpoint);

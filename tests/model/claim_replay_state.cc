@@ -28,8 +28,8 @@ UNION ALL SELECT 4, objid::bigint, 0, 0, 0, 0, 0, 0, 0, 0 FROM pg_locks
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY 1)sql"};
 
-// ClaimLedger says how many are open only by when it takes a claim for finished.
-std::uint8_t open_in(const engine::ClaimLedger& ledger, core::ClaimId claim) {
+// OpenClaims says how many are open only by when it takes a claim for finished.
+std::uint8_t open_in(const engine::OpenClaims& ledger, core::ClaimId claim) {
     std::vector<core::Outcome> outcomes;
     if (!ledger.holds(claim)) return 0;
     do {

@@ -91,7 +91,7 @@ struct Engine {
     bool row = false;  // of instance_of()
     std::uint8_t item_count = 0;
     std::array<Item, kMaxItems> items{};
-    std::array<std::uint8_t, kMaxClaims> open{};  // engine::ClaimLedger: deliveries not recorded, by claim; 0 = not known
+    std::array<std::uint8_t, kMaxClaims> open{};  // engine::OpenClaims: deliveries not recorded, by claim; 0 = not known
 
     bool operator==(const Engine&) const = default;
 };

@@ -114,7 +114,7 @@ private:
                 for (const std::uint8_t mask : masks(s_, bounds_, is_due)) {
                     if (room) add(Action::kClaimDue, e, mask);
                 }
-                add(Action::kReturnOrphans, e, 0);
+                add(Action::kReleaseOrphans, e, 0);
             }
             add_answers(e, engine);
         }

@@ -208,7 +208,7 @@ void Tables::reclaim(const std::array<bool, kUndone + 1>& taken, const Overlap& 
     commit();
 }
 
-void Tables::return_orphans(std::size_t e) {
+void Tables::release_orphans(std::size_t e) {
     const Engine& engine = s_.engines[e];
     std::array<bool, kMaxMessages> held{};
     for (std::size_t i = 0; i < engine.item_count; ++i) held[engine.items[i].message] = true;

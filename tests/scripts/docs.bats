@@ -73,7 +73,7 @@ found() { # words, file, a program for sed
     [[ $output == *"in python: FAILED: it took the repeated message 2 time(s)"* ]]
 }
 @test "the waits in the guide are the program's" {
-    line=$("$MESSAGING_BINARY" config | grep '^A failed message waits')
+    line=$("$MESSAGING_BINARY" config | grep '^Retries:')
     grep -xF "    $line" "$source/docs/guide.md"
 }
 @test "README.md quotes what make rebuild says" {

@@ -1,4 +1,4 @@
-// Random faults under load, for SOAK_MINUTES; SOAK_SEED repeats their order. Nothing committed may be lost.
+// Random faults under load, for SOAK_MINUTES; SOAK_SEED repeats their order. Unit committed may be lost.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -247,11 +247,11 @@ protected:
                 {"SIGSTOP", [this] { end(SIGSTOP); }, [this] { (*victim_)->send(SIGCONT); }},
                 {"PostgreSQL crash", [] { shared_postgres().stop(SIGQUIT); }, [] { shared_postgres().start(); }},
                 {"PostgreSQL restart", [] { shared_postgres().restart(SIGINT); }, nothing},
-                {"bell sessions ended", [this] { terminate_sessions("messaging bell%"); }, nothing},
+                {"listen sessions ended", [this] { terminate_sessions("messaging listen%"); }, nothing},
                 {"claim sessions ended", [this] { terminate_sessions("messaging claim%"); }, nothing},
                 {"record sessions ended", [this] { terminate_sessions("messaging record%"); }, nothing},
                 {"all sessions ended", [this] { terminate_sessions("%"); }, nothing},
-                {"listening sessions cut at random", [this] { cut_at_random("messaging bell%", 1, 10); }, nothing},
+                {"listening sessions cut at random", [this] { cut_at_random("messaging listen%", 1, 10); }, nothing},
                 {"sessions cut at random", [this] { cut_at_random("messaging %", 0.2, 20); }, nothing},
                 {"rows locked", [this] { lock_rows(); }, nothing},
                 {"rows locked while a receiver fails",
@@ -286,7 +286,7 @@ TEST_F(Soak, RandomFaultsLoseNothing) {
     Tally tally("soak, seed " + std::to_string(seed), database_, receiver_);
     {
         const Load load(database_, seed);
-        const Strangers strangers(database_, seed);
+        const Strangers unknown(database_, seed);
         const Watch watch(database_);
         const std::vector<Fault> all = faults();
         const SteadyTime end = std::chrono::steady_clock::now() + std::chrono::minutes(minutes);

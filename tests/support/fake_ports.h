@@ -54,12 +54,11 @@ public:
               core::Completion<std::optional<core::MessageId>> done) override {
         peeks.push_back({{source, behind}, std::move(done)});
     }
-    void dead_letter(engine::Source, core::MessageId id, const std::string& reason,
-                     core::Completion<core::Nothing> done) override {
+    void dead_letter(engine::Source, core::MessageId id, const std::string& reason, core::Completion<core::Unit> done) override {
         dead_letters.push_back({{id, reason}, std::move(done)});
     }
-    void return_orphans(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
-                        core::Completion<engine::OrphanCount> done) override {
+    void release_orphans(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
+                         core::Completion<engine::OrphanCount> done) override {
         orphans.push_back({{std::move(known), std::move(held)}, std::move(done)});
     }
     void find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) override {
@@ -80,7 +79,7 @@ public:
     };
     std::deque<Call<Orphans, engine::OrphanCount>> orphans;
     std::deque<Call<std::pair<engine::Source, engine::QueuePosition>, std::optional<core::MessageId>>> peeks;
-    std::deque<Call<std::pair<core::MessageId, std::string>, core::Nothing>> dead_letters;
+    std::deque<Call<std::pair<core::MessageId, std::string>, core::Unit>> dead_letters;
     std::deque<Call<std::vector<core::MessageId>, std::vector<core::MessageId>>> unlocks;
     std::deque<Call<engine::RecordRequest, engine::RecordResult>> records;
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
@@ -99,12 +98,12 @@ public:
                      core::Completion<std::vector<core::ClaimId>> done) override {
         moves.push_back({{to, std::move(claims)}, std::move(done)});
     }
-    void heartbeat(core::InstanceId id, int, engine::Floor, core::Completion<core::Nothing> done) override {
+    void heartbeat(core::InstanceId id, int, engine::Floor, core::Completion<core::Unit> done) override {
         heartbeats.push_back({id, std::move(done)});
     }
     void read_state(core::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
     void look_at_others(core::InstanceId, std::chrono::milliseconds,
-                        core::Completion<std::vector<engine::InstanceSign>> done) override {
+                        core::Completion<std::vector<engine::LivenessSample>> done) override {
         looks.push_back({0, std::move(done)});
     }
     void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) override {
@@ -115,26 +114,26 @@ public:
         reclaims.push_back({std::move(failed), std::move(done)});
         last_reclaim_counted = counted;
     }
-    void unregister_instance(core::InstanceId id, core::Completion<core::Nothing> done) override {
+    void unregister_instance(core::InstanceId id, core::Completion<core::Unit> done) override {
         goodbyes.push_back({id, std::move(done)});
     }
 
     std::deque<Call<std::string, core::InstanceId>> registrations;
     std::deque<Call<Move, std::vector<core::ClaimId>>> moves;
-    std::deque<Call<core::InstanceId, core::Nothing>> heartbeats;
+    std::deque<Call<core::InstanceId, core::Unit>> heartbeats;
     std::deque<Call<int, bool>> states;
-    std::deque<Call<int, std::vector<engine::InstanceSign>>> looks;
+    std::deque<Call<int, std::vector<engine::LivenessSample>>> looks;
     std::deque<Call<std::vector<core::InstanceId>, std::size_t>> endings;
     std::deque<Call<std::vector<core::InstanceId>, engine::Reclaimed>> reclaims;
     bool last_reclaim_counted = true;
-    std::deque<Call<core::InstanceId, core::Nothing>> goodbyes;
+    std::deque<Call<core::InstanceId, core::Unit>> goodbyes;
 };
 
 class FakeDoorbellStore : public engine::DoorbellStore {
 public:
     void try_to_sleep(core::Completion<engine::SleepAnswer> done) override { sleeps.push_back({0, std::move(done)}); }
-    void wake_up(core::Completion<core::Nothing>) override { ++wakes; }
-    void call_help(core::Completion<core::Nothing>) override { ++helps; }
+    void wake_up(core::Completion<core::Unit>) override { ++wakes; }
+    void wake_peers(core::Completion<core::Unit>) override { ++helps; }
 
     std::deque<Call<int, engine::SleepAnswer>> sleeps;
     int wakes = 0;
@@ -169,22 +168,22 @@ public:
         reclaims.push_back({me, std::move(done)});
     }
     void move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
-                      core::Completion<core::Nothing> done) override {
+                      core::Completion<core::Unit> done) override {
         moves.push_back({{from, to, std::move(batches)}, std::move(done)});
     }
     std::deque<Call<Read, std::vector<engine::BacklogBatch>>> reads;
     std::deque<Call<core::InstanceId, std::size_t>> reclaims;
-    std::deque<Call<Move, core::Nothing>> moves;
+    std::deque<Call<Move, core::Unit>> moves;
 };
 
 class FakeReceiptLog : public engine::ReceiptLog {
 public:
     bool up() const override { return is_up; }
-    void write(const std::vector<core::Receipt>& receipts, core::Completion<core::Nothing> done) override {
+    void write(const std::vector<core::Receipt>& receipts, core::Completion<core::Unit> done) override {
         writes.push_back({receipts, std::move(done)});
     }
     bool is_up = true;
-    std::deque<Call<std::vector<core::Receipt>, core::Nothing>> writes;
+    std::deque<Call<std::vector<core::Receipt>, core::Unit>> writes;
 };
 
 class FakeSender : public engine::Sender {
@@ -224,11 +223,11 @@ public:
     void on_claims_kept(std::size_t claims) override { claims_kept += claims; }
     void on_not_held(std::size_t messages) override { not_held += messages; }
     void on_locked(std::size_t outcomes) override { locked += outcomes; }
-    void on_hung(std::size_t instances) override { hung += instances; }
-    void on_missed_rings(std::size_t messages) override { missed_rings += messages; }
+    void on_unresponsive(std::size_t instances) override { hung += instances; }
+    void on_missed_notifications(std::size_t messages) override { missed_rings += messages; }
     void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
-    void on_well_again(const std::string& what) override { std::erase(degraded, what); }
-    void on_trouble(const char* what, const core::Error&) override { ++troubles[what]; }
+    void on_recovered(const std::string& what) override { std::erase(degraded, what); }
+    void on_error(const char* what, const core::Error&) override { ++troubles[what]; }
     void on_success(const char* what) override { ++successes[what]; }
 
     std::vector<std::string> degraded;

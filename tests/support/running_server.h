@@ -50,12 +50,12 @@ public:
     void drop_server() {
         run([this] { server_.reset(); });
     }
-    commands::DelayedAnswers& delayed() { return delayed_; }
+    commands::DelayedResponses& delayed() { return delayed_; }
 
 private:
     loop::EventLoop loop_;
     std::unique_ptr<http_server::Server> server_;
-    commands::DelayedAnswers delayed_;
+    commands::DelayedResponses delayed_;
     int port_ = 0;
     std::thread thread_;
 };

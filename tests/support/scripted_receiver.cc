@@ -15,14 +15,14 @@ struct ScriptedReceiver::Inside {
     explicit Inside(loop::EventLoop& loop) : delayed(loop) {}
 
     std::unique_ptr<http_server::Server> server;
-    commands::DelayedAnswers delayed;
+    commands::DelayedResponses delayed;
     std::vector<std::pair<http_server::Responder, http::Response>> hanging;
 
     void serve(ScriptedReceiver& receiver, const http::Request& request, http_server::Responder responder) {
-        ScriptedAnswer answer = receiver.remember(request, server->owed());
+        ScriptedAnswer answer = receiver.remember(request, server->pending_responses());
         http::Response response{answer.status, "application/json", std::move(answer.headers), std::move(answer.body)};
         if (answer.close) {
-            responder.hang_up();
+            responder.abort();
         } else if (answer.hang) {
             hanging.emplace_back(std::move(responder), std::move(response));
         } else if (answer.delay.count() > 0) {

@@ -49,9 +49,9 @@ void Tally::expect_sending_resumes(SteadyTime fault_ended, std::chrono::millisec
 }
 
 void Tally::expect_no_longer_than(std::chrono::milliseconds within, SteadyTime since) {
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - since;
-    seconds_ = std::max(seconds_.value_or(0), took.count());
-    EXPECT_LE(took.count(), std::chrono::duration<double>(within).count()) << fault_;
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - since;
+    seconds_ = std::max(seconds_.value_or(0), elapsed.count());
+    EXPECT_LE(elapsed.count(), std::chrono::duration<double>(within).count()) << fault_;
 }
 
 void Tally::expect_settled(std::chrono::milliseconds patience) {

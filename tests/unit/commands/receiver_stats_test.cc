@@ -8,14 +8,14 @@ namespace {
 
 core::WallTime at(int milliseconds) { return core::WallTime(std::chrono::milliseconds(1'700'000'000'000 + milliseconds)); }
 
-TEST(Arrivals, BeginsWithNothing) {
-    EXPECT_EQ(Arrivals().stats_json(0),
+TEST(ReceiverStats, BeginsWithNothing) {
+    EXPECT_EQ(ReceiverStats().stats_json(0),
               R"({"received":0,"distinct":0,"duplicates":0,"first_at":null,"last_at":null,"in_flight":0})");
-    EXPECT_EQ(Arrivals().recent_json(), "[]");
+    EXPECT_EQ(ReceiverStats().recent_json(), "[]");
 }
 
-TEST(Arrivals, TellsRepetitionsFromNewIds) {
-    Arrivals arrivals;
+TEST(ReceiverStats, TellsRepetitionsFromNewIds) {
+    ReceiverStats arrivals;
     arrivals.add("msg_1", "", at(0));
     arrivals.add("msg_2", "", at(5));
     arrivals.add("msg_1", "", at(70));
@@ -23,8 +23,8 @@ TEST(Arrivals, TellsRepetitionsFromNewIds) {
                                       R"("last_at":"2023-11-14T22:13:20.070Z","in_flight":4})");
 }
 
-TEST(Arrivals, AnIdOfAnyKindIsKnownAgainAndNoneIsTakenForAnother) {
-    Arrivals arrivals;
+TEST(ReceiverStats, AnIdOfAnyKindIsKnownAgainAndNoneIsTakenForAnother) {
+    ReceiverStats arrivals;
     for (const char* id :
          {"msg_7", "msg_07", "msg_", "msg_7x", "msg_-7", "msg_0", "msg_99999999999999999999", "msg_5000000", "evt_7", "7"}) {
         const std::size_t before = arrivals.distinct();
@@ -36,8 +36,8 @@ TEST(Arrivals, AnIdOfAnyKindIsKnownAgainAndNoneIsTakenForAnother) {
     EXPECT_EQ(arrivals.duplicates(), arrivals.distinct());
 }
 
-TEST(Arrivals, CountsRequestsWithoutIdAsReceivedOnly) {
-    Arrivals arrivals;
+TEST(ReceiverStats, CountsRequestsWithoutIdAsReceivedOnly) {
+    ReceiverStats arrivals;
     arrivals.add("", "", at(0));
     arrivals.add("", "", at(0));
     EXPECT_EQ(arrivals.received(), 2u);
@@ -45,8 +45,8 @@ TEST(Arrivals, CountsRequestsWithoutIdAsReceivedOnly) {
     EXPECT_EQ(arrivals.duplicates(), 0u);
 }
 
-TEST(Arrivals, ShowsTheLastFiftyNewestFirst) {
-    Arrivals arrivals;
+TEST(ReceiverStats, ShowsTheLastFiftyNewestFirst) {
+    ReceiverStats arrivals;
     for (int i = 1; i <= 51; ++i) arrivals.add("msg_" + std::to_string(i), R"({"to":"+90","content":"x"})", at(i));
     const std::string recent = arrivals.recent_json();
     EXPECT_TRUE(recent.starts_with(
@@ -56,14 +56,14 @@ TEST(Arrivals, ShowsTheLastFiftyNewestFirst) {
     EXPECT_EQ(recent.find("\"msg_1\""), std::string::npos);
 }
 
-TEST(Arrivals, ShowsABodyOfAnotherKindWithoutRecipient) {
-    Arrivals arrivals;
+TEST(ReceiverStats, ShowsABodyOfAnotherKindWithoutRecipient) {
+    ReceiverStats arrivals;
     arrivals.add("a\"b", "not json", at(0));
     EXPECT_EQ(arrivals.recent_json(), R"([{"id":"a\"b","to":null,"body":"not json","bytes":8,"at":"2023-11-14T22:13:20.000Z"}])");
 }
 
-TEST(Arrivals, ForgetsEverythingOnReset) {
-    Arrivals arrivals;
+TEST(ReceiverStats, ForgetsEverythingOnReset) {
+    ReceiverStats arrivals;
     arrivals.add("msg_1", "", at(0));
     arrivals.reset();
     arrivals.add("msg_1", "", at(1));

@@ -33,9 +33,9 @@ TEST(Backoff, JitterTakesUpToHalfAway) {
 
 TEST(Backoff, TheScheduleHasAWaitBetweenAnyTwoAttempts) {
     BackoffPolicy policy;
-    EXPECT_EQ(whole_schedule(policy).size(), 15u);
+    EXPECT_EQ(retry_schedule(policy).size(), 15u);
     policy.max_attempts = 1;
-    EXPECT_TRUE(whole_schedule(policy).empty());
+    EXPECT_TRUE(retry_schedule(policy).empty());
 }
 
 TEST(Backoff, AFactorOfOneWaitsEvenly) {

@@ -88,7 +88,7 @@ protected:
                       .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
                       .on_stopped = [this] { ++stopped_; },
                       .on_idle = [this] { ++idles_; },
-                      .on_found = [this](std::size_t, bool by_fallback) { found_by_fallback_ += by_fallback ? 1 : 0; },
+                      .on_found = [this](std::size_t, bool by_poll) { found_by_fallback_ += by_poll ? 1 : 0; },
                       .on_overload = [this] { ++overloads_; }}};
 };
 
@@ -122,7 +122,7 @@ TEST_F(ClaimerTest, EachClaimHasANumberOfItsOwn) {
 TEST_F(ClaimerTest, ReadyAndDueClaimsTakeTurnsWhileBothAreFull) {
     activate();
     claimer_.ring();
-    time_.advance(kFallbackPeriod);
+    time_.advance(kPollPeriod);
     std::string order;
     for (int i = 0; i < 12; ++i) {
         if (!store_.ready.empty()) {
@@ -142,7 +142,7 @@ TEST_F(ClaimerTest, ReadyAndDueClaimsTakeTurnsWhileBothAreFull) {
 // Finding D4: a due claim that failed was tried again before each ready claim, and nothing was sent.
 TEST_F(ClaimerTest, AFailingDueClaimStepsAsideForTheReadyOnes) {
     activate();
-    time_.advance(kFallbackPeriod);
+    time_.advance(kPollPeriod);
     answer_ready(0, 60);
     take_first(store_.due).answer(kTooSlow);
     EXPECT_TRUE(store_.due.empty()) << "not in a tight loop";
@@ -215,7 +215,7 @@ TEST_F(ClaimerTest, TheOneMessageThatCannotBeReadIsDeadLettered) {
     ASSERT_EQ(store_.dead_letters.size(), 1u);
     EXPECT_EQ(store_.dead_letters.front().request.first, 42);
     EXPECT_NE(store_.dead_letters.front().request.second.find("infinite"), std::string::npos);
-    take_first(store_.dead_letters).answer(core::Nothing{});
+    take_first(store_.dead_letters).answer(core::Unit{});
     EXPECT_EQ(observer_.dead_lettered, 1u);
     wait_for_ready();
     EXPECT_FALSE(store_.ready.front().request.only) << "the others go on";
@@ -291,10 +291,10 @@ TEST_F(ClaimerTest, TakesNoMoreThanThereIsRoomAndWaitsForRoom) {
     room_ = 0;
     answer_ready(10, 51);
     EXPECT_TRUE(store_.ready.empty());
-    claimer_.on_room();
+    claimer_.on_capacity();
     EXPECT_TRUE(store_.ready.empty());
     room_ = 4;
-    claimer_.on_room();
+    claimer_.on_capacity();
     EXPECT_EQ(answer_ready(0, 52).limit, 4);
 }
 
@@ -314,7 +314,7 @@ TEST_F(ClaimerTest, WhatIsPutOffIsClaimedWhenItFallsDueNotAtTheNextTick) {
 
 TEST_F(ClaimerTest, TheFallbackLooksEverySecond) {
     activate();
-    time_.advance(kFallbackPeriod - milliseconds(1));
+    time_.advance(kPollPeriod - milliseconds(1));
     EXPECT_TRUE(store_.due.empty());
     time_.advance(milliseconds(1));
     EXPECT_EQ(answer_ready(0, 60).behind.xid, 50u);
@@ -326,7 +326,7 @@ TEST_F(ClaimerTest, ASweepComesEveryFewSecondsWithTheOrphans) {
     int sweeps = 0;
     int orphans = 0;
     for (int i = 0; i < 10; ++i) {
-        time_.advance(kFallbackPeriod);
+        time_.advance(kPollPeriod);
         while (!store_.orphans.empty() || !store_.due.empty() || !store_.ready.empty()) {
             if (!store_.orphans.empty()) {
                 ++orphans;
@@ -344,7 +344,7 @@ TEST_F(ClaimerTest, ASweepComesEveryFewSecondsWithTheOrphans) {
 
 TEST_F(ClaimerTest, AScheduledMessageIsClaimedWhenItIsDue) {
     activate();
-    time_.advance(kFallbackPeriod);
+    time_.advance(kPollPeriod);
     answer_ready(0, 60);
     answer_due(milliseconds(300));
     time_.advance(milliseconds(299));
@@ -394,11 +394,11 @@ TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenThereIsMoreThanRoom) {
 
 TEST_F(ClaimerTest, KnowsWhatOnlyTheFallbackFound) {
     activate();
-    time_.advance(kFallbackPeriod);
+    time_.advance(kPollPeriod);
     answer_ready(1, 60);
     answer_due();
     EXPECT_EQ(found_by_fallback_, 1);
-    time_.advance(kFallbackPeriod - milliseconds(1));
+    time_.advance(kPollPeriod - milliseconds(1));
     claimer_.ring();
     answer_ready(1, 61);
     EXPECT_EQ(found_by_fallback_, 1);

@@ -21,7 +21,7 @@ protected:
     static DispatcherOptions options() {
         DispatcherOptions options;
         options.max_in_flight = 100;
-        options.lane_buffer = 8;
+        options.prefetch_limit = 8;
         return options;
     }
     std::vector<core::Delivery> some(int count, core::EndpointId to = 1) {
@@ -71,9 +71,9 @@ TEST_F(DispatcherTest, PausedStartsNothingAndLetsWhatIsInFlightFinish) {
     dispatcher_.set_paused(true);
     sender_.answer(200);
     EXPECT_EQ(sender_.attempts.size(), 1u);
-    dispatcher_.return_waiting();
+    dispatcher_.release_waiting();
     EXPECT_EQ(outcomes_.size(), 4u);
-    EXPECT_EQ(outcomes_.back().kind, OutcomeKind::kReturned);
+    EXPECT_EQ(outcomes_.back().kind, OutcomeKind::kReleased);
     dispatcher_.set_paused(false);
     dispatcher_.add(some(1));
     EXPECT_EQ(sender_.attempts.size(), 2u);
@@ -81,9 +81,9 @@ TEST_F(DispatcherTest, PausedStartsNothingAndLetsWhatIsInFlightFinish) {
 
 TEST_F(DispatcherTest, GivesBackWhatIsInFlightAtTheEndAndIgnoresLateAnswers) {
     dispatcher_.add(some(2));
-    dispatcher_.return_in_flight();
+    dispatcher_.release_in_flight();
     ASSERT_EQ(outcomes_.size(), 2u);
-    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kReturned);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kReleased);
     sender_.answer(200);
     EXPECT_EQ(outcomes_.size(), 2u);
     EXPECT_EQ(dispatcher_.in_flight(), 0u);

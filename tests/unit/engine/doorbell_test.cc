@@ -16,41 +16,41 @@ using test::take_first;
 class DoorbellTest : public testing::Test {
 protected:
     void answer(SleepAnswer answer) { take_first(store_.sleeps).answer(answer); }
-    // Nothing is left; the question comes after a while.
+    // Unit is left; the question comes after a while.
     void idle() {
-        bell_.on_idle();
+        listen_.on_idle();
         EXPECT_TRUE(store_.sleeps.empty());
-        time_.advance(kDrowsyMin);
+        time_.advance(kIdleDelayMin);
     }
     void sleep() {
         idle();
-        answer(SleepAnswer::kHeld);
-        bell_.on_idle();
-        ASSERT_TRUE(bell_.asleep());
+        answer(SleepAnswer::kGranted);
+        listen_.on_idle();
+        ASSERT_TRUE(listen_.asleep());
     }
 
     test::FakeTime time_;
     test::FakeDoorbellStore store_;
     test::FakeObserver observer_;
     int polls_ = 0;
-    Doorbell bell_{store_, time_, time_, observer_, {[this] { ++polls_; }}};
+    Doorbell listen_{store_, time_, time_, observer_, {[this] { ++polls_; }}};
 };
 
 TEST_F(DoorbellTest, LooksOnceMoreBetweenTheLockAndTheSleep) {
     idle();
     EXPECT_EQ(polls_, 0);
-    answer(SleepAnswer::kHeld);
+    answer(SleepAnswer::kGranted);
     EXPECT_EQ(polls_, 1) << "who skipped the NOTIFY is visible now";
-    EXPECT_FALSE(bell_.asleep());
-    bell_.on_idle();
-    EXPECT_TRUE(bell_.asleep());
+    EXPECT_FALSE(listen_.asleep());
+    listen_.on_idle();
+    EXPECT_TRUE(listen_.asleep());
     EXPECT_EQ(store_.wakes, 0);
 }
 
 TEST_F(DoorbellTest, WhatTheLastLookFindsKeepsItAwake) {
     idle();
-    answer(SleepAnswer::kHeld);
-    bell_.on_found(3, false);
+    answer(SleepAnswer::kGranted);
+    listen_.on_found(3, false);
     EXPECT_EQ(store_.wakes, 1);
     idle();
     EXPECT_EQ(store_.sleeps.size(), 1u) << "asks anew";
@@ -58,49 +58,49 @@ TEST_F(DoorbellTest, WhatTheLastLookFindsKeepsItAwake) {
 
 TEST_F(DoorbellTest, ARingGivesTheLockUpOnce) {
     sleep();
-    bell_.on_ring();
-    bell_.on_ring();
+    listen_.on_notification();
+    listen_.on_notification();
     EXPECT_EQ(store_.wakes, 1);
-    EXPECT_FALSE(bell_.asleep());
+    EXPECT_FALSE(listen_.asleep());
 }
 
 TEST_F(DoorbellTest, ARingWhileItAsksIsNotSleptOn) {
     idle();
-    bell_.on_ring();
-    answer(SleepAnswer::kHeld);
+    listen_.on_notification();
+    answer(SleepAnswer::kGranted);
     EXPECT_EQ(store_.wakes, 1);
     EXPECT_EQ(polls_, 1);
-    bell_.on_idle();
-    EXPECT_FALSE(bell_.asleep());
+    listen_.on_idle();
+    EXPECT_FALSE(listen_.asleep());
 }
 
 TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAndSeldomer) {
     std::vector<milliseconds> waits;
     for (int i = 0; i < 5; ++i) {
-        bell_.on_idle();
+        listen_.on_idle();
         milliseconds waited{0};
         for (; store_.sleeps.empty(); ++waited) time_.advance(milliseconds(1));
         waits.push_back(waited);
-        answer(SleepAnswer::kInserters);
+        answer(SleepAnswer::kInsertersOpen);
         EXPECT_EQ(polls_, i + 1);
     }
     EXPECT_EQ(waits,
               (std::vector<milliseconds>{milliseconds(1), milliseconds(2), milliseconds(4), milliseconds(5), milliseconds(5)}));
-    bell_.on_idle();
-    time_.advance(kDrowsyMax);
-    answer(SleepAnswer::kHeld);
+    listen_.on_idle();
+    time_.advance(kIdleDelayMax);
+    answer(SleepAnswer::kGranted);
     EXPECT_EQ(store_.wakes, 0);
 }
 
 TEST_F(DoorbellTest, WhereEveryLookFindsSomethingNobodyAsksForSleep) {
-    bell_.on_found(1, false);
+    listen_.on_found(1, false);
     idle();
-    answer(SleepAnswer::kInserters);
+    answer(SleepAnswer::kInsertersOpen);
     EXPECT_EQ(polls_, 1);
     for (int look = 2; look < 10; ++look) {
-        bell_.on_found(1, false);
-        bell_.on_idle();
-        time_.advance(kDrowsyMin);
+        listen_.on_found(1, false);
+        listen_.on_idle();
+        time_.advance(kIdleDelayMin);
         EXPECT_EQ(polls_, look);
         EXPECT_TRUE(store_.sleeps.empty());
     }
@@ -110,9 +110,9 @@ TEST_F(DoorbellTest, WhereEveryLookFindsSomethingNobodyAsksForSleep) {
 
 TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
     idle();
-    answer(SleepAnswer::kAnother);
-    EXPECT_TRUE(bell_.asleep());
-    bell_.on_ring();
+    answer(SleepAnswer::kHeldByPeer);
+    EXPECT_TRUE(listen_.asleep());
+    listen_.on_notification();
     EXPECT_EQ(store_.wakes, 0) << "it is not ours to give up";
     idle();
     EXPECT_EQ(store_.sleeps.size(), 1u) << "the other may have gone";
@@ -120,24 +120,24 @@ TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
 
 TEST_F(DoorbellTest, CountsWhatOnlyTheFallbackFindsUnlessARingComesAfterAll) {
     sleep();
-    bell_.on_found(2, true);
-    bell_.on_ring();
-    time_.advance(kRingGrace);
+    listen_.on_found(2, true);
+    listen_.on_notification();
+    time_.advance(kNotificationGrace);
     EXPECT_EQ(observer_.missed_rings, 0u);
     sleep();
-    bell_.on_found(3, true);
-    time_.advance(kRingGrace);
+    listen_.on_found(3, true);
+    time_.advance(kNotificationGrace);
     EXPECT_EQ(observer_.missed_rings, 3u);
     EXPECT_EQ(store_.wakes, 2);
 }
 
 TEST_F(DoorbellTest, ALostSessionTakesTheLockAlongAndItsAnswers) {
     sleep();
-    bell_.on_session_lost();
+    listen_.on_session_lost();
     EXPECT_EQ(store_.wakes, 0);
     idle();
-    bell_.on_session_lost();
-    answer(SleepAnswer::kHeld);
+    listen_.on_session_lost();
+    answer(SleepAnswer::kGranted);
     EXPECT_EQ(polls_, 1) << "of the sleep before; the stale answer is ignored";
     idle();
     EXPECT_EQ(store_.sleeps.size(), 1u);
@@ -145,17 +145,17 @@ TEST_F(DoorbellTest, ALostSessionTakesTheLockAlongAndItsAnswers) {
 
 TEST_F(DoorbellTest, LeavingGivesTheLockUpAlsoWhenItIsStillOnItsWay) {
     sleep();
-    bell_.leave();
+    listen_.leave();
     EXPECT_EQ(store_.wakes, 1);
     idle();
-    bell_.leave();
-    answer(SleepAnswer::kHeld);
+    listen_.leave();
+    answer(SleepAnswer::kGranted);
     EXPECT_EQ(store_.wakes, 2);
 }
 
 TEST_F(DoorbellTest, CallsHelpNoMoreThanTenTimesASecond) {
     for (int i = 0; i < 1000; ++i) {
-        bell_.on_overload();
+        listen_.on_overload();
         time_.advance(milliseconds(1));
     }
     EXPECT_EQ(store_.helps, 10);

@@ -22,11 +22,11 @@ using test::take_first;
 class EngineTest : public testing::Test {
 protected:
     void register_as(core::InstanceId id) {
-        engine_.on_bell_up();
-        take_first(presence_.registrations).answer(id);
+        engine_.on_listen_session_up();
+        take_first(instances_.registrations).answer(id);
     }
     void answer_control(bool running = true) {
-        take_first(presence_.states).answer(running);
+        take_first(instances_.states).answer(running);
         take_first(queue_.endpoints).answer(std::vector<core::Endpoint>{test::endpoint(1, 10)});
     }
     void start() {
@@ -50,7 +50,7 @@ protected:
         take_first(queue_.ready).answer(batch);
     }
     RecordRequest commit() {
-        if (queue_.records.empty()) time_.advance(kRestOfFew);
+        if (queue_.records.empty()) time_.advance(kSmallBatchDelay);
         auto call = take_first(queue_.records);
         call.answer(RecordResult{});
         return call.request;
@@ -77,14 +77,15 @@ protected:
     test::FakeTime time_;
     test::FixedRandom random_{0.5};
     test::FakeEngineStores queue_;
-    test::FakePresenceStore presence_;
+    test::FakePresenceStore instances_;
     test::FakeDoorbellStore doorbell_;
     test::FakeBacklogStore backlog_;
     test::FakeReceiptLog receipts_;
     test::FakeSender sender_;
     test::FakeObserver observer_;
-    Engine engine_{{queue_, queue_, queue_, presence_, doorbell_, backlog_, receipts_, sender_}, time_, time_, random_, observer_,
-                   {.name = "test", .session_tag = "", .max_claim = kMaxClaim, .dispatch = {}}};
+    Engine engine_{
+        {queue_, queue_, queue_, instances_, doorbell_, backlog_, receipts_, sender_}, time_, time_, random_, observer_,
+        {.name = "test", .session_tag = "", .max_claim = kMaxClaim, .dispatch = {}}};
 };
 
 TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {
@@ -101,7 +102,7 @@ TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {
 
 TEST_F(EngineTest, AClaimSessionThatComesLaterThanTheBellBringsTheEndpointsAtOnce) {
     register_as(5);
-    take_first(presence_.states).answer(true);
+    take_first(instances_.states).answer(true);
     take_first(queue_.endpoints).answer(core::Error{core::ErrorKind::kUnavailable, "not connected", ""});
     engine_.on_claim_session_up();
     ASSERT_EQ(queue_.endpoints.size(), 1u) << "not at the next heartbeat";
@@ -125,7 +126,7 @@ TEST_F(EngineTest, AStopGivesBackWhatWasNotStartedAndLetsTheRestFinish) {
     EXPECT_EQ(sender_.attempts.size(), 10u);
     engine_.on_control_changed();
     answer_control(false);
-    EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReturned);
+    EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReleased);
     EXPECT_EQ(engine_.in_flight(), 10u);
     sender_.answer(200);
     EXPECT_EQ(sender_.attempts.size(), 9u) << "nothing new";
@@ -136,11 +137,11 @@ TEST_F(EngineTest, WithoutItsBellItStartsNothingAndAfterwardsMovesItsClaims) {
     std::vector<core::Delivery> many;
     for (int id = 1; id <= 11; ++id) many.push_back(delivery(id, 1, id <= 10 ? 100 : 200));
     claim(many);
-    engine_.on_bell_down();
+    engine_.on_listen_session_down();
     sender_.answer(200);
     EXPECT_EQ(sender_.attempts.size(), 9u) << "another engine may take this one for dead";
     register_as(6);
-    auto move = take_first(presence_.moves);
+    auto move = take_first(instances_.moves);
     EXPECT_EQ(move.request.to, 6);
     move.answer(std::vector<core::ClaimId>{100});  // 200 was reclaimed
     answer_control();
@@ -150,18 +151,18 @@ TEST_F(EngineTest, WithoutItsBellItStartsNothingAndAfterwardsMovesItsClaims) {
 }
 
 TEST_F(EngineTest, AVainRegistrationIsTriedAgain) {
-    engine_.on_bell_up();
-    take_first(presence_.registrations).answer(test::unavailable());
-    EXPECT_TRUE(presence_.registrations.empty());
+    engine_.on_listen_session_up();
+    take_first(instances_.registrations).answer(test::unavailable());
+    EXPECT_TRUE(instances_.registrations.empty());
     time_.advance(milliseconds(500));
-    EXPECT_EQ(presence_.registrations.size(), 1u);
+    EXPECT_EQ(instances_.registrations.size(), 1u);
 }
 
 TEST_F(EngineTest, WhatWasReclaimedFromAFailedInstanceIsClaimedAtOnce) {
     start();
     time_.advance(milliseconds(0));
-    take_first(presence_.looks).answer(std::vector<InstanceSign>{});
-    take_first(presence_.reclaims).answer(Reclaimed{1, 2});
+    take_first(instances_.looks).answer(std::vector<LivenessSample>{});
+    take_first(instances_.reclaims).answer(Reclaimed{1, 2});
     EXPECT_EQ(observer_.reclaimed, 2u);
     time_.advance(milliseconds(0));
     EXPECT_EQ(queue_.due.size(), 1u);
@@ -172,9 +173,9 @@ TEST_F(EngineTest, WhatWasReclaimedFromAFailedInstanceIsClaimedAtOnce) {
 TEST_F(EngineTest, AFailureRecordedWhileItsClaimsAreMovedIsNotTakenForRecordedWhenItsClaimIsGone) {
     start();
     claim({delivery(1, 1, 100), delivery(2, 1, 100)});
-    engine_.on_bell_down();
+    engine_.on_listen_session_down();
     register_as(6);
-    auto move = take_first(presence_.moves);  // committed, and not answered yet
+    auto move = take_first(instances_.moves);  // committed, and not answered yet
     EXPECT_EQ(move.request.claims, std::vector<core::ClaimId>{100});
     sender_.answer(503);
     ASSERT_EQ(queue_.records.size(), 1u);
@@ -194,7 +195,7 @@ TEST_F(EngineTest, AClaimThatSawTheServiceStoppedHasTheStateReadAgain) {
     ClaimBatch stopped;
     stopped.running = false;
     take_first(queue_.ready).answer(stopped);
-    ASSERT_EQ(presence_.states.size(), 1u);
+    ASSERT_EQ(instances_.states.size(), 1u);
     answer_control(true);
     EXPECT_FALSE(queue_.orphans.empty()) << "it claims again";
 }
@@ -205,7 +206,7 @@ TEST_F(EngineTest, SaysWhichMessagesItHolds) {
     for (int id = 1; id <= 12; ++id) many.push_back(delivery(id, 1, 100));
     claim(many);  // 10 in flight, 2 waiting
     sender_.answer(200);
-    time_.advance(kSweepPeriod);
+    time_.advance(kFullScanPeriod);
     if (!queue_.due.empty()) take_first(queue_.due).answer(ClaimBatch{});
     take_first(queue_.ready).answer(ClaimBatch{});  // a sweep
     ASSERT_FALSE(queue_.orphans.empty());
@@ -217,25 +218,25 @@ TEST_F(EngineTest, SaysWhichMessagesItHolds) {
 TEST_F(EngineTest, AClaimUnderWayWhenTheBellIsLostIsWaitedForBeforeItRegistersAnew) {
     start();
     engine_.on_ready();
-    engine_.on_bell_down();
-    engine_.on_bell_up();
-    EXPECT_TRUE(presence_.registrations.empty()) << "it is made in the old instance's name, and would be left behind there";
+    engine_.on_listen_session_down();
+    engine_.on_listen_session_up();
+    EXPECT_TRUE(instances_.registrations.empty()) << "it is made in the old instance's name, and would be left behind there";
     settle();
     time_.advance(milliseconds(100));
-    EXPECT_EQ(presence_.registrations.size(), 1u);
+    EXPECT_EQ(instances_.registrations.size(), 1u);
 }
 
 TEST_F(EngineTest, AVainMoveOfItsClaimsIsTriedAgainAsTheSameInstance) {
     start();
     claim({delivery(1, 1, 100)});
-    engine_.on_bell_down();
+    engine_.on_listen_session_down();
     register_as(6);
-    take_first(presence_.moves).answer(test::unavailable());
+    take_first(instances_.moves).answer(test::unavailable());
     time_.advance(milliseconds(500));
-    EXPECT_TRUE(presence_.registrations.empty())
+    EXPECT_TRUE(instances_.registrations.empty())
         << "this session would hold the locks of both, and nobody would clear the first away";
-    ASSERT_EQ(presence_.moves.size(), 1u);
-    EXPECT_EQ(presence_.moves.front().request.to, 6);
+    ASSERT_EQ(instances_.moves.size(), 1u);
+    EXPECT_EQ(instances_.moves.front().request.to, 6);
 }
 
 TEST_F(EngineTest, AMessageOfANewEndpointWaitsForTheEndpointToBeReadAndNoLonger) {
@@ -253,14 +254,14 @@ TEST_F(EngineTest, AShutdownFinishesWhatIsInFlightAndSaysGoodbye) {
     std::optional<bool> clean;
     engine_.start_shutdown(seconds(10), [&](bool value) { clean = value; });
     time_.advance(seconds(1));
-    EXPECT_TRUE(presence_.goodbyes.empty());
+    EXPECT_TRUE(instances_.goodbyes.empty());
     sender_.answer(200);
     commit();
     time_.advance(seconds(1));
     settle();
     time_.advance(seconds(1));
-    ASSERT_EQ(presence_.goodbyes.size(), 1u);
-    take_first(presence_.goodbyes).answer(core::Nothing{});
+    ASSERT_EQ(instances_.goodbyes.size(), 1u);
+    take_first(instances_.goodbyes).answer(core::Unit{});
     EXPECT_EQ(clean, true);
 }
 
@@ -269,14 +270,14 @@ TEST_F(EngineTest, AShutdownWaitsUntilItsReceiptsAreConfirmedAndRecorded) {
     send_and_shut_down();
     time_.advance(seconds(1));
     ASSERT_EQ(receipts_.writes.size(), 1u);
-    EXPECT_TRUE(presence_.goodbyes.empty()) << "another engine would write the receipts a second time";
-    take_first(receipts_.writes).answer(core::Nothing{});
+    EXPECT_TRUE(instances_.goodbyes.empty()) << "another engine would write the receipts a second time";
+    take_first(receipts_.writes).answer(core::Unit{});
     time_.advance(milliseconds(100));
     ASSERT_EQ(queue_.records.size(), 1u) << "at once, not in a second";
-    EXPECT_TRUE(presence_.goodbyes.empty());
+    EXPECT_TRUE(instances_.goodbyes.empty());
     EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{77});
     time_.advance(milliseconds(100));
-    EXPECT_EQ(presence_.goodbyes.size(), 1u);
+    EXPECT_EQ(instances_.goodbyes.size(), 1u);
 }
 
 TEST_F(EngineTest, AShutdownDoesNotWaitForARedisThatRefuses) {
@@ -284,7 +285,7 @@ TEST_F(EngineTest, AShutdownDoesNotWaitForARedisThatRefuses) {
     send_and_shut_down();
     take_first(receipts_.writes).answer(test::unavailable());
     time_.advance(milliseconds(100));
-    EXPECT_EQ(presence_.goodbyes.size(), 1u) << "the backlog keeps them";
+    EXPECT_EQ(instances_.goodbyes.size(), 1u) << "the backlog keeps them";
 }
 
 TEST_F(EngineTest, AShutdownDoesNotWaitForARedisThatIsAway) {
@@ -292,16 +293,16 @@ TEST_F(EngineTest, AShutdownDoesNotWaitForARedisThatIsAway) {
     receipts_.is_up = false;
     send_and_shut_down();
     time_.advance(milliseconds(100));
-    EXPECT_EQ(presence_.goodbyes.size(), 1u);
+    EXPECT_EQ(instances_.goodbyes.size(), 1u);
 }
 
 TEST_F(EngineTest, AShutdownWaitsForReceiptsNoLongerThanItsDeadline) {
     start();
     send_and_shut_down();
     time_.advance(seconds(9));
-    EXPECT_TRUE(presence_.goodbyes.empty());
+    EXPECT_TRUE(instances_.goodbyes.empty());
     time_.advance(seconds(2));
-    EXPECT_EQ(presence_.goodbyes.size(), 1u);
+    EXPECT_EQ(instances_.goodbyes.size(), 1u);
 }
 
 TEST_F(EngineTest, ReceiptsOnTheirWayMoveWithAnEngineThatRegistersAnew) {
@@ -310,9 +311,9 @@ TEST_F(EngineTest, ReceiptsOnTheirWayMoveWithAnEngineThatRegistersAnew) {
     sender_.answer(200);
     commit_sent(1);
     ASSERT_EQ(receipts_.writes.size(), 1u);
-    engine_.on_bell_down();
+    engine_.on_listen_session_down();
     register_as(6);
-    take_first(presence_.moves).answer(std::vector<core::ClaimId>{});
+    take_first(instances_.moves).answer(std::vector<core::ClaimId>{});
     ASSERT_EQ(backlog_.moves.size(), 1u) << "as the old instance's they would be anybody's";
     EXPECT_EQ(backlog_.moves.front().request.from, 5);
     EXPECT_EQ(backlog_.moves.front().request.to, 6);
@@ -325,9 +326,9 @@ TEST_F(EngineTest, AtTheDeadlineOfAShutdownTheRestIsGivenBack) {
     std::optional<bool> clean;
     engine_.start_shutdown(seconds(10), [&](bool value) { clean = value; });
     time_.advance(seconds(10));
-    EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReturned);
+    EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReleased);
     time_.advance(seconds(1));
-    take_first(presence_.goodbyes).answer(core::Nothing{});
+    take_first(instances_.goodbyes).answer(core::Unit{});
     EXPECT_EQ(clean, true);
 }
 

@@ -45,8 +45,8 @@ public:
             done(std::move(batch));
         });
     }
-    void return_orphans(core::InstanceId, std::vector<core::ClaimId>, std::vector<core::MessageId>,
-                        core::Completion<OrphanCount> done) override {
+    void release_orphans(core::InstanceId, std::vector<core::ClaimId>, std::vector<core::MessageId>,
+                         core::Completion<OrphanCount> done) override {
         later([this, done = std::move(done)] {
             if (orphans_fail) return done(core::Error{core::ErrorKind::kTimeout, "slow", "57014"});
             done(OrphanCount{});
@@ -91,7 +91,7 @@ protected:
             }
             time_.advance(milliseconds(1));
             in_memory_ -= std::min<std::size_t>(in_memory_, 20);
-            claimer_.on_room();
+            claimer_.on_capacity();
         }
         for (const auto& [id, at] : inserted_) {
             const auto claimed = claimed_.find(id);

@@ -24,7 +24,7 @@ protected:
         return std::vector<core::Receipt>(count, core::Receipt{batch_id, "r", "t"});
     }
     void add(std::int64_t batch_id, std::size_t count = 1) { relay_.add(batch_id, receipts(batch_id, count)); }
-    void confirm() { take_first(log_.writes).answer(core::Nothing{}); }
+    void confirm() { take_first(log_.writes).answer(core::Unit{}); }
     void refuse() { take_first(log_.writes).answer(kOutOfMemory); }
     // The batch that is being written, by its first message's id; the tests give both the same number.
     std::int64_t written() const { return log_.writes.empty() ? 0 : log_.writes.front().request.front().id; }
@@ -105,7 +105,7 @@ TEST_F(ReceiptRelayTest, ARefusalStopsTheReadingAndTheWritingUntilTheBackOffEnds
     time_.advance(kBacklogPeriod);
     answer_full_read(100);
     while (!log_.writes.empty()) refuse();
-    EXPECT_EQ(observer_.troubles[kReceiptsTrouble], kBacklogBatches);
+    EXPECT_EQ(observer_.troubles[kReceiptsOperation], kBacklogBatches);
     add(7);
     time_.advance(kReceiptBackoff.base - milliseconds(2));
     add(8);
@@ -150,7 +150,7 @@ TEST_F(ReceiptRelayTest, TheFirstSuccessEndsTheBackOffAndForgetsItsLength) {
         if (i < 4) refuse();
     }
     confirm();
-    EXPECT_EQ(observer_.successes[kReceiptsTrouble], 1);
+    EXPECT_EQ(observer_.successes[kReceiptsOperation], 1);
     add(2);
     EXPECT_EQ(written(), 2) << "the fast path is open";
     time_.advance(milliseconds(1));
@@ -168,7 +168,7 @@ TEST_F(ReceiptRelayTest, ALateSuccessDoesNotEndTheBackOff) {
     refuse();
     confirm();
     EXPECT_EQ(confirmed_, std::vector<std::int64_t>{2});
-    EXPECT_EQ(observer_.successes[kReceiptsTrouble], 0) << "else the log would alternate";
+    EXPECT_EQ(observer_.successes[kReceiptsOperation], 0) << "else the log would alternate";
     add(3);
     EXPECT_TRUE(log_.writes.empty());
 }
@@ -302,10 +302,10 @@ TEST_F(ReceiptRelayTest, StoppedItWritesWhatIsAddedAndReadsNothingMore) {
 TEST_F(ReceiptRelayTest, AFailedReadIsTroubleUntilTheNextOneSucceeds) {
     time_.advance(kBacklogPeriod);
     take_first(backlog_.reads).answer(test::unavailable());
-    EXPECT_EQ(observer_.troubles[kBacklogTrouble], 1);
+    EXPECT_EQ(observer_.troubles[kBacklogOperation], 1);
     time_.advance(kBacklogPeriod);
     answer_read({});
-    EXPECT_EQ(observer_.successes[kBacklogTrouble], 1);
+    EXPECT_EQ(observer_.successes[kBacklogOperation], 1);
 }
 
 TEST_F(ReceiptRelayTest, NoMoreThanItsLimitIsHeld) {

@@ -12,18 +12,18 @@ namespace messaging::engine {
 namespace {
 
 using test::take_first;
-using Signs = std::vector<InstanceSign>;
+using Signs = std::vector<LivenessSample>;
 
 class RescuerTest : public testing::Test {
 protected:
-    RescuerTest() { rescuer_.start(); }
+    RescuerTest() { reclaimer_.start(); }
     // Looks once a period for so long; reclaims on the way find nothing.
     void look_for(std::chrono::milliseconds time, const Signs& signs) {
-        for (std::chrono::milliseconds passed{0}; passed < time; passed += kLookPeriod) {
-            time_.advance(kLookPeriod);
-            take_first(presence_.looks).answer(signs);
-            while (!presence_.reclaims.empty()) {
-                auto reclaim = take_first(presence_.reclaims);
+        for (std::chrono::milliseconds passed{0}; passed < time; passed += kWatchPeriod) {
+            time_.advance(kWatchPeriod);
+            take_first(instances_.looks).answer(signs);
+            while (!instances_.reclaims.empty()) {
+                auto reclaim = take_first(instances_.reclaims);
                 failed_.insert(failed_.end(), reclaim.request.begin(), reclaim.request.end());
                 reclaim.answer(Reclaimed{});
             }
@@ -32,18 +32,18 @@ protected:
 
     test::FakeTime time_;
     test::FixedRandom random_{0.5};
-    test::FakePresenceStore presence_;
+    test::FakePresenceStore instances_;
     test::FakeObserver observer_;
     std::vector<core::InstanceId> failed_;
-    Rescuer rescuer_{presence_,
-                     time_,
-                     time_,
-                     random_,
-                     observer_,
-                     std::chrono::seconds(2),
-                     {.instance_id = [] { return core::InstanceId{1}; },
-                      .on_reclaimed = [this](const Reclaimed& reclaimed) { reclaimed_ += reclaimed.messages; },
-                      .on_instance_gone = [this] { ++gone_; }}};
+    Reclaimer reclaimer_{instances_,
+                         time_,
+                         time_,
+                         random_,
+                         observer_,
+                         std::chrono::seconds(2),
+                         {.instance_id = [] { return core::InstanceId{1}; },
+                          .on_reclaimed = [this](const Reclaimed& reclaimed) { reclaimed_ += reclaimed.messages; },
+                          .on_instance_gone = [this] { ++gone_; }}};
     std::size_t reclaimed_ = 0;
     int gone_ = 0;
 };
@@ -62,76 +62,76 @@ TEST_F(RescuerTest, LeavesWhoIsBackInTimeAlone) {
 }
 
 TEST_F(RescuerTest, EndsTheSessionOfAHungOne) {
-    look_for(kHungAfter + kLookPeriod, {{9, false, true}});
-    ASSERT_FALSE(presence_.endings.empty());
-    EXPECT_EQ(presence_.endings.front().request, std::vector<core::InstanceId>{9});
-    take_first(presence_.endings).answer(std::size_t{1});
+    look_for(kUnresponsiveAfter + kWatchPeriod, {{9, false, true}});
+    ASSERT_FALSE(instances_.endings.empty());
+    EXPECT_EQ(instances_.endings.front().request, std::vector<core::InstanceId>{9});
+    take_first(instances_.endings).answer(std::size_t{1});
     EXPECT_EQ(observer_.hung, 1u);
     EXPECT_TRUE(failed_.empty()) << "its lock is not free yet";
 }
 
 // Finding D14: the doorbell's lock went with an instance that slept with it, and nobody asked for it again.
 TEST_F(RescuerTest, TellsAtOnceWhenAnInstanceHasGoneAndOnlyOnce) {
-    look_for(kLookPeriod, {{9, false, false}});
+    look_for(kWatchPeriod, {{9, false, false}});
     EXPECT_EQ(gone_, 0);
-    look_for(kLookPeriod, {{9, true, false}});
+    look_for(kWatchPeriod, {{9, true, false}});
     EXPECT_EQ(gone_, 1);
-    look_for(kLookPeriod, {{9, true, false}});
+    look_for(kWatchPeriod, {{9, true, false}});
     EXPECT_EQ(gone_, 1);
     EXPECT_TRUE(failed_.empty()) << "it may come back";
 }
 
 TEST_F(RescuerTest, AFullRoundOfReclaimsIsFollowedByTheNext) {
-    look_for(kDeadAfter, {{9, true, false}});
-    time_.advance(kLookPeriod);
-    take_first(presence_.looks).answer(Signs{{9, true, false}});
-    ASSERT_EQ(presence_.reclaims.size(), 1u);
-    take_first(presence_.reclaims).answer(Reclaimed{static_cast<std::size_t>(kReclaimClaims), 900});
+    look_for(kFailedAfter, {{9, true, false}});
+    time_.advance(kWatchPeriod);
+    take_first(instances_.looks).answer(Signs{{9, true, false}});
+    ASSERT_EQ(instances_.reclaims.size(), 1u);
+    take_first(instances_.reclaims).answer(Reclaimed{static_cast<std::size_t>(kReclaimClaims), 900});
     EXPECT_EQ(reclaimed_, 900u);
-    time_.advance(kLookPeriod);
-    take_first(presence_.looks).answer(Signs{});
-    EXPECT_EQ(presence_.reclaims.size(), 1u) << "not only after kReclaimPeriod";
+    time_.advance(kWatchPeriod);
+    take_first(instances_.looks).answer(Signs{});
+    EXPECT_EQ(instances_.reclaims.size(), 1u) << "not only after kReclaimPeriod";
 }
 
 // A reader's finding: one row that refused an UPDATE kept a whole failed instance's messages in the ledger for ever.
 TEST_F(RescuerTest, AReclaimThatOneRowRefusesIsRepeatedWithoutCounting) {
-    look_for(kDeadAfter, {{9, true, false}});
+    look_for(kFailedAfter, {{9, true, false}});
     const auto next = [&] {
-        for (int i = 0; presence_.reclaims.empty() && i < 20; ++i) {
-            time_.advance(kLookPeriod);
-            take_first(presence_.looks).answer(Signs{{9, true, false}});
+        for (int i = 0; instances_.reclaims.empty() && i < 20; ++i) {
+            time_.advance(kWatchPeriod);
+            take_first(instances_.looks).answer(Signs{{9, true, false}});
         }
-        ASSERT_FALSE(presence_.reclaims.empty());
+        ASSERT_FALSE(instances_.reclaims.empty());
     };
     next();
-    EXPECT_TRUE(presence_.last_reclaim_counted);
-    take_first(presence_.reclaims).answer(core::Error{core::ErrorKind::kInvalid, "violates check constraint", "23514"});
+    EXPECT_TRUE(instances_.last_reclaim_counted);
+    take_first(instances_.reclaims).answer(core::Error{core::ErrorKind::kInvalid, "violates check constraint", "23514"});
     next();
-    EXPECT_FALSE(presence_.last_reclaim_counted);
-    take_first(presence_.reclaims).answer(Reclaimed{1, 2});
+    EXPECT_FALSE(instances_.last_reclaim_counted);
+    take_first(instances_.reclaims).answer(Reclaimed{1, 2});
     next();
-    EXPECT_TRUE(presence_.last_reclaim_counted) << "the next failed instance is another matter";
-    take_first(presence_.reclaims).answer(test::unavailable());
+    EXPECT_TRUE(instances_.last_reclaim_counted) << "the next failed instance is another matter";
+    take_first(instances_.reclaims).answer(test::unavailable());
     next();
-    EXPECT_TRUE(presence_.last_reclaim_counted);
+    EXPECT_TRUE(instances_.last_reclaim_counted);
 }
 
 TEST_F(RescuerTest, AVainLookMakesEarlierOnesWorthless) {
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
-    time_.advance(kLookPeriod);
-    take_first(presence_.looks).answer(test::unavailable());
+    time_.advance(kWatchPeriod);
+    take_first(instances_.looks).answer(test::unavailable());
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     EXPECT_TRUE(failed_.empty());
     EXPECT_EQ(observer_.troubles["look at others"], 1);
 }
 
 TEST_F(RescuerTest, AnAnswerThatComesAfterTheStopIsIgnored) {
-    time_.advance(kLookPeriod);
-    auto look = take_first(presence_.looks);
-    rescuer_.stop();
+    time_.advance(kWatchPeriod);
+    auto look = take_first(instances_.looks);
+    reclaimer_.stop();
     look.answer(Signs{});
     time_.advance(std::chrono::seconds(5));
-    EXPECT_TRUE(presence_.reclaims.empty() && presence_.looks.empty());
+    EXPECT_TRUE(instances_.reclaims.empty() && instances_.looks.empty());
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ protected:
     }
     // Answers the transaction under way, or the next after the rest, as committed, everything in it newly sent.
     RecordRequest commit() {
-        if (store_.records.empty()) time_.advance(kRestOfFew);
+        if (store_.records.empty()) time_.advance(kSmallBatchDelay);
         auto call = take_first(store_.records);
         RecordResult result;
         result.sent_batch = ++last_batch_;
@@ -49,14 +49,14 @@ protected:
     test::FakeTime time_;
     test::FakeEngineStores store_;
     test::FakeObserver observer_;
-    ClaimLedger ledger_;
+    OpenClaims open_claims_;
     std::vector<core::Receipt> receipts_;
     std::int64_t last_batch_ = 0;
     std::vector<std::int64_t> forgotten_;
     int progress_ = 0;
     std::vector<milliseconds> due_;
     Recorder recorder_{store_,
-                       ledger_,
+                       open_claims_,
                        time_,
                        time_,
                        observer_,
@@ -84,26 +84,26 @@ TEST_F(RecorderTest, RestsAsLongAsATransactionTook) {
     add(1);
     time_.advance(milliseconds(1));
     commit();
-    add_many(100, kFew);
+    add_many(100, kSmallBatch);
     EXPECT_TRUE(store_.records.empty());
     time_.advance(milliseconds(1));
-    EXPECT_EQ(commit().outcomes.size(), kFew);
+    EXPECT_EQ(commit().outcomes.size(), kSmallBatch);
 }
 
 TEST_F(RecorderTest, FewWaitALittleLongerForCompany) {
     add(1);
     commit();
-    add_many(100, kFew - 1);
-    time_.advance(kRestOfFew - milliseconds(1));
+    add_many(100, kSmallBatch - 1);
+    time_.advance(kSmallBatchDelay - milliseconds(1));
     EXPECT_TRUE(store_.records.empty());
     time_.advance(milliseconds(1));
-    EXPECT_EQ(commit().outcomes.size(), kFew - 1);
-    add_many(200, kFew - 1);
-    time_.advance(kRestOfFew / 2);
+    EXPECT_EQ(commit().outcomes.size(), kSmallBatch - 1);
+    add_many(200, kSmallBatch - 1);
+    time_.advance(kSmallBatchDelay / 2);
     EXPECT_TRUE(store_.records.empty());
     add(300);
-    EXPECT_EQ(commit().outcomes.size(), kFew) << "which is no longer few";
-    time_.advance(kRestOfFew);
+    EXPECT_EQ(commit().outcomes.size(), kSmallBatch) << "which is no longer few";
+    time_.advance(kSmallBatchDelay);
     add(4);
     EXPECT_EQ(store_.records.size(), 1u) << "one alone, long after the last: at once";
 }
@@ -112,8 +112,8 @@ TEST_F(RecorderTest, ADearTransactionIsFollowedByABoundedRest) {
     add(1);
     time_.advance(milliseconds(4000));
     commit();
-    add_many(100, kFew);
-    time_.advance(kLongestRest);
+    add_many(100, kSmallBatch);
+    time_.advance(kMaxFlushGap);
     EXPECT_EQ(store_.records.size(), 1u);
 }
 
@@ -190,7 +190,7 @@ TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
     add(2);
     add(3);
     commit();
-    time_.advance(kRestOfFew);
+    time_.advance(kSmallBatchDelay);
     EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "2 3 ");
     time_.advance(kAfterRefusal);
     EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "2 ");
@@ -264,12 +264,12 @@ TEST_F(RecorderTest, ALostSessionKeepsARefusedOutcomeApart) {
 }
 
 TEST_F(RecorderTest, AClaimIsFinishedWithTheLastOfItsDeliveries) {
-    ledger_.add(9, 2);
+    open_claims_.add(9, 2);
     add(1, 9);
     EXPECT_TRUE(commit().finished.empty());
     add(2, 9);
     EXPECT_EQ(commit().finished, std::vector<core::ClaimId>{9});
-    EXPECT_FALSE(ledger_.holds(9));
+    EXPECT_FALSE(open_claims_.holds(9));
 }
 
 TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
@@ -283,7 +283,7 @@ TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
     time_.advance(milliseconds(2000));
     EXPECT_EQ(commit().confirmed_batches, (std::vector<std::int64_t>{4, 5})) << "kept over a failure";
     EXPECT_EQ(forgotten_, (std::vector<std::int64_t>{4, 5}));
-    time_.advance(kRestOfFew);
+    time_.advance(kSmallBatchDelay);
     recorder_.confirm(6);
     add(1);
     EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{6}) << "along with an outcome";
@@ -308,7 +308,7 @@ TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
     add(3);
     commit();
     add(4);
-    time_.advance(kRestOfFew);
+    time_.advance(kSmallBatchDelay);
     ASSERT_FALSE(store_.records.empty());
     take_first(store_.records).answer(core::Error{core::ErrorKind::kTimeout, "canceling statement due to lock timeout", "55P03"});
     time_.advance(milliseconds(1));
@@ -319,7 +319,7 @@ TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
     EXPECT_EQ(observer_.locked, 1u);
     EXPECT_EQ(recorder_.unrecorded(), 1u);
     add(5);
-    time_.advance(kRestOfFew);
+    time_.advance(kSmallBatchDelay);
     ASSERT_EQ(store_.unlocks.size(), 1u) << "while one is locked, every batch is looked at first";
     take_first(store_.unlocks).answer(std::vector<core::MessageId>{5});
     EXPECT_EQ(ids(commit()), "5 ");
@@ -342,7 +342,7 @@ TEST_F(RecorderTest, WhereEverythingIsLockedWhatComesNextIsRecorded) {
     take_first(store_.unlocks).answer(std::vector<core::MessageId>{});
     EXPECT_TRUE(store_.records.empty());
     add(2);
-    time_.advance(kRestOfFew);
+    time_.advance(kSmallBatchDelay);
     ASSERT_EQ(store_.unlocks.size(), 1u);
     take_first(store_.unlocks).answer(std::vector<core::MessageId>{2});
     EXPECT_EQ(ids(commit()), "2 ");
@@ -375,7 +375,7 @@ TEST_F(RecorderTest, OutcomesThatChangeNothingAreCountedAndReconcileLooksForThei
     RecordResult gone;
     gone.missing = {70};
     take_first(store_.records).answer(gone);
-    time_.advance(kRestOfFew);
+    time_.advance(kSmallBatchDelay);
     ASSERT_EQ(store_.records.size(), 1u);
     EXPECT_EQ(store_.records.front().request.suspects, std::vector<core::MessageId>{7});
     take_first(store_.records).answer(RecordResult{});

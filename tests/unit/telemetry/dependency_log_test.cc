@@ -39,7 +39,7 @@ protected:
     std::ostringstream text_;
     std::shared_ptr<spdlog::logger> before_;
     test::FakeTime time_;
-    TroubleLog log_{"receipts", time_};
+    DependencyLog log_{"receipts", time_};
 };
 
 TEST_F(TroubleLogTest, ALineForTheFirstFailureAndOneForTheRecovery) {
@@ -48,7 +48,7 @@ TEST_F(TroubleLogTest, ALineForTheFirstFailureAndOneForTheRecovery) {
     log_.recovered();
     log_.recovered();
     EXPECT_EQ(lines(), (std::vector<std::string>{"warning receipts: OOM; trying again",
-                                                 "info receipts: recovered, after 4 more failures"}));
+                                                 "info receipts: recovered; 4 more tries had failed"}));
 }
 
 TEST_F(TroubleLogTest, AnotherReasonIsALineOfItsOwnOnceAMinute) {
@@ -73,7 +73,7 @@ TEST_F(TroubleLogTest, WhatLastsIsSaidAgainEachMinute) {
 }
 
 TEST_F(TroubleLogTest, OfASessionOneOtherReasonIsLoggedAtOnce) {
-    TroubleLog session("session", time_, SecondReason::kAtOnce);
+    DependencyLog session("session", time_, SecondReason::kAtOnce);
     for (int second = 0; second < 60; ++second) {
         session.failed("lost");
         session.failed("too many connections");
@@ -84,7 +84,7 @@ TEST_F(TroubleLogTest, OfASessionOneOtherReasonIsLoggedAtOnce) {
     }
     EXPECT_EQ(lines(), (std::vector<std::string>{"warning session: lost; trying again",
                                                  "warning session: too many connections; trying again",
-                                                 "info session: recovered, after 38 more failures"}));
+                                                 "info session: recovered; 38 more tries had failed"}));
 }
 
 TEST_F(TroubleLogTest, WhatComesAndGoesIsTwoLinesAMinuteAndTheRestIsCounted) {
@@ -124,15 +124,15 @@ TEST_F(TroubleLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
     EngineMetrics engine(metrics, time_);
     const core::Error full{core::ErrorKind::kInternal, "OOM", ""};
     for (int i = 0; i < 5; ++i) {
-        engine.on_trouble(engine::kReceiptsTrouble, full);
-        engine.on_trouble(engine::kBacklogTrouble, full);
+        engine.on_error(engine::kReceiptsOperation, full);
+        engine.on_error(engine::kBacklogOperation, full);
         engine.on_recorded(1, milliseconds(1));
-        engine.on_success(engine::kBacklogTrouble);
+        engine.on_success(engine::kBacklogOperation);
     }
     EXPECT_EQ(lines(), (std::vector<std::string>{"warning receipts (they wait in PostgreSQL, sending goes on): OOM; trying again",
                                                  "warning receipt backlog: OOM; trying again",
-                                                 "info receipt backlog: recovered, after 0 more failures"}));
-    engine.on_success(engine::kReceiptsTrouble);
+                                                 "info receipt backlog: recovered; 0 more tries had failed"}));
+    engine.on_success(engine::kReceiptsOperation);
     EXPECT_EQ(lines().size(), 4U);
     EXPECT_NE(metrics.text().find("messaging_redis_errors_total 5"), std::string::npos);
 }
@@ -146,18 +146,18 @@ TEST_F(TroubleLogTest, AnEngineWhoseWorkFailsForLongIsNotReadyAndSaysSoOnce) {
         return std::count_if(all.begin(), all.end(), [](const std::string& line) { return line.starts_with("error "); });
     };
     for (int second = 0; second < 30; ++second) {
-        engine.on_trouble(engine::kClaimTrouble, broken);
-        engine.on_trouble(engine::kRecordOneTrouble, broken);
+        engine.on_error(engine::kClaimOperation, broken);
+        engine.on_error(engine::kRecordOneOperation, broken);
         engine.on_recorded(1, milliseconds(1));
         EXPECT_EQ(engine.failing(), "");
         time_.advance(seconds(1));
     }
-    for (int i = 0; i < 3; ++i) engine.on_trouble(engine::kClaimTrouble, broken);
+    for (int i = 0; i < 3; ++i) engine.on_error(engine::kClaimOperation, broken);
     EXPECT_EQ(engine.failing(), "claim: no replica identity");
     EXPECT_EQ(count_errors(), 1) << "what is recorded does not make claims work";
-    engine.on_success(engine::kClaimTrouble);
+    engine.on_success(engine::kClaimOperation);
     EXPECT_EQ(engine.failing(), "");
-    engine.on_trouble(engine::kClaimTrouble, broken);
+    engine.on_error(engine::kClaimOperation, broken);
     EXPECT_EQ(engine.failing(), "");
     EXPECT_EQ(count_errors(), 1);
 }

@@ -1,5 +1,5 @@
 // Counting of unrecorded deliveries per claim.
-#include "engine/claim_ledger.h"
+#include "engine/open_claims.h"
 
 #include <algorithm>
 
@@ -14,7 +14,7 @@ std::unordered_map<core::ClaimId, std::size_t> count_by_claim(const std::vector<
 
 }  // namespace
 
-std::vector<core::ClaimId> ClaimLedger::finished_by(const std::vector<core::Outcome>& outcomes) const {
+std::vector<core::ClaimId> OpenClaims::finished_by(const std::vector<core::Outcome>& outcomes) const {
     std::vector<core::ClaimId> finished;
     for (const auto& [claim, count] : count_by_claim(outcomes)) {
         const auto open = open_.find(claim);
@@ -24,7 +24,7 @@ std::vector<core::ClaimId> ClaimLedger::finished_by(const std::vector<core::Outc
     return finished;
 }
 
-void ClaimLedger::recorded(const std::vector<core::Outcome>& outcomes) {
+void OpenClaims::recorded(const std::vector<core::Outcome>& outcomes) {
     for (const auto& [claim, count] : count_by_claim(outcomes)) {
         const auto open = open_.find(claim);
         if (open == open_.end()) continue;
@@ -36,7 +36,7 @@ void ClaimLedger::recorded(const std::vector<core::Outcome>& outcomes) {
     }
 }
 
-void ClaimLedger::keep_only(const std::vector<core::ClaimId>& claims) {
+void OpenClaims::keep_only(const std::vector<core::ClaimId>& claims) {
     std::unordered_map<core::ClaimId, std::size_t> kept;
     for (const core::ClaimId claim : claims) {
         const auto open = open_.find(claim);
@@ -45,7 +45,7 @@ void ClaimLedger::keep_only(const std::vector<core::ClaimId>& claims) {
     open_ = std::move(kept);
 }
 
-std::vector<core::ClaimId> ClaimLedger::claims() const {
+std::vector<core::ClaimId> OpenClaims::claims() const {
     std::vector<core::ClaimId> claims;
     claims.reserve(open_.size());
     for (const auto& [claim, count] : open_) claims.push_back(claim);

@@ -1,4 +1,4 @@
-// ClaimLedger: the engine's own copy of its claims: how many deliveries of each are not yet recorded; pure.
+// OpenClaims: the engine's own copy of its claims: how many deliveries of each are not yet recorded; pure.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace messaging::engine {
 
-class ClaimLedger {
+class OpenClaims {
 public:
     void add(core::ClaimId claim, std::size_t deliveries) { open_[claim] += deliveries; }
 
