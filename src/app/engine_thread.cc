@@ -121,21 +121,21 @@ struct EngineThread::Inside {
     }
 
     pg::Connection::Events events(const pg::Connection& session, engine::Dependency dependency, const char* what,
-                                  telemetry::DependencyLog& trouble, std::function<void()> on_up, std::function<void()> on_down) {
+                                  telemetry::DependencyLog& errors, std::function<void()> on_up, std::function<void()> on_down) {
         pg::Connection::Events events;
-        events.on_up = [this, &session, dependency, &trouble, on_up = std::move(on_up)] {
+        events.on_up = [this, &session, dependency, &errors, on_up = std::move(on_up)] {
             if (session.reconnects() > 0) owner_.metrics_.on_reconnect(dependency);
-            trouble.recovered();
+            errors.recovered();
             update_ready();
             on_up();
         };
-        events.on_down = [this, what, &trouble, on_down = std::move(on_down)](const core::Error& error) {
-            trouble.failed(std::string(what) + " to PostgreSQL is lost: " + error.message);
+        events.on_down = [this, what, &errors, on_down = std::move(on_down)](const core::Error& error) {
+            errors.failed(std::string(what) + " to PostgreSQL is lost: " + error.message);
             update_ready();
             on_down();
         };
-        events.on_connect_failed = [what, &trouble](const core::Error& error) {
-            trouble.failed(std::string(what) + " waits for PostgreSQL: " + error.message);
+        events.on_connect_failed = [what, &errors](const core::Error& error) {
+            errors.failed(std::string(what) + " waits for PostgreSQL: " + error.message);
         };
         events.on_notify = [this](const std::string& channel) {
             if (channel == repository::kReadyChannel) {

@@ -86,7 +86,7 @@ public:
         http_server::ServerOptions options;
         options.address = config_.http_addr;
         options.port = config_.port;
-        options.refuse = [this](int status) { return api_.refuse(status); };
+        options.default_response = [this](int status) { return api_.default_response(status); };
         options.screen = [this](const http::Request& request) { return api_.screen(request); };
         options.on_pause = [this] { on_accept_pause(); };
         auto server = http_server::Server::listen(loop_, std::move(options), api_.handler());
@@ -317,7 +317,7 @@ private:
     loop::EventLoop loop_;
     telemetry::LoopLag lag_;
     pg::Connection session_;       // for start, stop and the start itself: no list delays them
-    pg::Connection list_session_;  // what troubles these two troubles session_ as well, which says it
+    pg::Connection list_session_;  // whatever fails for these two fails for session_ as well, and its log says so
     pg::Connection write_session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;

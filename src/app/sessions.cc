@@ -4,6 +4,11 @@
 #include "repository/session_settings.h"
 
 namespace messaging::app {
+namespace {
+
+constexpr std::chrono::milliseconds kReplanPeriod{5000};  // of the sessions with generic plans
+
+}  // namespace
 
 pg::ConnectionOptions session_options(const Config& config, SessionRole role, const std::string& tag) {
     pg::ConnectionOptions options;
@@ -37,6 +42,7 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role, co
             options.reply_timeout = std::chrono::seconds(35);
             break;
     }
+    if (role != SessionRole::kListen && role != SessionRole::kReconcile) options.replan_period = kReplanPeriod;
     if (!tag.empty()) options.application_name += " " + tag;
     return options;
 }

@@ -71,7 +71,7 @@ public:
         http_server::ServerOptions options;
         options.address = options_.address;
         options.port = options_.port;
-        options.refuse = [](int status) {
+        options.default_response = [](int status) {
             return status == 500 ? text(503, "the receiver ends\n") : text(status, "not a request to serve\n");
         };
         auto server = http_server::Server::listen(
@@ -164,7 +164,7 @@ private:
     void print_line(std::string_view id, std::string_view body, const ReceiverOptions& behaviour) {
         ++in_this_second_;
         if (options_.quiet || flooded_ || in_this_second_ > kLinesASecond) return;
-        core::JsonWriter line;  // whatever a stranger sends stays one line
+        core::JsonWriter line;  // whatever a client sends stays one line
         line.begin_object().key("id").string(id).key("to").string(recipient_of(body).value_or(""));
         line.key("bytes").integer(static_cast<std::int64_t>(body.size()));
         if (behaviour.hang) {

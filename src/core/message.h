@@ -48,7 +48,7 @@ enum class OutcomeKind {
     kDelivered,
     kRetry,     // counted; again after `delay`
     kDead,      // counted; given up
-    kDeferred,  // not counted (our own fault, or no room): again after `delay`
+    kDeferred,  // not counted (our own fault, or no capacity): again after `delay`
     kReleased,  // not counted, never started: back to the queue now
 };
 
@@ -83,8 +83,8 @@ struct MessageView {
     int attempts = 0;
     std::string created_at;
     std::optional<std::string> sent_at;
-    std::optional<std::string> due_at;     // scheduled only
-    std::optional<std::string> failed_at;  // dead only
+    std::optional<std::string> next_attempt_at;  // scheduled only
+    std::optional<std::string> dead_at;          // dead only
     std::optional<std::string> receiver_message_id;
     std::optional<std::string> last_error;
     std::string endpoint;  // its name
@@ -92,8 +92,8 @@ struct MessageView {
 
 struct AttemptView {
     int attempt = 0;
-    std::string at;
-    std::optional<int> status;
+    std::string attempted_at;
+    std::optional<int> http_status;
     int duration_ms = 0;
     std::string error;
 };

@@ -19,7 +19,7 @@ enum class Source { kReady, kDue };
 struct ClaimRequest {
     core::InstanceId instance_id = 0;
     core::ClaimId claim_id = 0;           // a number that the engine has chosen and uses once
-    QueuePosition behind;                 // ready claims: only what comes behind it; xid 0 = a sweep
+    QueuePosition behind;                 // ready claims: only rows behind it; xid 0 = a full scan
     int limit = 0;                        // > 0
     std::optional<core::MessageId> only;  // this message alone
 };

@@ -45,7 +45,7 @@ void Claimer::set_active(bool active) {
     tick();
 }
 
-void Claimer::ring() {
+void Claimer::on_notified() {
     ready_.wanted = true;
     by_poll_ = false;
     poll();
@@ -95,7 +95,7 @@ void Claimer::poll() {
     }
     const bool may_ready = may(ready_);
     if (!may_ready && !may(due_)) return;  // again_timer_ or the fallback comes back
-    if (mediator_.room() == 0) {
+    if (mediator_.capacity() == 0) {
         if (ready_.wanted && !by_poll_) mediator_.on_overload();
         return;
     }
@@ -129,7 +129,7 @@ void Claimer::claim(Source source, std::optional<core::MessageId> only) {
     ClaimRequest request;
     request.instance_id = mediator_.instance_id();
     request.claim_id = random_.next_token();
-    request.limit = static_cast<int>(std::min<std::size_t>(mediator_.room(), static_cast<std::size_t>(work(source).limit)));
+    request.limit = static_cast<int>(std::min<std::size_t>(mediator_.capacity(), static_cast<std::size_t>(work(source).limit)));
     request.limit = only ? 1 : std::max(1, request.limit);
     request.only = only;
     if (is_ready) {
@@ -193,7 +193,8 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, boo
     }
     if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_poll_, false));
     if (batch.running && full_scan) {
-        // A held snapshot makes sweeps walk what is dead; then they are made rarer, so that they stay below 2 %.
+        // While an old snapshot is open, a full scan reads all dead rows of the queue. Full scans are then made rarer, so that
+        // they take at most 2 % of the time.
         next_full_scan_ = clock_.mono() + std::max<std::chrono::microseconds>(kFullScanPeriod, cost * 50);
         orphans_.wanted = true;
     }
@@ -202,7 +203,7 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, boo
 void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool full_scan, const core::Error& error) {
     Work& failed = work(source);
     failed.wanted = true;
-    // A sweep that cannot finish must not keep the claims from the floor from being made.
+    // A full scan that cannot finish must not delay the claims that begin at the floor.
     if (full_scan && error.kind == core::ErrorKind::kTimeout) {
         next_full_scan_ = clock_.mono() + kFullScanPeriod;
         floor_ = std::max(floor_, last_floor_);

@@ -27,34 +27,35 @@ inline constexpr std::chrono::milliseconds kLastStepAside{1000};   // … up to 
 // messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
 // with the reason.
 //
-// The floor: rows below it cannot be ready, except those that another engine had locked and rolled back, which is what sweeps
-// (from 0) are for. While claims are full each goes on where the last one ended; what was committed behind that place is found
-// when a claim is not full, or by the sweep. Reasons: src/README.md.
+// The floor is where a claim's scan of the queue begins: no row below it is ready, except rows that another engine had locked and
+// rolled back. A full scan, which begins at 0, finds those. While claims are full, each goes on where the last one ended; rows
+// committed behind that place are found by the first claim that is not full, or by the full scan. docs/claim-protocol.md defines
+// floor and full scan.
 class Claimer {
 public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
-        std::function<std::size_t()> room;  // how many more may be taken in now; 0 = none
+        std::function<std::size_t()> capacity;  // how many more deliveries may be claimed now; 0 = none
         std::function<std::vector<core::ClaimId>()> known_claims;
         std::function<std::vector<core::MessageId>()> held_messages;  // all that the engine has and has not recorded
         std::function<void(std::vector<core::Delivery>)> on_claimed;
         std::function<void()> on_stopped;  // the service state, seen by a claim, is stopped
-        std::function<void()> on_idle;     // nothing more is ready, and nobody has rung since
+        std::function<void()> on_idle;     // nothing more is ready, and no notification has come since
         std::function<void(std::size_t messages, bool by_poll)> on_found;
-        std::function<void()> on_overload;  // more is ready than there is room for
+        std::function<void()> on_overload;  // more is ready than this engine can take
     };
 
     // `max_claim`: messages in one claim at most, 1 to kMaxClaim.
     Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
             EngineObserver& observer, int max_claim, Mediator mediator);
 
-    // Active = may claim. Becoming active begins with a sweep and with the return of orphaned claims.
+    // Active = may claim. Becoming active begins with a full scan and with the release of orphaned claims.
     void set_active(bool active);
     // Something is ready (a notification).
-    void ring();
+    void on_notified();
     // Something falls due after so long.
     void expect_due(std::chrono::milliseconds delay);
-    // There is room again.
+    // There is capacity again.
     void on_capacity();
     // The claim session is new: an answer may have been lost, and the floor with it.
     void on_session_up();
@@ -65,7 +66,7 @@ public:
 private:
     // One kind of work.
     struct Work {
-        const char* name;  // of its troubles
+        const char* name;  // the operation that its errors are counted under
         bool wanted = false;
         core::MonoTime not_before{};  // it has failed, and steps aside until then
         std::chrono::milliseconds delay{0};
@@ -100,7 +101,7 @@ private:
     Work ready_{kClaimOperation};               // notified, or the last claim was full
     Source turn_ = Source::kReady;              // who goes first where both are wanted
     Floor floor_ = 0;
-    Floor last_floor_ = 0;                     // of an earlier session: where a sweep cannot finish
+    Floor last_floor_ = 0;                     // of an earlier session: used where a full scan cannot finish
     std::optional<QueuePosition> full_until_;  // the end of the last claim, which was full
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
     core::MonoTime next_full_scan_{};

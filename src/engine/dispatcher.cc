@@ -34,22 +34,20 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
 }
 
 void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
-    for (const auto& [id, former] : endpoints_) {
-        const auto is_former = [&former = former](const core::Endpoint& one) {
-            return one.id == former.id && one.name == former.name;
-        };
-        if (std::none_of(endpoints.begin(), endpoints.end(), is_former)) tell(label(former), "", false);
-    }
-    endpoints_.clear();
+    const auto former = std::exchange(endpoints_, {});
     for (const core::Endpoint& endpoint : endpoints) {
         endpoints_.emplace(endpoint.id, endpoint);
         queues_.set_cap(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
+    }
+    for (const auto& [id, endpoint] : former) {
+        const auto now = endpoints_.find(id);
+        if (now == endpoints_.end() || now->second.name != endpoint.name) tell(label(endpoint), "", false);
     }
     pump();
 }
 
 void Dispatcher::add(std::vector<core::Delivery> deliveries) {
-    // Where there is only one endpoint nobody waits behind it, so nothing needs to be put off.
+    // With one endpoint no other message waits behind it, so nothing is postponed.
     const bool may_shed = endpoints_.size() > 1;
     for (core::Delivery& delivery : deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
@@ -68,7 +66,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
     pump();
 }
 
-std::size_t Dispatcher::room() const {
+std::size_t Dispatcher::capacity() const {
     if (held_bytes_ >= kMaxHeldBytes) return 0;
     const std::size_t waiting = endpoints_.size() > 1 ? queues_.waiting_moving() : queues_.waiting();
     // Half full is full enough: claims stay large, and what waits outlasts the claim.
@@ -146,7 +144,7 @@ void Dispatcher::pump() {
 
 void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& result) {
     const auto flight = flights_.extract(flight_id);
-    if (flight.empty()) return;  // given back at the end of a shutdown
+    if (flight.empty()) return;  // released at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
     queues_.finished(delivery.endpoint_id);
     held_bytes_ -= size_of(delivery);
@@ -171,11 +169,14 @@ void Dispatcher::measure() {
     measure_timer_->start(kMeasurePeriod);
     queues_.measure(std::chrono::duration<double>(kMeasurePeriod).count(), kBackedUpSeconds);
     for (const auto& [id, endpoint] : endpoints_) {
-        tell(label(endpoint), "it takes less than comes; what it cannot take soon does not hold up the others",
+        tell(label(endpoint),
+             "slower than its incoming messages; messages that it cannot take soon are postponed, and other endpoints are not "
+             "affected",
              queues_.backed_up(id));
     }
     const std::string fault = std::exchange(local_fault_, {});
-    tell("starting requests", fault + "; what could not be started is put off, and no attempt is used up", !fault.empty());
+    tell("starting requests", fault + "; requests that could not be started are postponed, and no attempt is used",
+         !fault.empty());
     mediator_.on_capacity();
 }
 

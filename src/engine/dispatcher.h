@@ -24,8 +24,9 @@ inline constexpr std::size_t kMaxHeldBytes = 64u << 20;  // of recipients and co
 
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
-    std::size_t max_in_flight = 512;    // requests, all endpoints of this engine
-    std::size_t prefetch_limit = 1024;  // deliveries that may wait in memory for one endpoint
+    std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
+    // Deliveries that may wait in memory, of all endpoints together. An endpoint that is backed up keeps a quarter of it at most.
+    std::size_t prefetch_limit = 1024;
 };
 
 // Loop thread only. Every delivery added leaves through on_outcome exactly once, or by drop_waiting_unless().
@@ -33,7 +34,7 @@ class Dispatcher {
 public:
     struct Mediator {
         std::function<void(core::Outcome)> on_outcome;
-        std::function<void()> on_capacity;  // something left: there may be room to claim
+        std::function<void()> on_capacity;  // a delivery has left: there may be capacity to claim
     };
 
     Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -44,15 +45,15 @@ public:
 
     void add(std::vector<core::Delivery> deliveries);
     // How many more may be claimed now; what waits at endpoints that are backed up does not count.
-    std::size_t room() const;
+    std::size_t capacity() const;
 
     // Paused: nothing is started; what is in flight goes on.
     void set_paused(bool paused);
-    // Gives back all that waits and was not started.
+    // Releases every delivery that was not started.
     void release_waiting();
-    // Gives back what is in flight too; answers that still come are ignored. For the end of a shutdown only.
+    // Releases the deliveries in flight too; answers that still come are ignored. For the end of a shutdown only.
     void release_in_flight();
-    // Forgets waiting deliveries whose claim was taken over by another instance.
+    // Forgets waiting deliveries whose claim another instance has reclaimed.
     void drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours);
 
     // All deliveries that wait or are in flight.

@@ -1,4 +1,4 @@
-// Falling asleep without losing a ring.
+// The steps from awake to asleep, and back.
 #include "engine/doorbell.h"
 
 #include <algorithm>

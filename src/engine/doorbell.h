@@ -13,16 +13,17 @@
 
 namespace messaging::engine {
 
-// From a look that left nothing to the question whether it may sleep. Not at once: what was just found is being sent then, and
-// another session's work would stand in its way. Longer while inserters are open. Where one look after another finds something
-// the question is left out, and it is the time between looks.
+// The pause between a poll that found nothing and the request for the lock. There is a pause because the messages found just
+// before are being sent, and the request would compete with them for the CPU. The pause grows while inserters are open. While
+// consecutive polls find messages, the lock is not requested, and this is the pause between polls.
 inline constexpr std::chrono::milliseconds kIdleDelayMin{1};
 inline constexpr std::chrono::milliseconds kIdleDelayMax{5};
-inline constexpr std::chrono::milliseconds kWakePeersPeriod{100};    // help is called no more often
-inline constexpr std::chrono::milliseconds kNotificationGrace{250};  // a ring may come so much later than the row can be seen
+inline constexpr std::chrono::milliseconds kWakePeersPeriod{100};  // peers are woken no more often
+inline constexpr std::chrono::milliseconds kNotificationGrace{
+    250};  // a notification may arrive this long after its row became visible
 
-// Loop thread only. Awake → drowsy → asks for the lock → looks once more → asleep. A row that was committed before the lock was
-// granted is seen by the look; everybody who comes after it rings. Reasons and measurements: src/README.md.
+// Loop thread only. Awake → pause → request the lock → poll once more → asleep. The poll finds every row that was committed
+// before the lock was granted; every inserter after it sends a notification. docs/claim-protocol.md defines the doorbell.
 class Doorbell {
 public:
     struct Mediator {
@@ -31,7 +32,7 @@ public:
     Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
              Mediator mediator);
 
-    // A look has left nothing, and nobody has rung since.
+    // A poll found nothing more, and no notification has come since.
     void on_idle();
     // A look has found something. `by_fallback`: only the timer had asked for it.
     void on_found(std::size_t messages, bool by_poll);
@@ -39,7 +40,7 @@ public:
     void on_notification();
     // There is more than this engine can carry.
     void on_overload();
-    // The engine stops claiming: others' inserters need not ring for it.
+    // The engine stops claiming: inserters need not notify it.
     void leave();
     // The session is gone, and the lock with it.
     void on_session_lost();
@@ -58,8 +59,8 @@ private:
     const core::Clock& clock_;
     EngineObserver& observer_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> ask_timer_;    // while drowsy
-    std::unique_ptr<loop::Timer> grace_timer_;  // a find of the fallback that a ring may still explain
+    std::unique_ptr<loop::Timer> ask_timer_;    // the pause before the lock is requested
+    std::unique_ptr<loop::Timer> grace_timer_;  // waits for the notification of messages that the poll has found
     State state_ = State::kAwake;
     bool held_ = false;
     bool found_ = false;       // by the last look

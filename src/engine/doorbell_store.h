@@ -6,9 +6,9 @@
 namespace messaging::engine {
 
 enum class SleepAnswer {
-    kGranted,        // the lock is ours: whoever skipped the NOTIFY has ended, and is visible
-    kInsertersOpen,  // somebody who skipped the NOTIFY is still open
-    kHeldByPeer,     // another engine sleeps with it: everybody rings
+    kGranted,        // the lock is ours: every inserter that skipped its NOTIFY has ended, and its rows are visible
+    kInsertersOpen,  // a transaction that skipped its NOTIFY is still open
+    kHeldByPeer,     // another engine sleeps with the lock: every inserter notifies
 };
 
 // Loop thread only; on the session that listens.

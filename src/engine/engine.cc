@@ -37,7 +37,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                    .on_capacity = [this] { claimer_.on_capacity(); }}),
       claimer_(ports.claims, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
-                .room = [this] { return recorder_.full() ? 0 : dispatcher_.room(); },
+                .capacity = [this] { return recorder_.full() ? 0 : dispatcher_.capacity(); },
                 .known_claims = [this] { return open_claims_.claims(); },
                 .held_messages = [this] { return held_messages(); },
                 .on_claimed = [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
@@ -45,7 +45,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                 .on_idle = [this] { doorbell_.on_idle(); },
                 .on_found = [this](std::size_t messages, bool by_poll) { doorbell_.on_found(messages, by_poll); },
                 .on_overload = [this] { doorbell_.on_overload(); }}),
-      doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.ring(); }}),
+      doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.on_notified(); }}),
       reclaimer_(ports.instances, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
                  {.instance_id = [this] { return instance_id_; },
                   .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
@@ -86,7 +86,7 @@ void Engine::on_claim_session_up() {
 void Engine::on_record_session_up() { recorder_.retry_now(); }
 
 void Engine::on_ready() {
-    claimer_.ring();  // first: this is what somebody waits for
+    claimer_.on_notified();  // first: this is what somebody waits for
     doorbell_.on_notification();
 }
 
@@ -159,7 +159,7 @@ void Engine::read_control() {
     load_endpoints();
 }
 
-// `strangers` are dispatched once the endpoints have been read.
+// `unknown`: deliveries whose endpoint is not known yet. They are dispatched once the endpoints have been read.
 void Engine::load_endpoints(std::vector<core::Delivery> unknown) {
     for (const core::Delivery& delivery : unknown) awaiting_endpoints_.push_back(delivery.id);
     endpoints_.load_endpoints([this, unknown = std::move(unknown)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
@@ -171,7 +171,7 @@ void Engine::load_endpoints(std::vector<core::Delivery> unknown) {
         for (const core::Delivery& delivery : unknown) {
             awaiting_endpoints_.erase(std::find(awaiting_endpoints_.begin(), awaiting_endpoints_.end(), delivery.id));
         }
-        // Meanwhile another instance may have taken over their claims.
+        // Meanwhile another instance may have reclaimed their claims.
         std::erase_if(unknown, [this](const core::Delivery& delivery) { return !open_claims_.holds(delivery.claim_id); });
         if (!unknown.empty()) dispatch(std::move(unknown));
     });

@@ -48,9 +48,9 @@ struct EnginePorts {
 
 // Loop thread only. The owner tells it what its sessions do; it never touches a socket.
 //
-// Life: the listen session comes up -> it registers as a new instance, moves those of its claims there that nobody has reclaimed,
-// reads the service state and the endpoints, and is active. The listen session is lost -> nothing new is started, because
-// another engine may take this one for dead; what is in flight finishes and is recorded.
+// When the listen session comes up, the engine registers as a new instance, moves those of its claims there that nobody has
+// reclaimed, reads the service state and the endpoints, and is active. When the listen session is lost, the engine starts nothing
+// new, because another engine may conclude that this one has failed; requests in flight finish and are recorded.
 class Engine {
 public:
     Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -63,7 +63,7 @@ public:
     void on_ready();            // notification: messages are ready
     void on_control_changed();  // notification: service state or endpoints changed
 
-    // Stops claiming, gives back what was not started, lets what is in flight finish until `deadline`, gives back the rest,
+    // Stops claiming, releases what was not started, lets what is in flight finish until `deadline`, releases the rest,
     // records, waits for the receipts that Redis has been given, unregisters, and then calls `done` once. Receipts that Redis
     // refuses, or has not confirmed by `deadline`, stay in the backlog for another engine. While PostgreSQL cannot be reached it
     // gives up at twice the deadline: what is unrecorded stays in the ledger, where another engine finds it.

@@ -1,4 +1,4 @@
-// FailureDetector: which of the other instances are dead or hung, judged by what is seen of them over time; pure.
+// FailureDetector: decides which of the other instances have failed or do not respond, from repeated samples; pure.
 #pragma once
 
 #include <chrono>
@@ -10,31 +10,33 @@
 
 namespace messaging::engine {
 
-// A lock that stays free for so long has no owner: one that has only lost its session is back within half of it, because
-// sessions are made anew at least every half second. Short, because it is the delay of every take-over.
+// An instance whose lock has been free for this long has failed. An instance that only lost its session takes its lock again
+// within half of this time, because sessions are reconnected at least every half second. Every reclaim is delayed by this time,
+// so it is short.
 inline constexpr std::chrono::milliseconds kFailedAfter{1000};
-// Held, but no heartbeat: a stopped process, or a host that has gone without a word, whose sessions PostgreSQL believes in
-// for hours.
+// An instance that holds its lock and writes no heartbeat for this long is silent: its process is stopped, or its host has
+// vanished and PostgreSQL keeps the session open for hours.
 inline constexpr std::chrono::milliseconds kSilentAfter{8000};
-// Silent at every look for so long. After a time in which nobody could write a heartbeat everybody looks silent for a moment.
+// An instance that is silent in every sample for this long is unresponsive. One silent sample says little: after a time in which
+// nobody could write to PostgreSQL, every instance is silent for a moment.
 inline constexpr std::chrono::milliseconds kUnresponsiveAfter{2500};
 
-// One look at an instance.
+// What one query saw of an instance.
 struct LivenessSample {
     core::InstanceId id = 0;
     bool lock_free = false;  // its session lock has no holder
     bool silent = false;     // no heartbeat for kSilentAfter, by PostgreSQL's clock
 };
 
-// One engine's memory of its looks. Only what was seen without interruption counts.
+// Keeps, for one engine, since when each instance has been free or silent without interruption.
 class FailureDetector {
 public:
-    struct Verdict {
-        std::vector<core::InstanceId> dead;  // nobody will speak for them
-        std::vector<core::InstanceId> hung;  // their session lock is to be taken from them
+    struct Failures {
+        std::vector<core::InstanceId> failed;        // their claims are to be reclaimed
+        std::vector<core::InstanceId> unresponsive;  // their sessions are to be ended
     };
-    Verdict look(const std::vector<LivenessSample>& signs, core::MonoTime now);
-    // This engine has been away itself.
+    Failures observe(const std::vector<LivenessSample>& signs, core::MonoTime now);
+    // This engine could not take samples for a while: what it saw before does not count.
     void forget();
 
 private:

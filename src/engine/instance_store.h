@@ -40,7 +40,7 @@ public:
     virtual void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
                                 core::Completion<std::vector<LivenessSample>> done) = 0;
     // Ends the sessions that hold these instances' locks; answers how many.
-    virtual void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) = 0;
+    virtual void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) = 0;
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
     // them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled
     // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only

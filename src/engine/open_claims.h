@@ -17,7 +17,7 @@ public:
     std::vector<core::ClaimId> finished_by(const std::vector<core::Outcome>& outcomes) const;
     // `outcomes` are committed.
     void recorded(const std::vector<core::Outcome>& outcomes);
-    // Forgets claims that another instance has taken over.
+    // Forgets claims that another instance has reclaimed.
     void keep_only(const std::vector<core::ClaimId>& claims);
 
     bool holds(core::ClaimId claim) const { return open_.contains(claim); }

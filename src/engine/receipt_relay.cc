@@ -136,7 +136,7 @@ void ReceiptRelay::on_backlog(const std::vector<BacklogBatch>& batches, int limi
         return;
     }
     refused_probes_.clear();
-    // Unit is left to probe with: the next batch that is sent shows whether Redis takes it.
+    // Nothing is left to probe with: the next batch that is sent shows whether Redis takes it.
     if (batches.empty()) probing_ = false;
     if (reclaim_due_ && open()) reclaim();
 }

@@ -25,7 +25,7 @@ inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // inst
 // The wait after Redis has failed a batch. It doubles with each failure in a row, and the first success ends it.
 inline constexpr core::BackoffPolicy kReceiptBackoff{std::chrono::milliseconds(500), 2.0, std::chrono::milliseconds(30000), 0};
 
-// Loop thread only. Unit waits for it: Redis is a log, and every sent batch stands in messaging._receipt_backlog until
+// Loop thread only. Nothing waits for it: Redis is a log, and every sent batch stands in messaging._receipt_backlog until
 // confirmed.
 //
 // A failed batch starts a back-off. Until its end nothing is written, neither new batches nor the backlog. Then one batch of the

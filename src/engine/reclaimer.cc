@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/instance_store.h"
+#include "engine/refusal.h"
 
 namespace messaging::engine {
 
@@ -20,7 +21,7 @@ Reclaimer::Reclaimer(InstanceStore& store, loop::TimerFactory& timers, const cor
 
 void Reclaimer::start() {
     ++round_;
-    watch_.forget();
+    detector_.forget();
     timer_->start(std::chrono::milliseconds(0));
 }
 
@@ -41,7 +42,7 @@ void Reclaimer::look() {
                               if (signs) {
                                   judge(signs.value());
                               } else {
-                                  watch_.forget();
+                                  detector_.forget();
                                   observer_.on_error("look at others", signs.error());
                                   look_again();
                               }
@@ -49,11 +50,11 @@ void Reclaimer::look() {
 }
 
 void Reclaimer::judge(const std::vector<LivenessSample>& signs) {
-    FailureDetector::Verdict verdict = watch_.look(signs, clock_.mono());
-    if (!verdict.hung.empty()) {
-        store_.end_sessions(std::move(verdict.hung), [this](const core::Result<std::size_t>& ended) {
+    FailureDetector::Failures failures = detector_.observe(signs, clock_.mono());
+    if (!failures.unresponsive.empty()) {
+        store_.end_sessions(std::move(failures.unresponsive), [this](const core::Result<std::size_t>& ended) {
             if (!ended) {
-                observer_.on_error("end hung sessions", ended.error());
+                observer_.on_error("end unresponsive sessions", ended.error());
             } else if (ended.value() > 0) {
                 observer_.on_unresponsive(ended.value());
             }
@@ -63,10 +64,10 @@ void Reclaimer::judge(const std::vector<LivenessSample>& signs) {
     const auto free_locks = static_cast<std::size_t>(
         std::count_if(signs.begin(), signs.end(), [](const LivenessSample& sign) { return sign.lock_free; }));
     if (free_locks > std::exchange(free_locks_, free_locks)) mediator_.on_instance_gone();
-    if (verdict.dead.empty() && clock_.mono() < next_reclaim_) {
+    if (failures.failed.empty() && clock_.mono() < next_reclaim_) {
         look_again();
     } else {
-        reclaim(std::move(verdict.dead));
+        reclaim(std::move(failures.failed));
     }
 }
 
@@ -78,7 +79,7 @@ void Reclaimer::reclaim(std::vector<core::InstanceId> failed) {
                        if (!reclaimed) {
                            observer_.on_error(kReclaimOperation, reclaimed.error());
                            // Some row cannot be written: the messages go on, the next time uncounted.
-                           counted_ = reclaimed.error().kind == core::ErrorKind::kUnavailable || !counted_;
+                           counted_ = !may_lie_in_one_row(reclaimed.error()) || !counted_;
                        } else {
                            observer_.on_success(kReclaimOperation);
                        }

@@ -16,7 +16,8 @@
 namespace messaging::engine {
 
 inline constexpr std::chrono::milliseconds kWatchPeriod{250};
-inline constexpr std::chrono::milliseconds kReclaimPeriod{1000};  // claims that nobody answers for, without a death seen
+inline constexpr std::chrono::milliseconds kReclaimPeriod{
+    1000};  // between searches for claims of instances that have no row, when no instance has failed
 
 // Loop thread only. Works between start() and stop(), that is while its own engine is registered.
 class Reclaimer {
@@ -46,7 +47,7 @@ private:
     EngineObserver& observer_;
     const std::chrono::milliseconds delay_;
     Mediator mediator_;
-    FailureDetector watch_;
+    FailureDetector detector_;
     std::unique_ptr<loop::Timer> timer_;
     core::MonoTime next_reclaim_{};
     bool counted_ = true;         // the next reclaim counts the abandonments

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/record_store.h"
+#include "engine/refusal.h"
 
 namespace messaging::engine {
 namespace {
@@ -19,10 +20,10 @@ constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout
 
 }  // namespace
 
-Recorder::Recorder(RecordStore& store, OpenClaims& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+Recorder::Recorder(RecordStore& store, OpenClaims& open_claims, loop::TimerFactory& timers, const core::Clock& clock,
                    EngineObserver& observer, Mediator mediator)
     : store_(store),
-      open_claims_(ledger),
+      open_claims_(open_claims),
       clock_(clock),
       observer_(observer),
       mediator_(std::move(mediator)),
@@ -142,8 +143,6 @@ void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unl
         locked_.insert(locked_.end(), std::make_move_iterator(first_locked), std::make_move_iterator(sending_.end()));
         sending_.erase(first_locked, sending_.end());
         if (!locked_timer_->armed()) locked_timer_->start(kLockedRetry);
-    } else if (locked_.empty()) {
-        careful_ = false;
     }
     if (sending_.empty() && confirming_.empty() && noting_.empty()) {
         busy_ = false;
@@ -171,7 +170,11 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     small_batch_after_ = clock_.mono() + kSmallBatchDelay;
     retry_delay_ = std::chrono::milliseconds(0);
     if (std::exchange(failing_, false)) observer_.on_success(kRecordOperation);
+    if (sending_refused_) refused_delay_ = kRefusedRetry;
     if (sending_refused_ && refused_.empty()) observer_.on_success(kRecordOneOperation);
+    // Not before: a lock timeout after every row was found free is no lock on a row of messages, but one that a trigger waits
+    // for.
+    if (locked_.empty()) careful_ = false;
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     // What made PostgreSQL refuse this one may be over for the others as well.
     if (sending_refused_) refused_is_next_ = !refused_.empty();
@@ -187,7 +190,7 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
 }
 
 void Recorder::schedule_next() {
-    if (!refused_.empty() && !refused_is_next_ && !refused_timer_->armed()) refused_timer_->start(kRefusedRetry);
+    if (!refused_.empty() && !refused_is_next_ && !refused_timer_->armed()) refused_timer_->start(refused_delay_);
     if (refused_is_next_) {
         flush();
     } else if (!waiting_.empty()) {
@@ -235,7 +238,7 @@ void Recorder::publish(const RecordResult& result) {
 
 void Recorder::on_failed(const core::Error& error) {
     const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
-    const bool refused = !locked && error.kind != core::ErrorKind::kUnavailable;
+    const bool refused = !locked && may_lie_in_one_row(error);
     const bool refused_alone = refused && sending_.size() == 1;
     observer_.on_error(refused_alone ? kRecordOneOperation : kRecordOperation, error);
     confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
@@ -243,10 +246,11 @@ void Recorder::on_failed(const core::Error& error) {
     suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());
     noting_.clear();
     if (refused_alone) {
+        if (sending_refused_) refused_delay_ = std::min(refused_delay_ * 2, kLastRefusedRetry);
         // The receiver's words must never stand in the way of the fact that it accepted.
         if (error.kind == core::ErrorKind::kInvalid) sending_.front().receiver_message_id.reset();
         refused_.push_back(std::move(sending_.front()));
-        if (!refused_timer_->armed()) refused_timer_->start(kRefusedRetry);
+        if (!refused_timer_->armed()) refused_timer_->start(refused_delay_);
     } else if (sending_refused_) {
         refused_.push_front(std::move(sending_.front()));
         refused_is_next_ = true;

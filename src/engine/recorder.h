@@ -19,26 +19,30 @@ namespace messaging::engine {
 
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
-inline constexpr std::size_t kMaxLocked = 100000;     // outcomes of rows that somebody else has locked
-// Between transactions. What is not recorded is sent again after a crash, so it is short, and few are what may wait longer.
+inline constexpr std::size_t kMaxSetAside = 100000;   // outcomes of rows that are locked, or that PostgreSQL refuses
+// The gap between transactions. A crash repeats every delivery that is not recorded, so the gap is short; a small batch may wait
+// longer, because it repeats little.
 inline constexpr std::chrono::milliseconds kMaxFlushGap{2};
 inline constexpr std::size_t kSmallBatch = 32;  // outcomes
 inline constexpr std::chrono::milliseconds kSmallBatchDelay{20};
 inline constexpr std::chrono::milliseconds kLockedRetry{1000};   // outcomes of locked rows are tried again after it
 inline constexpr std::chrono::milliseconds kAfterRefusal{20};    // the next try, when PostgreSQL has refused some outcome
-inline constexpr std::chrono::milliseconds kRefusedRetry{1000};  // one refused outcome is tried again, by itself, after it
-inline constexpr std::chrono::milliseconds kConfirmDelay{1000};  // confirmed receipts wait so long for company
+inline constexpr std::chrono::milliseconds kRefusedRetry{1000};  // one refused outcome is tried again, by itself, after it …
+inline constexpr std::chrono::milliseconds kLastRefusedRetry{30000};  // … doubled with each refusal in a row, up to this
+inline constexpr std::chrono::milliseconds kConfirmDelay{1000};       // confirmed receipts wait so long for company
 
-// Loop thread only. One outcome alone goes at once. After a transaction the recorder rests for as long as that took, and while
-// only few wait, a little longer: commits would else follow each other without a gap, each waiting for the disk, and the
-// inserters' commits would wait behind them.
-// An outcome is dropped only when its transaction has committed. After a failure the same outcomes are tried
-// again; where PostgreSQL refuses them (a constraint of the application's, for example), in smaller batches until the refused one
-// stands alone. From then on it is tried by itself, so that it holds up no other.
-// A row that somebody else has locked holds up its own message only: after a lock timeout the recorder asks which rows are free,
-// records these, and keeps the others in a list of their own until they are free.
-// An outcome that changes nothing, because its claim had ended or its message had been sent again, is not dropped silently: it is
-// counted, and reconcile is told to look for the message.
+// Loop thread only.
+// - The first outcome is recorded at once. After a transaction the recorder pauses for as long as the transaction took, and a
+//   little longer while few outcomes wait. Without the pause its commits would follow each other, each waiting for the disk, and
+//   the inserters' commits would wait behind them.
+// - An outcome leaves memory only when its transaction has committed. After a failure the same outcomes are tried again. Where
+//   PostgreSQL refuses them (because of a constraint of the application, for example), the batches become smaller until the
+//   refused outcome is alone. From then on it is tried by itself and delays no other outcome.
+// - A row that another session has locked delays its own message only. After a lock timeout the recorder asks which rows are
+// free,
+//   records those, and keeps the others in a separate list until they are free.
+// - An outcome that changes nothing, because its claim had ended or its message had been sent again, is counted, and reconcile is
+//   told to look for the message.
 class Recorder {
 public:
     struct Mediator {
@@ -50,7 +54,7 @@ public:
         std::function<void()> on_progress;                            // a transaction has committed
     };
 
-    Recorder(RecordStore& store, OpenClaims& ledger, loop::TimerFactory& timers, const core::Clock& clock,
+    Recorder(RecordStore& store, OpenClaims& open_claims, loop::TimerFactory& timers, const core::Clock& clock,
              EngineObserver& observer, Mediator mediator);
 
     void add(core::Outcome outcome);
@@ -63,10 +67,10 @@ public:
     void flush_now();
 
     std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size() + refused_.size(); }
-    // Unit more should be claimed: what is unrecorded is what a crash repeats. What is set aside has a bound of its own, so
-    // that one transaction that has locked thousands of messages does not stop the others.
+    // Nothing more should be claimed: what is unrecorded is what a crash repeats. What is set aside has a bound of its own. One
+    // transaction that has locked thousands of messages, or a constraint that refuses thousands, does not stop the others.
     bool full() const {
-        return waiting_.size() + sending_.size() + refused_.size() >= kMaxUnrecorded || locked_.size() >= kMaxLocked;
+        return waiting_.size() + sending_.size() >= kMaxUnrecorded || locked_.size() + refused_.size() >= kMaxSetAside;
     }
     std::vector<core::MessageId> unrecorded_messages() const;
     bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
@@ -91,7 +95,7 @@ private:
     const core::Clock& clock_;
     EngineObserver& observer_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> timer_;  // a flush put off: resting, after a failure, or for confirmations alone
+    std::unique_ptr<loop::Timer> timer_;  // the next flush: after the gap, after a failure, or for confirmations alone
     std::deque<core::Outcome> waiting_;
     std::vector<core::Outcome> sending_;
     std::vector<core::Outcome> locked_;  // somebody else has locked their rows
@@ -100,6 +104,7 @@ private:
     std::unique_ptr<loop::Timer> refused_timer_;
     bool refused_is_next_ = false;  // the next transaction holds the first of refused_, and no other outcome
     bool sending_refused_ = false;
+    std::chrono::milliseconds refused_delay_{kRefusedRetry};
     std::vector<core::MessageId> suspects_;  // for reconcile, with the next transaction
     std::vector<core::MessageId> noting_;
     std::vector<std::int64_t> confirmed_;

@@ -22,7 +22,7 @@ struct Refusal {
 };
 
 Refusal no_route(const std::string& allow) {
-    if (allow.empty()) return {{404, "not_found", "there is nothing at this path: see /docs/index.html"}, {}};
+    if (allow.empty()) return {{404, "path_not_found", "there is nothing at this path: see /docs/index.html"}, {}};
     return {{405, "method_not_allowed", "this path takes " + allow}, {{"Allow", allow}}};
 }
 
@@ -196,7 +196,8 @@ void Api::ready(const http::Request& request, const Reply& reply) const {
 
 void Api::docs(const http::Request& request, const Reply& reply) const {
     const std::string file(request.path_parameter("file"));
-    if (!pages_.has(file)) return reply.send(Problem{404, "not_found", "there is no such page; `make docs` builds the pages"});
+    if (!pages_.has(file))
+        return reply.send(Problem{404, "path_not_found", "there is no such page; `make docs` builds the pages"});
     reply.send(pages_.answer(file, request));
 }
 

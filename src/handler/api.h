@@ -53,7 +53,7 @@ public:
         ApiOptions options);
     http_server::RequestHandler handler();
     // For http_server::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
-    http::Response refuse(int status) { return to_response(refusal(status), new_request_id()); }
+    http::Response default_response(int status) { return to_response(refusal(status), new_request_id()); }
     std::optional<http::Response> screen(const http::Request& request);
 
 private:
@@ -61,7 +61,7 @@ private:
     void add(const char* method, const char* pattern, bool guarded,
              std::function<void(const http::Request&, const Reply&)> route);
     std::string new_request_id();
-    // Unit: the request may go on to its route, if there is one.
+    // Nothing: the request may go on to its route, if there is one.
     std::optional<Problem> judge(const http::Request& request) const;
     void index(const Reply& reply) const;
     void set_running(bool running, const http::Request& request, const Reply& reply);

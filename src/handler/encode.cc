@@ -18,7 +18,7 @@ const char* status_word(core::MessageStatus status) {
 
 void write_state_members(core::JsonWriter& json, const service::ServiceState& state) {
     json.key("state").string(state.running ? "running" : "stopped");
-    json.key("since").string(state.since).key("by").string(state.by);
+    json.key("since").string(state.since).key("changed_by").string(state.changed_by);
 }
 
 }  // namespace
@@ -38,17 +38,22 @@ void write_message(core::JsonWriter& json, const core::MessageView& message, con
     json.key("status").string(status_word(message.status)).key("attempts").integer(message.attempts);
     json.key("created_at").string(message.created_at);
     write_optional(json, "sent_at", message.sent_at);
-    write_optional(json, "due_at", message.due_at);
-    write_optional(json, "failed_at", message.failed_at);
+    write_optional(json, "next_attempt_at", message.next_attempt_at);
+    write_optional(json, "dead_at", message.dead_at);
     write_optional(json, "receiver_message_id", message.receiver_message_id);
     write_optional(json, "last_error", message.last_error);
     json.key("endpoint").string(message.endpoint);
     if (attempts != nullptr) {
         json.key("failed_attempts").begin_array();
         for (const core::AttemptView& attempt : *attempts) {
-            json.begin_object().key("attempt").integer(attempt.attempt).key("at").string(attempt.at).key("status");
-            if (attempt.status) {
-                json.integer(*attempt.status);
+            json.begin_object()
+                .key("attempt")
+                .integer(attempt.attempt)
+                .key("attempted_at")
+                .string(attempt.attempted_at)
+                .key("http_status");
+            if (attempt.http_status) {
+                json.integer(*attempt.http_status);
             } else {
                 json.null();
             }

@@ -37,9 +37,9 @@ http::Response to_response(const Problem& problem, const std::string& request_id
 
 Problem to_problem(const core::Error& error) {
     switch (error.kind) {
-        case core::ErrorKind::kInvalid: return {422, "invalid", "PostgreSQL refused a value: check recipient and content"};
+        case core::ErrorKind::kInvalid: return {422, "invalid_field", "PostgreSQL refused a value: check recipient and content"};
         case core::ErrorKind::kNotFound: return {404, "message_not_found", error.message};
-        case core::ErrorKind::kConflict: return {409, "conflict", error.message};
+        case core::ErrorKind::kConflict: return {409, "already_pending", error.message};
         case core::ErrorKind::kUnavailable:
         case core::ErrorKind::kTimeout: return {503, "unavailable", "PostgreSQL does not answer now: try again shortly"};
         case core::ErrorKind::kInternal: break;
@@ -51,7 +51,8 @@ Problem refusal(int status) {
     if (status == 413) return {413, "body_too_large", "send at most 5 MiB in one request: fewer or shorter messages"};
     if (status == 503) return {503, "busy", "too much is under way: try again shortly"};
     if (status >= 500) return to_problem({core::ErrorKind::kInternal, "", ""});
-    return {status, "bad_request", "this is not a request that HTTP/1.1 allows: check request line, headers and Content-Length"};
+    return {status, "invalid_request",
+            "this is not a request that HTTP/1.1 allows: check request line, headers and Content-Length"};
 }
 
 }  // namespace messaging::handler

@@ -36,7 +36,8 @@ http::Response to_response(int status, std::string body, const std::string& requ
 // Never tells a client what the cause was when it is ours.
 Problem to_problem(const core::Error& error);
 
-// What is said where HTTP itself was not kept to, or nobody answered; `status` as in http_server::ServerOptions::refuse.
+// What is said where HTTP itself was not kept to, or nobody answered; `status` as in
+// http_server::ServerOptions::default_response.
 Problem refusal(int status);
 
 }  // namespace messaging::handler

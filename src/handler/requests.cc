@@ -40,7 +40,6 @@ std::string wrong_with(const core::JsonView& item, const char* name, std::size_t
     if (value.empty()) return std::string(name) + " must not be empty";
     if (has_nul(value)) return std::string(name) + " must not contain the character NUL";
     if (value.size() <= max_bytes) return "";
-    code = std::string(name) + "_too_long";
     return std::string(name) + " must not be longer than " + std::to_string(max_bytes) + " bytes";
 }
 
@@ -76,7 +75,7 @@ bool read_cursor(std::string_view cursor, std::string_view list, service::ListPo
     cursor.remove_prefix(prefix.size());
     const auto dot = cursor.find('.');
     return dot != std::string_view::npos && read_number(cursor.substr(0, dot), position.major) &&
-           read_number(cursor.substr(dot + 1), position.id);
+           read_number(cursor.substr(dot + 1), position.id) && position.major >= 0 && position.major <= kLastPosition;
 }
 
 std::string list_name(const service::ListQuery& query) {
@@ -150,17 +149,17 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
     for (const auto& [name, value] : request.query) {
         if (name == "limit") {
             if (!read_number(value, query.limit) || query.limit < 1 || query.limit > kMaxLimit) {
-                return Problem{400, "bad_limit", "limit must be a whole number from 1 to " + std::to_string(kMaxLimit)};
+                return Problem{400, "invalid_parameter", "limit must be a whole number from 1 to " + std::to_string(kMaxLimit)};
             }
         } else if (name == "status") {
             std::size_t index = 0;
             while (index < kStatuses.size() && kStatuses[index] != value) ++index;
             if (index == kStatuses.size())
-                return Problem{400, "bad_status", "status must be sent, pending, scheduled, dead or all"};
+                return Problem{400, "invalid_parameter", "status must be sent, pending, scheduled, dead or all"};
             query.status = static_cast<service::ListStatus>(index);
         } else if (name == "recipient") {
             if (value.empty() || value.size() > kMaxRecipientBytes || has_nul(value) || !core::is_utf8(value)) {
-                return Problem{400, "bad_recipient", "recipient must be 1 to 255 bytes of UTF-8"};
+                return Problem{400, "invalid_parameter", "recipient must be 1 to 255 bytes of UTF-8"};
             }
             query.recipient = value;
             // "+90…" in a query is " 90…": no number begins with a blank.
@@ -173,7 +172,7 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
     if (cursor) {
         query.after.emplace();
         if (!read_cursor(*cursor, list_name(query), *query.after)) {
-            return Problem{400, "bad_cursor", "cursor must be a meta.next_cursor of the same list"};
+            return Problem{400, "invalid_cursor", "cursor must be a meta.next_cursor of the same list"};
         }
     }
     return query;
@@ -188,7 +187,7 @@ Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http:
     if (!header) return std::optional<service::IdempotencyKey>();
     const bool visible = std::all_of(header->begin(), header->end(), [](char c) { return c >= '!' && c <= '~'; });
     if (!visible || header->empty() || header->size() > kMaxIdempotencyKeyBytes) {
-        return Problem{400, "bad_idempotency_key", "Idempotency-Key must be 1 to 255 visible ASCII characters"};
+        return Problem{400, "invalid_idempotency_key", "Idempotency-Key must be 1 to 255 visible ASCII characters"};
     }
     return std::optional(
         service::IdempotencyKey{request.method + " " + request.path, std::string(*header), crypto::sha256_hex(request.body)});
@@ -197,7 +196,7 @@ Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http:
 Checked<core::MessageId> read_id(const http::Request& request) {
     core::MessageId id = 0;
     if (!read_number(request.path_parameter("id"), id) || id < 1) {
-        return Problem{400, "bad_id", "a message's id is a positive whole number"};
+        return Problem{400, "invalid_id", "a message's id is a positive whole number"};
     }
     return id;
 }

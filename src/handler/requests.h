@@ -20,6 +20,8 @@ inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
 inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
 inline constexpr int kDefaultLimit = 50;        // of a page
 inline constexpr int kMaxLimit = 250;
+// In a cursor: microseconds from 1970 to the end of the year 9999, and more than any number of a batch or a transaction.
+inline constexpr std::int64_t kLastPosition = 253'402'300'799'000'000;
 inline constexpr std::size_t kMaxPageBytes = 16u << 20;  // of contents on one page, were each as long as it may be
 
 template <typename T>

@@ -30,7 +30,8 @@ void send_stored(const Reply& reply, const core::Result<service::StoredResponse>
         return reply.send(Problem{409, "idempotency_in_progress",
                                   "the first request with this Idempotency-Key is still under way: try again shortly"});
     }
-    reply.send(Problem{422, "idempotency_key_reused", "this Idempotency-Key belongs to another body: use a new one"});
+    reply.send(Problem{422, "idempotency_key_reused",
+                       "this Idempotency-Key was used within 24 hours with another request body: send a new key"});
 }
 
 }  // namespace messaging::handler

@@ -57,7 +57,12 @@ void Sockets::watch(curl_socket_t fd, int what) {
     socket.resting = what == CURL_POLL_REMOVE;
     if (socket.resting) {
         socket.resting_since = loop::EventLoop::now();
-        if (!socket.ours) watched_.erase(fd);
+        if (!socket.ours) {
+            watched_.erase(fd);
+        } else if (socket.fresh) {
+            // Where connecting has failed curl closes the socket without a word, and somebody else may be given its number.
+            socket.watcher.reset();
+        }
         return;
     }
     if (!socket.watcher) {

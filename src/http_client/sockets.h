@@ -51,7 +51,7 @@ public:
 private:
     struct Watched {
         std::unique_ptr<loop::FdWatcher> watcher;
-        bool ours = false;  // close() will be called for it; what curl makes for itself goes without a word
+        bool ours = false;  // open() made it: close() will be called for it, unless connecting fails
         bool resting = false;
         bool fresh = true;  // no request was written yet
         bool multiplexed = false;

@@ -28,7 +28,7 @@ public:
     const PostResult& failure() const { return partial_; }
     // What the finished transfer came to. Once.
     PostResult take_result(CURLcode code);
-    // Unit was sent, because the connection was not fit for it: the same request again, on another one. Once take_result() was
+    // Nothing was sent, because the connection was not fit for it: the same request again, on another one. Once take_result() was
     // not called. False: it was tried often enough.
     bool start_over();
 

@@ -52,7 +52,7 @@ void Connection::on_input(std::size_t added) {
             if (before == 0 && under_way_ == 0) start_deadline(options_.request_timeout);
             const std::size_t end = find_head_end(head_, before > 2 ? before - 2 : 0);
             if (end == 0) {
-                if (head_.size() > options_.max_header_bytes) refuse(options_.refuse(400));
+                if (head_.size() > options_.max_header_bytes) refuse(options_.default_response(400));
             } else {
                 used = end - before;
                 head_.resize(end);
@@ -71,12 +71,12 @@ void Connection::start_deadline(std::chrono::milliseconds time) {
 
 void Connection::judge(const std::string& text) {
     const auto head = parse_head(text);
-    if (!head) return refuse(options_.refuse(400));
+    if (!head) return refuse(options_.default_response(400));
     if (head->has_body()) {
         if (const auto refusal = options_.screen(head->request)) return refuse(*refusal);
-        if (head->content_length > options_.max_body_bytes) return refuse(options_.refuse(413));
+        if (head->content_length > options_.max_body_bytes) return refuse(options_.default_response(413));
         const std::size_t needed = head->chunked ? options_.max_body_bytes : head->content_length;
-        if (!bodies_.take(needed)) return refuse(options_.refuse(503));
+        if (!bodies_.take(needed)) return refuse(options_.default_response(503));
         reserved_ += needed;
     }
     ++under_way_;

@@ -84,7 +84,7 @@ http::Request read_request(evhttp_request* raw) {
 
 }  // namespace
 
-// The connections, and what is owed to their clients: requests without an answer, and answers that are not yet written.
+// The connections and their pending responses: requests without an answer, and answers that are not yet written.
 struct Clients {
     std::unordered_map<bufferevent*, std::unique_ptr<Connection>> connections;  // where requests are screened
     std::unordered_set<Responder::State*> unanswered;
@@ -123,7 +123,7 @@ struct Clients {
     }
 };
 
-// One request that is owed an answer. Shared by its Responder and by the server, which is the only one to outlive it.
+// One request that has no answer yet. Shared by its Responder and by the server, and only the server outlives it.
 struct Responder::State {
     evhttp_request* raw = nullptr;  // null once answered
     Clients* clients = nullptr;
@@ -133,7 +133,7 @@ struct Responder::State {
     void send(const http::Response& response) {
         const std::size_t bytes = response.body.size();  // a shared one costs no memory
         if (bytes > kSmallAnswer && clients->unwritten_bytes + bytes > options->max_unwritten_bytes) {
-            write(options->refuse(503));
+            write(options->default_response(503));
         } else {
             write(response);
         }
@@ -194,7 +194,7 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 }
 
 Responder::~Responder() {
-    if (state_ && state_->raw != nullptr) state_->send(state_->options->refuse(500));
+    if (state_ && state_->raw != nullptr) state_->send(state_->options->default_response(500));
 }
 
 void Responder::send(const http::Response& response) {
@@ -229,7 +229,7 @@ struct Server::Impl {
         auto& impl = *static_cast<Impl*>(self);
         bufferevent* const connection = bufferevent_socket_new(base, -1, 0);
         if (connection != nullptr) {
-            replace_error_pages(connection, impl.options.refuse);
+            replace_error_pages(connection, impl.options.default_response);
             if (impl.options.screen) impl.screen(connection);
         }
         impl.spare_descriptors();
@@ -279,7 +279,8 @@ struct Server::Impl {
 
 core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler) {
     auto impl = std::make_unique<Impl>(loop, std::move(options));
-    if (!impl->options.refuse) impl->options.refuse = [](int status) { return http::Response{status, "", {}, ""}; };
+    if (!impl->options.default_response)
+        impl->options.default_response = [](int status) { return http::Response{status, "", {}, ""}; };
     impl->handler = std::move(handler);
     impl->http.reset(evhttp_new(loop.base()));
     evhttp* const http = impl->http.get();
@@ -314,7 +315,7 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
-    while (!impl_->clients.unanswered.empty()) (*impl_->clients.unanswered.begin())->send(impl_->options.refuse(500));
+    while (!impl_->clients.unanswered.empty()) (*impl_->clients.unanswered.begin())->send(impl_->options.default_response(500));
 }
 
 int Server::port() const { return impl_->port; }

@@ -16,7 +16,7 @@
 namespace messaging::http_server {
 
 // The right and the duty to answer one request, once. Move-only; loop thread only. Dropped without an answer it sends
-// what ServerOptions::refuse returns for 500. Answering after the client has gone is harmless.
+// what ServerOptions::default_response returns for 500. Answering after the client has gone is harmless.
 class Responder {
 public:
     Responder() = default;
@@ -47,7 +47,7 @@ struct ServerOptions {
     std::size_t max_body_bytes = 5u << 20;
     std::size_t max_header_bytes = 16u << 10;
     std::chrono::seconds idle_timeout{30};
-    // With `screen`: no strangers' bodies in memory, no clients that drip (see http/connection.h).
+    // With `screen`: no body is read before its request may be made, and slow clients have a deadline (http_server/connection.h).
     std::size_t max_bodies_bytes = 16u << 20;          // of all requests under way; beyond, 503
     std::chrono::milliseconds request_timeout{30000};  // from a request's first byte to its last
     // Asked when the head of a request with a body is in: the answer that refuses it unread, or nothing.
@@ -56,18 +56,20 @@ struct ServerOptions {
     std::chrono::milliseconds answer_timeout{60000};  // from an answer's first byte to its last
     // The answer where no handler gives one, in the caller's own shape; an empty one when not set. 413: the body is over
     // max_body_bytes; 500: the Responder was dropped; 503: too much is under way; others: what came is no HTTP request.
-    std::function<http::Response(int status)> refuse;
+    std::function<http::Response(int status)> default_response;
     // Whenever it begins a pause in which no new connection is taken.
     std::function<void()> on_pause;
 };
 
 // Loop thread only. It takes no new connection while three quarters of the process's descriptors are in use: whoever opens
-// connections without end must not take them from others in the process. Those who wait are taken as soon as there is room.
+// connections without end must not take them from others in the process. Clients that wait are accepted as soon as descriptors
+// are free.
 class Server {
 public:
     // kUnavailable when the address cannot be bound; the message names address, port and reason.
     static core::Result<std::unique_ptr<Server>> listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler);
-    // Clean when owed() == 0. Else what is owed is answered by refuse(500), and closed before it may have been written.
+    // Clean when pending_responses() == 0. Otherwise each request without an answer gets the default response 500, whose
+    // connection is closed before the client may have it.
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;

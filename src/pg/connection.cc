@@ -21,7 +21,7 @@ struct Unit {
     std::vector<Rows> rows;
     std::vector<Rows> current;  // what the command being answered has said
     core::Result<core::Unit> outcome = core::Unit{};
-    bool plan_is_stale = false;
+    bool needs_new_session = false;
     Connection::Completion done;
 };
 
@@ -31,6 +31,8 @@ constexpr Statement kEndFormer{"end_former_sessions", R"sql(
 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE pid = ANY ($1::int[]) AND pid <> pg_catalog.pg_backend_pid() AND application_name = pg_catalog.current_setting('application_name')
   AND usename = current_user)sql"};
+
+constexpr Statement kReplan{"discard_plans", "DISCARD PLANS"};
 
 // By value: the callee may close the connection, and the event with it.
 template <typename... Arguments>
@@ -50,7 +52,8 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
           reply_timer(the_loop.make_timer([this] {
               lose({core::ErrorKind::kTimeout, "PostgreSQL has not answered in time", ""});
           })),
-          reconnect_timer(the_loop.make_timer([this] { connect(); })) {}
+          reconnect_timer(the_loop.make_timer([this] { connect(); })),
+          replan_timer(the_loop.make_timer([this] { replan(); })) {}
 
     void connect();
     void on_connected(core::Result<ConnHandle> result);
@@ -62,6 +65,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void end_unit();
     void deliver_notifications();
     void end_former_sessions();
+    void replan();
     void lose(const core::Error& error);
     bool send(const Steps& steps, Unit& unit);
     void execute(const Steps& steps, Completion done);
@@ -77,6 +81,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     loop::FdWatcher watcher;  // depends-on: conn
     std::unique_ptr<loop::Timer> reply_timer;
     std::unique_ptr<loop::Timer> reconnect_timer;
+    std::unique_ptr<loop::Timer> replan_timer;
     std::unordered_set<std::string> prepared;
     std::deque<Unit> units;
     std::vector<std::int32_t> former_pids;  // server processes of sessions that were given up
@@ -118,7 +123,15 @@ void Connection::Impl::on_connected(core::Result<ConnHandle> result) {
     up = true;
     watcher.watch(PQsocket(conn.get()), true, false);
     end_former_sessions();
+    if (options.replan_period.count() > 0) replan_timer->start(options.replan_period);
     announce(events.on_up);
+}
+
+void Connection::Impl::replan() {
+    if (!up) return;  // the next session begins without plans
+    execute({{&kReplan, {}}}, [weak = weak_from_this()](const auto&) {
+        if (const auto self = weak.lock()) self->replan_timer->start(self->options.replan_period);
+    });
 }
 
 void Connection::Impl::end_former_sessions() {
@@ -181,7 +194,7 @@ void Connection::Impl::take_result(ResultHandle result) {
         default:
             if (unit.outcome) {
                 unit.outcome = result_error(result.get());
-                unit.plan_is_stale = is_stale_plan(result.get());
+                unit.needs_new_session = needs_new_session(result.get());
             }
             break;
     }
@@ -215,7 +228,7 @@ void Connection::Impl::end_unit() {
         return;
     }
     const core::Error error = unit.outcome.error();
-    if (unit.plan_is_stale) {
+    if (unit.needs_new_session) {
         loop.post([weak = weak_from_this(), error] {
             if (const auto self = weak.lock()) self->lose(error);
         });

@@ -30,8 +30,11 @@ struct ConnectionOptions {
     std::vector<std::pair<std::string, std::string>> settings;  // session settings (GUCs), sent with the start-up packet
     std::chrono::milliseconds connect_timeout{5000};            // one attempt, name look-up included
     std::chrono::milliseconds reply_timeout{10000};  // a unit of work without an answer for so long: the session is cut
-    std::chrono::milliseconds reconnect_min{50};     // doubled per failure, with jitter
-    std::chrono::milliseconds reconnect_max{500};    // an engine is back before others take it for dead
+    // With plan_cache_mode = force_generic_plan: plans are made anew this often, because the tables grow that they were made for.
+    // 0 = never. (A plan that reads the whole table is right for 200 rows, and PostgreSQL keeps it until the next ANALYZE.)
+    std::chrono::milliseconds replan_period{0};
+    std::chrono::milliseconds reconnect_min{50};   // doubled per failure, with jitter
+    std::chrono::milliseconds reconnect_max{500};  // an engine is back before others take it for dead
 };
 
 // Loop thread only. Destroying it drops every pending completion.

@@ -48,7 +48,7 @@ std::string without_quotation(std::string words) {
     return words;
 }
 
-// A dead peer is noticed within about 11 s when idle, and within 10 s when something is owed to it.
+// A dead peer is noticed within about 11 s when idle, and within 10 s when something was sent to it.
 constexpr std::pair<const char*, const char*> kDefaults[] = {{"keepalives_idle", "5"},
                                                              {"keepalives_interval", "2"},
                                                              {"keepalives_count", "3"},

@@ -16,14 +16,17 @@ std::string one_line(std::string_view text) {
 }
 
 constexpr const char* kPlanIsStale = "0A000";
+constexpr const char* kReadOnly = "25006";
 
 }  // namespace
 
-bool is_stale_plan(const PGresult* result) {
+bool needs_new_session(const PGresult* result) {
     const auto field = [result](int code) {
         const char* const text = PQresultErrorField(result, code);
         return std::string_view(text == nullptr ? "" : text);
     };
+    // The session was made while the database, or the role, was set to read only, or its host has become a standby.
+    if (field(PG_DIAG_SQLSTATE) == kReadOnly) return true;
     // The name of the server's function is not translated, as its message is.
     return field(PG_DIAG_SQLSTATE) == kPlanIsStale && field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery";
 }
@@ -34,7 +37,7 @@ core::ErrorKind classify_sqlstate(const std::string& sqlstate) {
     // 26000: the session did not keep the prepared statement, because its PREPARE failed; the next use prepares it again.
     // 0A000: a statement's result has another type than when it was prepared; the session is made anew (Connection).
     if (sqlstate == "26000" || sqlstate == kPlanIsStale) return ErrorKind::kUnavailable;
-    if (sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "25006") return ErrorKind::kUnavailable;
+    if (sqlstate == "40001" || sqlstate == "40P01" || sqlstate == kReadOnly) return ErrorKind::kUnavailable;
     const std::string_view head = std::string_view(sqlstate).substr(0, 2);
     if (head == "08" || head == "53" || sqlstate.starts_with("57P")) return ErrorKind::kUnavailable;
     if (head == "22" || head == "23") return ErrorKind::kInvalid;

@@ -7,9 +7,10 @@
 
 namespace messaging::pg {
 
-// Somebody has altered a column's type under a prepared statement ("cached plan must not change result type", in whatever
-// language).
-bool is_stale_plan(const PGresult* result);
+// The error would come again on this session, and not on a new one: somebody has altered a column's type under a prepared
+// statement
+// ("cached plan must not change result type", in whatever language), or the session is read only.
+bool needs_new_session(const PGresult* result);
 
 // The connection's last error, on one line. libpq never puts a password into it.
 core::Error connection_error(const PGconn* conn);

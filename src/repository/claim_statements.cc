@@ -11,7 +11,7 @@ namespace {
 // What a claim does with each entry is decided here, in the database, because it costs no round trip and needs no row twice:
 //   sent, or the row is gone   the entry goes, nothing else happens
 //   no such endpoint           dead-lettered
-//   attempts used up           dead-lettered: the CHECK on attempts leaves room for one more record, not for two
+//   attempts used up           dead-lettered: the CHECK on attempts allows one more record, not two
 //   the endpoint is not active moved to the hold
 //   everything else            into the ledger, and to the engine
 // No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that stands twice in

@@ -8,10 +8,10 @@
 
 namespace messaging::repository {
 
-// Loop thread only. `bell` must outlive it.
+// Loop thread only. The session must outlive it.
 class PgDoorbellStore : public engine::DoorbellStore {
 public:
-    explicit PgDoorbellStore(pg::Connection& bell) : listen_(bell) {}
+    explicit PgDoorbellStore(pg::Connection& listen_session) : listen_(listen_session) {}
     void try_to_sleep(core::Completion<engine::SleepAnswer> done) override;
     void wake_up(core::Completion<core::Unit> done) override;
     void wake_peers(core::Completion<core::Unit> done) override;

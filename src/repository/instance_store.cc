@@ -66,7 +66,7 @@ picked AS MATERIALIZED (
     ORDER BY c.claim_id LIMIT $3::int FOR UPDATE OF c SKIP LOCKED)
 UPDATE messaging._claim c SET instance_id = 0 FROM picked p WHERE c.claim_id = p.claim_id AND c.instance_id = p.instance_id)sql"};
 
-// $3: whether the abandonment is counted. Where a row refuses an UPDATE (a CHECK or a trigger of the application's), the rescue
+// $3: whether the abandonment is counted. Where a row refuses an UPDATE (a CHECK or a trigger of the application's), the reclaim
 // of all the others must not depend on it. A message whose row somebody else has locked, or has just changed, goes on uncounted:
 // one locked row must not keep the others from being sent, and what was sent a moment ago leaves the schedule at its claim.
 constexpr pg::Statement kReclaim{"reclaim", R"sql(
@@ -151,9 +151,9 @@ void PgInstanceStore::look_at_others(core::InstanceId me, std::chrono::milliseco
         });
 }
 
-void PgInstanceStore::end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) {
+void PgInstanceStore::end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) {
     pg::Params params;
-    params.bigint_array(hung);
+    params.bigint_array(unresponsive);
     pg::run_statement<std::size_t>(listen_, kEndSessions, std::move(params), std::move(done),
                                    [](const pg::Rows& rows) { return static_cast<std::size_t>(rows.bigint(0, 0)); });
 }

@@ -21,7 +21,7 @@ public:
     void read_state(core::Completion<bool> done) override;
     void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
                         core::Completion<std::vector<engine::LivenessSample>> done) override;
-    void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) override;
+    void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) override;
     void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
                  core::Completion<engine::Reclaimed> done) override;
     void unregister_instance(core::InstanceId instance_id, core::Completion<core::Unit> done) override;

@@ -111,15 +111,15 @@ core::MessageView read_message(const pg::Rows& rows, int row, int first) {
     message.attempts = rows.integer(row, first + 4);
     message.created_at = rows.text(row, first + 5);
     message.sent_at = rows.optional_text(row, first + 6);
-    message.due_at = rows.optional_text(row, first + 7);
-    message.failed_at = rows.optional_text(row, first + 8);
+    message.next_attempt_at = rows.optional_text(row, first + 7);
+    message.dead_at = rows.optional_text(row, first + 8);
     message.receiver_message_id = rows.optional_text(row, first + 9);
     message.last_error = rows.optional_text(row, first + 10);
     message.endpoint = rows.optional_text(row, first + 11).value_or("");
-    message.status = is_sent             ? core::MessageStatus::kSent
-                     : message.failed_at ? core::MessageStatus::kDead
-                     : message.due_at    ? core::MessageStatus::kScheduled
-                                         : core::MessageStatus::kPending;
+    message.status = is_sent                   ? core::MessageStatus::kSent
+                     : message.dead_at         ? core::MessageStatus::kDead
+                     : message.next_attempt_at ? core::MessageStatus::kScheduled
+                                               : core::MessageStatus::kPending;
     return message;
 }
 

@@ -125,8 +125,8 @@ void PgMessageStore::get(core::MessageId id,
                               for (int row = 0; row < rows[1].size(); ++row) {
                                   core::AttemptView attempt;
                                   attempt.attempt = rows[1].integer(row, 0);
-                                  attempt.at = rows[1].text(row, 1);
-                                  if (!rows[1].is_null(row, 2)) attempt.status = rows[1].integer(row, 2);
+                                  attempt.attempted_at = rows[1].text(row, 1);
+                                  if (!rows[1].is_null(row, 2)) attempt.http_status = rows[1].integer(row, 2);
                                   attempt.duration_ms = rows[1].integer(row, 3);
                                   attempt.error = rows[1].text(row, 4);
                                   answer.second.push_back(std::move(attempt));
@@ -152,14 +152,15 @@ void PgMessageStore::enqueue_once(std::vector<service::NewMessage> messages, con
 void PgMessageStore::retry(core::MessageId id, core::Completion<core::Unit> done) {
     pg::Params params;
     params.bigint(id);
-    pg::run_statement<core::Unit>(writing_, kRetry, std::move(params), std::move(done),
-                                  [](const pg::Rows& rows) -> core::Result<core::Unit> {
-                                      if (rows.size() == 0) {
-                                          return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
-                                      }
-                                      if (rows.boolean(0, 0)) return core::Unit{};
-                                      return core::Error{core::ErrorKind::kConflict, "the message waits to be sent already", ""};
-                                  });
+    pg::run_statement<core::Unit>(
+        writing_, kRetry, std::move(params), std::move(done), [](const pg::Rows& rows) -> core::Result<core::Unit> {
+            if (rows.size() == 0) {
+                return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
+            }
+            if (rows.boolean(0, 0)) return core::Unit{};
+            return core::Error{core::ErrorKind::kConflict,
+                               "the message is already waiting to be sent, or being sent; nothing was changed", ""};
+        });
 }
 
 }  // namespace messaging::repository

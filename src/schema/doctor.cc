@@ -50,7 +50,7 @@ CheckResult run_check(pg::Session& session, const SqlCheck& check) {
     return {check.name, without_idle_ok(std::move(findings))};
 }
 
-// Unit may be set in a session of a pooler, because somebody else gets it next.
+// Nothing may be set in a session of a pooler, because somebody else gets it next.
 Finding check_connection(pg::Session& session, const DoctorLimits& limits) {
     const auto pid = session.execute("SELECT pg_backend_pid()");
     if (!pid) return unchecked(pid.error());

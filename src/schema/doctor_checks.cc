@@ -119,7 +119,7 @@ WHERE NOT EXISTS (SELECT FROM messaging._instance WHERE last_seen > now() - $1::
 UNION ALL
 SELECT * FROM (
     SELECT 'warning', format('instance %s (%s) was last seen %s ago', instance_id, name, date_trunc('second', now() - last_seen)),
-           'a running instance takes over its messages within seconds; if one is running and this stays, look for "instance" in its log'
+           'a running instance reclaims its messages within seconds; if one is running and this stays, look for "instance" in its log'
     FROM messaging._instance WHERE last_seen < now() - $1::bigint * interval '1 s' ORDER BY last_seen LIMIT 10) gone
 UNION ALL
 (SELECT DISTINCT 'warning', format('an instance runs as the role %s: others cannot end its sessions when it hangs', usename),

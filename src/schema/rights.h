@@ -8,7 +8,7 @@
 
 namespace messaging::schema {
 
-// Answers one row: the connected role, and the rights that it lacks as one text, or NULL. Unit is lacking where the schema
+// Answers one row: the connected role, and the rights that it lacks as one text, or NULL. Nothing is lacking where the schema
 // does not exist yet. Names are qualified: any session may run it.
 extern const pg::Statement kMissingRights;
 

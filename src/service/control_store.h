@@ -14,7 +14,7 @@ namespace messaging::service {
 struct ServiceState {
     bool running = true;
     std::string since;
-    std::string by;
+    std::string changed_by;
 };
 
 struct InstanceView {
@@ -43,7 +43,7 @@ class ControlStore {
 public:
     virtual ~ControlStore() = default;
     virtual bool up() const = 0;
-    // Idempotent: `since` and `by` change only with the state.
+    // Idempotent: `since` and `changed_by` change only with the state.
     virtual void set_running(bool running, const std::string& by, core::Completion<ServiceState> done) = 0;
     virtual void read_status(core::Completion<StatusView> done) = 0;
 };

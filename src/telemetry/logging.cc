@@ -1,4 +1,4 @@
-// The JSON formatter and the trouble log.
+// The JSON formatter, and the log of states of dependencies.
 #include "telemetry/logging.h"
 
 #include <spdlog/formatter.h>

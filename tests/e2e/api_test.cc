@@ -169,8 +169,8 @@ TEST_F(ApiTest, TellsWhatIsWrongWithABody) {
         {R"({"recipient": "+1", "content": ""})", "invalid_field"},
         {R"({"recipient": "+1", "content": "a\u0000b"})", "invalid_field"},
         {R"({"recipient": "+1", "content": "x", "extra": 1})", "unknown_field"},
-        {R"({"recipient": ")" + std::string(256, '1') + R"(", "content": "x"})", "recipient_too_long"},
-        {R"({"recipient": "+1", "content": ")" + std::string(4097, 'x') + R"("})", "content_too_long"},
+        {R"({"recipient": ")" + std::string(256, '1') + R"(", "content": "x"})", "invalid_field"},
+        {R"({"recipient": "+1", "content": ")" + std::string(4097, 'x') + R"("})", "invalid_field"},
         {"{\"recipient\": \"+1\", \"content\": \"\xff\xfe\"}", "invalid_json"},
         {"{\"recipient\": \"+1\", \"content\": \"\xed\xa0\x80\"}", "invalid_json"},
     };
@@ -215,8 +215,8 @@ TEST_F(ApiTest, AKeyEnqueuesOnceAndAnswersAsTheFirstTime) {
     EXPECT_EQ(text_of(again, {"data", "0", "id"}), text_of(first, {"data", "0", "id"}));
     EXPECT_EQ(text_of(again, {"data", "0", "created_at"}), text_of(first, {"data", "0", "created_at"}));
     EXPECT_EQ(code(post(R"({"recipient": "+1", "content": "other"})", {{"Idempotency-Key", "k1"}})), "idempotency_key_reused");
-    EXPECT_EQ(code(post(one, {{"Idempotency-Key", std::string(256, 'k')}})), "bad_idempotency_key");
-    EXPECT_EQ(code(post(one, {{"Idempotency-Key", "two words"}})), "bad_idempotency_key");
+    EXPECT_EQ(code(post(one, {{"Idempotency-Key", std::string(256, 'k')}})), "invalid_idempotency_key");
+    EXPECT_EQ(code(post(one, {{"Idempotency-Key", "two words"}})), "invalid_idempotency_key");
     EXPECT_EQ(post(one, {{"Idempotency-Key", std::string(255, 'k')}}).status, 201);
     EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "2");
 }
@@ -309,24 +309,24 @@ TEST_F(ApiTest, NothingIsStoredWhereATriggerDropsAMessage) {
 }
 
 TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
-    const std::vector<std::pair<std::string, std::string>> cases = {{"limit=0", "bad_limit"},
-                                                                    {"limit=251", "bad_limit"},
-                                                                    {"limit=x", "bad_limit"},
-                                                                    {"limit=1x", "bad_limit"},
-                                                                    {"limit=", "bad_limit"},
-                                                                    {"limit=99999999999999999999", "bad_limit"},
-                                                                    {"status=gone", "bad_status"},
-                                                                    {"status=", "bad_status"},
-                                                                    {"recipient=", "bad_recipient"},
-                                                                    {"recipient=%ff", "bad_recipient"},
-                                                                    {"recipient=a%00b", "bad_recipient"},
-                                                                    {"recipient=" + std::string(256, 'r'), "bad_recipient"},
-                                                                    {"cursor=x", "bad_cursor"},
-                                                                    {"cursor=1.sent.1", "bad_cursor"},
-                                                                    {"cursor=1.dead.1.1", "bad_cursor"},
-                                                                    {"cursor=1.sent.1.99999999999999999999", "bad_cursor"},
+    const std::vector<std::pair<std::string, std::string>> cases = {{"limit=0", "invalid_parameter"},
+                                                                    {"limit=251", "invalid_parameter"},
+                                                                    {"limit=x", "invalid_parameter"},
+                                                                    {"limit=1x", "invalid_parameter"},
+                                                                    {"limit=", "invalid_parameter"},
+                                                                    {"limit=99999999999999999999", "invalid_parameter"},
+                                                                    {"status=gone", "invalid_parameter"},
+                                                                    {"status=", "invalid_parameter"},
+                                                                    {"recipient=", "invalid_parameter"},
+                                                                    {"recipient=%ff", "invalid_parameter"},
+                                                                    {"recipient=a%00b", "invalid_parameter"},
+                                                                    {"recipient=" + std::string(256, 'r'), "invalid_parameter"},
+                                                                    {"cursor=x", "invalid_cursor"},
+                                                                    {"cursor=1.sent.1", "invalid_cursor"},
+                                                                    {"cursor=1.dead.1.1", "invalid_cursor"},
+                                                                    {"cursor=1.sent.1.99999999999999999999", "invalid_cursor"},
                                                                     {"page=2", "unknown_parameter"},
-                                                                    {"cursor=", "bad_cursor"},
+                                                                    {"cursor=", "invalid_cursor"},
                                                                     {"limit=1&limit=2", "repeated_parameter"},
                                                                     {"limit=1&limit=1", "repeated_parameter"},
                                                                     {"status=all&limit=1&status=sent", "repeated_parameter"}};
@@ -344,7 +344,7 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
         EXPECT_EQ(ask("GET", std::string(path) + "?x=1").status, 200) << "probes and scrapers add what they like: " << path;
     }
     for (const char* id : {"0", "-1", "1x", "99999999999999999999", "%31%00"}) {
-        EXPECT_EQ(code(ask("GET", std::string("/messages/") + id)), "bad_id") << id;
+        EXPECT_EQ(code(ask("GET", std::string("/messages/") + id)), "invalid_id") << id;
     }
 }
 
@@ -437,8 +437,8 @@ TEST_F(ApiTest, AnsweringTheWrongMethodNamesTheRightOnes) {
     EXPECT_EQ(code(refused), "method_not_allowed");
     for (const char* method : {"PUT", "PATCH", "OPTIONS", "TRACE", "BREW"})
         EXPECT_EQ(ask(method, "/start").status, 405) << method;
-    EXPECT_EQ(code(ask("GET", "/nothing/here")), "not_found");
-    EXPECT_EQ(code(ask("GET", "/messages/")), "not_found");
+    EXPECT_EQ(code(ask("GET", "/nothing/here")), "path_not_found");
+    EXPECT_EQ(code(ask("GET", "/messages/")), "path_not_found");
     const HttpReply head = ask("HEAD", "/messages");
     EXPECT_EQ(head.status, 200);
     EXPECT_EQ(head.body, "");

@@ -29,7 +29,7 @@ protected:
         commit_messages(database_, count);
         ASSERT_TRUE(receiver_.wait_for(receiver_.count() + static_cast<std::size_t>(count / 8)));
     }
-    // Unit lost, nothing sent twice, and no attempt used up.
+    // Nothing lost, nothing sent twice, and no attempt used up.
     void expect_unharmed(Tally& tally) {
         tally.expect_settled();
         tally.expect_recovered();

@@ -30,7 +30,7 @@ protected:
 TEST_F(ControlStore, ANewDatabaseIsRunningAndEmpty) {
     const StatusView view = status();
     EXPECT_TRUE(view.state.running);
-    EXPECT_EQ(view.state.by, "nobody yet") << "and no word of ours, such as migration";
+    EXPECT_EQ(view.state.changed_by, "nobody yet") << "and no word of ours, such as migration";
     EXPECT_TRUE(view.instances.empty());
     EXPECT_EQ(view.pending + view.scheduled + view.dead + view.in_flight, 0);
     EXPECT_TRUE(view.pending_is_exact);
@@ -41,13 +41,13 @@ TEST_F(ControlStore, ANewDatabaseIsRunningAndEmpty) {
 TEST_F(ControlStore, SinceAndByChangeOnlyWithTheState) {
     const ServiceState stopped = set_running(false, "first");
     EXPECT_FALSE(stopped.running);
-    EXPECT_EQ(stopped.by, "first");
+    EXPECT_EQ(stopped.changed_by, "first");
     const ServiceState again = set_running(false, "second");
-    EXPECT_EQ(again.by, "first");
+    EXPECT_EQ(again.changed_by, "first");
     EXPECT_EQ(again.since, stopped.since);
     const ServiceState running = set_running(true, "second");
     EXPECT_TRUE(running.running);
-    EXPECT_EQ(running.by, "second");
+    EXPECT_EQ(running.changed_by, "second");
     EXPECT_NE(running.since, stopped.since);
     EXPECT_EQ(status().state.since, running.since);
 }

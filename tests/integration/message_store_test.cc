@@ -251,7 +251,7 @@ TEST_F(MessageStore, AMessageShowsEachFieldUnderItsOwnName) {
     EXPECT_EQ(message.receiver_message_id, "theirs");
     EXPECT_EQ(message.last_error, "HTTP 500");
     EXPECT_EQ(message.endpoint, "default");
-    EXPECT_FALSE(message.due_at || message.failed_at);
+    EXPECT_FALSE(message.next_attempt_at || message.dead_at);
 }
 
 TEST_F(MessageStore, SentOnesComeNewestFirstOverPagesAndBatches) {
@@ -301,9 +301,9 @@ TEST_F(MessageStore, ListsPendingScheduledDeadAndAll) {
     const auto messages = list({ListStatus::kAll, std::nullopt, 50, std::nullopt}).messages;
     EXPECT_EQ(messages.at(0).status, MessageStatus::kPending);
     EXPECT_EQ(messages.at(1).status, MessageStatus::kDead);
-    EXPECT_EQ(messages.at(1).failed_at, "2026-01-02T00:00:00.000000Z");
+    EXPECT_EQ(messages.at(1).dead_at, "2026-01-02T00:00:00.000000Z");
     EXPECT_EQ(messages.at(3).status, MessageStatus::kScheduled);
-    EXPECT_EQ(messages.at(3).due_at, "2030-01-01T00:00:00.000000Z");
+    EXPECT_EQ(messages.at(3).next_attempt_at, "2030-01-01T00:00:00.000000Z");
 }
 
 // A page whose entries belonged to deleted messages once ended the list.
@@ -401,10 +401,10 @@ TEST_F(MessageStore, GetsOneMessageWithItsFailedAttempts) {
     ASSERT_TRUE(found.ok());
     EXPECT_EQ(found->first.id, 1);
     ASSERT_EQ(found->second.size(), 2U);
-    EXPECT_EQ(found->second[0].status, 503);
+    EXPECT_EQ(found->second[0].http_status, 503);
     EXPECT_EQ(found->second[0].duration_ms, 12);
     EXPECT_EQ(found->second[1].attempt, 2);
-    EXPECT_FALSE(found->second[1].status);
+    EXPECT_FALSE(found->second[1].http_status);
     EXPECT_EQ(found->second[1].at, "2026-01-02T00:00:00.000000Z");
     EXPECT_EQ(found->second[1].error, "timed out");
     const auto missing = get(99);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "pg/session.h"
 #include "support/private_postgres.h"
 #include "support/watched_connection.h"
 
@@ -47,6 +48,63 @@ private:
     int descriptor_;
     int port_ = 0;
 };
+
+constexpr Statement kJoin{"join", R"sql(
+SELECT count(*) FROM unnest($1::bigint[]) AS u(id) JOIN growing g ON g.id = u.id AND NOT g.done)sql"};
+constexpr Statement kExplainJoin{"explain_join", "EXPLAIN EXECUTE \"join\" ('{1,2}')"};
+
+// A generic plan that was made for a small table reads the whole table, and PostgreSQL keeps it until the next ANALYZE.
+TEST(PgConnection, APlanFollowsTheTablesGrowthWithinTheReplanPeriod) {
+    const std::string url = empty_database();
+    auto session = Session::connect(url, "test");
+    ASSERT_TRUE(session.ok());
+    for (const char* const sql :
+         {"CREATE TABLE growing (id bigint PRIMARY KEY, done boolean NOT NULL) WITH (autovacuum_enabled = false)",
+          "INSERT INTO growing SELECT n, true FROM generate_series(1, 50) n", "ANALYZE growing"}) {
+        ASSERT_TRUE(session->execute(sql).ok()) << sql;
+    }
+    ConnectionOptions options;
+    options.url = url;
+    options.settings = {{"plan_cache_mode", "force_generic_plan"},
+                        {"enable_seqscan", "off"},
+                        {"enable_hashjoin", "off"},
+                        {"enable_mergejoin", "off"}};
+    options.replan_period = 50ms;
+    WatchedConnection watched(url);
+    watched.options = options;
+    ASSERT_TRUE(watched.start_and_wait());
+    const auto plan = [&] {
+        std::string text;
+        const auto answer = watched.run(one_step(kExplainJoin));
+        if (!answer || !answer->ok()) return std::string("no answer");
+        const Rows& rows = answer->value().front();
+        for (int row = 0; row < rows.size(); ++row) text.append(rows.text(row, 0)).append("\n");
+        return text;
+    };
+    Params ids;
+    ids.bigint_array(std::vector<std::int64_t>{1, 2});
+    watched.run_text(kJoin, ids);
+    ASSERT_TRUE(session->execute("INSERT INTO growing SELECT n, false FROM generate_series(51, 60000) n").ok());
+    const auto reads_by_key = [&] { return plan().find("Index Cond: (id = u.id)") != std::string::npos; };
+    for (int i = 0; i < 200 && !reads_by_key(); ++i) watched.run_text(kSleep, std::move(Params().text("0.02")));
+    EXPECT_TRUE(reads_by_key()) << plan();
+}
+
+TEST(PgConnection, ASessionThatIsReadOnlyIsReplaced) {
+    const std::string url = empty_database();
+    auto session = Session::connect(url, "test");
+    ASSERT_TRUE(session.ok());
+    const std::string database = session->execute("SELECT current_database()").value().text(0, 0).data();
+    ASSERT_TRUE(session->execute("CREATE TABLE written (n int)").ok());
+    ASSERT_TRUE(session->execute(("ALTER DATABASE " + database + " SET default_transaction_read_only = on").c_str()).ok());
+    WatchedConnection watched(url);
+    ASSERT_TRUE(watched.start_and_wait());
+    ASSERT_TRUE(session->execute(("ALTER DATABASE " + database + " RESET default_transaction_read_only").c_str()).ok());
+    constexpr static Statement kWrite{"write", "INSERT INTO written VALUES (1) RETURNING n"};
+    EXPECT_NE(watched.run_text(kWrite).find("read-only"), std::string::npos) << "this session began read only";
+    ASSERT_TRUE(run_until(watched.loop, [&] { return watched.ups == 2; }));
+    EXPECT_EQ(watched.run_text(kWrite), "1");
+}
 
 TEST(PgConnection, ATerminatedBackendFailsItsWorkAndIsReplaced) {
     const std::string url = empty_database();

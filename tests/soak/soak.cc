@@ -1,4 +1,4 @@
-// Random faults under load, for SOAK_MINUTES; SOAK_SEED repeats their order. Unit committed may be lost.
+// Random faults under load, for SOAK_MINUTES; SOAK_SEED repeats their order. Nothing committed may be lost.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -85,7 +85,7 @@ public:
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
 };
 
-class FakePresenceStore : public engine::InstanceStore {
+class FakeInstanceStore : public engine::InstanceStore {
 public:
     struct Move {
         core::InstanceId to = 0;

@@ -8,7 +8,7 @@
 
 namespace messaging::test {
 
-// Listens on a Unix socket (no password) and on a free TCP port of 127.0.0.1 (password kPassword). Unit is synced to
+// Listens on a Unix socket (no password) and on a free TCP port of 127.0.0.1 (password kPassword). Nothing is synced to
 // disk. Run by root it becomes the user postgres, since PostgreSQL refuses root. A server that cannot be started ends the
 // test with its log.
 // The server is Debian's unless the environment variable POSTGRES_BIN names the folder of another one's programs. Where

@@ -22,7 +22,7 @@ public:
     explicit RunningServer(http_server::RequestHandler handler, http_server::ServerOptions options = {}) : delayed_(loop_) {
         options.port = 0;
         options.max_body_bytes = kBodyLimit;
-        options.refuse = [](int status) {
+        options.default_response = [](int status) {
             return http::Response{status, "application/json", {{"X-Mine", "yes"}}, R"({"code":)" + std::to_string(status) + "}"};
         };
         server_ = std::move(http_server::Server::listen(loop_, std::move(options), std::move(handler)).value());

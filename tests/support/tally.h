@@ -29,7 +29,7 @@ public:
     void expect_settled(std::chrono::milliseconds patience = std::chrono::seconds(60));
     // Commits one more message and sees it arrive: "and it recovers".
     void expect_recovered();
-    // Unit lost, at most so many sent again, and each repeat the same message as the first time.
+    // Nothing lost, at most so many sent again, and each repeat the same message as the first time.
     void expect_none_lost(long most_duplicates);
 
     // Arrived but not recorded as sent: what a death at this moment would have sent again.

@@ -82,7 +82,7 @@ protected:
                      observer_,
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
-                      .room = [this] { return room_; },
+                      .capacity = [this] { return room_; },
                       .known_claims = [] { return std::vector<core::ClaimId>{7}; },
                       .held_messages = [] { return std::vector<core::MessageId>{70}; },
                       .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
@@ -111,7 +111,7 @@ TEST_F(ClaimerTest, BeginsWithOrphansASweepAndDueOnes) {
 
 TEST_F(ClaimerTest, EachClaimHasANumberOfItsOwn) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     const core::ClaimId first = answer_ready(kMaxClaim, 60).claim_id;
     const core::ClaimId second = answer_ready(kMaxClaim, 60).claim_id;
     EXPECT_GT(first, 0);
@@ -121,7 +121,7 @@ TEST_F(ClaimerTest, EachClaimHasANumberOfItsOwn) {
 // Finding 5: due claims that were always full kept new messages waiting for ever.
 TEST_F(ClaimerTest, ReadyAndDueClaimsTakeTurnsWhileBothAreFull) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     time_.advance(kPollPeriod);
     std::string order;
     for (int i = 0; i < 12; ++i) {
@@ -147,7 +147,7 @@ TEST_F(ClaimerTest, AFailingDueClaimStepsAsideForTheReadyOnes) {
     take_first(store_.due).answer(kTooSlow);
     EXPECT_TRUE(store_.due.empty()) << "not in a tight loop";
     for (int i = 0; i < 5; ++i) {
-        claimer_.ring();
+        claimer_.on_notified();
         EXPECT_EQ(answer_ready(1, 61).limit, kMaxClaim);
     }
     EXPECT_TRUE(store_.due.empty());
@@ -165,7 +165,7 @@ TEST_F(ClaimerTest, FailingOrphansStepAsideForTheClaims) {
 // Finding 13: a claim that could not finish was tried again as it was.
 TEST_F(ClaimerTest, AFailingClaimAsksForHalfAndGrowsAgain) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     std::vector<int> limits;
     for (int i = 0; i < 12; ++i) {
         wait_for_ready();
@@ -200,7 +200,7 @@ TEST_F(ClaimerTest, ANewSessionWhoseSweepCannotFinishGoesOnFromTheEarlierFloor) 
 // Finding 2: one row stopped all claiming.
 TEST_F(ClaimerTest, TheOneMessageThatCannotBeReadIsDeadLettered) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     for (int limit = kMaxClaim; limit >= 1; limit /= 2) {
         wait_for_ready();
         ASSERT_EQ(store_.ready.front().request.limit, limit);
@@ -224,7 +224,7 @@ TEST_F(ClaimerTest, TheOneMessageThatCannotBeReadIsDeadLettered) {
 TEST_F(ClaimerTest, AMessageThatCanBeReadByItsNameIsSent) {
     activate();
     room_ = 1;
-    claimer_.ring();
+    claimer_.on_notified();
     take_first(store_.ready).answer(kUnreadable);
     take_first(store_.peeks).answer(std::optional<core::MessageId>(42));
     answer_ready(1, 60);
@@ -244,9 +244,9 @@ TEST_F(ClaimerTest, MessagesNobodyHoldsAreClaimedAtOnce) {
 
 TEST_F(ClaimerTest, ARingClaimsAtOnceFromTheFloorOn) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     ASSERT_EQ(store_.ready.size(), 1u);
-    claimer_.ring();  // while under way: once more afterwards
+    claimer_.on_notified();  // while under way: once more afterwards
     EXPECT_EQ(answer_ready(3, 60).behind.xid, 50u);
     EXPECT_EQ(answer_ready(0, 61).behind.xid, 60u);
     EXPECT_TRUE(store_.ready.empty());
@@ -255,7 +255,7 @@ TEST_F(ClaimerTest, ARingClaimsAtOnceFromTheFloorOn) {
 
 TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     EXPECT_EQ(store_.ready.front().request.limit, kMaxClaim);
     answer_ready(kMaxClaim, 70);
     const ClaimRequest second = answer_ready(kMaxClaim, 70);
@@ -270,7 +270,7 @@ TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
 
 TEST_F(ClaimerTest, WhileClaimsAreFullASweepStillComesOnTime) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     std::vector<int> sweeps;
     for (int second = 0; second < 12; ++second) {
         for (int i = 0; i < 10; ++i) {
@@ -286,7 +286,7 @@ TEST_F(ClaimerTest, WhileClaimsAreFullASweepStillComesOnTime) {
 TEST_F(ClaimerTest, TakesNoMoreThanThereIsRoomAndWaitsForRoom) {
     activate();
     room_ = 10;
-    claimer_.ring();
+    claimer_.on_notified();
     EXPECT_EQ(store_.ready.front().request.limit, 10);
     room_ = 0;
     answer_ready(10, 51);
@@ -355,7 +355,7 @@ TEST_F(ClaimerTest, AScheduledMessageIsClaimedWhenItIsDue) {
 
 TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     take_first(store_.ready).answer(test::unavailable());
     EXPECT_EQ(observer_.troubles["claim"], 1);
     EXPECT_TRUE(store_.ready.empty()) << "not in a tight loop";
@@ -372,7 +372,7 @@ TEST_F(ClaimerTest, ANewSessionForgetsTheFloorAndAsksForOrphans) {
 
 TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
     activate();
-    claimer_.ring();
+    claimer_.on_notified();
     answer_ready(0, 99, false);
     EXPECT_EQ(stopped_, 1);
     EXPECT_EQ(claimer_.floor(), 50u) << "a claim that did not look tells nothing of the floor";
@@ -381,11 +381,11 @@ TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
 TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenThereIsMoreThanRoom) {
     activate();
     EXPECT_EQ(idles_, 1);
-    claimer_.ring();
+    claimer_.on_notified();
     answer_ready(2, 60);
     EXPECT_EQ(idles_, 2);
     room_ = 10;
-    claimer_.ring();
+    claimer_.on_notified();
     room_ = 0;
     answer_ready(10, 61);
     EXPECT_EQ(overloads_, 1);
@@ -399,7 +399,7 @@ TEST_F(ClaimerTest, KnowsWhatOnlyTheFallbackFound) {
     answer_due();
     EXPECT_EQ(found_by_fallback_, 1);
     time_.advance(kPollPeriod - milliseconds(1));
-    claimer_.ring();
+    claimer_.on_notified();
     answer_ready(1, 61);
     EXPECT_EQ(found_by_fallback_, 1);
 }
@@ -407,7 +407,7 @@ TEST_F(ClaimerTest, KnowsWhatOnlyTheFallbackFound) {
 TEST_F(ClaimerTest, InactiveItClaimsNothing) {
     activate();
     claimer_.set_active(false);
-    claimer_.ring();
+    claimer_.on_notified();
     claimer_.on_session_up();
     time_.advance(seconds(60));
     EXPECT_TRUE(store_.ready.empty() && store_.due.empty() && store_.orphans.empty());

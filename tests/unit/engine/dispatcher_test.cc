@@ -106,9 +106,9 @@ TEST_F(DispatcherTest, PutsOffWhatIsForAnEndpointThatDoesNotExist) {
 TEST_F(DispatcherTest, PutsOffWhatABackedUpEndpointCannotTakeWhereThereAreOthers) {
     dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
     dispatcher_.add(some(8, 1));
-    EXPECT_LT(dispatcher_.room(), 8u);
+    EXPECT_LT(dispatcher_.capacity(), 8u);
     time_.advance(std::chrono::seconds(1));  // measured: nothing came back
-    EXPECT_EQ(dispatcher_.room(), 8u) << "what is backed up does not count";
+    EXPECT_EQ(dispatcher_.capacity(), 8u) << "what is backed up does not count";
     dispatcher_.add(some(3, 1));
     ASSERT_EQ(outcomes_.size(), 3u);
     EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kDeferred);
@@ -150,7 +150,7 @@ TEST_F(DispatcherTest, TellsWhenRequestsCannotBeStartedAndWhenTheyCanAgain) {
 TEST_F(DispatcherTest, ALoneEndpointIsNeverPutOff) {
     dispatcher_.add(some(8));
     time_.advance(std::chrono::seconds(1));
-    EXPECT_EQ(dispatcher_.room(), 0u);
+    EXPECT_EQ(dispatcher_.capacity(), 0u);
     dispatcher_.add(some(3));
     EXPECT_TRUE(outcomes_.empty());
 }

@@ -16,7 +16,7 @@ using test::take_first;
 class DoorbellTest : public testing::Test {
 protected:
     void answer(SleepAnswer answer) { take_first(store_.sleeps).answer(answer); }
-    // Unit is left; the question comes after a while.
+    // Nothing is left; the question comes after a while.
     void idle() {
         listen_.on_idle();
         EXPECT_TRUE(store_.sleeps.empty());

@@ -77,7 +77,7 @@ protected:
     test::FakeTime time_;
     test::FixedRandom random_{0.5};
     test::FakeEngineStores queue_;
-    test::FakePresenceStore instances_;
+    test::FakeInstanceStore instances_;
     test::FakeDoorbellStore doorbell_;
     test::FakeBacklogStore backlog_;
     test::FakeReceiptLog receipts_;

@@ -13,45 +13,45 @@ constexpr LivenessSample kSilent{7, false, true};
 const core::MonoTime kStart{};
 
 TEST(FailureDetector, AFreeLockIsNotYetADeath) {
-    FailureDetector watch;
-    EXPECT_TRUE(watch.look({kFree}, kStart).dead.empty());
-    EXPECT_TRUE(watch.look({kFree}, kStart + kFailedAfter - milliseconds(1)).dead.empty());
+    FailureDetector detector;
+    EXPECT_TRUE(detector.observe({kFree}, kStart).failed.empty());
+    EXPECT_TRUE(detector.observe({kFree}, kStart + kFailedAfter - milliseconds(1)).failed.empty());
 }
 
 TEST(FailureDetector, ALockThatStaysFreeIsADeath) {
-    FailureDetector watch;
-    watch.look({kFree}, kStart);
-    EXPECT_EQ(watch.look({kFree}, kStart + kFailedAfter).dead, std::vector<core::InstanceId>{7});
-    EXPECT_EQ(watch.look({kFree}, kStart + kFailedAfter * 2).dead.size(), 1U) << "until it has been buried";
+    FailureDetector detector;
+    detector.observe({kFree}, kStart);
+    EXPECT_EQ(detector.observe({kFree}, kStart + kFailedAfter).failed, std::vector<core::InstanceId>{7});
+    EXPECT_EQ(detector.observe({kFree}, kStart + kFailedAfter * 2).failed.size(), 1U) << "until it has been buried";
 }
 
 TEST(FailureDetector, WhoCameBackBetweenTwoLooksStartsAnew) {
-    FailureDetector watch;
-    watch.look({kFree}, kStart);
-    watch.look({kAlive}, kStart + milliseconds(500));
-    EXPECT_TRUE(watch.look({kFree}, kStart + kFailedAfter).dead.empty());
+    FailureDetector detector;
+    detector.observe({kFree}, kStart);
+    detector.observe({kAlive}, kStart + milliseconds(500));
+    EXPECT_TRUE(detector.observe({kFree}, kStart + kFailedAfter).failed.empty());
 }
 
 TEST(FailureDetector, WhatWasSeenBeforeAnAbsenceOfOnesOwnDoesNotCount) {
-    FailureDetector watch;
-    watch.look({kFree}, kStart);
-    watch.forget();
-    EXPECT_TRUE(watch.look({kFree}, kStart + kFailedAfter * 5).dead.empty());
+    FailureDetector detector;
+    detector.observe({kFree}, kStart);
+    detector.forget();
+    EXPECT_TRUE(detector.observe({kFree}, kStart + kFailedAfter * 5).failed.empty());
 }
 
 TEST(FailureDetector, WhoHoldsItsLockInSilenceIsHungAfterAWhile) {
-    FailureDetector watch;
-    EXPECT_TRUE(watch.look({kSilent}, kStart).hung.empty());
-    const FailureDetector::Verdict verdict = watch.look({kSilent}, kStart + kUnresponsiveAfter);
-    EXPECT_EQ(verdict.hung, std::vector<core::InstanceId>{7});
-    EXPECT_TRUE(verdict.dead.empty());
+    FailureDetector detector;
+    EXPECT_TRUE(detector.observe({kSilent}, kStart).unresponsive.empty());
+    const FailureDetector::Failures failures = detector.observe({kSilent}, kStart + kUnresponsiveAfter);
+    EXPECT_EQ(failures.unresponsive, std::vector<core::InstanceId>{7});
+    EXPECT_TRUE(failures.failed.empty());
 }
 
 TEST(FailureDetector, AHeartbeatEndsTheSilence) {
-    FailureDetector watch;
-    watch.look({kSilent}, kStart);
-    watch.look({kAlive}, kStart + milliseconds(500));
-    EXPECT_TRUE(watch.look({kSilent}, kStart + kUnresponsiveAfter).hung.empty());
+    FailureDetector detector;
+    detector.observe({kSilent}, kStart);
+    detector.observe({kAlive}, kStart + milliseconds(500));
+    EXPECT_TRUE(detector.observe({kSilent}, kStart + kUnresponsiveAfter).unresponsive.empty());
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ protected:
             if (passed.count() % 10 == 0) {
                 inserted_[next_] = time_.mono();
                 store_.ready_ids.push_back(next_++);
-                claimer_.ring();
+                claimer_.on_notified();
             }
             time_.advance(milliseconds(1));
             in_memory_ -= std::min<std::size_t>(in_memory_, 20);
@@ -119,7 +119,7 @@ protected:
                      observer_,
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
-                      .room = [this] { return in_memory_ > kRoom / 2 ? 0 : kRoom - in_memory_; },
+                      .capacity = [this] { return in_memory_ > kRoom / 2 ? 0 : kRoom - in_memory_; },
                       .known_claims = [] { return std::vector<core::ClaimId>{}; },
                       .held_messages = [] { return std::vector<core::MessageId>{}; },
                       .on_claimed =

@@ -32,7 +32,7 @@ protected:
 
     test::FakeTime time_;
     test::FixedRandom random_{0.5};
-    test::FakePresenceStore instances_;
+    test::FakeInstanceStore instances_;
     test::FakeObserver observer_;
     std::vector<core::InstanceId> failed_;
     Reclaimer reclaimer_{instances_,

@@ -35,9 +35,9 @@ protected:
     void add_many(core::MessageId first, std::size_t count) {
         for (std::size_t i = 0; i < count; ++i) add(first + static_cast<core::MessageId>(i));
     }
-    RecordRequest fail(core::ErrorKind kind) {
+    RecordRequest fail(core::ErrorKind kind, const char* sqlstate = "") {
         auto call = take_first(store_.records);
-        call.answer(core::Error{kind, "no", ""});
+        call.answer(core::Error{kind, "no", sqlstate});
         return call.request;
     }
     static std::string ids(const RecordRequest& request) {
@@ -199,7 +199,7 @@ TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
     recorder_.confirm(7);
     for (int round = 0; round < 5; ++round) {
         add_many(100, kMaxRecordBatch);
-        for (int step = 0; step < 200 && (store_.records.empty() || ids(store_.records.front().request) != "2 "); ++step) {
+        for (int step = 0; step < 4000 && (store_.records.empty() || ids(store_.records.front().request) != "2 "); ++step) {
             if (!store_.records.empty()) commit();
             time_.advance(milliseconds(10));
         }
@@ -211,9 +211,72 @@ TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
     EXPECT_EQ(recorder_.unrecorded(), 1u);
     EXPECT_EQ(observer_.troubles["record"], 1);
     EXPECT_EQ(observer_.troubles["record one message"], 6);
-    time_.advance(kRefusedRetry);
+    time_.advance(kLastRefusedRetry);
     EXPECT_EQ(ids(commit()), "2 ");
     EXPECT_TRUE(recorder_.idle());
+}
+
+// The trigger of an application waited for a lock on a row of another table: every row of messages was free, so the whole batch
+// was tried again for ever.
+TEST_F(RecorderTest, ALockThatIsOnNoRowOfMessagesEndsUpWithItsOutcomeAlone) {
+    for (int id = 0; id <= 4; ++id) add(id);
+    commit();
+    std::string last;
+    for (int round = 0; round < 40 && recorder_.unrecorded() > 1; ++round) {
+        time_.advance(kAfterRefusal);
+        if (!store_.unlocks.empty()) {
+            auto look = test::take_first(store_.unlocks);
+            look.answer(std::vector<core::MessageId>(look.request));
+        }
+        if (store_.records.empty()) continue;
+        const auto& outcomes = store_.records.front().request.outcomes;
+        const bool waits = std::any_of(outcomes.begin(), outcomes.end(), [](const auto& one) { return one.id == 3; });
+        last = ids(waits ? fail(core::ErrorKind::kTimeout, "55P03") : commit());
+    }
+    EXPECT_EQ(recorder_.unrecorded(), 1u);
+    EXPECT_EQ(receipts_.size(), 4u);
+}
+
+// A trigger that calls another server raises class 08 while that is down.
+TEST_F(RecorderTest, AnErrorThatATriggerRaisesIsNoLostSession) {
+    for (const char* const sqlstate : {"08006", "40001"}) {
+        time_.advance(kSmallBatchDelay);
+        add(1);
+        add(2);
+        commit();
+        time_.advance(kSmallBatchDelay);
+        EXPECT_EQ(ids(fail(core::ErrorKind::kUnavailable, sqlstate)), "2 ");
+        add(3);
+        time_.advance(kAfterRefusal);
+        EXPECT_EQ(ids(commit()), "3 ") << "it waits apart";
+        time_.advance(kRefusedRetry);
+        EXPECT_EQ(ids(commit()), "2 ");
+    }
+}
+
+TEST_F(RecorderTest, ThousandsOfRefusedOutcomesDoNotStopTheClaiming) {
+    for (std::size_t id = 0; id < kMaxUnrecorded + 1; ++id) {
+        add(static_cast<core::MessageId>(id));
+        while (store_.records.empty()) time_.advance(milliseconds(1));
+        fail(core::ErrorKind::kInternal);
+        while (recorder_.unrecorded() <= id) time_.advance(kAfterRefusal);
+    }
+    EXPECT_FALSE(recorder_.full());
+}
+
+TEST_F(RecorderTest, ARefusedOutcomeIsTriedLessAndLessOften) {
+    add(1);
+    fail(core::ErrorKind::kInternal);
+    time_.advance(kAfterRefusal);
+    int tries = 0;
+    for (int second = 0; second < 300; ++second) {
+        time_.advance(milliseconds(1000));
+        if (store_.records.empty()) continue;
+        fail(core::ErrorKind::kInternal);
+        ++tries;
+    }
+    EXPECT_LE(tries, 16) << "each can hold the session for as long as a statement may take";
+    EXPECT_GE(tries, 8);
 }
 
 TEST_F(RecorderTest, WhenOneRefusedOutcomeIsRecordedTheOthersAreTriedAtOnce) {

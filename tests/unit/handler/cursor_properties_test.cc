@@ -13,7 +13,8 @@ constexpr const char* kStatuses[] = {"sent", "pending", "scheduled", "dead", "al
 RC_GTEST_PROP(CursorProperties, IsReadAsItWasWritten, ()) {
     service::ListQuery query;
     query.status = static_cast<service::ListStatus>(*rc::gen::inRange(0, 5));
-    const service::ListPosition position{*rc::gen::positive<std::int64_t>(), *rc::gen::positive<core::MessageId>()};
+    const service::ListPosition position{*rc::gen::inRange<std::int64_t>(0, kLastPosition),
+                                         *rc::gen::positive<core::MessageId>()};
     const std::string cursor = write_cursor(query, position);
     const int asked = *rc::gen::inRange(0, 5);
     http::Request request;
@@ -28,6 +29,16 @@ RC_GTEST_PROP(CursorProperties, IsReadAsItWasWritten, ()) {
     RC_ASSERT(same->after.has_value());
     RC_ASSERT(same->after->major == position.major);
     RC_ASSERT(same->after->id == position.id);
+}
+
+// PostgreSQL cannot make a time of it: that was answered as a wrong recipient.
+TEST(Cursor, APlaceBehindAllTimesIsRefused) {
+    http::Request request;
+    request.query = {{"status", "dead"}, {"cursor", "1.dead.9223372036854775807.1"}};
+    const auto read = read_list_query(request);
+    const auto* problem = std::get_if<Problem>(&read);
+    ASSERT_NE(problem, nullptr);
+    EXPECT_EQ(problem->code, "invalid_cursor");
 }
 
 RC_GTEST_PROP(CursorProperties, AnyTextIsReadOrRefused, (const std::string& text)) {
