@@ -2,7 +2,10 @@
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
 #include <unistd.h>
+
+#include <memory>
 
 #include "http_client/sockets.h"
 #include "support/loop_runner.h"
@@ -31,6 +34,15 @@ protected:
         const int before = ready_;
         return test::run_until(loop_, [&] { return ready_ > before; });
     }
+    // As curl does right before it writes a request. (Over TLS, so that what the server has said already is no reason to refuse.)
+    void carry_a_request(curl_socket_t fd) {
+        sockaddr_in own{};
+        socklen_t length = sizeof own;
+        ASSERT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length), 0);
+        const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free);
+        const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context.get()), &SSL_free);
+        ASSERT_TRUE(sockets_.fit_for_request({"127.0.0.1", server_.port(), ntohs(own.sin_port)}, {fd}, tls.get()));
+    }
     int watched() { return event_base_get_num_events(loop_.base(), EVENT_BASE_COUNT_ADDED); }
 
     test::RawServer server_{[](test::RawPeer& peer) { peer.send("word"); }};
@@ -41,6 +53,7 @@ protected:
 
 TEST_F(HttpSocketsTest, AnEventOfARestingConnectionIsKeptFromCurlAndEndsTheWatch) {
     const curl_socket_t fd = connected();
+    carry_a_request(fd);
     const int without = watched();
     sockets_.watch(fd, CURL_POLL_IN);
     ASSERT_TRUE(hears_something());
@@ -70,6 +83,19 @@ TEST_F(HttpSocketsTest, ANumberThatIsUsedAgainIsWatchedAnew) {
     sockets_.watch(second, CURL_POLL_IN);
     EXPECT_TRUE(hears_something());
     sockets_.close(second);
+}
+
+// Where connecting fails curl closes the socket without a word: the watch that stayed behind belonged to whoever got the number.
+TEST_F(HttpSocketsTest, ASocketThatHasCarriedNoRequestIsNotWatchedWhileItRests) {
+    const curl_socket_t fd = connected();
+    const int without = watched();
+    sockets_.watch(fd, CURL_POLL_IN);
+    EXPECT_EQ(watched(), without + 1);
+    sockets_.watch(fd, CURL_POLL_REMOVE);
+    EXPECT_EQ(watched(), without);
+    sockets_.watch(fd, CURL_POLL_IN);
+    EXPECT_TRUE(hears_something()) << "it can be used all the same";
+    sockets_.close(fd);
 }
 
 TEST_F(HttpSocketsTest, WhatCurlMadeForItselfIsLetGoAtOnce) {

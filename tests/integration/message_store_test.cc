@@ -405,7 +405,7 @@ TEST_F(MessageStore, GetsOneMessageWithItsFailedAttempts) {
     EXPECT_EQ(found->second[0].duration_ms, 12);
     EXPECT_EQ(found->second[1].attempt, 2);
     EXPECT_FALSE(found->second[1].http_status);
-    EXPECT_EQ(found->second[1].at, "2026-01-02T00:00:00.000000Z");
+    EXPECT_EQ(found->second[1].attempted_at, "2026-01-02T00:00:00.000000Z");
     EXPECT_EQ(found->second[1].error, "timed out");
     const auto missing = get(99);
     ASSERT_FALSE(missing.ok());
