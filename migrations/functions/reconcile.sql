@@ -4,20 +4,24 @@
 -- Queues those of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead; answers how many. One
 -- statement, so one snapshot: a message on its way from one place to the next is seen in one of them. LATERAL … LIMIT keeps the reading
 -- of the archive a look-up for each candidate: PostgreSQL 18 would read it whole for some thousands of them.
--- What is held for another endpoint than its own is in no place either: a claim that had read the older row may hold it so.
+-- What is held for another endpoint than its own is in no place either: a claim that had read the older row may hold it so. A claim
+-- that names a message with other attempts, or another generation, has resolved it already.
 CREATE OR REPLACE FUNCTION messaging._queue_lost(candidates bigint[]) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH open AS MATERIALIZED (
-        SELECT c.id, m.endpoint_id FROM unnest(candidates) AS c(id)
-        CROSS JOIN LATERAL (SELECT m.is_sent, m.endpoint_id FROM public.messages m WHERE m.id = c.id LIMIT 1) m WHERE NOT m.is_sent),
+        SELECT c.id, m.endpoint_id, m.attempts, m.generation FROM unnest(candidates) AS c(id)
+        CROSS JOIN LATERAL (SELECT m.is_sent, m.endpoint_id, m.attempts, m.generation FROM public.messages m WHERE m.id = c.id LIMIT 1) m
+        WHERE NOT m.is_sent),
     known AS MATERIALIZED (
         SELECT q.id FROM messaging._queue q JOIN open USING (id)
         UNION ALL SELECT s.id FROM messaging._schedule s JOIN open USING (id)
         UNION ALL SELECT h.id FROM messaging._hold h JOIN open USING (id, endpoint_id)
-        UNION ALL SELECT d.id FROM messaging._dead d JOIN open USING (id)
-        UNION ALL SELECT unnest(ids) FROM messaging._claim),
+        UNION ALL SELECT d.id FROM messaging._dead d JOIN open USING (id)),
     lost AS MATERIALIZED (
-        SELECT id FROM open EXCEPT SELECT id FROM known),
+        SELECT id FROM (SELECT id, attempts, generation FROM open
+                        EXCEPT SELECT u.id, u.attempts, u.generation FROM messaging._claim c
+                        CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)) unclaimed
+        EXCEPT SELECT id FROM known),
     misheld AS (
         DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM lost))),
     queued AS (

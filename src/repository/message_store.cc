@@ -79,6 +79,7 @@ core::Result<std::vector<service::CreatedMessage>> read_created(const pg::Rows& 
                            ""};
     }
     std::vector<service::CreatedMessage> created;
+    created.reserve(static_cast<std::size_t>(rows.size()));
     for (int row = 0; row < rows.size(); ++row) created.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1))});
     return created;
 }

@@ -192,17 +192,30 @@ TEST_F(Reconcile, LeavesAloneWhatIsInAPlace) {
 
 // Its attempts have moved on, so that the ledger's entry makes it no place; but whoever holds the claim may be about to record
 // it.
-TEST_F(Reconcile, LeavesAMessageThatOnlyALiveClaimNames) {
+TEST_F(Reconcile, LeavesAMessageThatALiveClaimHasYetToResolve) {
     db_.sql(insert(2));
     OneEngine engine(db_);
     const auto claimed = engine.claim();
-    past_the_triggers("UPDATE messages SET attempts = 1 WHERE id = 1");
-    EXPECT_EQ(misplaced(), "1|false|[]");
+    EXPECT_EQ(misplaced(), "");
     EXPECT_EQ(look_at_newest() + walk(), 0u);
-    engine.record({claimed[1]}, core::OutcomeKind::kDelivered);
-    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
-    EXPECT_EQ(look_at_newest(), 1u) << "the claim has ended";
-    EXPECT_EQ(queue(), "1");
+    engine.record({claimed[0], claimed[1]}, core::OutcomeKind::kDelivered);
+    EXPECT_EQ(look_at_newest() + walk(), 0u);
+    EXPECT_EQ(queue(), "");
+}
+
+// A claim stays open while one of its outcomes is refused. What it had resolved and something made unsent since was hidden by it.
+TEST_F(Reconcile, FindsAMessageThatAnOpenClaimHasResolvedBefore) {
+    insert_past_the_triggers(3);
+    db_.sql("INSERT INTO messaging._instance (instance_id, name) OVERRIDING SYSTEM VALUE VALUES (9, 'x')");
+    db_.sql(
+        "INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations) SELECT 5, 9, array_agg(id ORDER BY "
+        "id), "
+        "array_agg(attempts ORDER BY id), array_agg(generation ORDER BY id) FROM messages");
+    past_the_triggers(
+        "UPDATE messages SET attempts = attempts + 1 WHERE id = 2; UPDATE messages SET generation = generation + 1 WHERE id = 3");
+    EXPECT_EQ(misplaced(), "2|false|[] 3|false|[]");
+    EXPECT_EQ(look_at_newest(), 2u);
+    EXPECT_EQ(queue(), "2 3");
 }
 
 TEST_F(Reconcile, ChecksSuspectsByNameInEachRound) {
