@@ -125,7 +125,7 @@ int main(int argc, char** argv) {
     health->add_flag("--ready", ready, "ask whether it can send, which takes PostgreSQL");
     auto* const config = program.add_subcommand("config", "show the settings, and the waits between attempts");
     bool markdown = false;
-    config->add_flag("--markdown", markdown, "the table of the README");
+    config->add_flag("--markdown", markdown, "the table of docs/operations.md");
     bool check = false;
     config->add_flag("--check", check, "show only what is wrong for serve; the exit status is 78 then, and else 0");
     add_settings(serve, {});

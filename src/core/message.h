@@ -49,7 +49,7 @@ enum class OutcomeKind {
     kRetry,     // counted; again after `delay`
     kDead,      // counted; given up
     kDeferred,  // not counted (our own fault, or no capacity): again after `delay`
-    kReleased,  // not counted, never started: back to the queue now
+    kReleased,  // not counted: released at a stop, back to the queue now (its request may have been under way)
 };
 
 struct Outcome {

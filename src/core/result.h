@@ -7,7 +7,7 @@
 
 namespace messaging::core {
 
-// What went wrong, in the terms a caller can act on. The HTTP status for each kind is decided in handler/codec only.
+// What went wrong, in the terms a caller can act on. to_problem() in handler/envelope.cc gives each kind its HTTP status.
 enum class ErrorKind {
     kInvalid,  // the input is wrong; repeating it cannot help
     kNotFound,

@@ -1,4 +1,5 @@
-// Doorbell: the engine's half of the lock that spares inserters their NOTIFY while an engine is awake; pure but for its port.
+// Doorbell: the engine's half of the lock that spares inserters their NOTIFY while no engine sleeps with the lock; pure but for
+// its port.
 #pragma once
 
 #include <chrono>
@@ -34,7 +35,7 @@ public:
 
     // A poll found nothing more, and no notification has come since.
     void on_idle();
-    // A look has found something. `by_fallback`: only the timer had asked for it.
+    // A look has found something. `by_poll`: only the timer had asked for it.
     void on_found(std::size_t messages, bool by_poll);
     // A notification.
     void on_notification();

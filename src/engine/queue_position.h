@@ -8,7 +8,8 @@
 
 namespace messaging::engine {
 
-// PostgreSQL's xid8 as text is carried as a number: rows below the floor cannot be ready.
+// PostgreSQL's xid8 as text is carried as a number: a row below the floor is ready only if a claim that had locked it was rolled
+// back; the full scan finds it.
 using Floor = std::uint64_t;
 
 // A place in the queue, which is in the order of (xid, id).

@@ -19,7 +19,7 @@ namespace messaging::http_client {
 inline constexpr std::size_t kRequestsOfAMulti = 128;
 
 struct ClientOptions {
-    std::size_t max_in_flight = 256;  // sizes curl's connection caches; the caller keeps to it
+    std::size_t max_in_flight = 256;  // sets the number of multi handles; the caller keeps to it
     std::chrono::milliseconds connect_timeout{5000};
     std::size_t max_response_bytes = 64u << 10;  // kept of a body; what comes after is counted and dropped
     std::size_t max_received_bytes = 1u << 20;   // of a body: reading stops, the status still decides
@@ -30,7 +30,7 @@ struct ClientOptions {
 
 struct PostRequest {
     std::string url;
-    http::Headers headers;  // no CR, LF or NUL: checked, kInvalid
+    http::Headers headers;  // no CR, LF or NUL: checked, kInvalidRequest
     std::string body;
     std::chrono::milliseconds timeout{10000};  // the whole request, connecting included
 };

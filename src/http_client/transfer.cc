@@ -138,7 +138,8 @@ bool Transfer::set_headers() {
             return false;
         }
         if (is_framing(name)) {
-            fail(TransportFault::kInvalidRequest, "the header " + name + " is not the endpoint's to set");
+            fail(TransportFault::kInvalidRequest,
+                 "the header " + name + " is not allowed for an endpoint: remove it from messaging.endpoints.headers");
             return false;
         }
         if (has_line_break(value)) {

@@ -1,4 +1,4 @@
-// The lock's statements. Migration 0002 has the inserters' half.
+// The lock's statements. migrations/functions/messages.sql has the inserters' half.
 #include "repository/doorbell_store.h"
 
 #include "core/completion.h"

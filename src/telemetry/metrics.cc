@@ -73,46 +73,65 @@ std::string subject_of(std::string_view what) {
 }  // namespace
 
 Metrics::Metrics()
-    : attempt_seconds_(histogram(registry_, "messaging_attempt_duration_seconds", "One HTTP request to a receiver.", kSeconds)),
+    : attempt_seconds_(
+          histogram(registry_, "messaging_attempt_duration_seconds", "Histogram: one request to a receiver.", kSeconds)),
       insert_to_sent_seconds_(histogram(registry_, "messaging_insert_to_sent_seconds",
-                                        "From the insert of a message until its receiver accepted it.", kSeconds)),
-      claim_seconds_(histogram(registry_, "messaging_claim_duration_seconds", "One claim that found messages.", kSeconds)),
-      claim_size_(histogram(registry_, "messaging_claim_size_messages", "Messages in one claim.", kSizes)),
-      record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "One transaction of outcomes.", kSeconds)),
+                                        "Histogram: from the insert (created_at) until the receiver accepted the message.",
+                                        kSeconds)),
+      claim_seconds_(
+          histogram(registry_, "messaging_claim_duration_seconds", "Histogram: one claim that found messages.", kSeconds)),
+      claim_size_(histogram(registry_, "messaging_claim_size_messages", "Histogram: messages in one claim.", kSizes)),
+      record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "Histogram: one record transaction.", kSeconds)),
       recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
-      reclaimed_(
-          counter(registry_, "messaging_reclaimed_messages_total", "Messages of failed instances that were scheduled again.")),
+      reclaimed_(counter(registry_, "messaging_reclaimed_messages_total",
+                         "Messages of failed instances that were scheduled again, or dead-lettered after ten such failures.")),
       dead_lettered_(counter(registry_, "messaging_dead_lettered_by_claim_messages_total",
-                             "Messages that were dead-lettered without an attempt: no such endpoint, or not readable.")),
+                             "Messages dead-lettered without an attempt: their endpoint does not exist, their attempts are used "
+                             "up, or PostgreSQL cannot read them.")),
       late_outcomes_(counter(registry_, "messaging_late_outcomes_total",
-                             "Outcomes that changed nothing: their claim had ended, or the message was sent or sent again.")),
+                             "Outcomes that changed nothing, because their claim had ended or the message had been sent or sent "
+                             "again. Some are normal after a reclaim.")),
       claims_kept_(counter(registry_, "messaging_claims_kept_total",
-                           "Claims that the engine took for resolved and PostgreSQL did not; their messages are sent again.")),
+                           "Claims that the engine took for finished although a message in them was open. Their messages are "
+                           "sent again. More than 0 is a defect of the service.")),
       not_held_(counter(registry_, "messaging_not_held_messages_total",
-                        "Messages that the ledger named as the engine's and the engine did not have; they are sent again.")),
+                        "Messages that the ledger named as this engine's and the engine did not have. They are sent again. More "
+                        "than 0 is a defect of the service.")),
       locked_(counter(registry_, "messaging_locked_outcomes_total",
                       "Outcomes that waited because another session had locked the message's row.")),
       unresponsive_(counter(registry_, "messaging_unresponsive_instances_total",
-                            "Instances without a sign of life whose sessions this one has ended.")),
-      missed_notifications_(
-          counter(registry_, "messaging_missed_notifications_total",
-                  "Messages that only the fallback timer has found: their notification was lost, or its trigger bypassed.")),
-      reconciled_(
-          counter(registry_, "messaging_reconciled_messages_total",
-                  "Messages that were unsent and in no place (their trigger was bypassed, or a defect), and are queued now.")),
-      reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds", "reconcile.md.")),
+                            "Sessions of unresponsive instances that this process has ended; an engine has three or more.")),
+      missed_notifications_(counter(registry_, "messaging_missed_notifications_total",
+                                    "Messages found by the poll (1 s) while this engine slept with the doorbell and no "
+                                    "notification followed. Each waited up to 1 s; none is lost. Messages that another instance "
+                                    "released at its shutdown, and inserts with messaging.notify = 'off', are counted too.")),
+      reconciled_(counter(registry_, "messaging_reconciled_messages_total",
+                          "Messages that were unsent and in no place, and were queued by reconcile. This includes rows inserted "
+                          "past the trigger.")),
+      reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds",
+                            "How long the last walk over all messages took. A message in no place is found within this time, or "
+                            "within 5 min where that is longer.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
-                            "Failed writes to Redis, lost sessions and vain attempts to connect.")),
+                            "Failed writes to Redis, lost sessions and failed attempts to connect.")),
       accept_pauses_(counter(registry_, "messaging_api_pauses_total",
-                             "Pauses in which the API took no new connection, because descriptors were scarce.")),
-      in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests in flight in this process.")),
-      waiting_(gauge(registry_, "messaging_claimed_waiting_messages", "Claimed messages that wait for their turn.")),
-      pending_(gauge(registry_, "messaging_pending_messages", "Messages ready to be claimed, all instances.")),
-      scheduled_(gauge(registry_, "messaging_scheduled_messages", "Messages that wait for a later attempt.")),
-      dead_(gauge(registry_, "messaging_dead_messages", "Messages that were given up.")),
-      oldest_pending_seconds_(gauge(registry_, "messaging_oldest_pending_age_seconds", "Age of the oldest ready message.")),
-      running_(gauge(registry_, "messaging_running", "GET /status says who stopped it and when; POST /start.")),
+                             "Pauses of 100 ms in which the API took no new connection, because three quarters of the file "
+                             "descriptors were in use.")),
+      in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests of this process that have no answer yet.")),
+      waiting_(gauge(
+          registry_, "messaging_claimed_waiting_messages",
+          "Messages that this process has claimed and not started to send, because their endpoint has no free request slot.")),
+      pending_(gauge(registry_, "messaging_pending_messages",
+                     "All instances: messages ready to be claimed. Exact up to 5,000; above that an estimate from PostgreSQL's "
+                     "statistics.")),
+      scheduled_(gauge(registry_, "messaging_scheduled_messages",
+                       "All instances: messages that wait for a later attempt. Counted up to 5,000 only: the value 5,000 means "
+                       "\"5,000 or more\".")),
+      dead_(gauge(registry_, "messaging_dead_messages", "All instances: dead-lettered messages. Counted up to 5,000 only.")),
+      oldest_pending_seconds_(
+          gauge(registry_, "messaging_oldest_pending_age_seconds",
+                "All instances: age of the oldest message that is ready to be claimed; 0 when there is none.")),
+      running_(gauge(registry_, "messaging_running", "All instances: 1 while sending is on, 0 after POST /stop.")),
       dependency_errors_(
           BuildCounter()
               .Name("messaging_dependency_errors_total")
@@ -125,11 +144,17 @@ Metrics::Metrics()
                             "listen session), redis.")
                       .Register(registry_)),
       http_requests_(BuildCounter().Name("messaging_http_requests_total").Help("Requests to the API.").Register(registry_)),
-      http_seconds_(histogram(registry_, "messaging_http_request_duration_seconds", "One request to the API.", kSeconds)),
-      loop_lag_(BuildGauge().Name("messaging_loop_lag_seconds").Help("CPU of the machine.").Register(registry_)),
+      http_seconds_(
+          histogram(registry_, "messaging_http_request_duration_seconds", "Histogram: one request to the API.", kSeconds)),
+      loop_lag_(
+          BuildGauge()
+              .Name("messaging_loop_lag_seconds")
+              .Help("The longest time that a loop was late for a timer, within the last 10 to 20 s. api, or the engine's name.")
+              .Register(registry_)),
       degraded_(BuildGauge()
                     .Name("messaging_degraded")
-                    .Help("the label names the endpoint; the receiver's own latency, then max_in_flight.")
+                    .Help("Engines of this process that report a degradation. endpoint NAME: the endpoint is slower than its "
+                          "incoming messages. starting requests: no file descriptors or no memory.")
                     .Register(registry_)) {
     auto& outcomes =
         BuildCounter()
@@ -231,13 +256,15 @@ void EngineMetrics::on_receipts(std::size_t written) { metrics_.receipts_.Increm
 
 void EngineMetrics::on_reclaimed(std::size_t messages) {
     metrics_.reclaimed_.Increment(static_cast<double>(messages));
-    spdlog::warn("reclaimed {} messages of an instance that failed; they are sent again, and no attempt is counted", messages);
+    spdlog::warn(
+        "reclaimed {} messages of failed instances; each is sent again without counting an attempt, or dead-lettered after ten "
+        "such failures",
+        messages);
 }
 
 void EngineMetrics::on_dead_lettered(std::size_t messages) {
     metrics_.dead_lettered_.Increment(static_cast<double>(messages));
-    dependency_errors_.try_emplace("dead-letter", "dead-letter", clock_)
-        .first->second.failed("messages were dead-lettered without an attempt; GET /messages?status=dead shows the reasons");
+    spdlog::warn("dead-lettered {} messages without an attempt; GET /messages?status=dead shows the reasons", messages);
 }
 
 void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outcomes_.Increment(static_cast<double>(outcomes)); }
@@ -260,12 +287,12 @@ void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
     dependency_errors_.try_emplace("locked rows", "locked rows", clock_)
         .first->second.failed(
-            "another session has locked the rows of messages that were sent; they are recorded when it ends (see pg_locks)");
+            "another session has locked rows whose outcomes are to be recorded; they are recorded when it ends (see pg_locks)");
 }
 
 void EngineMetrics::on_unresponsive(std::size_t instances) {
     metrics_.unresponsive_.Increment(static_cast<double>(instances));
-    spdlog::warn("{} instances gave no heartbeat for {} s; their sessions are ended and their messages are reclaimed", instances,
+    spdlog::warn("ended {} sessions of instances that had written no heartbeat for {} s; their messages are reclaimed", instances,
                  std::chrono::duration_cast<std::chrono::seconds>(engine::kSilentAfter).count());
 }
 
