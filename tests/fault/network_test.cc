@@ -26,7 +26,7 @@ protected:
                "/" + name;
     }
     bool lost_all_three() {
-        for (const std::string session : {"claim", "record", "bell"}) {
+        for (const std::string session : {"claim", "record", "listen"}) {
             if (service_.output().find(session + " session to PostgreSQL is lost") == std::string::npos) return false;
         }
         return true;

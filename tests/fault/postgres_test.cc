@@ -54,7 +54,7 @@ TEST_F(Postgres, AFastRestartIsOutlived) {
     shared_postgres().restart(SIGINT);
     tally.expect_sending_resumes(now(), seconds(2));
     expect_unharmed(tally);
-    for (const std::string session : {"claim", "record", "bell"}) {
+    for (const std::string session : {"claim", "record", "listen"}) {
         EXPECT_EQ(service_.metric("messaging_reconnects_total{session=\"postgres_" + session + "\"}"), 1) << session;
     }
 }
@@ -81,7 +81,7 @@ TEST_F(Postgres, AnAbsenceOfTenSecondsIsOutlivedByTwoInstances) {
 TEST_F(Postgres, EachSessionTerminatedInTurnIsMadeAnew) {
     Tally tally("pg_terminate_backend of each session", database_, receiver_);
     for (int round = 0; round < 2; ++round) {
-        for (const std::string session : {"claim", "record", "bell", "api", "reconcile"}) {
+        for (const std::string session : {"claim", "record", "listen", "api", "reconcile"}) {
             send_some(1000);
             service_.sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
