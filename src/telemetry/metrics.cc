@@ -66,6 +66,9 @@ bool tells_success(std::string_view what) {
            what == engine::kRecordOneOperation;
 }
 
+// Any role that may insert can cause a dead letter for each row.
+constexpr std::chrono::minutes kDeadLetterLinePeriod{1};
+
 std::string subject_of(std::string_view what) {
     return what == engine::kReceiptsOperation ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
 }
@@ -264,7 +267,11 @@ void EngineMetrics::on_reclaimed(std::size_t messages) {
 
 void EngineMetrics::on_dead_lettered(std::size_t messages) {
     metrics_.dead_lettered_.Increment(static_cast<double>(messages));
-    spdlog::warn("dead-lettered {} messages without an attempt; GET /messages?status=dead shows the reasons", messages);
+    dead_lettered_untold_ += messages;
+    if (clock_.mono() < next_dead_letter_line_) return;
+    next_dead_letter_line_ = clock_.mono() + kDeadLetterLinePeriod;
+    spdlog::warn("dead-lettered {} messages without an attempt; GET /messages?status=dead shows the reasons",
+                 std::exchange(dead_lettered_untold_, 0));
 }
 
 void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outcomes_.Increment(static_cast<double>(outcomes)); }

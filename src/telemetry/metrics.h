@@ -118,6 +118,8 @@ private:
         std::string reason;
         bool told = false;  // at level error
     };
+    core::MonoTime next_dead_letter_line_{};
+    std::size_t dead_lettered_untold_ = 0;  // since the last line about them
     mutable std::mutex failures_mutex_;
     std::map<std::string, Failure, std::less<>> failures_;  // of the work that an engine must get done
     std::size_t in_flight_ = 0;                             // this engine's share of the gauges, which are sums
