@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-class TroubleLogTest : public testing::Test {
+class DependencyLogTest : public testing::Test {
 protected:
     void SetUp() override {
         auto logger = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_));
@@ -42,7 +42,7 @@ protected:
     DependencyLog log_{"receipts", time_};
 };
 
-TEST_F(TroubleLogTest, ALineForTheFirstFailureAndOneForTheRecovery) {
+TEST_F(DependencyLogTest, ALineForTheFirstFailureAndOneForTheRecovery) {
     log_.recovered();
     for (int i = 0; i < 5; ++i) log_.failed("OOM");
     log_.recovered();
@@ -51,7 +51,7 @@ TEST_F(TroubleLogTest, ALineForTheFirstFailureAndOneForTheRecovery) {
                                                  "info receipts: recovered after 4 failures that were not logged"}));
 }
 
-TEST_F(TroubleLogTest, AnotherReasonIsALineOfItsOwnOnceAMinute) {
+TEST_F(DependencyLogTest, AnotherReasonIsALineOfItsOwnOnceAMinute) {
     log_.failed("OOM");
     log_.failed("READONLY");
     EXPECT_EQ(lines().size(), 1U);
@@ -61,7 +61,7 @@ TEST_F(TroubleLogTest, AnotherReasonIsALineOfItsOwnOnceAMinute) {
     EXPECT_EQ(lines()[1], "warning receipts: READONLY; trying again (1 failures since the last line)");
 }
 
-TEST_F(TroubleLogTest, WhatLastsIsSaidAgainEachMinute) {
+TEST_F(DependencyLogTest, WhatLastsIsSaidAgainEachMinute) {
     for (int second = 0; second < 180; ++second) {
         log_.failed("permission denied");
         time_.advance(seconds(1));
@@ -72,7 +72,7 @@ TEST_F(TroubleLogTest, WhatLastsIsSaidAgainEachMinute) {
                                         "warning receipts: permission denied; trying again (59 failures since the last line)"}));
 }
 
-TEST_F(TroubleLogTest, OfASessionOneOtherReasonIsLoggedAtOnce) {
+TEST_F(DependencyLogTest, OfASessionOneOtherReasonIsLoggedAtOnce) {
     DependencyLog session("session", time_, SecondReason::kAtOnce);
     for (int second = 0; second < 60; ++second) {
         session.failed("lost");
@@ -87,7 +87,7 @@ TEST_F(TroubleLogTest, OfASessionOneOtherReasonIsLoggedAtOnce) {
                                                  "info session: recovered after 38 failures that were not logged"}));
 }
 
-TEST_F(TroubleLogTest, WhatComesAndGoesIsTwoLinesAMinuteAndTheRestIsCounted) {
+TEST_F(DependencyLogTest, WhatComesAndGoesIsTwoLinesAMinuteAndTheRestIsCounted) {
     std::vector<int> seconds_of_lines;
     for (int second = 0; second < 600; ++second) {
         for (int i = 0; i < 50; ++i) {
@@ -102,7 +102,7 @@ TEST_F(TroubleLogTest, WhatComesAndGoesIsTwoLinesAMinuteAndTheRestIsCounted) {
     EXPECT_NE(lines()[2].find("(2999 failures since the last line)"), std::string::npos) << lines()[2];
 }
 
-TEST_F(TroubleLogTest, AFailureInTheSameMinuteIsLoggedIfItLasts) {
+TEST_F(DependencyLogTest, AFailureInTheSameMinuteIsLoggedIfItLasts) {
     log_.failed("OOM");
     log_.recovered();
     time_.advance(seconds(30));
@@ -119,7 +119,7 @@ TEST_F(TroubleLogTest, AFailureInTheSameMinuteIsLoggedIfItLasts) {
 }
 
 // The log said "well again" of Redis with each transaction, and "OOM" with each batch.
-TEST_F(TroubleLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
+TEST_F(DependencyLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
     Metrics metrics;
     EngineMetrics engine(metrics, time_);
     const core::Error full{core::ErrorKind::kInternal, "OOM", ""};
@@ -137,7 +137,21 @@ TEST_F(TroubleLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
     EXPECT_NE(metrics.text().find("messaging_redis_errors_total 5"), std::string::npos);
 }
 
-TEST_F(TroubleLogTest, AnEngineWhoseWorkFailsForLongIsNotReadyAndSaysSoOnce) {
+// Whoever may insert can cause one with each row.
+TEST_F(DependencyLogTest, DeadLettersHaveALineAMinuteThatCountsThemAll) {
+    Metrics metrics;
+    EngineMetrics engine(metrics, time_);
+    for (int i = 0; i < 121; ++i) {
+        engine.on_dead_lettered(10);
+        time_.advance(milliseconds(1000));
+    }
+    ASSERT_EQ(lines().size(), 3U);
+    EXPECT_NE(lines()[0].find("dead-lettered 10 messages"), std::string::npos);
+    EXPECT_NE(lines()[1].find("dead-lettered 600 messages"), std::string::npos);
+    EXPECT_NE(lines()[2].find("dead-lettered 600 messages"), std::string::npos);
+}
+
+TEST_F(DependencyLogTest, AnEngineWhoseWorkFailsForLongIsNotReadyAndSaysSoOnce) {
     Metrics metrics;
     EngineMetrics engine(metrics, time_);
     const core::Error broken{core::ErrorKind::kInternal, "no replica identity", ""};
