@@ -20,6 +20,7 @@ struct ClaimRequest {
     core::InstanceId instance_id = 0;
     core::ClaimId claim_id = 0;           // a number that the engine has chosen and uses once
     QueuePosition behind;                 // ready claims: only rows behind it; xid 0 = a full scan
+    Xid until = kLastXid;                 // ready claims: only rows of transactions up to this one
     int limit = 0;                        // > 0
     std::optional<core::MessageId> only;  // this message alone
 };
@@ -29,7 +30,7 @@ struct ClaimBatch {
     std::size_t taken = 0;  // entries consumed, those whose message is gone, sent, held or dead-lettered included
     std::size_t dead = 0;   // dead-lettered by the claim: their endpoint does not exist, or their attempts are used up
     QueuePosition last;     // ready claims: of the furthest entry taken, when any was
-    Floor next_floor = 0;   // valid as a floor only if taken < limit
+    Snapshot snapshot;      // ready claims: what this claim could see
     bool running = true;    // the service state at the time of the claim; stopped = nothing was claimed
     std::optional<std::chrono::milliseconds> next_due;  // due claims: time until the next scheduled message
 };

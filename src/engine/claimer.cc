@@ -63,8 +63,8 @@ void Claimer::on_capacity() {
 }
 
 void Claimer::on_session_up() {
-    last_floor_ = std::max(last_floor_, std::exchange(floor_, 0));
-    full_until_.reset();
+    if (floor_.floor() > 0) last_floor_ = std::exchange(floor_, {});
+    unfinished_.reset();
     next_full_scan_ = {};
     for (Work* const work : {&orphans_, &due_, &ready_}) {
         work->wanted = true;
@@ -134,7 +134,10 @@ void Claimer::claim(Source source, std::optional<core::MessageId> only) {
     request.only = only;
     if (is_ready) {
         ready_.wanted = false;
-        request.behind = full_scan ? QueuePosition{} : full_until_.value_or(QueuePosition{floor_});
+        QueueFloor::Range range;
+        if (!full_scan) range = unfinished_ ? *unfinished_ : floor_.ended().value_or(floor_.rest());
+        request.behind = range.behind;
+        request.until = range.until;
     }
     auto done = [this, source, request, full_scan](core::Result<ClaimBatch> result) {
         on_answer(source, request, full_scan, std::move(result));
@@ -179,17 +182,24 @@ void Claimer::on_due(const ClaimBatch& batch) {
 
 void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan) {
     const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+    floor_.note(batch.snapshot);
     if (request.only) {
         ready_.wanted = true;  // there is more than this one
     } else if (batch.taken == static_cast<std::size_t>(request.limit)) {
         ready_.wanted = true;
-        full_until_ = batch.last;
+        unfinished_ = {batch.last, request.until};
     } else if (batch.running) {
-        // A claim that went on from the last one's end says nothing of what was committed before that place.
-        const bool from_the_floor = full_scan || !full_until_;
-        if (from_the_floor) floor_ = batch.next_floor;
-        if (!from_the_floor) ready_.wanted = true;
-        full_until_.reset();
+        const bool went_on = std::exchange(unfinished_, std::nullopt).has_value() && !full_scan;
+        if (full_scan) {
+            floor_.all_was_read(batch.snapshot);
+        } else if (request.until != kLastXid) {
+            floor_.ended_was_read(request.until);
+        } else if (went_on) {
+            ready_.wanted = true;  // this says nothing of what was committed before the place where the last claim had ended
+        } else {
+            floor_.rest_was_read(batch.snapshot, cost);
+        }
+        if (floor_.ended()) ready_.wanted = true;
     }
     if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_poll_, false));
     if (batch.running && full_scan) {
@@ -206,7 +216,7 @@ void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool f
     // A full scan that cannot finish must not delay the claims that begin at the floor.
     if (full_scan && error.kind == core::ErrorKind::kTimeout) {
         next_full_scan_ = clock_.mono() + kFullScanPeriod;
-        floor_ = std::max(floor_, last_floor_);
+        if (floor_.floor() == 0) floor_ = last_floor_;
     }
     step_aside(failed, error);
     if (request.limit == 1 && lies_in_the_data(error) && active_) {

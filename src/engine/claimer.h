@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "engine/claim_store.h"
 #include "engine/engine_observer.h"
+#include "engine/queue_floor.h"
 #include "engine/queue_position.h"
 #include "loop/timer.h"
 
@@ -27,10 +28,9 @@ inline constexpr std::chrono::milliseconds kLastStepAside{1000};   // … up to 
 // messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
 // with the reason.
 //
-// The floor is where a claim's scan of the queue begins: no row below it is ready, except rows that another engine had locked and
-// rolled back. A full scan, which begins at 0, finds those. While claims are full, each goes on where the last one ended; rows
-// committed behind that place are found by the first claim that is not full, or by the full scan. docs/claim-protocol.md defines
-// floor and full scan.
+// A claim of ready messages begins at the floor (queue_floor.h). What was below it all the same, because another engine had locked
+// it and rolled back, is found by a full scan, which begins at 0. While claims are full, each goes on where the last one ended; rows
+// committed behind that place are found by the first claim that is not full, or by the full scan.
 class Claimer {
 public:
     struct Mediator {
@@ -61,7 +61,7 @@ public:
     void on_session_up();
 
     bool idle() const { return !busy_; }
-    Floor floor() const { return floor_; }
+    Xid lowest_floor() const { return floor_.lowest(); }
 
 private:
     // One kind of work.
@@ -100,9 +100,9 @@ private:
     Work due_{kClaimDueOperation};              // something scheduled may be due
     Work ready_{kClaimOperation};               // notified, or the last claim was full
     Source turn_ = Source::kReady;              // who goes first where both are wanted
-    Floor floor_ = 0;
-    Floor last_floor_ = 0;                     // of an earlier session: used where a full scan cannot finish
-    std::optional<QueuePosition> full_until_;  // the end of the last claim, which was full
+    QueueFloor floor_;
+    QueueFloor last_floor_;                       // of an earlier session: used where a full scan cannot finish
+    std::optional<QueueFloor::Range> unfinished_; // what the last claim, which was full, has left of its range
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
     core::MonoTime next_full_scan_{};
     core::MonoTime started_{};

@@ -193,7 +193,7 @@ void Engine::update_activity() {
 
 void Engine::heartbeat() {
     heartbeat_timer_->start(kHeartbeatPeriod);
-    instances_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.floor(),
+    instances_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.lowest_floor(),
                          [this](const core::Result<core::Unit>& result) {
                              if (!result) observer_.on_error("heartbeat", result.error());
                          });

@@ -33,7 +33,7 @@ public:
     // Makes those of `claims` that nobody has reclaimed the instance `to`'s, and answers which these are.
     virtual void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                              core::Completion<std::vector<core::ClaimId>> done) = 0;
-    virtual void heartbeat(core::InstanceId instance_id, int in_flight, Floor floor, core::Completion<core::Unit> done) = 0;
+    virtual void heartbeat(core::InstanceId instance_id, int in_flight, Xid floor, core::Completion<core::Unit> done) = 0;
     // Reads messaging._state: true = running.
     virtual void read_state(core::Completion<bool> done) = 0;
     // What is to be seen of every instance but `me`. Silent = no heartbeat for `silence`.

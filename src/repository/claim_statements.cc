@@ -40,7 +40,7 @@ ledger AS (
     INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations)
     SELECT $2::bigint, $1::bigint, array_agg(id ORDER BY id), array_agg(attempts ORDER BY id), array_agg(generation ORDER BY id)
     FROM found WHERE fate IS NULL HAVING count(*) > 0)
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text, (SELECT count(*) FROM taken), (SELECT running FROM control),
+SELECT pg_current_snapshot()::text, (SELECT count(*) FROM taken), (SELECT running FROM control),
        (SELECT count(*) FROM found WHERE fate <> 'hold'),
        r.id, r.endpoint_id, r.attempts, r.generation, r.recipient, r.content, r.age, )sql" +
            more_columns + R"sql(
@@ -51,7 +51,7 @@ FROM (SELECT) one )sql" +
 const std::string kReadySql =
     claim_sql("messaging._queue", R"sql(
     SELECT ctid, xid, id FROM messaging._queue
-    WHERE (xid, id) > ($5::text::xid8, $6::bigint) AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
+    WHERE (xid, id) > ($5::text::xid8, $6::bigint) AND xid <= $7::text::xid8 AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
     ORDER BY xid, id LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
               "p.xid::text, p.id", "LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true");
 

@@ -1,6 +1,10 @@
 // Claims, and the release of messages that the ledger names and the engine does not hold.
 #include "repository/claim_store.h"
 
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
 #include "core/completion.h"
 #include "core/text.h"
 #include "engine/claim_store.h"
@@ -38,9 +42,23 @@ shrunk AS (
     WHERE claim_id IN (SELECT claim_id FROM lost))
 INSERT INTO messaging._schedule (id, due_at) SELECT id, now() FROM lost ON CONFLICT DO NOTHING)sql"};
 
+// As PostgreSQL writes it: xmin:xmax:xip,xip,… with the running ones in order.
+engine::Snapshot read_snapshot(std::string_view text) {
+    engine::Snapshot snapshot;
+    const auto take = [&text] {
+        engine::Xid xid = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), xid);
+        text.remove_prefix(std::min(static_cast<std::size_t>(end - text.data()) + 1, text.size()));
+        return xid;
+    };
+    take();
+    snapshot.xmax = take();
+    while (!text.empty()) snapshot.running.push_back(take());
+    return snapshot;
+}
+
 engine::ClaimBatch read_claim(const pg::Rows& rows, core::ClaimId claim_id) {
     engine::ClaimBatch batch;
-    batch.next_floor = static_cast<engine::Floor>(rows.bigint(0, 0));
     batch.taken = static_cast<std::size_t>(rows.bigint(0, 1));
     batch.running = rows.boolean(0, 2);
     batch.dead = static_cast<std::size_t>(rows.bigint(0, 3));
@@ -81,13 +99,14 @@ pg::Params position_params(engine::QueuePosition position) {
 
 void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     pg::Params params = claim_params(request);
-    params.text(std::to_string(request.behind.xid)).bigint(request.behind.id);
+    params.text(std::to_string(request.behind.xid)).bigint(request.behind.id).text(std::to_string(request.until));
     pg::run_statement<engine::ClaimBatch>(
         session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
         [claim_id = request.claim_id](const pg::Rows& rows) {
             engine::ClaimBatch batch = read_claim(rows, claim_id);
+            batch.snapshot = read_snapshot(rows.text(0, 0));
             if (batch.taken > 0) {
-                batch.last = {static_cast<engine::Floor>(rows.bigint(0, 11)), rows.bigint(0, 12)};
+                batch.last = {static_cast<engine::Xid>(rows.bigint(0, 11)), rows.bigint(0, 12)};
             }
             return batch;
         });

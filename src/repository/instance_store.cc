@@ -125,7 +125,7 @@ void PgInstanceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId
                                                   });
 }
 
-void PgInstanceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Floor floor,
+void PgInstanceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Xid floor,
                                 core::Completion<core::Unit> done) {
     pg::Params params;
     params.bigint(instance_id).integer(in_flight).text(std::to_string(floor));

@@ -32,7 +32,7 @@ protected:
         one.limit = limit;
         return one;
     }
-    ClaimBatch claim(int limit = 100, engine::Floor floor = 0, core::InstanceId me = kMe) {
+    ClaimBatch claim(int limit = 100, engine::Xid floor = 0, core::InstanceId me = kMe) {
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_ready(request(limit, {floor}, me), std::move(done)); });
     }
     ClaimBatch claim_due(int limit = 100) {
@@ -96,7 +96,7 @@ TEST_F(QueueStore, GoesOnBehindAPlaceAndFindsWhatLiesBeforeItFromTheFloor) {
 TEST_F(QueueStore, AnEmptyClaimMovesTheFloorAndWritesNoLedger) {
     const ClaimBatch batch = claim();
     EXPECT_EQ(batch.taken, 0U);
-    EXPECT_GT(batch.next_floor, 0U);
+    EXPECT_GT(batch.snapshot.xmax, 0U);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
@@ -132,18 +132,25 @@ TEST_F(QueueStore, DoesNotWaitForARowThatAnotherHolds) {
     EXPECT_EQ(ids_of(claim()), "2");
 }
 
-TEST_F(QueueStore, TheFloorNeverPassesATransactionThatIsStillOpen) {
+TEST_F(QueueStore, AClaimNamesTheTransactionsThatItCouldNotSee) {
     pg::Session open = test::connect_or_abort(db_.url());
     ASSERT_TRUE(open.execute_script("BEGIN; INSERT INTO messages (recipient, content) VALUES ('+1', 'early')"));
     insert(1);
     const ClaimBatch before = claim();
     EXPECT_EQ(ids_of(before), "2");
     ASSERT_TRUE(open.execute_script("COMMIT"));
-    EXPECT_EQ(ids_of(claim(100, before.next_floor)), "1");
+    ASSERT_EQ(before.snapshot.running.size(), 1U);
+    const engine::Xid straggler = before.snapshot.running.front();
+    EXPECT_LT(straggler, before.snapshot.xmax);
+    insert(1);
+    engine::ClaimRequest of_straggler = request(100, {straggler});
+    of_straggler.until = straggler;
+    EXPECT_EQ(ids_of(db_.value<ClaimBatch>([&](auto done) { store_.claim_ready(of_straggler, std::move(done)); })), "1");
+    EXPECT_EQ(ids_of(claim(100, before.snapshot.xmax)), "3");
 }
 
 TEST_F(QueueStore, WhatLiesBelowTheFloorIsLeftToASweep) {
-    const engine::Floor floor = claim().next_floor;
+    const engine::Xid floor = claim().snapshot.xmax;
     insert(1);
     db_.sql("UPDATE messaging._queue SET xid = '5'");
     EXPECT_EQ(ids_of(claim(100, floor)), "");

@@ -98,7 +98,7 @@ public:
                      core::Completion<std::vector<core::ClaimId>> done) override {
         moves.push_back({{to, std::move(claims)}, std::move(done)});
     }
-    void heartbeat(core::InstanceId id, int, engine::Floor, core::Completion<core::Unit> done) override {
+    void heartbeat(core::InstanceId id, int, engine::Xid, core::Completion<core::Unit> done) override {
         heartbeats.push_back({id, std::move(done)});
     }
     void read_state(core::Completion<bool> done) override { states.push_back({0, std::move(done)}); }

@@ -53,12 +53,12 @@ protected:
         batch.next_due = next;
         take_first(store_.due).answer(batch);
     }
-    ClaimRequest answer_ready(std::size_t taken, Floor next_floor, bool running = true) {
+    ClaimRequest answer_ready(std::size_t taken, Xid next_floor, bool running = true) {
         auto call = take_first(store_.ready);
         ClaimBatch batch;
         batch.taken = taken;
         for (std::size_t i = 0; i < taken; ++i) batch.deliveries.push_back(test::delivery(static_cast<core::MessageId>(i)));
-        batch.next_floor = next_floor;
+        batch.snapshot.xmax = next_floor;
         batch.last = {next_floor - 1, 777};
         batch.running = running;
         call.answer(batch);
@@ -103,7 +103,7 @@ TEST_F(ClaimerTest, BeginsWithOrphansASweepAndDueOnes) {
     EXPECT_TRUE(store_.due.empty() && store_.ready.empty()) << "one statement at a time";
     answer_orphans();
     EXPECT_EQ(answer_ready(0, 50).behind.xid, 0u) << "a sweep";
-    EXPECT_EQ(claimer_.floor(), 50u);
+    EXPECT_EQ(claimer_.lowest_floor(), 50u);
     answer_orphans();
     answer_due();
     EXPECT_TRUE(claimer_.idle());
@@ -262,9 +262,9 @@ TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
     EXPECT_EQ(second.behind.xid, 69u);
     EXPECT_EQ(second.behind.id, 777);
     answer_ready(1, 71);
-    EXPECT_EQ(claimer_.floor(), 50u) << "what lies before that place was not looked at";
+    EXPECT_EQ(claimer_.lowest_floor(), 50u) << "what lies before that place was not looked at";
     EXPECT_EQ(answer_ready(1, 72).behind.xid, 50u);
-    EXPECT_EQ(claimer_.floor(), 72u);
+    EXPECT_EQ(claimer_.lowest_floor(), 72u);
     EXPECT_TRUE(store_.ready.empty());
 }
 
@@ -375,7 +375,7 @@ TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
     claimer_.on_notified();
     answer_ready(0, 99, false);
     EXPECT_EQ(stopped_, 1);
-    EXPECT_EQ(claimer_.floor(), 50u) << "a claim that did not look tells nothing of the floor";
+    EXPECT_EQ(claimer_.lowest_floor(), 50u) << "a claim that did not look tells nothing of the floor";
 }
 
 TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenThereIsMoreThanRoom) {

@@ -31,7 +31,7 @@ public:
             if (ready_fails) return done(core::Error{core::ErrorKind::kTimeout, "slow", "57014"});
             ClaimBatch batch;
             while (!ready_ids.empty() && batch.taken < static_cast<std::size_t>(limit)) take(batch, ready_ids);
-            batch.next_floor = 1;
+            batch.snapshot.xmax = 1;
             batch.last = {1, batch.taken > 0 ? batch.deliveries.back().id : 0};
             done(std::move(batch));
         });
