@@ -13,6 +13,9 @@
 
 namespace messaging::engine {
 
+// A time by PostgreSQL's clock, since 1970. Where the schedule is read from.
+using DueTime = std::chrono::microseconds;
+
 // Where unclaimed messages wait.
 enum class Source { kReady, kDue };
 
@@ -21,6 +24,7 @@ struct ClaimRequest {
     core::ClaimId claim_id = 0;           // a number that the engine has chosen and uses once
     QueuePosition behind;                 // ready claims: only rows behind it; xid 0 = a full scan
     Xid until = kLastXid;                 // ready claims: only rows of transactions up to this one
+    DueTime due_from{0};                  // due claims: only rows due at this time or later; 0 = a full scan
     int limit = 0;                        // > 0
     std::optional<core::MessageId> only;  // this message alone
 };
@@ -32,6 +36,8 @@ struct ClaimBatch {
     QueuePosition last;     // ready claims: of the furthest entry taken, when any was
     Snapshot snapshot;      // ready claims: what this claim could see
     bool running = true;    // the service state at the time of the claim; stopped = nothing was claimed
+    DueTime now{0};         // due claims: PostgreSQL's time
+    DueTime last_due{0};    // due claims: of the latest entry taken, when any was
     std::optional<std::chrono::milliseconds> next_due;  // due claims: time until the next scheduled message
 };
 
@@ -47,8 +53,8 @@ public:
 
     virtual void claim_ready(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
     virtual void claim_due(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
-    // The message that the next claim from `source` would begin with; nothing is locked.
-    virtual void peek(Source source, QueuePosition behind, core::Completion<std::optional<core::MessageId>> done) = 0;
+    // The message that this claim from `source` would begin with; nothing is locked.
+    virtual void peek(Source source, const ClaimRequest& claim, core::Completion<std::optional<core::MessageId>> done) = 0;
     // Moves exactly this message from `source` to the dead letters. For a message that cannot be claimed.
     virtual void dead_letter(Source source, core::MessageId id, const std::string& reason, core::Completion<core::Unit> done) = 0;
     // Schedules, due now, what the ledger says this instance holds and the engine does not: claims that the engine does not know

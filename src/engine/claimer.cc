@@ -65,7 +65,7 @@ void Claimer::on_capacity() {
 void Claimer::on_session_up() {
     if (floor_.floor() > 0) last_floor_ = std::exchange(floor_, {});
     unfinished_.reset();
-    next_full_scan_ = {};
+    next_full_scan_ = next_due_scan_ = {};
     for (Work* const work : {&orphans_, &due_, &ready_}) {
         work->wanted = true;
         work->not_before = {};
@@ -125,7 +125,7 @@ void Claimer::claim(Source source, std::optional<core::MessageId> only) {
     busy_ = true;
     started_ = clock_.mono();
     const bool is_ready = source == Source::kReady;
-    const bool full_scan = is_ready && clock_.mono() >= next_full_scan_;
+    const bool full_scan = clock_.mono() >= (is_ready ? next_full_scan_ : next_due_scan_);
     ClaimRequest request;
     request.instance_id = mediator_.instance_id();
     request.claim_id = random_.next_token();
@@ -138,6 +138,8 @@ void Claimer::claim(Source source, std::optional<core::MessageId> only) {
         if (!full_scan) range = unfinished_ ? *unfinished_ : floor_.ended().value_or(floor_.rest());
         request.behind = range.behind;
         request.until = range.until;
+    } else if (!full_scan) {
+        request.due_from = due_from_;
     }
     auto done = [this, source, request, full_scan](core::Result<ClaimBatch> result) {
         on_answer(source, request, full_scan, std::move(result));
@@ -159,7 +161,7 @@ void Claimer::on_answer(Source source, const ClaimRequest& request, bool full_sc
     if (source == Source::kReady) {
         on_ready(result.value(), request, full_scan);
     } else {
-        on_due(result.value());
+        on_due(result.value(), request, full_scan);
     }
     if (result->dead > 0) observer_.on_dead_lettered(result->dead);
     if (!result->running) {
@@ -174,7 +176,19 @@ void Claimer::on_answer(Source source, const ClaimRequest& request, bool full_sc
     poll();
 }
 
-void Claimer::on_due(const ClaimBatch& batch) {
+// While an old snapshot is open, a full scan reads all dead rows of its table. Full scans are then made rarer, so that they take
+// at most 2 % of the time.
+core::MonoTime Claimer::after_full_scan() const {
+    const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+    return clock_.mono() + std::max<std::chrono::microseconds>(kFullScanPeriod, cost * 50);
+}
+
+void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan) {
+    if (!request.only && batch.running) {
+        const bool full = batch.taken == static_cast<std::size_t>(request.limit);
+        due_from_ = full ? batch.last_due : std::max(DueTime(0), DueTime(batch.now - kDueOverlap));
+        if (full_scan) next_due_scan_ = after_full_scan();
+    }
     // Still due: the next one is in the past, because the limit ended this claim.
     due_.wanted = batch.next_due && batch.next_due->count() <= 0;
     if (batch.next_due && !due_.wanted) expect_due(*batch.next_due);
@@ -203,9 +217,7 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, boo
     }
     if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_poll_, false));
     if (batch.running && full_scan) {
-        // While an old snapshot is open, a full scan reads all dead rows of the queue. Full scans are then made rarer, so that
-        // they take at most 2 % of the time.
-        next_full_scan_ = clock_.mono() + std::max<std::chrono::microseconds>(kFullScanPeriod, cost * 50);
+        next_full_scan_ = after_full_scan();
         orphans_.wanted = true;
     }
 }
@@ -215,7 +227,7 @@ void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool f
     failed.wanted = true;
     // A full scan that cannot finish must not delay the claims that begin at the floor.
     if (full_scan && error.kind == core::ErrorKind::kTimeout) {
-        next_full_scan_ = clock_.mono() + kFullScanPeriod;
+        (source == Source::kReady ? next_full_scan_ : next_due_scan_) = clock_.mono() + kFullScanPeriod;
         if (floor_.floor() == 0) floor_ = last_floor_;
     }
     step_aside(failed, error);
@@ -244,7 +256,7 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
                            });
         return;
     }
-    store_.peek(source, request.behind, [this, source](const core::Result<std::optional<core::MessageId>>& first) {
+    store_.peek(source, request, [this, source](const core::Result<std::optional<core::MessageId>>& first) {
         busy_ = false;
         if (first && first.value() && active_) {
             claim(source, first.value());

@@ -20,17 +20,19 @@ namespace messaging::engine {
 inline constexpr int kMaxClaim = 1000;                             // messages in one claim
 inline constexpr std::chrono::milliseconds kPollPeriod{1000};      // a lost notification is made good within it
 inline constexpr std::chrono::milliseconds kFullScanPeriod{5000};  // a row the floor missed is found within it
-inline constexpr std::chrono::milliseconds kFirstStepAside{50};    // a failed kind of work waits so long, doubled each time …
-inline constexpr std::chrono::milliseconds kLastStepAside{1000};   // … up to this, while the other kinds go on
+inline constexpr std::chrono::seconds kDueOverlap{10};  // a transaction that schedules commits within it, or a full scan …
+inline constexpr std::chrono::milliseconds kFirstStepAside{50};   // a failed kind of work waits so long, doubled each time …
+inline constexpr std::chrono::milliseconds kLastStepAside{1000};  // … up to this, while the other kinds go on
 
 // Loop thread only. One statement is under way at a time, and the kinds of work take turns: a million due retries do not delay a
 // new message, and new messages do not delay a retry. A kind that fails steps aside for a while and then asks for half as many
 // messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
 // with the reason.
 //
-// A claim of ready messages begins at the floor (queue_floor.h). What was below it all the same, because another engine had locked
-// it and rolled back, is found by a full scan, which begins at 0. While claims are full, each goes on where the last one ended; rows
-// committed behind that place are found by the first claim that is not full, or by the full scan.
+// A claim of ready messages begins at the floor (queue_floor.h). What was below it all the same, because another engine had
+// locked it and rolled back, is found by a full scan, which begins at 0. While claims are full, each goes on where the last one
+// ended; rows committed behind that place are found by the first claim that is not full, or by the full scan. Claims of due
+// messages begin kDueOverlap before the last one that found all, and have full scans of their own, for the same reasons.
 class Claimer {
 public:
     struct Mediator {
@@ -77,10 +79,11 @@ private:
 
     void poll();
     void tick();
+    core::MonoTime after_full_scan() const;
     void release_orphans();
     void claim(Source source, std::optional<core::MessageId> only);
     void on_answer(Source source, const ClaimRequest& request, bool full_scan, core::Result<ClaimBatch> result);
-    void on_due(const ClaimBatch& batch);
+    void on_due(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan);
     void on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan);
     void on_claim_failed(Source source, const ClaimRequest& request, bool full_scan, const core::Error& error);
     void isolate(Source source, const ClaimRequest& request, const core::Error& error);
@@ -101,10 +104,12 @@ private:
     Work ready_{kClaimOperation};               // notified, or the last claim was full
     Source turn_ = Source::kReady;              // who goes first where both are wanted
     QueueFloor floor_;
-    QueueFloor last_floor_;                       // of an earlier session: used where a full scan cannot finish
-    std::optional<QueueFloor::Range> unfinished_; // what the last claim, which was full, has left of its range
-    core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
+    QueueFloor last_floor_;                        // of an earlier session: used where a full scan cannot finish
+    std::optional<QueueFloor::Range> unfinished_;  // what the last claim, which was full, has left of its range
+    DueTime due_from_{0};                          // nothing older is due, but for what a full scan finds
+    core::MonoTime next_due_{};                    // when due_timer_ fires, while it is armed
     core::MonoTime next_full_scan_{};
+    core::MonoTime next_due_scan_{};  // the same for the schedule
     core::MonoTime started_{};
     bool active_ = false;
     bool busy_ = false;

@@ -56,13 +56,15 @@ const std::string kReadySql =
               "p.xid::text, p.id", "LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true");
 
 const std::string kDueSql = claim_sql("messaging._schedule", R"sql(
-    SELECT ctid FROM messaging._schedule
-    WHERE due_at <= now() AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
+    SELECT ctid, due_at FROM messaging._schedule
+    WHERE due_at >= 'epoch'::timestamptz + $5::bigint * interval '1 microsecond' AND due_at <= now() AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
     ORDER BY due_at, id LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
                                       R"sql(
        CASE WHEN (SELECT count(*) FROM taken) = $3::int THEN 0 ELSE (
            SELECT ceil(extract(epoch FROM due_at - now()) * 1000)::bigint FROM messaging._schedule
-           WHERE due_at > now() ORDER BY due_at LIMIT 1) END)sql",
+           WHERE due_at > now() ORDER BY due_at LIMIT 1) END,
+       (extract(epoch FROM now()) * 1000000)::bigint,
+       (SELECT (extract(epoch FROM max(due_at)) * 1000000)::bigint FROM picked))sql",
                                       "");
 
 const pg::Statement kClaimReady{"claim_ready", kReadySql.c_str()};
@@ -71,7 +73,8 @@ const pg::Statement kClaimDue{"claim_due", kDueSql.c_str()};
 constexpr pg::Statement kPeekReady{"peek_ready", R"sql(
 SELECT id FROM messaging._queue WHERE (xid, id) > ($1::text::xid8, $2::bigint) ORDER BY xid, id LIMIT 1)sql"};
 constexpr pg::Statement kPeekDue{"peek_due", R"sql(
-SELECT id FROM messaging._schedule WHERE due_at <= now() ORDER BY due_at, id LIMIT 1)sql"};
+SELECT id FROM messaging._schedule
+WHERE due_at >= 'epoch'::timestamptz + $1::bigint * interval '1 microsecond' AND due_at <= now() ORDER BY due_at, id LIMIT 1)sql"};
 
 constexpr pg::Statement kDeadLetterReady{"dead_letter_ready", R"sql(
 WITH taken AS (DELETE FROM messaging._queue WHERE xid >= '0'::xid8 AND id = $1::bigint RETURNING id)

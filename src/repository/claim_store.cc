@@ -89,44 +89,52 @@ pg::Params claim_params(const engine::ClaimRequest& request) {
     return params;
 }
 
-pg::Params position_params(engine::QueuePosition position) {
-    pg::Params params;
-    params.text(std::to_string(position.xid)).bigint(position.id);
-    return params;
+// Where the claim begins to read its table.
+void add_start(engine::Source source, const engine::ClaimRequest& request, pg::Params& params) {
+    if (source == engine::Source::kReady) {
+        params.text(std::to_string(request.behind.xid)).bigint(request.behind.id);
+    } else {
+        params.bigint(request.due_from.count());
+    }
 }
 
 }  // namespace
 
 void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     pg::Params params = claim_params(request);
-    params.text(std::to_string(request.behind.xid)).bigint(request.behind.id).text(std::to_string(request.until));
-    pg::run_statement<engine::ClaimBatch>(
-        session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
-        [claim_id = request.claim_id](const pg::Rows& rows) {
-            engine::ClaimBatch batch = read_claim(rows, claim_id);
-            batch.snapshot = read_snapshot(rows.text(0, 0));
-            if (batch.taken > 0) {
-                batch.last = {static_cast<engine::Xid>(rows.bigint(0, 11)), rows.bigint(0, 12)};
-            }
-            return batch;
-        });
-}
-
-void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
-    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kDue), claim_params(request), std::move(done),
+    add_start(engine::Source::kReady, request, params);
+    params.text(std::to_string(request.until));
+    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
                                           [claim_id = request.claim_id](const pg::Rows& rows) {
                                               engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                              if (!rows.is_null(0, 11))
-                                                  batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
+                                              batch.snapshot = read_snapshot(rows.text(0, 0));
+                                              if (batch.taken > 0) {
+                                                  batch.last = {static_cast<engine::Xid>(rows.bigint(0, 11)), rows.bigint(0, 12)};
+                                              }
                                               return batch;
                                           });
 }
 
-void PgClaimStore::peek(engine::Source source, engine::QueuePosition behind,
+void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
+    pg::Params params = claim_params(request);
+    add_start(engine::Source::kDue, request, params);
+    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kDue), std::move(params), std::move(done),
+                                          [claim_id = request.claim_id](const pg::Rows& rows) {
+                                              engine::ClaimBatch batch = read_claim(rows, claim_id);
+                                              if (!rows.is_null(0, 11))
+                                                  batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
+                                              batch.now = engine::DueTime(rows.bigint(0, 12));
+                                              if (!rows.is_null(0, 13)) batch.last_due = engine::DueTime(rows.bigint(0, 13));
+                                              return batch;
+                                          });
+}
+
+void PgClaimStore::peek(engine::Source source, const engine::ClaimRequest& claim,
                         core::Completion<std::optional<core::MessageId>> done) {
+    pg::Params params;
+    add_start(source, claim, params);
     pg::run_statement<std::optional<core::MessageId>>(
-        session_, peek_statement(source), source == engine::Source::kReady ? position_params(behind) : pg::Params(),
-        std::move(done), [](const pg::Rows& rows) {
+        session_, peek_statement(source), std::move(params), std::move(done), [](const pg::Rows& rows) {
             return rows.size() == 0 ? std::optional<core::MessageId>() : std::optional<core::MessageId>(rows.bigint(0, 0));
         });
 }

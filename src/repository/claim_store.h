@@ -18,7 +18,7 @@ public:
 
     void claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override;
     void claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override;
-    void peek(engine::Source source, engine::QueuePosition behind,
+    void peek(engine::Source source, const engine::ClaimRequest& claim,
               core::Completion<std::optional<core::MessageId>> done) override;
     void dead_letter(engine::Source source, core::MessageId id, const std::string& reason,
                      core::Completion<core::Unit> done) override;

@@ -161,7 +161,7 @@ protected:
         const auto batch = db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
         for (const auto source : {engine::Source::kReady, engine::Source::kDue}) {
             using First = std::optional<core::MessageId>;
-            db_.value<First>([&](auto done) { queue.peek(source, {}, std::move(done)); });
+            db_.value<First>([&](auto done) { queue.peek(source, engine::ClaimRequest{}, std::move(done)); });
             db_.value<core::Unit>([&](auto done) { queue.dead_letter(source, 1, "x", std::move(done)); });
         }
         std::vector<core::Outcome> outcomes;

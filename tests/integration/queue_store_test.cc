@@ -385,7 +385,7 @@ TEST_F(QueueStore, OneMessageCanBeNamedClaimedAndGivenUpByItsName) {
     insert(3);
     db_.sql("INSERT INTO messaging._schedule VALUES (3, now())");
     const auto peek = [&](engine::Source source) {
-        return db_.value<std::optional<core::MessageId>>([&](auto done) { store_.peek(source, {}, std::move(done)); });
+        return db_.value<std::optional<core::MessageId>>([&](auto done) { store_.peek(source, request(1), std::move(done)); });
     };
     EXPECT_EQ(peek(engine::Source::kReady), 1);
     EXPECT_EQ(peek(engine::Source::kDue), 3);
@@ -400,6 +400,22 @@ TEST_F(QueueStore, OneMessageCanBeNamedClaimedAndGivenUpByItsName) {
     EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead ORDER BY id"), "1|unreadable 3|unreadable");
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue"), "3") << "its second entry; the first claim drops it";
     EXPECT_FALSE(peek(engine::Source::kDue));
+}
+
+TEST_F(QueueStore, ADueClaimTellsWhereItEndedAndTheNextOneBeginsThere) {
+    insert(3);
+    db_.sql("TRUNCATE messaging._queue");
+    db_.sql(
+        "INSERT INTO messaging._schedule VALUES (1, now() - interval '3 h'), (2, now() - interval '2 h'), (3, now() - interval "
+        "'1 h')");
+    const ClaimBatch first = claim_due(1);
+    EXPECT_EQ(ids_of(first), "1");
+    EXPECT_NEAR(std::chrono::duration<double>(first.now - first.last_due).count(), 3 * 3600, 60);
+    engine::ClaimRequest next = request(10);
+    next.due_from = first.now - std::chrono::minutes(90);
+    EXPECT_EQ(ids_of(db_.value<ClaimBatch>([&](auto done) { store_.claim_due(next, std::move(done)); })), "3");
+    EXPECT_EQ(ids_of(claim_due()), "2");
+    EXPECT_EQ(claim_due().last_due, engine::DueTime(0)) << "nothing was taken";
 }
 
 TEST_F(QueueStore, LoadsEndpointsAndTheirHeaders) {

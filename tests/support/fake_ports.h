@@ -50,9 +50,9 @@ public:
     void claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         due.push_back({request, std::move(done)});
     }
-    void peek(engine::Source source, engine::QueuePosition behind,
+    void peek(engine::Source source, const engine::ClaimRequest& claim,
               core::Completion<std::optional<core::MessageId>> done) override {
-        peeks.push_back({{source, behind}, std::move(done)});
+        peeks.push_back({{source, claim.behind}, std::move(done)});
     }
     void dead_letter(engine::Source, core::MessageId id, const std::string& reason, core::Completion<core::Unit> done) override {
         dead_letters.push_back({{id, reason}, std::move(done)});

@@ -39,6 +39,18 @@ protected:
         }
         ASSERT_FALSE(store_.ready.empty());
     }
+    void wait_for_due() {
+        for (int i = 0; store_.due.empty() && i < 1000; ++i) {
+            if (!store_.ready.empty()) {
+                answer_ready(0, 50);
+            } else if (!store_.orphans.empty()) {
+                answer_orphans();
+            } else {
+                time_.advance(milliseconds(10));
+            }
+        }
+        ASSERT_FALSE(store_.due.empty());
+    }
     void wait_for_sweep() {
         wait_for_ready();
         for (int i = 0; store_.ready.front().request.behind.xid != 0 && i < 100; ++i) {
@@ -52,6 +64,16 @@ protected:
         ClaimBatch batch;
         batch.next_due = next;
         take_first(store_.due).answer(batch);
+    }
+    ClaimRequest answer_due_at(DueTime now, std::size_t taken, DueTime last_due) {
+        auto call = take_first(store_.due);
+        ClaimBatch batch;
+        batch.now = now;
+        batch.taken = taken;
+        batch.last_due = last_due;
+        if (taken == static_cast<std::size_t>(call.request.limit)) batch.next_due = milliseconds(0);
+        call.answer(batch);
+        return call.request;
     }
     ClaimRequest answer_ready(std::size_t taken, Xid next_floor, bool running = true) {
         auto call = take_first(store_.ready);
@@ -310,6 +332,40 @@ TEST_F(ClaimerTest, WhatIsPutOffIsClaimedWhenItFallsDueNotAtTheNextTick) {
     answer_due(milliseconds(200));
     time_.advance(milliseconds(200));
     EXPECT_EQ(store_.due.size(), 1u);
+}
+
+TEST_F(ClaimerTest, DueClaimsBeginShortlyBeforeTheLastOneThatFoundAll) {
+    claimer_.set_active(true);
+    wait_for_due();
+    EXPECT_EQ(answer_due_at(seconds(1000), 3, seconds(999)).due_from, DueTime(0)) << "a full scan";
+    wait_for_due();
+    EXPECT_EQ(answer_due_at(seconds(1001), kMaxClaim, seconds(997)).due_from, seconds(1000) - kDueOverlap);
+    wait_for_due();
+    EXPECT_EQ(answer_due_at(seconds(1001), 1, seconds(998)).due_from, seconds(997)) << "a full one: where it ended";
+    wait_for_due();
+    EXPECT_EQ(answer_due_at(seconds(1002), 0, {}).due_from, seconds(1001) - kDueOverlap);
+}
+
+TEST_F(ClaimerTest, TheScheduleIsReadFromItsBeginningEveryFewSeconds) {
+    claimer_.set_active(true);
+    std::vector<int> full_scans;
+    for (int i = 0; i <= 10; ++i) {
+        wait_for_due();
+        if (answer_due_at(seconds(1000 + i), 0, {}).due_from == DueTime(0)) full_scans.push_back(i);
+    }
+    EXPECT_EQ(full_scans, (std::vector<int>{0, 5, 10}));
+}
+
+TEST_F(ClaimerTest, AFullScanOfTheScheduleThatCannotFinishLeavesTheClaimsThatBeginLater) {
+    claimer_.set_active(true);
+    wait_for_due();
+    answer_due_at(seconds(1000), 0, {});
+    claimer_.on_session_up();
+    wait_for_due();
+    ASSERT_EQ(store_.due.front().request.due_from, DueTime(0));
+    take_first(store_.due).answer(kTooSlow);
+    wait_for_due();
+    EXPECT_EQ(answer_due_at(seconds(1002), 0, {}).due_from, seconds(1000) - kDueOverlap);
 }
 
 TEST_F(ClaimerTest, TheFallbackLooksEverySecond) {
