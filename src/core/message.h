@@ -50,6 +50,7 @@ enum class OutcomeKind {
     kDead,      // counted; given up
     kDeferred,  // not counted (our own fault, or no capacity): again after `delay`
     kReleased,  // not counted: released at a stop, back to the queue now (its request may have been under way)
+    kGivenUp,   // not counted: its row refuses every change, so it is dead-lettered without one
 };
 
 struct Outcome {

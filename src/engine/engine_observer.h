@@ -41,7 +41,7 @@ public:
     // Outcomes that changed nothing, because their claim had ended or the message had been sent again; reconcile looks for them.
     virtual void on_late_outcomes(std::size_t outcomes) = 0;
     // Claims that the engine took for resolved, and the ledger did not: what is open in them is scheduled again.
-    virtual void on_claims_kept(std::size_t claims) = 0;
+    virtual void on_kept(std::size_t messages) = 0;
     // The ledger named messages as ours that the engine does not have: a defect of the engine, made good.
     virtual void on_not_held(std::size_t messages) = 0;
     // Outcomes that wait because somebody else has locked their messages' rows.

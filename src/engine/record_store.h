@@ -20,12 +20,18 @@ struct RecordRequest {
     std::vector<core::MessageId> suspects;        // messages that reconcile is to look for
 };
 
+// A message that is open although its claim is finished.
+struct KeptMessage {
+    core::ClaimId claim_id = 0;
+    core::MessageId id = 0;
+};
+
 struct RecordResult {
     std::optional<std::int64_t> sent_batch;  // the batch row written, when anything was newly sent
     std::string sent_at;                     // RFC 3339 UTC, of the batch
     std::vector<core::MessageId> sent;       // newly marked sent: a repeat of an old fact is not in here
     std::vector<core::ClaimId> missing;      // claims of outcomes other than kDelivered that are not in the ledger, sorted
-    std::vector<core::ClaimId> kept;         // of `finished`: the ledger says that messages of theirs are still open
+    std::vector<KeptMessage> kept;           // of `finished`: their claims stay in the ledger
 };
 
 // Loop thread only. Every call is safe to repeat. Its session is not the claims', so that neither waits for the other.

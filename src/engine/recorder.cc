@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -17,6 +18,22 @@ constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLastRetry{2000};
 constexpr std::chrono::milliseconds kLookForLocks{1};  // after a lock timeout
 constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout has passed
+
+// Its claim's number of attempts again, because this one is not counted.
+core::Outcome give_up(const core::Outcome& outcome, const std::string& why) {
+    core::Outcome given_up = outcome;
+    const bool delivered = outcome.kind == core::OutcomeKind::kDelivered;
+    given_up.kind = core::OutcomeKind::kGivenUp;
+    --given_up.attempts;
+    given_up.error = (delivered ? std::string("accepted by the receiver") : "failed (" + outcome.error + ")") +
+                     ", but it cannot be recorded: " + why;
+    return given_up;
+}
+
+bool is_counted(const core::Outcome& outcome) {
+    return outcome.kind == core::OutcomeKind::kDelivered || outcome.kind == core::OutcomeKind::kRetry ||
+           outcome.kind == core::OutcomeKind::kDead;
+}
 
 }  // namespace
 
@@ -180,6 +197,8 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     if (sending_refused_) refused_is_next_ = !refused_.empty();
     open_claims_.recorded(sending_);
     note_late(result.value());
+    give_up_unchanged(result->kept);
+    if (!sending_refused_ && !sending_.empty()) give_up_refused();
     publish(result.value());
     announce_schedule();
     sending_.clear();
@@ -203,16 +222,45 @@ void Recorder::schedule_next() {
 void Recorder::note_late(const RecordResult& result) {
     const std::unordered_set<core::MessageId> sent(result.sent.begin(), result.sent.end());
     std::size_t late = 0;
+    std::size_t given_up = 0;
     for (const core::Outcome& outcome : sending_) {
         const bool applied = outcome.kind == core::OutcomeKind::kDelivered
                                  ? sent.contains(outcome.id)
                                  : !std::binary_search(result.missing.begin(), result.missing.end(), outcome.claim_id);
-        if (applied) continue;
+        if (applied) {
+            if (outcome.kind == core::OutcomeKind::kGivenUp) ++given_up;
+            continue;
+        }
         ++late;
         suspects_.push_back(outcome.id);
     }
     if (late > 0) observer_.on_late_outcomes(late);
-    if (!result.kept.empty()) observer_.on_claims_kept(result.kept.size());
+    if (given_up > 0) observer_.on_dead_lettered(given_up);
+}
+
+// The outcome was in this transaction, no other engine has resolved the message, and yet it is as it was at its claim.
+void Recorder::give_up_unchanged(const std::vector<KeptMessage>& kept) {
+    if (kept.empty()) return;
+    std::unordered_map<core::MessageId, core::ClaimId> open;
+    for (const KeptMessage& message : kept) open.emplace(message.id, message.claim_id);
+    for (const core::Outcome& outcome : sending_) {
+        const auto found = open.find(outcome.id);
+        if (found == open.end() || found->second != outcome.claim_id || !is_counted(outcome)) continue;
+        open_claims_.add(outcome.claim_id, 1);
+        waiting_.push_back(give_up(outcome, "a trigger on messages leaves its row unchanged"));
+        open.erase(found);
+    }
+    if (!open.empty()) observer_.on_kept(open.size());
+}
+
+// Others are recorded, so these are refused because of what they are.
+void Recorder::give_up_refused() {
+    if (refused_.size() < kMaxRefused) return;
+    const auto end = refused_.begin() + static_cast<std::ptrdiff_t>(kMaxRecordBatch);
+    std::transform(refused_.begin(), end, std::back_inserter(waiting_), [](const core::Outcome& outcome) {
+        return is_counted(outcome) ? give_up(outcome, "PostgreSQL refuses to change its row") : outcome;
+    });
+    refused_.erase(refused_.begin(), end);
 }
 
 void Recorder::announce_schedule() {

@@ -20,6 +20,7 @@ namespace messaging::engine {
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
 inline constexpr std::size_t kMaxSetAside = 100000;   // outcomes of rows that are locked, or that PostgreSQL refuses
+inline constexpr std::size_t kMaxRefused = 10000;     // refused ones, while others are recorded; beyond, the oldest are given up
 // The gap between transactions. A crash repeats every delivery that is not recorded, so the gap is short; a small batch may wait
 // longer, because it repeats little.
 inline constexpr std::chrono::milliseconds kMaxFlushGap{2};
@@ -37,10 +38,11 @@ inline constexpr std::chrono::milliseconds kConfirmDelay{1000};       // confirm
 //   the inserters' commits would wait behind them.
 // - An outcome leaves memory only when its transaction has committed. After a failure the same outcomes are tried again. Where
 //   PostgreSQL refuses them (because of a constraint of the application, for example), the batches become smaller until the
-//   refused outcome is alone. From then on it is tried by itself and delays no other outcome.
+//   refused outcome is alone. From then on it is tried by itself and delays no other outcome. Where there are very many, the
+//   oldest are dead-lettered, which does not touch their rows. So is a message whose row stays as it was although PostgreSQL
+//   reports no error: a trigger of the application does that, and the message would be sent again and again.
 // - A row that another session has locked delays its own message only. After a lock timeout the recorder asks which rows are
-// free,
-//   records those, and keeps the others in a separate list until they are free.
+//   free, records those, and keeps the others in a separate list until they are free.
 // - An outcome that changes nothing, because its claim had ended or its message had been sent again, is counted, and reconcile is
 //   told to look for the message.
 class Recorder {
@@ -84,6 +86,8 @@ private:
     void on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked);
     void retry_locked();
     void note_late(const RecordResult& result);
+    void give_up_unchanged(const std::vector<KeptMessage>& kept);
+    void give_up_refused();
     void schedule_next();
     void on_recorded(core::Result<RecordResult> result);
     void on_failed(const core::Error& error);

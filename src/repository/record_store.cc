@@ -69,22 +69,25 @@ scheduled AS (
     ON CONFLICT (id) DO NOTHING)
 INSERT INTO messaging._dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)sql"};
 
-// Released or deferred without an attempt: out of the ledger's arrays too, because messages.attempts does not tell. Only what
-// the ledger still has is released: a repeat after a lost answer must not queue a message twice. And only what is still open: the
-// message may have been sent late, sent again, or be another one by now, and then it has a place already. IS TRUE keeps the
-// sub-selects from becoming joins, which would compare every pair while hash joins are off; as they are, they are hashed.
+// Released, deferred or given up without an attempt: out of the ledger's arrays too, because messages.attempts does not tell.
+// Only what the ledger still has is released: a repeat after a lost answer must not queue a message twice. And only what is still
+// open: the message may have been sent late, sent again, or be another one by now, and then it has a place already. IS TRUE keeps
+// the sub-selects from becoming joins, which would compare every pair while hash joins are off; as they are, they are hashed.
 constexpr pg::Statement kRelease{"release", R"sql(
 WITH live AS MATERIALIZED (
     SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($6::bigint[])),
 released AS MATERIALIZED (
-    SELECT u.id, u.claim_id, u.generation, u.attempts, u.delay_ms
-    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[]) AS u(id, claim_id, generation, attempts, delay_ms)
+    SELECT u.id, u.claim_id, u.generation, u.attempts, u.delay_ms, u.reason
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $7::text[])
+         AS u(id, claim_id, generation, attempts, delay_ms, reason)
     WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM live)) IS TRUE),
 open AS MATERIALIZED (
-    SELECT r.id, r.delay_ms FROM released r JOIN public.messages m ON m.id = r.id
+    SELECT r.id, r.delay_ms, r.reason FROM released r JOIN public.messages m ON m.id = r.id
     WHERE NOT m.is_sent AND m.generation = r.generation AND m.attempts = r.attempts),
 queued AS (
-    INSERT INTO messaging._queue (id) SELECT id FROM open WHERE delay_ms IS NULL),
+    INSERT INTO messaging._queue (id) SELECT id FROM open WHERE delay_ms IS NULL AND reason IS NULL),
+dead AS (
+    INSERT INTO messaging._dead (id, reason) SELECT id, reason FROM open WHERE reason IS NOT NULL ON CONFLICT (id) DO NOTHING),
 scheduled AS (
     INSERT INTO messaging._schedule (id, due_at)
     SELECT id, now() + delay_ms * interval '1 millisecond' FROM open WHERE delay_ms IS NOT NULL
@@ -100,13 +103,13 @@ WHERE claim_id IN (SELECT claim_id FROM live))sql"};
 // engine wrong, the message would be in no place at all. What stays in the ledger is found by release_orphans.
 constexpr pg::Statement kFinishClaims{"finish_claims", R"sql(
 WITH open AS MATERIALIZED (
-    SELECT DISTINCT c.claim_id FROM messaging._claim c
+    SELECT c.claim_id, m.id FROM messaging._claim c
     CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
     JOIN public.messages m ON m.id = u.id
     WHERE c.claim_id = ANY ($1::bigint[]) AND NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
 finished AS (
     DELETE FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) AND (claim_id IN (SELECT claim_id FROM open)) IS NOT TRUE)
-SELECT claim_id FROM open)sql"};
+SELECT claim_id, id FROM open)sql"};
 
 constexpr pg::Statement kConfirmReceipts{"confirm_receipts",
                                          "DELETE FROM messaging._receipt_backlog WHERE batch_id = ANY ($1::bigint[])"};
@@ -188,14 +191,18 @@ pg::Params release_params(const std::vector<const Outcome*>& released) {
     std::vector<std::int64_t> claim_ids;
     std::vector<std::int32_t> attempts;
     std::vector<std::optional<std::int32_t>> delays;
+    std::vector<std::optional<std::string>> reasons;
     for (const Outcome* outcome : released) {
         claim_ids.push_back(outcome->claim_id);
         attempts.push_back(outcome->attempts);
-        delays.push_back(outcome->kind == OutcomeKind::kReleased ? std::nullopt : std::optional(clamp_to_int(outcome->delay)));
+        delays.push_back(outcome->kind == OutcomeKind::kDeferred ? std::optional(clamp_to_int(outcome->delay)) : std::nullopt);
+        reasons.push_back(outcome->kind == OutcomeKind::kGivenUp
+                              ? std::optional(core::clean_text(outcome->error, core::kMaxErrorBytes))
+                              : std::nullopt);
     }
     pg::Params params;
     params.bigint_array(ids_of(released)).bigint_array(claim_ids).integer_array(generations_of(released));
-    params.integer_array(attempts).integer_array(delays).bigint_array(claims_of(released));
+    params.integer_array(attempts).integer_array(delays).bigint_array(claims_of(released)).text_array(reasons);
     return params;
 }
 
@@ -272,7 +279,9 @@ void PgRecordStore::record(engine::RecordRequest request, core::Completion<engin
     if (!released.empty()) add(kRelease, release_params(released), unread);
     if (!request.finished.empty()) {
         add(kFinishClaims, std::move(pg::Params().bigint_array(request.finished)),
-            [](const pg::Rows& rows, engine::RecordResult& result) { result.kept = read_ids(rows); });
+            [](const pg::Rows& rows, engine::RecordResult& result) {
+                for (int row = 0; row < rows.size(); ++row) result.kept.push_back({rows.bigint(row, 0), rows.bigint(row, 1)});
+            });
     }
     if (!request.confirmed_batches.empty()) {
         add(kConfirmReceipts, std::move(pg::Params().bigint_array(request.confirmed_batches)), unread);

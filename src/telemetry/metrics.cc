@@ -89,15 +89,15 @@ Metrics::Metrics()
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
       reclaimed_(counter(registry_, "messaging_reclaimed_messages_total",
                          "Messages of failed instances that were scheduled again, or dead-lettered after ten such failures.")),
-      dead_lettered_(counter(registry_, "messaging_dead_lettered_by_claim_messages_total",
-                             "Messages dead-lettered without an attempt: their endpoint does not exist, their attempts are used "
-                             "up, or PostgreSQL cannot read them.")),
+      dead_lettered_(counter(registry_, "messaging_dead_lettered_messages_total",
+                             "Messages dead-lettered for another reason than a failed attempt: their endpoint does not exist, "
+                             "their attempts are used up, or PostgreSQL cannot read or change their rows.")),
       late_outcomes_(counter(registry_, "messaging_late_outcomes_total",
                              "Outcomes that changed nothing, because their claim had ended or the message had been sent or sent "
                              "again. Some are normal after a reclaim.")),
-      claims_kept_(counter(registry_, "messaging_claims_kept_total",
-                           "Claims that the engine took for finished although a message in them was open. Their messages are "
-                           "sent again. More than 0 is a defect of the service.")),
+      kept_(counter(registry_, "messaging_kept_messages_total",
+                    "Messages that were open although the engine took their claim for finished. They are sent again. More "
+                    "than 0 is a defect of the service, or a trigger on messages that leaves rows unchanged.")),
       not_held_(counter(registry_, "messaging_not_held_messages_total",
                         "Messages that the ledger named as this engine's and the engine did not have. They are sent again. More "
                         "than 0 is a defect of the service.")),
@@ -270,18 +270,19 @@ void EngineMetrics::on_dead_lettered(std::size_t messages) {
     dead_lettered_untold_ += messages;
     if (clock_.mono() < next_dead_letter_line_) return;
     next_dead_letter_line_ = clock_.mono() + kDeadLetterLinePeriod;
-    spdlog::warn("dead-lettered {} messages without an attempt; GET /messages?status=dead shows the reasons",
-                 std::exchange(dead_lettered_untold_, 0));
+    spdlog::warn(
+        "dead-lettered {} messages for another reason than a failed attempt; GET /messages?status=dead shows the reasons",
+        std::exchange(dead_lettered_untold_, 0));
 }
 
 void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outcomes_.Increment(static_cast<double>(outcomes)); }
 
-void EngineMetrics::on_claims_kept(std::size_t claims) {
-    metrics_.claims_kept_.Increment(static_cast<double>(claims));
+void EngineMetrics::on_kept(std::size_t messages) {
+    metrics_.kept_.Increment(static_cast<double>(messages));
     spdlog::warn(
-        "{} claims were taken for finished although messages in them were open; these are sent again (a defect: please report "
-        "it)",
-        claims);
+        "{} messages were open although their claims were taken for finished; they are sent again (a trigger on messages that "
+        "leaves rows unchanged, or a defect: please report it)",
+        messages);
 }
 
 void EngineMetrics::on_not_held(std::size_t messages) {

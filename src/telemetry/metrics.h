@@ -58,7 +58,7 @@ private:
     prometheus::Counter& reclaimed_;
     prometheus::Counter& dead_lettered_;
     prometheus::Counter& late_outcomes_;
-    prometheus::Counter& claims_kept_;
+    prometheus::Counter& kept_;
     prometheus::Counter& not_held_;
     prometheus::Counter& locked_;
     prometheus::Counter& unresponsive_;
@@ -99,7 +99,7 @@ public:
     void on_reclaimed(std::size_t messages) override;
     void on_dead_lettered(std::size_t messages) override;
     void on_late_outcomes(std::size_t outcomes) override;
-    void on_claims_kept(std::size_t claims) override;
+    void on_kept(std::size_t messages) override;
     void on_not_held(std::size_t messages) override;
     void on_locked(std::size_t outcomes) override;
     void on_unresponsive(std::size_t instances) override;

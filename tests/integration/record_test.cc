@@ -174,7 +174,9 @@ TEST_F(Record, AClaimWithAnOpenMessageDoesNotEnd) {
     const core::ClaimId claim = claimed(3);
     const RecordResult result =
         record({outcome(1, claim, OutcomeKind::kDelivered), outcome(3, claim, OutcomeKind::kRetry)}, {claim});
-    EXPECT_EQ(result.kept, std::vector<core::ClaimId>{claim});
+    ASSERT_EQ(result.kept.size(), 1U);
+    EXPECT_EQ(result.kept[0].claim_id, claim);
+    EXPECT_EQ(result.kept[0].id, 2);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
     EXPECT_TRUE(record({outcome(2, claim, OutcomeKind::kDelivered)}, {claim}).kept.empty());
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
@@ -242,6 +244,28 @@ TEST_F(Record, WhatWasNotTriedIsNotCountedAndLeavesTheLedger) {
 }
 
 // A repeat of a record whose answer was lost once queued the message a second time.
+TEST_F(Record, ARowThatATriggerKeepsUnchangedIsNamedAndCanBeGivenUp) {
+    const core::ClaimId claim = claimed(3);
+    db_.sql("CREATE FUNCTION keep_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+    db_.sql("CREATE TRIGGER keep BEFORE UPDATE ON messages FOR EACH ROW WHEN (old.id <> 2) EXECUTE FUNCTION keep_row()");
+    const RecordResult result = record({outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kDelivered),
+                                        outcome(3, claim, OutcomeKind::kRetry)},
+                                       {claim});
+    ASSERT_EQ(result.kept.size(), 2U);
+    EXPECT_EQ(result.kept[0].claim_id, claim);
+    EXPECT_EQ(result.kept[0].id + result.kept[1].id, 1 + 3);
+    Outcome first = outcome(1, claim, OutcomeKind::kGivenUp, 0);
+    first.error = "accepted, but …";
+    Outcome third = outcome(3, claim, OutcomeKind::kGivenUp, 0);
+    third.error = "failed, and …";
+    record({first, third}, {claim});
+    EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead ORDER BY id"), "1|accepted, but … 3|failed, and …");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging.misplaced()"), 0);
+    record({first, third}, {claim});
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._dead"), 2) << "a repeat changes nothing";
+}
+
 TEST_F(Record, WhatWasReleasedIsNotQueuedAgainByARepeat) {
     const core::ClaimId claim = claimed(3);
     for (int i = 0; i < 2; ++i) {

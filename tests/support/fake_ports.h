@@ -220,7 +220,7 @@ public:
     void on_reclaimed(std::size_t messages) override { reclaimed += messages; }
     void on_dead_lettered(std::size_t messages) override { dead_lettered += messages; }
     void on_late_outcomes(std::size_t outcomes) override { late_outcomes += outcomes; }
-    void on_claims_kept(std::size_t claims) override { claims_kept += claims; }
+    void on_kept(std::size_t messages) override { kept += messages; }
     void on_not_held(std::size_t messages) override { not_held += messages; }
     void on_locked(std::size_t outcomes) override { locked += outcomes; }
     void on_unresponsive(std::size_t instances) override { hung += instances; }
@@ -238,7 +238,7 @@ public:
     std::size_t reclaimed = 0;
     std::size_t dead_lettered = 0;
     std::size_t late_outcomes = 0;
-    std::size_t claims_kept = 0;
+    std::size_t kept = 0;
     std::size_t not_held = 0;
     std::size_t locked = 0;
     std::size_t missed_rings = 0;

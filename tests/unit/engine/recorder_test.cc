@@ -264,6 +264,75 @@ TEST_F(RecorderTest, ThousandsOfRefusedOutcomesDoNotStopTheClaiming) {
     EXPECT_FALSE(recorder_.full());
 }
 
+TEST_F(RecorderTest, TheOldestOfVeryManyRefusedOutcomesAreGivenUpOnceOthersAreRecorded) {
+    for (std::size_t id = 0; id < kMaxRefused; ++id) {
+        core::Outcome outcome;
+        outcome.id = static_cast<core::MessageId>(id);
+        outcome.attempts = 3;
+        recorder_.add(outcome);
+    }
+    std::vector<core::Outcome> given_up;
+    // PostgreSQL refuses every change of the rows of all but the last one.
+    const auto refuse_for = [&](std::chrono::seconds duration) {
+        for (const core::MonoTime end = time_.mono() + duration; time_.mono() < end;) {
+            if (store_.records.empty()) {
+                time_.advance(milliseconds(10));
+                continue;
+            }
+            const std::vector<core::Outcome>& outcomes = store_.records.front().request.outcomes;
+            const bool refused = std::any_of(outcomes.begin(), outcomes.end(), [](const core::Outcome& outcome) {
+                return outcome.kind == core::OutcomeKind::kDelivered && outcome.id < 1'000'000;
+            });
+            if (refused) {
+                fail(core::ErrorKind::kInternal);
+            } else {
+                if (outcomes.front().kind == core::OutcomeKind::kGivenUp) {
+                    given_up.insert(given_up.end(), outcomes.begin(), outcomes.end());
+                }
+                take_first(store_.records).answer(RecordResult{});
+            }
+        }
+    };
+    refuse_for(std::chrono::seconds(600));
+    EXPECT_TRUE(given_up.empty()) << "none is recorded, so the cause is not theirs";
+    add(1'000'000);
+    refuse_for(std::chrono::seconds(60));
+    ASSERT_EQ(given_up.size(), kMaxRecordBatch);
+    EXPECT_EQ(given_up.front().attempts, 2) << "as at the claim";
+    EXPECT_EQ(given_up.front().error,
+              "accepted by the receiver, but it cannot be recorded: PostgreSQL refuses to change its row");
+    EXPECT_EQ(observer_.dead_lettered, kMaxRecordBatch);
+    EXPECT_EQ(recorder_.unrecorded(), kMaxRefused - kMaxRecordBatch);
+}
+
+TEST_F(RecorderTest, AMessageWhoseRowStaysAsItWasIsGivenUp) {
+    core::Outcome failed;
+    failed.id = 7;
+    failed.claim_id = 70;
+    failed.kind = core::OutcomeKind::kRetry;
+    failed.attempts = 4;
+    failed.error = "the receiver answered HTTP 503";
+    open_claims_.add(70, 1);
+    recorder_.add(failed);
+    ASSERT_EQ(store_.records.front().request.finished, std::vector<core::ClaimId>{70});
+    RecordResult unchanged;
+    unchanged.kept = {{70, 7}, {70, 8}};
+    take_first(store_.records).answer(unchanged);
+    EXPECT_EQ(open_claims_.claims(), std::vector<core::ClaimId>{70}) << "or the message would be released meanwhile";
+    time_.advance(kSmallBatchDelay);
+    const RecordRequest request = store_.records.front().request;
+    EXPECT_EQ(ids(request), "7 ") << "of 8 this transaction had no outcome";
+    EXPECT_EQ(request.outcomes.front().kind, core::OutcomeKind::kGivenUp);
+    EXPECT_EQ(request.outcomes.front().attempts, 3);
+    EXPECT_EQ(
+        request.outcomes.front().error,
+        "failed (the receiver answered HTTP 503), but it cannot be recorded: a trigger on messages leaves its row unchanged");
+    EXPECT_EQ(request.finished, std::vector<core::ClaimId>{70});
+    take_first(store_.records).answer(RecordResult{});
+    EXPECT_EQ(observer_.dead_lettered, 1u);
+    EXPECT_TRUE(open_claims_.claims().empty());
+}
+
 TEST_F(RecorderTest, ARefusedOutcomeIsTriedLessAndLessOften) {
     add(1);
     fail(core::ErrorKind::kInternal);
