@@ -91,6 +91,8 @@ BEGIN
     cost_ms := 0;
     SELECT * INTO mark FROM messaging._reconcile FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
+        -- Another instance has it, or it was deleted.
+        INSERT INTO messaging._reconcile DEFAULT VALUES ON CONFLICT DO NOTHING;
         RETURN;
     END IF;
 

@@ -23,10 +23,10 @@ struct ClaimRequest {
     core::InstanceId instance_id = 0;
     core::ClaimId claim_id = 0;           // a number that the engine has chosen and uses once
     QueuePosition behind;                 // ready claims: only rows behind it; xid 0 = a full scan
-    Xid until = kLastXid;                 // ready claims: only rows of transactions up to this one
-    DueTime due_from{0};                  // due claims: only rows due at this time or later; 0 = a full scan
     int limit = 0;                        // > 0
     std::optional<core::MessageId> only;  // this message alone
+    Xid until = kLastXid;                 // ready claims: only rows of transactions up to this one
+    DueTime due_from{0};                  // due claims: only rows due at this time or later; 0 = a full scan
 };
 
 struct ClaimBatch {

@@ -9,7 +9,9 @@ namespace messaging::repository {
 namespace {
 
 constexpr pg::Statement kSetState{"set_state", R"sql(
-UPDATE messaging._state SET state = $1::text, since = now(), by = $2::text WHERE state <> $1::text)sql"};
+INSERT INTO messaging._state AS s (state, since, by) VALUES ($1::text, now(), $2::text)
+ON CONFLICT (only_row) DO UPDATE SET state = excluded.state, since = excluded.since, by = excluded.by
+WHERE s.state <> excluded.state)sql"};
 
 constexpr pg::Statement kShowState{"show_state", R"sql(
 SELECT state = 'running', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),

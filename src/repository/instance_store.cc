@@ -12,8 +12,11 @@ namespace {
 // 772: the key of an instance's life; its id wraps into the second key.
 constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
 constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
+// The tables of one row get theirs back, should somebody have deleted it (a restore of the data alone begins so).
 constexpr pg::Statement kRegister{"register_instance", R"sql(
-WITH me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
+WITH state AS (INSERT INTO messaging._state DEFAULT VALUES ON CONFLICT DO NOTHING),
+reconcile AS (INSERT INTO messaging._reconcile DEFAULT VALUES ON CONFLICT DO NOTHING),
+me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
 SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
 
 // By the claims' own numbers: whoever has reclaimed one has ended it.

@@ -52,6 +52,13 @@ TEST_F(ControlStore, SinceAndByChangeOnlyWithTheState) {
     EXPECT_EQ(status().state.since, running.since);
 }
 
+TEST_F(ControlStore, WhereTheStatesRowWasDeletedTheServiceIsStoppedAndCanBeStarted) {
+    db_.sql("DELETE FROM messaging._state");
+    EXPECT_FALSE(status().state.running);
+    EXPECT_TRUE(set_running(true, "first").running);
+    EXPECT_TRUE(status().state.running);
+}
+
 TEST_F(ControlStore, TheStatusCountsWhatThereIs) {
     db_.sql(
         "INSERT INTO messages (recipient, content, created_at) SELECT '+1', 'x', now() - interval '90 s' FROM generate_series(1, "

@@ -102,6 +102,14 @@ TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndHearsTheBell) {
     EXPECT_FALSE(mine_.value<bool>([&](auto done) { me_.presence.read_state(std::move(done)); }));
 }
 
+TEST_F(Presence, ARegistrationBringsBackTheTablesOfOneRow) {
+    mine_.sql("DELETE FROM messaging._state");
+    mine_.sql("DELETE FROM messaging._reconcile");
+    const Engine another(mine_);
+    EXPECT_EQ(mine_.sql("SELECT state FROM messaging._state"), "running");
+    EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._reconcile"), 1);
+}
+
 TEST_F(Presence, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
     look_stale(me_.id);
     mine_.value<core::Unit>([&](auto done) { me_.presence.heartbeat(me_.id, 42, 7777, std::move(done)); });

@@ -166,6 +166,12 @@ TEST_F(Reconcile, FindsWhatAnApplicationsLastTriggerHasMadeUnsent) {
 }
 
 // A clock that was ahead for one round had moved the marks into the future, and nothing was looked at until then.
+TEST_F(Reconcile, ItsOwnRowComesBackWhenItWasDeleted) {
+    db_.sql("DELETE FROM messaging._reconcile");
+    db_.sql("SELECT messaging._reconcile_round(100)");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._reconcile"), 1);
+}
+
 TEST_F(Reconcile, AMarkInTheFutureDoesNotSwitchItOff) {
     db_.sql("UPDATE messaging._reconcile SET next_tail = now() + interval '1 year', next_round = now() + interval '1 year'");
     db_.sql("SELECT messaging._reconcile_round(10)");
