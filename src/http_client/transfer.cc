@@ -73,6 +73,42 @@ bool starts_with_name(std::string_view line, std::string_view name) {
     return line.size() >= name.size() && strncasecmp(line.data(), name.data(), name.size()) == 0;
 }
 
+// "HTTP/1.1 200 OK", with or without a reason (RFC 9112, 4), where curl reads a status out of much else. `http2`: curl makes the
+// line itself out of HTTP/2's own field.
+bool is_status_line(std::string_view line, bool http2) {
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
+    const std::string_view version = http2 ? "HTTP/2" : "HTTP/1.";
+    if (!line.starts_with(version)) return false;
+    line.remove_prefix(version.size());
+    if (!http2) {
+        if (line.empty() || !is_digit(line.front())) return false;
+        line.remove_prefix(1);
+    }
+    if (line.size() < 4 || line[0] != ' ' || !std::all_of(line.begin() + 1, line.begin() + 4, is_digit)) return false;
+    if (line[1] < '1' || line[1] > '5') return false;
+    line.remove_prefix(4);
+    return (line.empty() || line[0] == ' ') && std::all_of(line.begin(), line.end(), [](char c) {
+               return c == '\t' || (static_cast<unsigned char>(c) >= ' ' && c != '\x7f');
+           });
+}
+
+// The beginning of a line, in visible characters.
+std::string quoted(std::string_view line) {
+    constexpr std::size_t kMostShown = 40;
+    std::string text(trimmed(line).substr(0, kMostShown));
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    return text;
+}
+
+bool is_http2(const SSL* tls) {
+    const unsigned char* protocol = nullptr;
+    unsigned int length = 0;
+    if (tls != nullptr) SSL_get0_alpn_selected(tls, &protocol, &length);
+    return length == 2 && protocol[0] == 'h' && protocol[1] == '2';
+}
+
 }  // namespace
 
 Transfer::Transfer(const ClientOptions& options, Sockets& sockets)
@@ -178,6 +214,8 @@ void Transfer::forget_answer() {
     header_bytes_ = 0;
     answered_ = false;
     status_ = 0;
+    begins_answer_ = true;
+    strange_line_.clear();
     socket_error_ = 0;
     error_text_[0] = '\0';
     unfit_ = false;
@@ -252,6 +290,8 @@ PostResult Transfer::take_result(CURLcode code) {
         const long shortage = is_shortage(socket_error_) ? socket_error_ : is_shortage(os_error) ? os_error : 0;
         if (unfit_) {
             fail(TransportFault::kProtocol, "the receiver sends before it is asked");
+        } else if (!strange_line_.empty()) {
+            fail(TransportFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + strange_line_ + '"');
         } else if (shortage != 0) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
         } else if (header_bytes_ > kMaxHeaderBytes) {
@@ -323,7 +363,11 @@ bool Transfer::read_header(std::string_view line) {
     constexpr std::string_view kRetryAfter = "retry-after:";
     constexpr std::string_view kDate = "date:";
     constexpr std::size_t kMaxValueBytes = 128;
-    if (!answered_ && starts_with_name(line, "HTTP/")) {
+    if (std::exchange(begins_answer_, false)) {
+        if (!is_status_line(line, options_.http2 && is_http2(tls()))) {
+            strange_line_ = quoted(line);
+            return false;
+        }
         partial_.retry_after.clear();  // of an interim answer
     } else if (starts_with_name(line, kRetryAfter)) {
         partial_.retry_after = trimmed(line.substr(kRetryAfter.size())).substr(0, kMaxValueBytes);
@@ -333,6 +377,7 @@ bool Transfer::read_header(std::string_view line) {
     header_bytes_ += line.size();
     curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
     answered_ = status_ >= 200;
+    begins_answer_ = !answered_ && trimmed(line).empty();  // an interim answer ends
     return header_bytes_ <= kMaxHeaderBytes;
 }
 

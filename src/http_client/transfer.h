@@ -63,12 +63,14 @@ private:
     PostResult partial_;
     std::size_t received_bytes_ = 0;
     std::size_t header_bytes_ = 0;
-    long status_ = 0;        // of the latest status line
-    bool answered_ = false;  // the final answer's status is here
-    int socket_error_ = 0;   // of our own attempt to open a socket
-    bool used_ = false;      // the handle has sent a request
-    bool unfit_ = false;     // before_request() has refused the connection
-    int unfit_count_ = 0;    // of this request's connections
+    long status_ = 0;            // of the latest status line
+    bool answered_ = false;      // the final answer's status is here
+    bool begins_answer_ = true;  // the next header line is a status line
+    std::string strange_line_;   // in its place
+    int socket_error_ = 0;       // of our own attempt to open a socket
+    bool used_ = false;          // the handle has sent a request
+    bool unfit_ = false;         // before_request() has refused the connection
+    int unfit_count_ = 0;        // of this request's connections
     std::vector<curl_socket_t> opened_;
     char error_text_[CURL_ERROR_SIZE] = {};
 };

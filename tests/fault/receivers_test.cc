@@ -141,6 +141,8 @@ std::vector<Misbehaviour> misbehaviours(const std::string& self_signed, const st
         {"says 100 and closes", "", says("HTTP/1.1 100 Continue\r\n\r\n"), kDead, "Empty reply", ""},
         {"says 100 for ever", "", never_ends("", "HTTP/1.1 100 Continue\r\n\r\n"), kDead, "64 KiB of headers", ""},
         {"answers 204", "", says("HTTP/1.1 204 No Content\r\n\r\n"), kSent, "", ""},
+        {"says 204x", "", says("HTTP/1.1 204x\r\nContent-Length: 0\r\n\r\n"), kDead, "no valid HTTP", ""},
+        {"says HTTP/2.0 without TLS", "", says("HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), kDead, "no valid HTTP", ""},
         {"is gone (410)", "", says("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"), kDead, "HTTP 410", ""},
         {"fails (500)", "", says("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), kDead, "HTTP 500", ""},
         {"has a certificate of its own making", self_signed, {}, kDead, "certificate", ""},

@@ -275,6 +275,31 @@ TEST_F(HttpClientTest, TellsAnAnswerThatIsNotHttp) {
     EXPECT_EQ(post(receiver.url()).fault, TransportFault::kProtocol);
 }
 
+// curl reads a status out of each of these, and a message was marked as sent for it.
+TEST_F(HttpClientTest, TakesNoStatusOutOfALineThatIsNone) {
+    for (const std::string line :
+         {"HTTP/1.1 204x", "HTTP/1.1 2040", "HTTP/2.0 200 OK", "HTTP/2 200", "HTTP/3 200", "HTTP/1.1  200 OK", "HTTP/1.1\t200 OK",
+          "HTTP/1.10 200 OK", "HTTP/1 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 +20 OK", "HTTP/1.1 600 OK", "http/1.1 200 OK",
+          " HTTP/1.1 200 OK", "HTTP/1.1 200 O\x01K", "HTTP/1.1 200OK"}) {
+        for (const std::string interim : {"", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"}) {
+            const PostResult result = post_to_raw(interim + line + "\r\nContent-Length: 0\r\n\r\n");
+            EXPECT_EQ(result.fault, TransportFault::kProtocol) << interim << line;
+            EXPECT_EQ(result.status, 0) << interim << line;
+        }
+    }
+    EXPECT_EQ(post_to_raw("HTTP/1.1 204x\r\n\r\n").fault_detail, "the answer is no valid HTTP: it begins with \"HTTP/1.1 204x\"");
+}
+
+TEST_F(HttpClientTest, TakesAStatusLineWithoutAReasonOrWithOneOfAnyLanguage) {
+    for (const std::string line : {"HTTP/1.1 204", "HTTP/1.1 204 ", "HTTP/1.0 204 No Content", "HTTP/1.1 204 \xc3\xa7\xfc",
+                                   "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204"}) {
+        const PostResult result = post_to_raw(line + "\r\nContent-Length: 0\r\n\r\n");
+        EXPECT_EQ(result.fault, TransportFault::kNone) << line << result.fault_detail;
+        EXPECT_EQ(result.status, 204) << line;
+    }
+    EXPECT_EQ(post_to_raw("HTTP/1.1 204 No Content\n\n").status, 204) << "lines that end without CR";
+}
+
 TEST_F(HttpClientTest, TakesTheStatusOfAnAnswerThatBreaksOff) {
     for (const char* answer : {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nContent-Le"}) {
         const PostResult result = post_to_raw(answer);
