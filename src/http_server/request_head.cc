@@ -2,8 +2,10 @@
 #include "http_server/request_head.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string>
+#include <utility>
 
 #include "http/text.h"
 #include "http_server/target.h"
@@ -11,7 +13,7 @@
 namespace messaging::http_server {
 namespace {
 
-core::Error wrong(const char* what) { return {core::ErrorKind::kInvalid, what, ""}; }
+core::Error wrong(std::string what) { return {core::ErrorKind::kInvalid, std::move(what), ""}; }
 
 bool is_visible(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
 bool is_field_character(char c) { return c == '\t' || static_cast<unsigned char>(c) >= ' '; }
@@ -56,12 +58,45 @@ std::ptrdiff_t count(const http::Request& request, std::string_view name) {
                          [&](const auto& header) { return http::equal_ignoring_case(header.first, name); });
 }
 
+bool is_host_character(char c) {
+    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return is_letter || std::string_view("-._~%!$&'()*+,;=").find(c) != std::string_view::npos;
+}
+
+// A name or an address, with or without a port (RFC 9110, 7.2); it may be empty.
+bool is_host(std::string_view text) {
+    if (text.starts_with('[')) {
+        const std::size_t end = text.find(']');
+        const std::string_view address = text.substr(1, end == std::string_view::npos ? 0 : end - 1);
+        if (address.empty() || address.find_first_not_of("0123456789abcdefABCDEF:.") != std::string_view::npos) return false;
+        text.remove_prefix(end + 1);
+    } else {
+        text.remove_prefix(
+            static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_host_character) - text.begin()));
+    }
+    if (text.empty()) return true;
+    return text.starts_with(':') && text.find_first_not_of("0123456789", 1) == std::string_view::npos;
+}
+
+// Two of them would be two meanings.
+constexpr std::array<std::string_view, 7> kSingleHeaders = {"Host",   "Content-Length", "Authorization",  "Content-Type",
+                                                            "Origin", "Sec-Fetch-Site", "Idempotency-Key"};
+
+core::Result<core::Unit> check_headers(const http::Request& request, bool is_1_1) {
+    for (const std::string_view name : kSingleHeaders) {
+        if (count(request, name) > 1) return wrong("there is more than one " + std::string(name));
+    }
+    if (is_1_1 && !request.header("host")) return wrong("HTTP/1.1 needs a Host header");
+    if (!is_host(request.header("host").value_or(""))) return wrong("Host must be a name or an address, with or without a port");
+    return core::Unit{};
+}
+
 core::Result<core::Unit> read_framing(RequestHead& head, bool is_1_1) {
     const http::Request& request = head.request;
-    if (is_1_1 && count(request, "host") != 1) return wrong("HTTP/1.1 needs one Host header");
+    const auto checked = check_headers(request, is_1_1);
+    if (!checked) return checked.error();
     const std::string_view coding = request.header("transfer-encoding").value_or("");
     const std::string_view length = request.header("content-length").value_or("");
-    if (count(request, "content-length") > 1) return wrong("there is more than one Content-Length");
     if (count(request, "transfer-encoding") > 0) {
         if (!is_1_1 || !http::equal_ignoring_case(coding, "chunked") || count(request, "transfer-encoding") > 1 ||
             count(request, "content-length") > 0) {
