@@ -86,7 +86,7 @@ public:
         http_server::ServerOptions options;
         options.address = config_.http_addr;
         options.port = config_.port;
-        options.default_response = [this](int status) { return api_.default_response(status); };
+        options.default_response = [this](int status, const std::string& why) { return api_.default_response(status, why); };
         options.screen = [this](const http::Request& request) { return api_.screen(request); };
         options.on_pause = [this] { on_accept_pause(); };
         auto server = http_server::Server::listen(loop_, std::move(options), api_.handler());

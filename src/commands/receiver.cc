@@ -71,7 +71,7 @@ public:
         http_server::ServerOptions options;
         options.address = options_.address;
         options.port = options_.port;
-        options.default_response = [](int status) {
+        options.default_response = [](int status, const std::string&) {
             return status == 500 ? text(503, "the receiver ends\n") : text(status, "not a request to serve\n");
         };
         auto server = http_server::Server::listen(

@@ -47,12 +47,13 @@ Problem to_problem(const core::Error& error) {
     return {500, "internal", "the service failed; its log has the reason beside this request_id"};
 }
 
-Problem refusal(int status) {
+Problem refusal(int status, const std::string& why) {
     if (status == 413) return {413, "body_too_large", "send at most 5 MiB in one request: fewer or shorter messages"};
     if (status == 503) return {503, "busy", "too much is under way: try again shortly"};
     if (status >= 500) return to_problem({core::ErrorKind::kInternal, "", ""});
     return {status, "invalid_request",
-            "this is not a request that HTTP/1.1 allows: check request line, headers and Content-Length"};
+            "this is not a request that HTTP/1.1 allows: " +
+                (why.empty() ? "check request line, headers, Content-Length and chunks" : why)};
 }
 
 }  // namespace messaging::handler

@@ -38,6 +38,6 @@ Problem to_problem(const core::Error& error);
 
 // What is said where HTTP itself was not kept to, or nobody answered; `status` as in
 // http_server::ServerOptions::default_response.
-Problem refusal(int status);
+Problem refusal(int status, const std::string& why = "");
 
 }  // namespace messaging::handler

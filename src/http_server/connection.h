@@ -7,33 +7,42 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_set>
 
+#include "http_server/chunks.h"
 #include "http_server/server.h"
 #include "loop/timer.h"
 
 namespace messaging::http_server {
 
-// Bytes that all connections of a server share.
+class Connection;
+
+// Bytes that the bodies of all connections of a server share.
 class Budget {
 public:
     explicit Budget(std::size_t limit) : limit_(limit) {}
-    bool take(std::size_t bytes) {
-        if (bytes > limit_ - used_) return false;
-        used_ += bytes;
-        return true;
-    }
+    // Where there is not enough left, others than `taker` whose bodies have stalled are cut first.
+    bool take(std::size_t bytes, const Connection& taker);
     void give_back(std::size_t bytes) { used_ -= bytes; }
+    void add_arriving(Connection& connection) { arriving_.insert(&connection); }
+    void remove_arriving(Connection& connection) { arriving_.erase(&connection); }
 
 private:
     std::size_t limit_;
     std::size_t used_ = 0;
+    std::unordered_set<Connection*> arriving_;
 };
 
 // Loop thread only. evhttp 2.1 asks nobody before it has read a body whole, so this watches what arrives, ahead of evhttp: a
-// request with a body goes on to evhttp only when its head is well formed, its length is within the limit and the budget, and
+// request with a body goes on to evhttp only when its head is well formed, its length is within the limit, and
 // ServerOptions::screen lets it. Else the refusal is written, what still comes is thrown away for a moment so that the client can
 // read it, and the connection is closed. A request without a body is evhttp's and the handler's to judge.
+//
+// A body takes nothing of the budget before it arrives, so that nobody is refused because of clients that only announce one. Its
+// first ServerOptions::body_step bytes take what has arrived, the next one takes the whole length: two large bodies do not stop
+// each other half way.
 //
 // Also a deadline for each request, from its first byte, and one for each answer: who drips or does not read is closed.
 class Connection {
@@ -56,11 +65,14 @@ public:
     void on_answered();
     // The answer that is written now is the last: what follows cannot be told apart.
     bool is_last() const { return state_ == State::kLast; }
+    // Cut, with what it has reserved for later given back, where its body has not come a step further for a while.
+    void cut_if_stalled(core::MonoTime now);
 
 private:
     enum class State {
         kHead,       // of the next request
         kBody,       // body_left_ bytes of it
+        kChunks,     // a body whose length is not known
         kLast,       // nothing that comes is looked at; closed after the answer
         kRefusing,   // the refusal is being written
         kLingering,  // what comes is thrown away
@@ -71,7 +83,14 @@ private:
     static void on_end(bufferevent* stream, short events, void* self) noexcept;
     void make_known();
     void start_deadline(std::chrono::milliseconds time);
+    // Each answers how many bytes of the `added` ones, which begin at `at`, it has dealt with.
+    std::size_t read_head(std::size_t at, std::size_t added);
+    std::size_t read_body(std::size_t added);
+    std::size_t read_chunks(std::size_t at, std::size_t added);
     void judge(const std::string& text);
+    // A part of the body has come. False: it was refused.
+    bool take_room(std::size_t arrived, std::size_t whole);
+    void end_body(State next);
     void refuse(const http::Response& response);
     void cut();
     void release();
@@ -86,6 +105,12 @@ private:
     State state_ = State::kHead;
     std::string head_;  // so far
     std::size_t body_left_ = 0;
+    std::size_t body_bytes_ = 0;     // announced
+    std::size_t body_arrived_ = 0;   // of it
+    std::size_t body_reserved_ = 0;  // of reserved_, for it
+    std::size_t step_left_ = 0;
+    core::MonoTime stepped_at_{};
+    std::optional<ChunkReader> chunks_;
     std::size_t reserved_ = 0;  // of bodies_, for requests that are not answered
     std::size_t thrown_away_ = 0;
     int under_way_ = 0;  // requests that evhttp was given, and whose answers are not written

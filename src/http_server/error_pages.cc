@@ -37,11 +37,11 @@ void on_output(evbuffer* output, const evbuffer_cb_info* change, void* context) 
     int status = 0;
     std::from_chars(begin.data() + kStatusAt, begin.data() + begin.size() - 1, status);
     if (status < 400 || !has(output, kPageBegin) || !has(output, kPageEnd)) return;
-    const auto& refuse = *static_cast<const std::function<http::Response(int)>*>(context);
+    const auto& refuse = *static_cast<const std::function<http::Response(int, const std::string&)>*>(context);
     const evbuffer_ptr end = evbuffer_search_eol(output, nullptr, nullptr, EVBUFFER_EOL_CRLF_STRICT);
     std::string answer(static_cast<std::size_t>(end.pos) + 2, '\0');
     evbuffer_copyout(output, answer.data(), answer.size());
-    answer += lines_of(refuse(status));
+    answer += lines_of(refuse(status, ""));
     evbuffer_drain(output, evbuffer_get_length(output));
     evbuffer_add(output, answer.data(), answer.size());
 }
@@ -54,8 +54,9 @@ std::string as_text(const http::Response& response) {
     return "HTTP/1.1 " + std::to_string(response.status) + " Refused\r\nDate: " + date.data() + "\r\n" + lines_of(response);
 }
 
-void replace_error_pages(bufferevent* connection, const std::function<http::Response(int)>& refuse) {
-    evbuffer_add_cb(bufferevent_get_output(connection), &on_output, const_cast<std::function<http::Response(int)>*>(&refuse));
+void replace_error_pages(bufferevent* connection, const std::function<http::Response(int, const std::string&)>& refuse) {
+    evbuffer_add_cb(bufferevent_get_output(connection), &on_output,
+                    const_cast<std::function<http::Response(int, const std::string&)>*>(&refuse));
 }
 
 }  // namespace messaging::http_server

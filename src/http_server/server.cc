@@ -133,7 +133,7 @@ struct Responder::State {
     void send(const http::Response& response) {
         const std::size_t bytes = response.body.size();  // a shared one costs no memory
         if (bytes > kSmallAnswer && clients->unwritten_bytes + bytes > options->max_unwritten_bytes) {
-            write(options->default_response(503));
+            write(options->default_response(503, ""));
         } else {
             write(response);
         }
@@ -194,7 +194,7 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 }
 
 Responder::~Responder() {
-    if (state_ && state_->raw != nullptr) state_->send(state_->options->default_response(500));
+    if (state_ && state_->raw != nullptr) state_->send(state_->options->default_response(500, ""));
 }
 
 void Responder::send(const http::Response& response) {
@@ -280,7 +280,7 @@ struct Server::Impl {
 core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, ServerOptions options, RequestHandler handler) {
     auto impl = std::make_unique<Impl>(loop, std::move(options));
     if (!impl->options.default_response)
-        impl->options.default_response = [](int status) { return http::Response{status, "", {}, ""}; };
+        impl->options.default_response = [](int status, const std::string&) { return http::Response{status, "", {}, ""}; };
     impl->handler = std::move(handler);
     impl->http.reset(evhttp_new(loop.base()));
     evhttp* const http = impl->http.get();
@@ -315,7 +315,8 @@ core::Result<std::unique_ptr<Server>> Server::listen(loop::EventLoop& loop, Serv
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
-    while (!impl_->clients.unanswered.empty()) (*impl_->clients.unanswered.begin())->send(impl_->options.default_response(500));
+    while (!impl_->clients.unanswered.empty())
+        (*impl_->clients.unanswered.begin())->send(impl_->options.default_response(500, ""));
 }
 
 int Server::port() const { return impl_->port; }

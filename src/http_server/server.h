@@ -48,15 +48,19 @@ struct ServerOptions {
     std::size_t max_header_bytes = 16u << 10;
     std::chrono::seconds idle_timeout{30};
     // With `screen`: no body is read before its request may be made, and slow clients have a deadline (http_server/connection.h).
-    std::size_t max_bodies_bytes = 16u << 20;          // of all requests under way; beyond, 503
+    std::size_t max_bodies_bytes = 16u << 20;  // of all requests under way; beyond, 503
+    // A body that has not come so many bytes further in so long is cut when another one needs its room.
+    std::size_t body_step = 64u << 10;
+    std::chrono::milliseconds body_step_timeout{1000};
     std::chrono::milliseconds request_timeout{30000};  // from a request's first byte to its last
     // Asked when the head of a request with a body is in: the answer that refuses it unread, or nothing.
     std::function<std::optional<http::Response>(const http::Request&)> screen;
     std::size_t max_unwritten_bytes = 32u << 20;      // of all answers; beyond, a large one becomes a 503
     std::chrono::milliseconds answer_timeout{60000};  // from an answer's first byte to its last
     // The answer where no handler gives one, in the caller's own shape; an empty one when not set. 413: the body is over
-    // max_body_bytes; 500: the Responder was dropped; 503: too much is under way; others: what came is no HTTP request.
-    std::function<http::Response(int status)> default_response;
+    // max_body_bytes; 500: the Responder was dropped; 503: too much is under way; others: what came is no HTTP request, and `why`
+    // says more where it is known.
+    std::function<http::Response(int status, const std::string& why)> default_response;
     // Whenever it begins a pause in which no new connection is taken.
     std::function<void()> on_pause;
 };

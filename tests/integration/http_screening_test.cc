@@ -23,9 +23,13 @@ using test::RunningServer;
 
 class Screening : public testing::Test {
 protected:
+    explicit Screening(const std::function<void(http_server::ServerOptions&)>& change = {}) : change_(change) {}
+
     http_server::ServerOptions options() {
         http_server::ServerOptions options;
         options.max_bodies_bytes = 2500;
+        options.body_step = 100;
+        options.body_step_timeout = milliseconds(300);
         options.request_timeout = milliseconds(400);
         options.answer_timeout = milliseconds(400);
         options.screen = [this](const Request& request) -> std::optional<Response> {
@@ -33,6 +37,7 @@ protected:
             if (request.header("authorization") == "yes") return std::nullopt;
             return Response{401, "text/plain", {{"X-Path", request.path}}, "no"};
         };
+        if (change_) change_(options);
         return options;
     }
     static std::string post(const std::string& headers, const std::string& body = "") {
@@ -50,6 +55,7 @@ protected:
         return answer.starts_with("HTTP/1.1 " + std::to_string(status) + " ");
     }
 
+    std::function<void(http_server::ServerOptions&)> change_;
     std::atomic<int> screened_{0};
     std::atomic<int> handled_{0};
     RunningServer server_{
@@ -113,6 +119,41 @@ TEST_F(Screening, AChunkedBodyIsReadAndEndsTheConnection) {
         has_status(raw_exchange(server_.port(), post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", long_chunk)), 413));
 }
 
+TEST_F(Screening, CrookedChunksAreRefusedWithWhatIsWrong) {
+    for (const std::string body :
+         {"5;a=b\r\nhello\r\n0\r\n\r\n", "5 ;a\r\nhello\r\n0\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n",
+          "0x5\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "\r\n", "five\r\n",
+          "5\r\nhello\r\n0;a\r\n\r\n", "0000000000000000000000005\r\nhello\r\n0\r\n\r\n"}) {
+        for (const std::size_t piece : {std::size_t{1}, body.size() + 1000}) {
+            const std::string answer = test::raw_exchange_in_pieces(
+                server_.port(), post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", body), piece);
+            EXPECT_TRUE(has_status(answer, 400)) << body << answer;
+            EXPECT_NE(answer.find("without extensions"), std::string::npos) << answer;
+        }
+    }
+    EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(Screening, AChunkedBodyInPiecesIsReadWhole) {
+    std::string body;
+    for (int i = 0; i < 90; ++i) body += "00A\r\n0123456789\r\n";
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{5000}}) {
+        const std::string answer = test::raw_exchange_in_pieces(
+            server_.port(), post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", body + "0\r\nX-Trailer: a\r\n\r\n"),
+            piece);
+        EXPECT_TRUE(has_status(answer, 200)) << answer;
+        EXPECT_EQ(count_of(answer, "0123456789"), 90u);
+    }
+}
+
+TEST_F(Screening, AHostIsANameOrAnAddressOrNothing) {
+    for (const std::string host : {"x", "a.example:80", "127.0.0.1:80", "[::1]", "[::1]:80", "", "my_host:", "b\xc3\xbc"}) {
+        const std::string answer =
+            raw_exchange(server_.port(), "GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
+        EXPECT_TRUE(has_status(answer, host.size() == 3 && host[0] == 'b' ? 400 : 200)) << host << answer;
+    }
+}
+
 // What two readers could understand differently.
 TEST_F(Screening, CrookedHeadsAreRefused) {
     const std::vector<std::string> heads = {
@@ -132,6 +173,17 @@ TEST_F(Screening, CrookedHeadsAreRefused) {
         post("Authorization: yes\r\nX: a\r\n folded\r\n"),
         post("Authorization: yes\r\nX: a\nY: b\r\n"),
         post(std::string("X: a\0b\r\n", 8)),
+        post("Authorization: yes\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n"),
+        post("Authorization: yes\r\nidempotency-key: a\r\nIdempotency-Key: a\r\nContent-Length: 2\r\n", "{}"),
+        post("Authorization: yes\r\nAuthorization: yes\r\n"),
+        "GET / HTTP/1.1\r\nHost: [\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: []\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a:80:90\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: http://a/\r\n\r\n",
+        "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\nHost: x\n\n",
         "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
         "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
@@ -155,19 +207,45 @@ TEST_F(Screening, WhatIsCrookedBehindAGoodRequestEndsTheConnectionAfterItsAnswer
     EXPECT_EQ(count_of(answers, "<never>"), 0u) << answers;
 }
 
-TEST_F(Screening, AllBodiesTogetherHaveABudget) {
-    const auto hold = [&] {
-        return raw_exchange(server_.port(), post("Authorization: yes\r\nContent-Length: 1000\r\n", "begun"));
-    };
+TEST_F(Screening, ABodyThatIsOnlyAnnouncedTakesNoRoomFromOthers) {
+    std::vector<std::thread> silent;
+    for (const char* const length : {"Content-Length: 1000", "Transfer-Encoding: chunked"}) {
+        for (int i = 0; i < 4; ++i) {
+            silent.emplace_back(
+                [&, length] { raw_exchange(server_.port(), post(std::string("Authorization: yes\r\n") + length + "\r\n")); });
+        }
+    }
+    EXPECT_TRUE(test::wait_until([&] { return screened_ == 8; }));
+    EXPECT_TRUE(has_status(
+        raw_exchange(server_.port(), good(std::string(1000, 'x')), [](auto& text) { return text.ends_with(">"); }), 200));
+    for (std::thread& one : silent) one.join();
+}
+
+class ScreeningPatiently : public Screening {
+protected:
+    ScreeningPatiently() : Screening([](http_server::ServerOptions& options) { options.request_timeout = test::kPatience; }) {}
+};
+
+TEST_F(ScreeningPatiently, AllBodiesTogetherHaveABudgetAndWhoStallsMakesRoom) {
+    std::atomic<int> cut{0};
     std::vector<std::thread> holders;
-    for (int i = 0; i < 2; ++i) holders.emplace_back(hold);
+    for (const std::string& begun :
+         {post("Authorization: yes\r\nContent-Length: 1000\r\n", std::string(200, 'x')),
+          post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", "3e8\r\n" + std::string(200, 'x'))}) {
+        holders.emplace_back([&, begun] {
+            EXPECT_EQ(raw_exchange(server_.port(), begun), "");
+            ++cut;
+        });
+    }
     EXPECT_TRUE(test::wait_until([&] { return screened_ == 2; }));
-    EXPECT_TRUE(has_status(raw_exchange(server_.port(), post("Authorization: yes\r\nContent-Length: 1000\r\n")), 503));
-    for (std::thread& holder : holders) holder.join();  // cut at their deadline
-    EXPECT_TRUE(test::wait_until([&] {
-        return has_status(
-            raw_exchange(server_.port(), good(std::string(1000, 'x')), [](auto& text) { return text.ends_with(">"); }), 200);
-    })) << "and what they held is free again";
+    const auto try_one = [&] {
+        return raw_exchange(server_.port(), good(std::string(1000, 'x')),
+                            [](auto& text) { return text.ends_with(">") || text.ends_with("}"); });
+    };
+    EXPECT_TRUE(has_status(try_one(), 503)) << "both have come a step further right now";
+    EXPECT_TRUE(test::wait_until([&] { return has_status(try_one(), 200); }));
+    EXPECT_TRUE(test::wait_until([&] { return cut == 2; }));
+    for (std::thread& holder : holders) holder.join();
 }
 
 TEST_F(Screening, WhoDripsIsClosed) {

@@ -22,8 +22,9 @@ public:
     explicit RunningServer(http_server::RequestHandler handler, http_server::ServerOptions options = {}) : delayed_(loop_) {
         options.port = 0;
         options.max_body_bytes = kBodyLimit;
-        options.default_response = [](int status) {
-            return http::Response{status, "application/json", {{"X-Mine", "yes"}}, R"({"code":)" + std::to_string(status) + "}"};
+        options.default_response = [](int status, const std::string& why) {
+            return http::Response{
+                status, "application/json", {{"X-Mine", "yes"}, {"X-Why", why}}, R"({"code":)" + std::to_string(status) + "}"};
         };
         server_ = std::move(http_server::Server::listen(loop_, std::move(options), std::move(handler)).value());
         port_ = server_->port();

@@ -1,0 +1,27 @@
+// ChunkReader: the framing of a chunked body (RFC 9112, 7.1), watched as it arrives.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace messaging::http_server {
+
+// Strict: what evhttp, which reads the same bytes later, could understand differently is wrong, and so are chunk extensions,
+// which evhttp cannot read. It ends behind the last chunk's size; trailers are evhttp's to read.
+class ChunkReader {
+public:
+    enum class State { kMore, kDone, kWrong };
+    State read(std::string_view bytes);                     // no more once it is kDone or kWrong
+    std::size_t data_bytes() const { return data_bytes_; }  // announced so far, of all chunks
+
+private:
+    enum class At { kSize, kSizeEnd, kData, kDataEnd, kDataEndLine };
+    State read_framing(char c);
+
+    At at_ = At::kSize;
+    int digits_ = 0;
+    std::size_t left_ = 0;  // of this chunk
+    std::size_t data_bytes_ = 0;
+};
+
+}  // namespace messaging::http_server
