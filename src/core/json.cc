@@ -30,7 +30,7 @@ const Node& node_of(const void* node) { return *static_cast<const Node*>(node); 
 // Receives the reader's events; answers false to stop at the depth limit.
 class TreeBuilder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
 public:
-    explicit TreeBuilder(std::size_t max_depth) : max_depth_(max_depth) {}
+    explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
 
     bool Null() { return add({}); }
     bool Bool(bool value) { return add({Kind::kBool, value, "", {}, {}}); }
@@ -52,6 +52,7 @@ public:
 
     bool too_deep() const { return too_deep_; }
     bool not_unicode() const { return not_unicode_; }
+    bool too_many() const { return values_ > limits_.max_values; }
     Node take_root() { return std::move(root_); }
 
 private:
@@ -62,6 +63,8 @@ private:
         return !not_unicode_;
     }
     bool add(Node node) {
+        ++values_;
+        if (too_many()) return false;
         if (open_.empty()) {
             root_ = std::move(node);
         } else {
@@ -70,7 +73,7 @@ private:
         return true;
     }
     bool open(Kind kind) {
-        too_deep_ = open_.size() >= max_depth_;
+        too_deep_ = open_.size() >= limits_.max_depth;
         if (too_deep_) return false;
         open_.push_back({kind, false, "", {}, {}});
         return true;
@@ -81,7 +84,8 @@ private:
         return add(std::move(node));
     }
 
-    std::size_t max_depth_;
+    const JsonLimits& limits_;
+    std::size_t values_ = 0;
     std::vector<Node> open_;
     Node root_;
     bool too_deep_ = false;
@@ -107,11 +111,12 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text, const JsonLimits
     if (text.size() > limits.max_bytes) {
         return invalid("the JSON text is longer than " + std::to_string(limits.max_bytes) + " bytes");
     }
-    TreeBuilder builder(limits.max_depth);
+    TreeBuilder builder(limits);
     rapidjson::MemoryStream bytes(text.data(), text.size());
     rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
     const rapidjson::ParseResult outcome = rapidjson::Reader().Parse<kFlags>(stream, builder);
     if (builder.too_deep()) return invalid("the JSON text is nested deeper than " + std::to_string(limits.max_depth));
+    if (builder.too_many()) return invalid("the JSON text has more than " + std::to_string(limits.max_values) + " values");
     if (builder.not_unicode()) {
         return invalid("not valid JSON: the string that ends at byte " + std::to_string(outcome.Offset()) +
                        " holds bytes that are not UTF-8, or half of a surrogate pair");

@@ -2,7 +2,7 @@
 //
 // RapidJSON 1.1.0 crashes on some numbers (CVE-2024-38517) and on deep nesting, so nothing else in the
 // project may call Parse: this wrapper parses iteratively, validates UTF-8, keeps numbers as text and
-// caps size and depth. Thread: any; a JsonDocument belongs to one thread at a time.
+// caps size, depth and the number of values. Thread: any; a JsonDocument belongs to one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,7 @@ namespace messaging::core {
 struct JsonLimits {
     std::size_t max_bytes = 1u << 20;
     std::size_t max_depth = 32;
+    std::size_t max_values = 50'000;  // each object, array, string, number and literal; one takes about 100 bytes of memory
 };
 
 class JsonDocument;

@@ -27,6 +27,8 @@ std::string joined(std::span<const std::string_view> names) {
     return list;
 }
 
+constexpr std::size_t kMaxJsonValues = 20 * kMaxItems;
+
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 // Empty when all is well.
@@ -47,14 +49,12 @@ Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t m
     if (!item.is_object()) return Problem{422, "invalid_item", "a message must be an object with recipient and content"};
     const auto keys = item.keys();
     for (auto key = keys.begin(); key != keys.end(); ++key) {
-        if (std::find(keys.begin(), key, *key) != key) {
-            return Problem{422, "invalid_item", "a field stands twice: " + core::clean_text(*key, 64)};
-        }
-    }
-    for (const std::string_view key : keys) {
-        if (key != "recipient" && key != "content") {
+        if (*key != "recipient" && *key != "content") {
             return Problem{422, "unknown_field",
-                           "the field " + core::clean_text(key, 64) + " is not known: use recipient and content"};
+                           "the field " + core::clean_text(*key, 64) + " is not known: use recipient and content"};
+        }
+        if (std::find(keys.begin(), key, *key) != key) {  // of two at most
+            return Problem{422, "invalid_item", "a field stands twice: " + core::clean_text(*key, 64)};
         }
     }
     service::NewMessage message;
@@ -125,7 +125,7 @@ std::optional<Problem> check_parameters(const http::Request& request, std::span<
 
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes) {
     if (const auto problem = check_media_type(request)) return *problem;
-    const auto document = core::JsonDocument::parse(request.body, {std::size_t{16} << 20, 8});
+    const auto document = core::JsonDocument::parse(request.body, {std::size_t{16} << 20, 8, kMaxJsonValues});
     if (!document) return Problem{400, "invalid_json", document.error().message};
     const core::JsonView root = document->root();
     NewMessages messages;

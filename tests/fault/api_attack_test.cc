@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 #include <utility>
 
 #include "support/private_postgres.h"
@@ -167,6 +169,75 @@ TEST_F(ApiAttack, ClientsThatNeverRead) {
         const int small = 4096;
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
         say(fd, many);
+    }
+    expect_unimpressed(tally);
+}
+
+// The loop that reads these bodies also answers the health checks.
+TEST_F(ApiAttack, HealthIsAnsweredBesideClientsThatPostFourMegabytesEach) {
+    Tally tally("8 clients that post 4 MB bodies", database_, receiver_);
+    tally.expect_settled();
+    constexpr std::size_t kBytes = 4u << 20;
+    std::string messages = "[";
+    for (int i = 0; i < 1000; ++i) {
+        messages +=
+            std::string(i == 0 ? "" : ",") + R"({"recipient":"+905551111111","content":")" + std::string(4000, 'x') + "\"}";
+    }
+    const auto repeated = [](const std::string& part) {
+        std::string text = "[" + part;
+        while (text.size() < kBytes) text.append(",").append(part);
+        return text + "]";
+    };
+    std::string escapes;
+    while (escapes.size() < kBytes) escapes += "\\u00e7";
+    std::string members = "{\"a\":1";
+    while (members.size() < kBytes) members += ",\"a" + std::to_string(members.size()) + "\":1";
+    members += "}";
+    const std::vector<std::pair<std::string, std::string>> kinds = {
+        {"1,000 messages", messages + "]"},
+        {"numbers", repeated("1")},
+        {"empty objects", repeated("{}")},
+        {"empty strings", repeated("\"\"")},
+        {"one object of many members", members},
+        {"one string of escapes", R"({"recipient":"a","content":")" + escapes + "\"}"},
+        {"blanks", "{" + std::string(kBytes, ' ') + "}"},
+    };
+    for (const auto& [name, body] : kinds) {
+        std::atomic<bool> enough{false};
+        std::atomic<int> answered{0};
+        std::atomic<int> refused{0};
+        std::vector<std::thread> clients;
+        for (int i = 0; i < 8; ++i) {
+            clients.emplace_back([&] {
+                while (!enough) {
+                    const HttpReply reply = call("POST", service_.url("/messages"), body);
+                    ++(reply.status == 503 ? refused : answered);
+                }
+            });
+        }
+        std::vector<double> health;
+        const SteadyTime began = std::chrono::steady_clock::now();
+        while (std::chrono::steady_clock::now() - began < seconds(3)) {
+            const SteadyTime asked = std::chrono::steady_clock::now();
+            EXPECT_EQ(http_get(service_.url("/livez")).status, 200);
+            health.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count());
+        }
+        enough = true;
+        for (std::thread& client : clients) client.join();
+        const SteadyTime alone = std::chrono::steady_clock::now();
+        for (int i = 0; i < 5; ++i) {
+            EXPECT_NE(call("POST", service_.url("/messages"), body).status, 503) << "all of the budget is free again";
+        }
+        tally.expect_no_longer_than(seconds(10), alone);
+        std::printf("one alone: %.0f ms\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - alone).count() * 200);
+        std::sort(health.begin(), health.end());
+        std::printf(
+            "%s: %d bodies answered, %d refused with 503; /livez median %.1f ms, 95 %% %.1f ms, slowest %.1f ms; resident memory "
+            "%ld MB\n",
+            name.c_str(), answered.load(), refused.load(), health[health.size() / 2] * 1e3,
+            health[health.size() * 95 / 100] * 1e3, health.back() * 1e3, service_.resident_bytes() >> 20);
+        EXPECT_GT(answered, 0) << name;
+        EXPECT_LT(health[health.size() * 95 / 100], 0.1) << name;
     }
     expect_unimpressed(tally);
 }
