@@ -8,6 +8,10 @@ MINUTES ?= 10
 SECONDS ?= 10
 VERSION ?= 18
 
+# A value that stands in a command line: a number, or make ends before it runs anything.
+without_digits = $(subst 0,,$(subst 1,,$(subst 2,,$(subst 3,,$(subst 4,,$(subst 5,,$(subst 6,,$(subst 7,,$(subst 8,,$(subst 9,,$(1)))))))))))
+number = $(if $(call without_digits,$($(1)))$(word 2,$($(1))),$(error $(1) must be a number, and not: $($(1))),$(if $(strip $($(1))),$($(1)),$(2)))
+
 .PHONY: help deps docs build test test-faults soak fuzz test-unit test-postgres check asan tsan compose-test bench bench-peers bench-pure bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
@@ -51,7 +55,7 @@ psql: ## a psql session in the database
 	@scripts/runtime psql
 
 faker: ## insert COUNT=5000 believable messages (SEED=n repeats them)
-	@scripts/runtime faker --count '$(or $(COUNT),5000)' --seed '$(or $(SEED),0)'
+	@scripts/runtime faker --count $(call number,COUNT,5000) --seed $(call number,SEED,0)
 
 migrate: ## bring the schema up
 	@scripts/runtime migrate up
@@ -73,16 +77,16 @@ soak: ## random faults under load for MINUTES=10; SEED=n repeats their order
 	@scripts/install-deps --test
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@cmake --build build-test -j $(JOBS) --target soak
-	@SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) build-test/soak --gtest_brief=1
+	@SOAK_MINUTES=$(call number,MINUTES,10) SOAK_SEED=$(call number,SEED,0) build-test/soak --gtest_brief=1
 
 fuzz: ## random input for everything that reads what others wrote, SECONDS=10 a target; SEED=n repeats it
 	@scripts/install-deps --test
 	@cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON -DBUILD_TESTS=OFF >/dev/null
 	@cmake --build build-fuzz -j $(JOBS)
-	@scripts/fuzz build-fuzz $(SECONDS) $(SEED)
+	@scripts/fuzz build-fuzz $(call number,SECONDS,10) $(call number,SEED,0)
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@cmake --build build-test -j $(JOBS) --target fuzz_rows
-	@FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) build-test/fuzz_rows --gtest_brief=1
+	@FUZZ_SECONDS=$(call number,SECONDS,10) FUZZ_SEED=$(call number,SEED,0) build-test/fuzz_rows --gtest_brief=1
 
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test
@@ -94,7 +98,7 @@ test-postgres: ## the integration and e2e tests against PostgreSQL VERSION=18, o
 	@scripts/install-deps --test
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	@cmake --build build-test -j $(JOBS)
-	@scripts/test-postgres build-test $(VERSION) $(JOBS)
+	@scripts/test-postgres build-test $(call number,VERSION,18) $(JOBS)
 
 asan: ## the tests under address and undefined-behaviour sanitizers
 	@scripts/install-deps --test

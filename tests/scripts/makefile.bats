@@ -3,11 +3,27 @@
 
 setup() { cd "$BATS_TEST_DIRNAME/../.."; }
 
-@test "an empty COUNT or SEED is the default, and neither runs as shell" {
-    [[ $(make -n faker) == *"--count '5000' --seed '0'"* ]]
-    [[ $(make -n faker COUNT= SEED=) == *"--count '5000' --seed '0'"* ]]
-    [[ $(make -n faker COUNT=7 SEED=8) == *"--count '7' --seed '8'"* ]]
-    [[ $(make -n faker COUNT='1; touch x') == *"--count '1; touch x'"* ]]
+@test "an empty COUNT or SEED is the default, and what is no number is said in a sentence" {
+    [[ $(make -n faker) == *"--count 5000 --seed 0"* ]]
+    [[ $(make -n faker COUNT= SEED=) == *"--count 5000 --seed 0"* ]]
+    [[ $(make -n faker COUNT=7 SEED=8) == *"--count 7 --seed 8"* ]]
+    for wrong in "'" '1; touch x' 5k -1 '"' ' 1 2'; do
+        run make faker COUNT="$wrong"
+        [ "$status" = 2 ]
+        [[ $output == *"COUNT must be a number"* && $output != *"syntax"* && ${#lines[@]} = 1 ]]
+    done
+    [[ $(make -n fuzz SECONDS=x 2>&1 || true) == *"SECONDS must be a number"* ]]
+    [[ $(make -n soak MINUTES="'" 2>&1 || true) == *"MINUTES must be a number"* ]]
+    [ ! -e x ]
+}
+@test "a path that cmake cannot build in is said before anything is done" {
+    for name in 'a[x]' 'a"b' 'a;b' 'a|b' 'a\b'; do
+        mkdir "$BATS_TEST_TMPDIR/$name"
+        cp -r Makefile scripts "$BATS_TEST_TMPDIR/$name/"
+        run make -C "$BATS_TEST_TMPDIR/$name" build
+        [ "$status" != 0 ]
+        [[ $output == *"cmake cannot build in $BATS_TEST_TMPDIR/$name"* ]]
+    done
 }
 @test "help lists every target that is meant for people" {
     for target in rebuild up down faker test check; do
