@@ -5,7 +5,7 @@ setup_file() {
     export checkout="$BATS_FILE_TMPDIR/a check[out]"
     mkdir -p "$checkout/build"
     cd "$BATS_TEST_DIRNAME/../.."
-    cp -r scripts migrations .env.example "$checkout/"
+    cp -r scripts migrations .env.example docker-compose.yml "$checkout/"
     cp "${MESSAGING_BINARY:?names the program}" "$checkout/build/messaging"
     # The build is not what is tested.
     printf 'build:\n\t@true\n' >"$checkout/Makefile"
@@ -67,6 +67,58 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     cp build/messaging build/new && printf x >>build/new && mv build/new build/messaging
     go up
     [ "$(go ps | grep service)" != "$first" ]
+}
+@test "a name in .env that is no setting is said with its line and the nearest setting" {
+    printf 'LOG_LEVEL=info\nWEBHOKURL=http://127.0.0.1/\n\nCOMPOSE_PROJECT_NAME=x\nAPI_PORT=1\nXYZZY=1\nCOUNT=7\nhttp_proxy=\nmax_attempts=3\n' >.env
+    run go up
+    [ "$status" = 0 ]
+    [[ $output == *".env, line 2: WEBHOKURL is no setting and has no effect: did you mean WEBHOOK_URL?"* ]]
+    [[ $output == *".env, line 5: API_PORT is no setting and has no effect: did you mean PORT?"* ]]
+    [[ $output == *".env, line 6: XYZZY is no setting and has no effect"* && $output != *XYZZY*mean*max* ]]
+    [[ $output == *".env, line 9: max_attempts is no setting and has no effect: did you mean MAX_ATTEMPTS?"* ]]
+    [ "$(grep -c "is no setting" <<<"$output")" = 4 ]
+}
+@test "a port that is none is refused, and an address that is not used is said" {
+    for wrong in PORT=0 REDIS_PORT=65536 POSTGRES_PORT=x RECEIVER_PORT=-1; do
+        run env "$wrong" timeout 120 scripts/runtime up 9>&- </dev/null
+        [ "$status" = 78 ]
+        [[ $output == *"${wrong%=*} must be a number from 1 to 65535"* ]]
+    done
+    [[ $(go ps) != *pid* ]]
+    REDIS_URL='' run go up
+    [[ $output == *"REDIS_URL is not used here"* ]]
+}
+@test "a changed port moves what runs, once" {
+    go up
+    sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    service=$(go ps | grep service)
+    POSTGRES_PORT=21433 REDIS_PORT=21380 RECEIVER_PORT=21091 PORT=21081 run go up
+    [ "$status" = 0 ]
+    [[ $output == *"postgres moves from port 21432 to port 21433"* ]]
+    for moved in postgres.*21433 redis.*21380 receiver.*21091 service.*21081; do go ps | grep "$moved"; done
+    [ "$(psql -qtAX "postgres://messaging@127.0.0.1:21433/messaging" -c 'SELECT count(*) FROM messages')" = 1 ]
+    curl -fsS -m 5 http://127.0.0.1:21081/readyz
+    [ "$(redis-cli -p 21380 ping)" = PONG ]
+    before=$(go ps)
+    export POSTGRES_PORT=21433 REDIS_PORT=21380 RECEIVER_PORT=21091 PORT=21081
+    go up
+    [ "$(go ps)" = "$before" ]
+    go down
+}
+@test "with docker, too, a changed port counts" {
+    mkdir -p fake
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\ncase "$*" in *Health*) echo healthy ;; *inspect*) echo 0 ;; *"ps -q"*) echo id ;; esac\n' >fake/docker
+    chmod +x fake/docker
+    export RUNTIME=docker PATH="$checkout/fake:$PATH"
+    go up
+    grep -x PORT=21080 .local/docker-ports
+    PORT=21081 go up
+    grep -x PORT=21081 .local/docker-ports
+    grep -x REDIS_PORT=21379 .local/docker-ports
+    echo WEBHOKURL=x >.env
+    [[ $(go up 2>&1) == *"did you mean WEBHOOK_URL"* ]]
+    go clean
 }
 @test "two at once: the second waits" {
     go up >first.log 2>&1 &
