@@ -224,6 +224,27 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
         [ ! -e "/var/lib/messaging-local/$(hash).checkout" ]
     fi
 }
+@test "a moved checkout finds what runs, and its data" {
+    go up
+    sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    moved="$BATS_FILE_TMPDIR/moved [away]"
+    mv "$checkout" "$moved"
+    cd "$moved"
+    run go ps
+    [[ $output == *"moved from $checkout"*"make up"* ]]
+    run go up
+    mv "$moved" "$checkout.back" && mv "$checkout.back" "$checkout" && cd "$checkout"  # whatever comes, teardown finds it
+    [ "$status" = 0 ]
+    [[ $output == *"moved from $checkout: stopping"* ]]
+    [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
+    run go down
+    [[ $output == *"moved from $moved: stopping"* ]]
+    ! (exec 3<>/dev/tcp/127.0.0.1/21080) 2>/dev/null
+    ! (exec 3<>/dev/tcp/127.0.0.1/21432) 2>/dev/null
+    go up
+    [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
+    [ "$(go ps | grep -c pid)" = 4 ]
+}
 @test "ps says nothing but what runs, also after a process died" {
     go up
     kill -9 "$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')"
