@@ -86,7 +86,7 @@ bool is_status_line(std::string_view line, bool http2) {
         line.remove_prefix(1);
     }
     if (line.size() < 4 || line[0] != ' ' || !std::all_of(line.begin() + 1, line.begin() + 4, is_digit)) return false;
-    if (line[1] < '1' || line[1] > '5') return false;
+    if (line[1] == '0') return false;
     line.remove_prefix(4);
     return (line.empty() || line[0] == ' ') && std::all_of(line.begin(), line.end(), [](char c) {
                return c == '\t' || (static_cast<unsigned char>(c) >= ' ' && c != '\x7f');

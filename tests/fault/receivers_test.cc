@@ -8,7 +8,11 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <iterator>
+#include <mutex>
 #include <optional>
+#include <set>
+#include <sstream>
 #include <thread>
 
 #include "support/places.h"
@@ -16,6 +20,8 @@
 #include "support/raw_tcp.h"
 #include "support/stores.h"
 #include "support/tally.h"
+#include "support/tcp_gate.h"
+#include "support/tls_receiver.h"
 #include "support/world.h"
 
 namespace messaging::test {
@@ -344,6 +350,114 @@ TEST_F(Receivers, RetryAfterIsHonouredWithinReason) {
         EXPECT_LE(std::stod(asked), cases[i].to_seconds * 2) << "the wait after a second attempt is twice as long";
         std::printf("%s: next attempt after %s s\n", cases[i].name.c_str(), asked.c_str());
     }
+}
+
+// A receiver that writes down what it accepts, and does everything else as well: refuses, sends what is no HTTP, resets, adds an
+// acceptance that nobody asked for.
+class MoodyReceiver {
+public:
+    std::string url() const { return server_.url(); }
+    std::set<std::string> accepted() const {
+        const std::lock_guard lock(mutex_);
+        return accepted_;
+    }
+
+private:
+    void serve(RawPeer& peer) {
+        const std::string refusal = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+        for (std::string request = peer.read_request(); !request.empty(); request = peer.read_request()) {
+            switch (count_++ % 8) {
+                case 0: peer.send(refusal); break;
+                case 1: peer.send("HTTP/1.1 204x\r\nContent-Length: 0\r\n\r\n"); break;
+                case 2: peer.send("HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"); break;
+                case 3: peer.send(refusal + ok("{}")); break;
+                case 4: return peer.reset();
+                case 5:
+                    write_down(request);
+                    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+                    return;
+                default: write_down(request); peer.send(ok("{}"));
+            }
+        }
+    }
+    void write_down(const std::string& request) {
+        const std::string name = "\r\nwebhook-id: ";
+        const std::size_t begin = request.find(name) + name.size();
+        const std::lock_guard lock(mutex_);
+        accepted_.insert(request.substr(begin, request.find("\r\n", begin) - begin));
+    }
+
+    mutable std::mutex mutex_;
+    std::set<std::string> accepted_;
+    std::atomic<unsigned> count_{0};
+    RawServer server_{[this](RawPeer& peer) { serve(peer); }};  // depends-on: all
+};
+
+// What a receiver has accepted, by its own account, is what is marked as sent, whoever lies and whatever is cut.
+TEST(MoodyReceivers, WhatTheyAcceptedIsWhatIsMarkedAsSentBesideALyingRedisAndConnectionsThatAreCut) {
+    constexpr int kMessages = 300;
+    const std::string database = migrated(empty_database());
+    TcpGate to_postgres(shared_postgres().port());
+    const TlsReceiver tls("http/1.1");
+    TcpGate to_tls(std::stoi(tls.url().substr(tls.url().rfind(':') + 1)));
+    RawServer redis([](RawPeer& peer) {
+        if (peer.read_until("PING\r\n")) peer.send("+PONG\r\n");
+        while (peer.read_until("\r\n")) peer.send("+hello\r\n*1\r\n");
+    });
+    const RawServer never([](RawPeer& peer) {
+        while (!peer.read_request().empty()) peer.send("HTTP/1.1 200\tOK\r\nContent-Length: 0\r\n\r\n");
+    });
+    MoodyReceiver moody;
+    const std::string name = database.substr(database.find("@/") + 2, database.find('?') - database.find("@/") - 2);
+    Service service({{"WEBHOOK_URL", moody.url()},
+                     {"DATABASE_URL", "postgresql://postgres:" + std::string(PrivatePostgres::kPassword) +
+                                          "@127.0.0.1:" + std::to_string(to_postgres.port()) + "/" + name},
+                     {"REDIS_URL", "redis://127.0.0.1:" + std::to_string(redis.port())},
+                     {"CA_CERTIFICATES", tls.certificate()},
+                     {"API_TOKEN", "right"},
+                     {"MAX_ATTEMPTS", "40"},
+                     {"BACKOFF_BASE", "50ms"},
+                     {"BACKOFF_CAP", "200ms"}},
+                    database);
+    const std::string to_all =
+        "INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', e.id FROM "
+        "messaging.endpoints e, generate_series(1, " +
+        std::to_string(kMessages) + ")";
+    service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('tls', 'https://127.0.0.1:" + std::to_string(to_tls.port()) +
+                "/'), ('never', '" + never.url() + "')");
+    service.sql(to_all);
+    const std::string one = R"({"recipient":"a","content":"b"})";
+    EXPECT_EQ(call("POST", service.url("/messages"), one).status, 401);
+    for (int i = 0; i < 10; ++i) {
+        EXPECT_EQ(call("POST", service.url("/messages"), one, {{"Authorization", "Bearer wrong"}}).status, 401);
+        call("POST", service.url("/messages"), one, {{"Authorization", "Bearer right"}});  // 503 where it is cut, too
+        to_postgres.cut();
+        to_tls.cut();
+        const auto next = std::chrono::steady_clock::now() + milliseconds(300);
+        wait_until([&] { return std::chrono::steady_clock::now() >= next; });
+    }
+    EXPECT_TRUE(wait_until(
+        [&] {
+            return service.sql(
+                       "SELECT count(*) FROM messages m WHERE NOT is_sent AND NOT EXISTS (SELECT FROM messaging._dead d "
+                       "WHERE d.id = m.id)") == "0";
+        },
+        std::chrono::minutes(2)))
+        << service.output();
+    const auto sent_to = [&](const std::string& endpoint) {
+        std::istringstream ids(
+            service.sql("SELECT string_agg(messaging.webhook_id(m.id), ' ') FROM messages m JOIN messaging.endpoints e ON e.id = "
+                        "m.endpoint_id WHERE m.is_sent AND e.name = '" +
+                        endpoint + "'"));
+        return std::set<std::string>(std::istream_iterator<std::string>(ids), {});
+    };
+    EXPECT_EQ(sent_to("default"), moody.accepted());
+    EXPECT_GE(moody.accepted().size(), static_cast<std::size_t>(kMessages));
+    EXPECT_EQ(sent_to("never").size(), 0u);
+    EXPECT_EQ(sent_to("tls").size(), static_cast<std::size_t>(kMessages));
+    EXPECT_EQ(tls.stat("distinct"), kMessages);
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
+    EXPECT_TRUE(service.running());
 }
 
 // 182 to 191 of 200 were marked as sent, and none was accepted.

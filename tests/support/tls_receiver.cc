@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/json.h"
 #include "support/http_call.h"
 #include "support/loop_runner.h"
 #include "support/places.h"
@@ -23,8 +24,14 @@ TlsReceiver::TlsReceiver(const std::string& offered) : port_(free_port()) {
         offered};
     serve.output_file = directory_.path() + "/log";
     server_.emplace(serve);
-    const std::string stats = "http://127.0.0.1:" + std::to_string(control) + "/stats";
-    EXPECT_TRUE(wait_until([&] { return http_get(stats).status == 200; })) << read_text_file(serve.output_file);
+    stats_url_ = "http://127.0.0.1:" + std::to_string(control) + "/stats";
+    EXPECT_TRUE(wait_until([&] { return http_get(stats_url_).status == 200; })) << read_text_file(serve.output_file);
+}
+
+long TlsReceiver::stat(const std::string& name) const {
+    const auto document = core::JsonDocument::parse(http_get(stats_url_).body);
+    const auto value = document ? document->root().member(name) : std::nullopt;
+    return value && value->is_number() ? std::stol(std::string(value->text())) : -1;
 }
 
 }  // namespace messaging::test

@@ -59,7 +59,7 @@ public:
     std::string output() const { return read_text_file(log_); }
     // One sample of /metrics, by its name with its labels; -1 when there is none.
     double metric(const std::string& series) const;
-    long resident_bytes() const;
+    long resident_bytes() const;  // 0 under a sanitizer, which needs a multiple of it
     // Runs SQL; the first column of the first row, or empty. Fails the test on an error.
     std::string sql(const std::string& text);
 
