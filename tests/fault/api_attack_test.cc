@@ -229,7 +229,8 @@ TEST_F(ApiAttack, HealthIsAnsweredBesideClientsThatPostFourMegabytesEach) {
             EXPECT_NE(call("POST", service_.url("/messages"), body).status, 503) << "all of the budget is free again";
         }
         tally.expect_no_longer_than(seconds(10), alone);
-        std::printf("one alone: %.0f ms\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - alone).count() * 200);
+        std::printf("one alone: %.0f ms\n",
+                    std::chrono::duration<double>(std::chrono::steady_clock::now() - alone).count() * 200);
         std::sort(health.begin(), health.end());
         std::printf(
             "%s: %d bodies answered, %d refused with 503; /livez median %.1f ms, 95 %% %.1f ms, slowest %.1f ms; resident memory "
