@@ -50,7 +50,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-SELECT messaging._make_trigger('state_changed', 'AFTER INSERT OR UPDATE', 'messaging._state',
+SELECT messaging._make_trigger('state_changed', 'AFTER UPDATE', 'messaging._state',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'messaging.endpoints',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');

@@ -91,8 +91,10 @@ BEGIN
     cost_ms := 0;
     SELECT * INTO mark FROM messaging._reconcile FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        -- Another instance has it, or it was deleted.
-        INSERT INTO messaging._reconcile DEFAULT VALUES ON CONFLICT DO NOTHING;
+        -- Another instance has it, or it was deleted. Without EXISTS this would wait for the other instance.
+        IF NOT EXISTS (SELECT FROM messaging._reconcile) THEN
+            INSERT INTO messaging._reconcile DEFAULT VALUES ON CONFLICT DO NOTHING;
+        END IF;
         RETURN;
     END IF;
 

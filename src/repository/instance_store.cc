@@ -12,10 +12,11 @@ namespace {
 // 772: the key of an instance's life; its id wraps into the second key.
 constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
 constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
-// The tables of one row get theirs back, should somebody have deleted it (a restore of the data alone begins so).
+// The state's row comes back, should somebody have deleted it (a restore of the data alone begins so). NOT EXISTS, because ON
+// CONFLICT alone waits for a change of the row that is under way.
 constexpr pg::Statement kRegister{"register_instance", R"sql(
-WITH state AS (INSERT INTO messaging._state DEFAULT VALUES ON CONFLICT DO NOTHING),
-reconcile AS (INSERT INTO messaging._reconcile DEFAULT VALUES ON CONFLICT DO NOTHING),
+WITH state AS (
+    INSERT INTO messaging._state (only_row) SELECT true WHERE NOT EXISTS (SELECT FROM messaging._state) ON CONFLICT DO NOTHING),
 me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
 SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
 

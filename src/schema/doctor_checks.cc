@@ -52,7 +52,7 @@ WITH expected (relation, name, function, type) AS (VALUES
     ('public.messages', 'zz_messaging_2_send_again', 'messaging._on_update', 1 + 2 + 16),
     ('public.messages', 'messaging_delete', 'messaging._on_delete', 8),
     ('public.messages', 'messaging_truncate', 'messaging._on_truncate', 32),
-    ('messaging._state', 'state_changed', 'messaging._on_control_change', 4 + 16),
+    ('messaging._state', 'state_changed', 'messaging._on_control_change', 16),
     ('messaging.endpoints', 'endpoints_changed', 'messaging._on_control_change', 4 + 8 + 16),
     ('messaging.endpoints', 'endpoints_state', 'messaging._on_endpoint_change', 1 + 4 + 8),
     ('messaging.endpoints', 'endpoints_keep_id', 'messaging._keep_endpoint_id', 1 + 2 + 16),
