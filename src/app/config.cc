@@ -181,12 +181,12 @@ core::Result<std::string> raw_value(const Setting& setting, const Lookup& lookup
     const char* const direct = lookup(setting.name);
     const char* const file = lookup(std::string(setting.name) + "_FILE");
     if (direct != nullptr && file != nullptr) {
-        return core::Error{core::ErrorKind::kInvalid, std::string("and ") + setting.name + "_FILE are both set: keep one", ""};
+        return core::Error{core::ErrorKind::kInvalid, std::string("and ") + setting.name + "_FILE are both set: keep one"};
     }
     if (direct != nullptr) return std::string(direct);
     if (file == nullptr) return std::string(setting.default_value);
     const auto wrong = [&](const char* why) {
-        return core::Error{core::ErrorKind::kInvalid, std::string("cannot be read from the file ") + file + why, ""};
+        return core::Error{core::ErrorKind::kInvalid, std::string("cannot be read from the file ") + file + why};
     };
     if (std::error_code error; std::filesystem::is_directory(file, error)) return wrong(": it is a folder");
     std::ifstream stream(file);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/jitter.h"
+
 namespace messaging::core {
 
 std::chrono::milliseconds nominal_delay(const BackoffPolicy& policy, int attempts) {
@@ -13,9 +15,7 @@ std::chrono::milliseconds nominal_delay(const BackoffPolicy& policy, int attempt
 }
 
 std::chrono::milliseconds next_delay(const BackoffPolicy& policy, int attempts, Random& random) {
-    const double nominal = static_cast<double>(nominal_delay(policy, attempts).count());
-    const double jittered = nominal * (0.5 + 0.5 * random.next_unit());
-    return std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered));
+    return jittered(nominal_delay(policy, attempts), 0.5, 1.0, random);
 }
 
 std::vector<std::chrono::milliseconds> retry_schedule(const BackoffPolicy& policy) {

@@ -20,7 +20,7 @@ enum class ErrorKind {
 struct Error {
     ErrorKind kind = ErrorKind::kInternal;
     std::string message;
-    std::string sqlstate;  // five characters when PostgreSQL said it, else empty
+    std::string sqlstate{};  // five characters when PostgreSQL said it, else empty
 };
 
 struct Unit {};  // the value of a Result that has only success to report

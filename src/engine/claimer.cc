@@ -4,19 +4,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/jitter.h"
 #include "engine/claim_store.h"
 #include "engine/queue_position.h"
+#include "engine/refusal.h"
 
 namespace messaging::engine {
-namespace {
-
-// SQLSTATE classes 22 and 23, and XX001, XX002: damaged data, such as a missing part of a long value.
-bool lies_in_the_data(const core::Error& error) {
-    return error.kind == core::ErrorKind::kInvalid || error.sqlstate == "XX001" || error.sqlstate == "XX002";
-}
-
-}  // namespace
-
 Claimer::Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                  EngineObserver& observer, int max_claim, Mediator mediator)
     : store_(store),
@@ -74,9 +67,7 @@ void Claimer::on_session_up() {
 }
 
 void Claimer::tick() {
-    const double jitter = 0.9 + 0.2 * random_.next_unit();
-    const auto period = static_cast<double>(kPollPeriod.count()) * jitter;
-    timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(period)));
+    timer_->start(core::jittered(kPollPeriod, 0.9, 1.1, random_));
     by_poll_ = !ready_.wanted;
     ready_.wanted = true;
     due_.wanted = true;

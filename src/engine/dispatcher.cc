@@ -4,15 +4,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/jitter.h"
+
 namespace messaging::engine {
 namespace {
 
 constexpr std::chrono::milliseconds kMeasurePeriod{1000};
 constexpr double kBackedUpSeconds = 2.0;  // what waits at an endpoint would need longer than this
-constexpr double kShedSecondsMin = 1.0;
-constexpr double kShedSecondsMax = 600.0;
-constexpr double kShedSecondsStalled = 10.0;  // nothing was answered in the last interval
-constexpr double kUnknownEndpointSeconds = 5.0;
+// A message for such an endpoint is postponed until its turn may have come.
+constexpr std::chrono::milliseconds kShedMin{1000};
+constexpr std::chrono::milliseconds kShedMax{600000};
+constexpr std::chrono::milliseconds kShedStalled{10000};  // nothing was answered in the last interval
+constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
 std::size_t size_of(const core::Delivery& delivery) { return delivery.content.size() + delivery.recipient.size(); }
 
@@ -52,11 +55,9 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
     for (core::Delivery& delivery : deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
-            defer(delivery, kUnknownEndpointSeconds, "the endpoint is not known yet");
+            defer(delivery, kUnknownEndpointWait, "the endpoint is not known yet");
         } else if (may_shed && queues_.backed_up(endpoint) && queues_.waiting(endpoint) >= options_.prefetch_limit / 4) {
-            const double rate = queues_.rate(endpoint);
-            const double seconds = rate > 0 ? static_cast<double>(queues_.waiting(endpoint)) / rate : kShedSecondsStalled;
-            defer(delivery, std::clamp(seconds, kShedSecondsMin, kShedSecondsMax), "the endpoint is backed up");
+            defer(delivery, turn_of(endpoint), "the endpoint is backed up");
         } else {
             delivery.claimed = clock_.mono();
             held_bytes_ += size_of(delivery);
@@ -111,10 +112,16 @@ void Dispatcher::drop_waiting_unless(const std::function<bool(core::ClaimId)>& s
     for (const core::Delivery& delivery : dropped) held_bytes_ -= size_of(delivery);
 }
 
-void Dispatcher::defer(const core::Delivery& delivery, double seconds, const char* why) {
+std::chrono::milliseconds Dispatcher::turn_of(core::EndpointId endpoint) const {
+    const double rate = queues_.rate(endpoint);
+    if (rate <= 0) return kShedStalled;
+    const std::chrono::duration<double> wait(static_cast<double>(queues_.waiting(endpoint)) / rate);
+    return std::chrono::round<std::chrono::milliseconds>(std::clamp<std::chrono::duration<double>>(wait, kShedMin, kShedMax));
+}
+
+void Dispatcher::defer(const core::Delivery& delivery, std::chrono::milliseconds delay, const char* why) {
     core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kDeferred);
-    const double jittered = seconds * 1000.0 * (0.5 + random_.next_unit());
-    outcome.delay = std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered));
+    outcome.delay = core::jittered(delay, 0.5, 1.5, random_);
     outcome.error = why;
     observer_.on_outcome(outcome);
     mediator_.on_outcome(std::move(outcome));
@@ -130,7 +137,7 @@ void Dispatcher::pump() {
         if (endpoint == endpoints_.end()) {  // removed while it waited
             queues_.finished(delivery->endpoint_id);
             held_bytes_ -= size_of(*delivery);
-            defer(*delivery, kUnknownEndpointSeconds, "the endpoint was removed");
+            defer(*delivery, kUnknownEndpointWait, "the endpoint was removed");
             continue;
         }
         const std::uint64_t flight_id = next_flight_++;

@@ -66,7 +66,8 @@ private:
     void pump();
     void on_answer(std::uint64_t flight_id, const core::AttemptResult& result);
     void release(const std::vector<core::Delivery>& deliveries);
-    void defer(const core::Delivery& delivery, double seconds, const char* why);
+    std::chrono::milliseconds turn_of(core::EndpointId endpoint) const;
+    void defer(const core::Delivery& delivery, std::chrono::milliseconds delay, const char* why);
     void measure();
     void tell(const std::string& what, const std::string& reason, bool degraded);
 

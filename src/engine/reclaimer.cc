@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/jitter.h"
 #include "engine/instance_store.h"
 #include "engine/refusal.h"
 
@@ -30,10 +31,7 @@ void Reclaimer::stop() {
     timer_->stop();
 }
 
-void Reclaimer::look_again() {
-    const double jittered = static_cast<double>(kWatchPeriod.count()) * (0.75 + 0.5 * random_.next_unit());
-    timer_->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
-}
+void Reclaimer::look_again() { timer_->start(core::jittered(kWatchPeriod, 0.75, 1.25, random_)); }
 
 void Reclaimer::look() {
     store_.look_at_others(mediator_.instance_id(), kSilentAfter,

@@ -4,7 +4,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/jitter.h"
+
 namespace messaging::engine {
+namespace {
+
+// Several instances that wait for the same moment come one after the other within it.
+constexpr std::chrono::milliseconds kSpread{100};
+
+}  // namespace
 
 Reconciler::Reconciler(ReconcileStore& store, loop::TimerFactory& timers, core::Random& random, Mediator mediator)
     : store_(store), random_(random), mediator_(std::move(mediator)), timer_(timers.make_timer([this] { look(); })) {}
@@ -21,9 +29,7 @@ void Reconciler::look() {
         }
         mediator_.on_round(round.value());
         rows_ = round->cost > kCostlyRound ? std::min(rows_ * 2, kMaxReconcileRows) : std::max(rows_ / 2, kReconcileRows);
-        // Several instances that wait for the same moment come one after the other.
-        const auto jitter = std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(100.0 * random_.next_unit()));
-        timer_->start(round->wait + jitter);
+        timer_->start(round->wait + core::jittered(kSpread, 0.0, 1.0, random_));
     });
 }
 

@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/sqlstate.h"
 #include "engine/record_store.h"
 #include "engine/refusal.h"
 
@@ -17,7 +18,6 @@ namespace {
 constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLastRetry{2000};
 constexpr std::chrono::milliseconds kLookForLocks{1};  // after a lock timeout
-constexpr const char* kLockNotAvailable = "55P03";     // SQLSTATE: lock_timeout has passed
 
 // Its claim's number of attempts again, because this one is not counted.
 core::Outcome give_up(const core::Outcome& outcome, const std::string& why) {
@@ -285,7 +285,7 @@ void Recorder::publish(const RecordResult& result) {
 }
 
 void Recorder::on_failed(const core::Error& error) {
-    const bool locked = error.sqlstate == kLockNotAvailable && !careful_;
+    const bool locked = error.sqlstate == core::kLockNotAvailable && !careful_;
     const bool refused = !locked && may_lie_in_one_row(error);
     const bool refused_alone = refused && sending_.size() == 1;
     observer_.on_error(refused_alone ? kRecordOneOperation : kRecordOperation, error);

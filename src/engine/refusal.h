@@ -1,7 +1,8 @@
-// Tells a statement's own error from a PostgreSQL that cannot be reached.
+// What a statement's error says about the rows that it was for.
 #pragma once
 
 #include "core/result.h"
+#include "core/sqlstate.h"
 
 namespace messaging::engine {
 
@@ -9,6 +10,12 @@ namespace messaging::engine {
 // any SQLSTATE: class 08 where it calls another server that is down, class 40 where it conflicts. The session lives on then.
 inline bool may_lie_in_one_row(const core::Error& error) {
     return error.kind != core::ErrorKind::kUnavailable || error.sqlstate.starts_with("08") || error.sqlstate.starts_with("40");
+}
+
+// True where a row as it is makes the statement fail, now and later: SQLSTATE classes 22 and 23, or damaged data.
+inline bool lies_in_the_data(const core::Error& error) {
+    return error.kind == core::ErrorKind::kInvalid || error.sqlstate == core::kDataCorrupted ||
+           error.sqlstate == core::kIndexCorrupted;
 }
 
 }  // namespace messaging::engine

@@ -46,7 +46,7 @@ std::size_t Client::in_flight() const {
 }
 
 core::Result<core::Unit> check_url(const std::string& url) {
-    const auto wrong = [](std::string message) { return core::Error{core::ErrorKind::kInvalid, std::move(message), ""}; };
+    const auto wrong = [](std::string message) { return core::Error{core::ErrorKind::kInvalid, std::move(message)}; };
     if (url.find('\0') != std::string::npos) return wrong("must not contain a NUL character");
     const CurlUrlHandle parsed(curl_url());
     if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {

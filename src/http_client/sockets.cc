@@ -73,7 +73,9 @@ void Sockets::watch(curl_socket_t fd, int what) {
 }
 
 void Sockets::on_event(curl_socket_t fd, loop::FdWatcher::Ready ready) {
-    Watched& socket = watched_.at(fd);
+    const auto found = watched_.find(fd);
+    if (found == watched_.end()) return;
+    Watched& socket = found->second;
     if (socket.resting) {
         socket.watcher->unwatch();
         if (!socket.multiplexed) end(fd);
@@ -104,8 +106,11 @@ Sockets::Watched* Sockets::find(const ConnectionName& name, const std::vector<cu
     const std::uint64_t key = key_of(name);
     const auto known = by_name_.find(key);
     if (known != by_name_.end()) {
-        fd = known->second;
-        return &watched_.at(fd);
+        const auto socket = watched_.find(known->second);
+        if (socket != watched_.end()) {
+            fd = known->second;
+            return &socket->second;
+        }
     }
     for (const curl_socket_t one : opened) {
         const auto socket = watched_.find(one);

@@ -57,7 +57,7 @@ struct Resolver::Lookup {
         const Completion completion = std::exchange(done, nullptr);
         if (answer.empty()) {
             completion(core::Error{core::ErrorKind::kUnavailable,
-                                   "the name " + host + " cannot be resolved: " + evutil_gai_strerror(error), ""});
+                                   "the name " + host + " cannot be resolved: " + evutil_gai_strerror(error)});
         } else {
             completion(std::move(answer));
         }

@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/jitter.h"
 #include "loop/fd_watcher.h"
 #include "pg/connector.h"
 #include "pg/errors.h"
@@ -147,8 +148,7 @@ void Connection::Impl::end_former_sessions() {
 
 void Connection::Impl::retry_later() {
     reconnect_delay = std::clamp(reconnect_delay * 2, options.reconnect_min, options.reconnect_max);
-    const double jittered = static_cast<double>(reconnect_delay.count()) * (0.5 + 0.5 * random.next_unit());
-    reconnect_timer->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
+    reconnect_timer->start(core::jittered(reconnect_delay, 0.5, 1.0, random));
 }
 
 void Connection::Impl::on_socket() {

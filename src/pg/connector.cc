@@ -16,7 +16,7 @@ Connector::Connector(loop::EventLoop& loop, const ConnectionOptions& options, st
       watcher_(loop, [this](loop::FdWatcher::Ready) { poll(); }),
       start_timer_(loop.make_timer([this] { begin(); })),
       deadline_(loop.make_timer([this] {
-          finish(core::Error{core::ErrorKind::kTimeout, "no answer to the connection attempt in time", ""});
+          finish(core::Error{core::ErrorKind::kTimeout, "no answer to the connection attempt in time"});
       })) {
     start_timer_->start(std::chrono::milliseconds(0));
     deadline_->start(options.connect_timeout);
@@ -56,7 +56,7 @@ void Connector::resolve_next() {
 
 void Connector::connect() {
     if (resolved_.empty()) {
-        finish(core::Error{core::ErrorKind::kUnavailable, lookup_failure_, ""});
+        finish(core::Error{core::ErrorKind::kUnavailable, lookup_failure_});
         return;
     }
     std::rotate(resolved_.begin(), resolved_.begin() + static_cast<std::ptrdiff_t>(first_address_ % resolved_.size()),

@@ -65,7 +65,7 @@ core::Result<Conninfo> parse_conninfo(const std::string& url) {
     if (!options) {
         const std::string words = message == nullptr ? "out of memory" : without_quotation(message);
         PQfreemem(message);
-        return core::Error{core::ErrorKind::kInvalid, words, ""};
+        return core::Error{core::ErrorKind::kInvalid, words};
     }
     Conninfo info;
     std::string host;

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "core/sqlstate.h"
 #include "pg/connection.h"
 
 namespace messaging::pg {
@@ -33,7 +34,7 @@ bool needs_new_session(const PGresult* result) {
 
 core::ErrorKind classify_sqlstate(const std::string& sqlstate) {
     using core::ErrorKind;
-    if (sqlstate == "57014" || sqlstate == "55P03") return ErrorKind::kTimeout;
+    if (sqlstate == core::kQueryCanceled || sqlstate == core::kLockNotAvailable) return ErrorKind::kTimeout;
     // 26000: the session did not keep the prepared statement, because its PREPARE failed; the next use prepares it again.
     // 0A000: a statement's result has another type than when it was prepared; the session is made anew (Connection).
     if (sqlstate == "26000" || sqlstate == kPlanIsStale) return ErrorKind::kUnavailable;

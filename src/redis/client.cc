@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/jitter.h"
 #include "loop/fd_watcher.h"
 #include "loop/resolver.h"
 
@@ -51,7 +52,7 @@ redisReplyObjectFunctions* without_arrays(const redisReplyObjectFunctions& usual
 core::Result<std::string> read_reply(const redisReply* reply) {
     const std::string text(reply->str == nullptr ? "" : reply->str,
                            reply->str == nullptr ? 0 : static_cast<std::size_t>(reply->len));
-    if (reply->type == REDIS_REPLY_ERROR) return core::Error{core::ErrorKind::kInternal, text, ""};
+    if (reply->type == REDIS_REPLY_ERROR) return core::Error{core::ErrorKind::kInternal, text};
     if (reply->type == REDIS_REPLY_INTEGER) return std::to_string(reply->integer);
     return text;
 }
@@ -268,8 +269,7 @@ void Client::Impl::fail(const core::Error& error) {
     }
     if (closed) return;
     reconnect_delay = std::clamp(reconnect_delay * 2, options.reconnect_min, options.reconnect_max);
-    const double jittered = static_cast<double>(reconnect_delay.count()) * (0.5 + 0.5 * random.next_unit());
-    reconnect_timer->start(std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(jittered)));
+    reconnect_timer->start(core::jittered(reconnect_delay, 0.5, 1.0, random));
     const auto event = was_up ? events.on_down : events.on_connect_failed;
     if (event) event(error);
 }

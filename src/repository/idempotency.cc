@@ -3,12 +3,11 @@
 
 #include <utility>
 
+#include "core/sqlstate.h"
 #include "pg/run_statement.h"
 
 namespace messaging::repository {
 namespace {
-
-constexpr const char* kLockNotAvailable = "55P03";  // SQLSTATE: lock_timeout has passed
 
 // Waits for a request with the same key that is still open, for as long as lock_timeout allows. A key that is older than a day is
 // taken as a new one.
@@ -30,8 +29,8 @@ core::Result<service::StoredResponse> read_stored(const std::vector<pg::Rows>& r
     const pg::Rows& taken = rows[0];
     const pg::Rows& found = rows[2];
     // A key of almost a day was not taken, and another request has deleted it before it was read.
-    if (found.size() == 0) return core::Error{core::ErrorKind::kUnavailable, "the key was forgotten meanwhile", ""};
-    if (!found.boolean(0, 0)) return core::Error{core::ErrorKind::kConflict, "the key was used with another body", ""};
+    if (found.size() == 0) return core::Error{core::ErrorKind::kUnavailable, "the key was forgotten meanwhile"};
+    if (!found.boolean(0, 0)) return core::Error{core::ErrorKind::kConflict, "the key was used with another body"};
     return service::StoredResponse{found.integer(0, 1), std::string(found.text(0, 2)), taken.affected() == 0};
 }
 
@@ -50,8 +49,9 @@ void run_once(pg::Connection& connection, const service::IdempotencyKey& key, co
     pg::run_steps<service::StoredResponse>(
         connection, {{&kTakeKey, std::move(take)}, std::move(create), {&kReadKey, std::move(read)}, {&kForgetOldKeys, {}}},
         [done = std::move(done)](core::Result<service::StoredResponse> result) {
-            if (!result && result.error().sqlstate == kLockNotAvailable) {
-                return done(core::Error{core::ErrorKind::kConflict, "the key's first request is still open", kLockNotAvailable});
+            if (!result && result.error().sqlstate == core::kLockNotAvailable) {
+                return done(
+                    core::Error{core::ErrorKind::kConflict, "the key's first request is still open", core::kLockNotAvailable});
             }
             done(std::move(result));
         },

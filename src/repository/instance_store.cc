@@ -111,7 +111,7 @@ void PgInstanceStore::register_instance(const std::string& name, const std::stri
         listen_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
             if (rows[2].boolean(0, 1)) return rows[2].bigint(0, 0);
-            return core::Error{core::ErrorKind::kUnavailable, "the advisory lock (772, instance) is held by another session", ""};
+            return core::Error{core::ErrorKind::kUnavailable, "the advisory lock (772, instance) is held by another session"};
         });
 }
 

@@ -119,8 +119,7 @@ void PgMessageStore::get(core::MessageId id,
     params.bigint(id);
     pg::run_steps<Answer>(session_, {{&get_statement(), params}, {&kAttempts, params}}, std::move(done),
                           [](const std::vector<pg::Rows>& rows) -> core::Result<Answer> {
-                              if (rows[0].size() == 0)
-                                  return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
+                              if (rows[0].size() == 0) return core::Error{core::ErrorKind::kNotFound, "there is no such message"};
                               Answer answer;
                               answer.first = read_message(rows[0], 0, 0);
                               for (int row = 0; row < rows[1].size(); ++row) {
@@ -156,7 +155,7 @@ void PgMessageStore::retry(core::MessageId id, core::Completion<core::Unit> done
     pg::run_statement<core::Unit>(
         writing_, kRetry, std::move(params), std::move(done), [](const pg::Rows& rows) -> core::Result<core::Unit> {
             if (rows.size() == 0) {
-                return core::Error{core::ErrorKind::kNotFound, "there is no such message", ""};
+                return core::Error{core::ErrorKind::kNotFound, "there is no such message"};
             }
             if (rows.boolean(0, 0)) return core::Unit{};
             return core::Error{core::ErrorKind::kConflict,

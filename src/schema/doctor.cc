@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/sqlstate.h"
 #include "schema/doctor_checks.h"
 #include "schema/rights.h"
 #include "schema/start_check.h"
@@ -18,7 +19,6 @@ constexpr const char* kSettings =
     "SET search_path = pg_catalog; SET row_security = off; SET lock_timeout = '1s'; SET jit = off; SET statement_timeout = ";
 constexpr const char* kMisplaced =
     "SELECT id, is_sent, array_to_string(places, ' and ') FROM messaging.misplaced() ORDER BY id LIMIT 100000";
-constexpr const char* kQueryCanceled = "57014";
 constexpr std::size_t kIdsShown = 10;
 
 using Report = std::function<void(const CheckResult&)>;
@@ -126,7 +126,7 @@ std::vector<Finding> check_messages(pg::Session& session, const DoctorLimits& li
         const auto again = look_for_misplaced(session);
         if (again) std::erase_if(found.value(), [&](const auto& one) { return again->count(one.first) == 0; });
     }
-    if (!found && found.error().sqlstate == kQueryCanceled) {
+    if (!found && found.error().sqlstate == core::kQueryCanceled) {
         return {{FindingLevel::kWarning,
                  "not checked: reading all messages takes more than " + std::to_string(limits.patience.count() / 1000) + " s",
                  "SELECT * FROM messaging.misplaced() at a quiet hour; no row = all is well"}};

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "core/sqlstate.h"
 #include "schema/start_check.h"
 
 namespace messaging::schema {
@@ -29,7 +30,6 @@ ON CONFLICT (only_row) DO UPDATE SET checksum = excluded.checksum, applied_at = 
 constexpr const char* kNoTransaction = "-- no transaction\n";
 // A migration that waits for a table's lock makes everybody behind it wait too.
 constexpr const char* kBegin = "BEGIN; SET LOCAL lock_timeout = '10s'";
-constexpr const char* kLockNotAvailable = "55P03";
 constexpr const char* kServer =
     "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, pg_backend_pid()";
 constexpr int kMinServerVersion = 130000;  // xid8
@@ -40,7 +40,7 @@ FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'publ
 core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
 
 core::Error named(const std::string& file, const core::Error& error) {
-    const char* const advice = error.sqlstate == kLockNotAvailable
+    const char* const advice = error.sqlstate == core::kLockNotAvailable
                                    ? ": another transaction has locked a table for 10 s. This file has changed nothing; end that "
                                      "transaction, and run the command again"
                                    : "";
