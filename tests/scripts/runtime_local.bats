@@ -154,6 +154,15 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     go down
     strays
 }
+@test "without .local no server at the default port is taken for the checkout's own" {
+    go up
+    rm -rf .local
+    PGPORT=21432 go up
+    grep -x 21432 .local/postgres.port
+    [[ $(go env) == *"DATABASE_URL=postgres://messaging@127.0.0.1:21432/messaging"* ]]
+    go down
+    strays
+}
 @test "killed at any step, the next one works" {
     for delay in 0.2 0.6 1.2; do
         timeout -s KILL "$delay" scripts/runtime up >/dev/null 2>&1 9>&- </dev/null || true
