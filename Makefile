@@ -15,7 +15,7 @@ number = $(if $(call without_digits,$($(1)))$(word 2,$($(1))),$(error $(1) must 
 .PHONY: help deps docs build test test-faults soak fuzz test-unit test-postgres check asan tsan compose-test bench bench-peers bench-pure bench-quick format lint rebuild up down clean logs ps psql env faker migrate
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 deps: ## install what is missing (Debian 12)
 	@scripts/install-deps

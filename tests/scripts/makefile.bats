@@ -30,3 +30,6 @@ setup() { cd "$BATS_TEST_DIRNAME/../.."; }
         [[ $(make help) == *"$target"* ]]
     done
 }
+@test "help has its explanations in one column" {
+    [ "$(make help | grep -cvE '^.{15} [^ ]')" = 0 ]
+}
