@@ -65,7 +65,8 @@ test: ## every test, set-up included; the bench programs are built, and not run
 	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_BENCH=ON >/dev/null
 	@cmake --build build-test -j $(JOBS)
 	@scripts/check-config-docs build-test/messaging
-	@ctest --test-dir build-test -j $(JOBS) --output-on-failure
+	@ctest --test-dir build-test -j $(JOBS) --output-on-failure; status=$$?; \
+	    sed -n 's/^# *//; /NOT RUN: /p' build-test/Testing/Temporary/LastTest.log | sort -u; exit $$status
 
 test-faults: ## what is lost when things die: nothing; a few minutes
 	@scripts/install-deps --test

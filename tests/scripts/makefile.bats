@@ -31,5 +31,23 @@ setup() { cd "$BATS_TEST_DIRNAME/../.."; }
     done
 }
 @test "help has its explanations in one column" {
-    [ "$(make help | grep -cvE '^.{15} [^ ]')" = 0 ]
+    [ "$(make --no-print-directory help | grep -cvE '^.{15} [^ ]')" = 0 ]
+}
+@test "make test names what could not run, and ends as the tests do" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir scripts fake
+    cp "$BATS_TEST_DIRNAME/../../Makefile" .
+    for one in scripts/install-deps scripts/check-config-docs fake/cmake; do ln -s /bin/true $one; done
+    cat >fake/ctest <<'SH'
+#!/bin/sh
+mkdir -p build-test/Testing/Temporary
+printf '# a receiver in go: NOT RUN: no go\nit runs\nNOT RUN: no disk\nNOT RUN: no disk\n' >build-test/Testing/Temporary/LastTest.log
+exit ${CTEST_STATUS:-0}
+SH
+    chmod +x fake/ctest
+    PATH="$PWD/fake:$PATH" run make --no-print-directory test
+    [ "$status" = 0 ]
+    [ "$(LC_ALL=C sort <<<"$output")" = $'NOT RUN: no disk\na receiver in go: NOT RUN: no go' ]
+    CTEST_STATUS=8 PATH="$PWD/fake:$PATH" run make --no-print-directory test
+    [ "$status" = 2 ]
 }
