@@ -8,6 +8,8 @@
 #include <sstream>
 #include <utility>
 
+#include "core/number.h"
+
 namespace messaging::app {
 namespace {
 
@@ -46,25 +48,21 @@ std::string format_duration(std::chrono::milliseconds duration) {
 }
 
 core::Result<std::int64_t> parse_integer(const std::string& text, std::int64_t low, std::int64_t high) {
-    std::int64_t value = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, value);
-    if (error != std::errc() || rest != end || value < low || value > high) {
+    const auto value = core::parse_number<std::int64_t>(text);
+    if (!value || *value < low || *value > high) {
         return wrong("must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
     }
-    return value;
+    return *value;
 }
 
 core::Result<double> parse_number(const std::string& text, double low, double high) {
-    double value = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, value);
-    if (error != std::errc() || rest != end || !(value >= low && value <= high)) {
+    const auto value = core::parse_number<double>(text);
+    if (!value || !(*value >= low && *value <= high)) {
         std::ostringstream message;
         message << "must be a number from " << low << " to " << high;
         return wrong(message.str());
     }
-    return value;
+    return *value;
 }
 
 core::Result<bool> parse_bool(const std::string& text) {

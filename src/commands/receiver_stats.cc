@@ -2,13 +2,12 @@
 #include "commands/receiver_stats.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
-#include <ctime>
 #include <functional>
 #include <utility>
 
 #include "core/json.h"
+#include "core/rfc3339.h"
+#include "core/webhook_id.h"
 
 namespace messaging::commands {
 namespace {
@@ -18,30 +17,11 @@ constexpr std::size_t kMaxNumber = 50'000'000;  // four bytes each
 constexpr std::size_t kRecent = 50;
 constexpr std::size_t kMaxKeptBody = 64u << 10;
 
-// RFC 3339, UTC, milliseconds.
-std::string rfc3339(core::WallTime time) {
-    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-    const std::time_t seconds = static_cast<std::time_t>(milliseconds / 1000);
-    std::tm parts{};
-    gmtime_r(&seconds, &parts);
-    char date[32];
-    std::strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &parts);
-    char text[48];
-    std::snprintf(text, sizeof(text), "%s.%03dZ", date, static_cast<int>(milliseconds % 1000));
-    return text;
-}
-
-// The number in "msg_abcdef_17_0a1b2c", 17; nullopt of what is not written so.
+// The number in a webhook-id of ours, where it is small enough for the table.
 std::optional<std::size_t> number_of(std::string_view id) {
-    constexpr std::string_view kPrefix = "msg_";
-    if (!id.starts_with(kPrefix)) return std::nullopt;
-    const std::size_t begin = id.find('_', kPrefix.size());
-    const std::size_t end = id.rfind('_');
-    if (begin == std::string_view::npos || end <= begin + 1 || id[begin + 1] == '0') return std::nullopt;
-    std::size_t number = 0;
-    const auto [stop, error] = std::from_chars(id.data() + begin + 1, id.data() + end, number);
-    if (error != std::errc() || stop != id.data() + end || number >= kMaxNumber) return std::nullopt;
-    return number;
+    const auto number = core::id_in_webhook_id(id);
+    if (!number || static_cast<std::size_t>(*number) >= kMaxNumber) return std::nullopt;
+    return static_cast<std::size_t>(*number);
 }
 
 // Never 0, which means that none was seen.
@@ -49,7 +29,7 @@ std::uint32_t fingerprint_of(const std::string& id) { return static_cast<std::ui
 
 void write_time(core::JsonWriter& json, const std::optional<core::WallTime>& time) {
     if (time) {
-        json.string(rfc3339(*time));
+        json.string(core::format_rfc3339_ms(*time));
     } else {
         json.null();
     }

@@ -1,11 +1,11 @@
 // The webhook request and the reading of its answer.
 #include "gateway/webhook_sender.h"
 
-#include <cstdio>
 #include <utility>
 
 #include "core/json.h"
 #include "core/text.h"
+#include "core/webhook_id.h"
 
 namespace messaging::gateway {
 namespace {
@@ -47,12 +47,6 @@ std::string webhook_body(const core::Delivery& delivery) {
     return std::string(json.text());
 }
 
-std::string webhook_id(const std::string& database_tag, const core::Delivery& delivery) {
-    char salt[9];
-    std::snprintf(salt, sizeof(salt), "%06x", static_cast<unsigned>(delivery.generation) >> core::kResendBits);
-    return "msg_" + database_tag + "_" + std::to_string(delivery.id) + "_" + salt;
-}
-
 std::optional<std::string> receiver_message_id(std::string_view body) {
     const auto document = core::JsonDocument::parse(body, kAnswerLimits);
     if (!document || !document->root().is_object()) return std::nullopt;
@@ -75,7 +69,7 @@ void WebhookSender::start_attempt(const core::Delivery& delivery, const core::En
     request.body = webhook_body(delivery);
     request.headers = endpoint.headers;
     request.headers.emplace_back("Content-Type", "application/json");
-    request.headers.emplace_back("webhook-id", webhook_id(options_.database_tag, delivery));
+    request.headers.emplace_back("webhook-id", core::format_webhook_id(options_.database_tag, delivery.id, delivery.generation));
     request.headers.emplace_back("webhook-timestamp", std::to_string(now.count()));
     // The key is the secret of the receiver at WEBHOOK_URL. Endpoint 1 can have another instance's WEBHOOK_URL for a while; other
     // endpoints bring headers of their own.

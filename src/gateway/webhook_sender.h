@@ -35,10 +35,6 @@ private:
 
 // {"to": recipient, "content": content}
 std::string webhook_body(const core::Delivery& delivery);
-// "msg_<database tag>_<id>_<salt>": the same on every attempt and when the message is sent again, without a full stop (Standard
-// Webhooks). The tag tells databases apart, the salt (from the message's generation) messages that were given the same id, after
-// a failover or a restore. SQL has the same as messaging.webhook_id(id).
-std::string webhook_id(const std::string& database_tag, const core::Delivery& delivery);
 // The messageId of a receiver's answer as text: a string, or a number as it was written. nullopt when the answer is not a
 // JSON object that has one; never an error, because the status alone decides.
 std::optional<std::string> receiver_message_id(std::string_view body);

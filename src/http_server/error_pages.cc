@@ -5,9 +5,10 @@
 #include <event2/util.h>
 
 #include <array>
-#include <charconv>
 #include <string>
 #include <string_view>
+
+#include "core/number.h"
 
 namespace messaging::http_server {
 namespace {
@@ -34,8 +35,7 @@ void on_output(evbuffer* output, const evbuffer_cb_info* change, void* context) 
     std::array<char, kStatusAt + 4> begin{};
     if (evbuffer_copyout(output, begin.data(), begin.size() - 1) != static_cast<ev_ssize_t>(begin.size() - 1)) return;
     if (!std::string_view(begin.data()).starts_with(kProtocol)) return;
-    int status = 0;
-    std::from_chars(begin.data() + kStatusAt, begin.data() + begin.size() - 1, status);
+    const int status = core::parse_number<int>(std::string_view(begin.data()).substr(kStatusAt)).value_or(0);
     if (status < 400 || !has(output, kPageBegin) || !has(output, kPageEnd)) return;
     const auto& refuse = *static_cast<const std::function<http::Response(int, const std::string&)>*>(context);
     const evbuffer_ptr end = evbuffer_search_eol(output, nullptr, nullptr, EVBUFFER_EOL_CRLF_STRICT);

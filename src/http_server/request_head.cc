@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string>
 #include <utility>
 
+#include "core/number.h"
 #include "http/text.h"
 #include "http_server/target.h"
 
@@ -104,8 +104,9 @@ core::Result<core::Unit> read_framing(RequestHead& head, bool is_1_1) {
         }
         head.chunked = true;
     } else if (count(request, "content-length") == 1) {
-        const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), head.content_length);
-        if (error != std::errc() || end != length.data() + length.size()) return wrong("Content-Length is not a number");
+        const auto number = core::parse_number<decltype(head.content_length)>(length);
+        if (!number) return wrong("Content-Length is not a number");
+        head.content_length = *number;
     }
     if (head.has_body() && !takes_body(request.method)) return wrong("this method takes no body");
     return core::Unit{};

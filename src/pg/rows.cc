@@ -1,8 +1,9 @@
 // Reading of text-format columns.
 #include "pg/rows.h"
 
-#include <charconv>
 #include <cstdlib>
+
+#include "core/number.h"
 
 namespace messaging::pg {
 namespace {
@@ -10,10 +11,9 @@ namespace {
 // The columns are ours by type: text that is no number means that SQL and C++ disagree, which is a bug.
 template <typename T>
 T number_of(std::string_view text) {
-    T value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) std::abort();
-    return value;
+    const auto value = core::parse_number<T>(text);
+    if (!value) std::abort();
+    return *value;
 }
 
 }  // namespace

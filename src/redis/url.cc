@@ -1,9 +1,9 @@
 // REDIS_URL taken apart.
-#include <charconv>
-#include <optional>
 #include <string_view>
 #include <utility>
 
+#include "core/number.h"
+#include "core/percent.h"
 #include "redis/client.h"
 
 namespace messaging::redis {
@@ -12,28 +12,12 @@ namespace {
 core::Error wrong(std::string message) { return {core::ErrorKind::kInvalid, std::move(message), ""}; }
 
 bool read_number(std::string_view text, int low, int high, int& value) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc() && end == text.data() + text.size() && value >= low && value <= high;
+    const auto number = core::parse_number<int>(text);
+    value = number.value_or(0);
+    return number && value >= low && value <= high;
 }
 
 bool read_database(std::string_view text, Target& target) { return read_number(text, 0, 1'000'000, target.database); }
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-    std::string decoded;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            decoded.push_back(text[i]);
-            continue;
-        }
-        unsigned char byte = 0;
-        if (i + 2 >= text.size()) return std::nullopt;
-        const auto [end, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16);
-        if (error != std::errc() || end != text.data() + i + 3) return std::nullopt;
-        decoded.push_back(static_cast<char>(byte));
-        i += 2;
-    }
-    return decoded;
-}
 
 constexpr const char* kDatabase = "must have a database number, such as 0";
 constexpr const char* kForm = "must be redis://[user:password@]host[:port][/database] or unix:///path/to/socket";
@@ -68,8 +52,8 @@ core::Result<Target> parse_url(const std::string& url) {
         const std::string_view user = rest.substr(0, at);
         const auto colon = user.find(':');
         if (colon == std::string_view::npos) return wrong(kForm);
-        auto username = percent_decoded(user.substr(0, colon));
-        auto password = percent_decoded(user.substr(colon + 1));
+        auto username = core::percent_decoded_strictly(user.substr(0, colon));
+        auto password = core::percent_decoded_strictly(user.substr(colon + 1));
         if (!username || !password) return wrong("must have % in the user or password as %25");
         target.username = std::move(*username);
         target.password = std::move(*password);

@@ -7,26 +7,17 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
-#include <ctime>
 #include <memory>
 #include <utility>
 
 #include "core/json.h"
+#include "core/rfc3339.h"
 #include "loop/event_loop.h"
 
 namespace messaging::telemetry {
 namespace {
 
 constexpr std::chrono::minutes kQuietBeforeFailure{1};
-
-std::string rfc3339(std::chrono::system_clock::time_point time) {
-    const auto since_epoch = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
-    const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-    std::tm utc{};
-    gmtime_r(&seconds, &utc);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-                       utc.tm_min, utc.tm_sec, since_epoch.count() % 1000);
-}
 
 // A spdlog pattern does not escape, so the line is written by the JSON writer.
 class JsonFormatter : public spdlog::formatter {
@@ -35,7 +26,7 @@ public:
         const auto level = spdlog::level::to_string_view(message.level);
         core::JsonWriter json;
         json.begin_object();
-        json.key("time").string(rfc3339(message.time));
+        json.key("time").string(core::format_rfc3339_ms(message.time));
         json.key("level").string({level.data(), level.size()});
         json.key("thread").integer(static_cast<std::int64_t>(message.thread_id));
         json.key("message").string({message.payload.data(), message.payload.size()});

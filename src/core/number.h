@@ -1,0 +1,20 @@
+// A whole text read as a number: decimal, without blanks, a plus sign or a locale.
+#pragma once
+
+#include <charconv>
+#include <optional>
+#include <string_view>
+#include <system_error>
+
+namespace messaging::core {
+
+// Nullopt where anything but the number is in the text, or the number does not fit into T. "-" counts as a sign where T has one.
+template <typename T>
+std::optional<T> parse_number(std::string_view text) {
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+}  // namespace messaging::core
