@@ -43,12 +43,13 @@ CREATE TABLE messaging._dead (
 );
 CREATE INDEX _dead_failed ON messaging._dead (failed_at, id);
 
--- What was sent, in the order it was recorded, one row for each recorded batch. It gives "newest sent first" without an
--- index on sent_at: 8 bytes a message where such an index would cost each mark-sent its HOT update.
+-- What was sent, in the order it was recorded, one row for each recorded batch. It gives "most recently sent first" without an
+-- index on sent_at: 8 bytes a message where such an index would cost each mark-sent its HOT update. An entry counts for a message that is
+-- sent and has this sent_at: what was sent again since has a later entry.
 CREATE TABLE messaging._sent_batch (
     batch_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    sent_at  timestamptz NOT NULL,
-    size     integer     NOT NULL,
+    sent_at  timestamptz,                             -- NULL: the row was inserted as sent, without a time
+    size     integer     NOT NULL,                    -- how many the service has sent: 0 where somebody has marked a message as sent
     ids      bigint[]    NOT NULL
 );
 -- Sent batches whose receipts Redis has not confirmed yet.

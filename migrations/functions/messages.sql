@@ -28,6 +28,17 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A row that is inserted as sent is in the sent log like one that is marked by hand.
+CREATE OR REPLACE FUNCTION messaging._on_insert_sent() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_RELID <> 'public.messages'::regclass THEN
+        RAISE EXCEPTION 'messaging._on_insert_sent() serves public.messages only';
+    END IF;
+    INSERT INTO messaging._sent_batch (sent_at, size, ids) VALUES (NEW.sent_at, 0, ARRAY[NEW.id]);
+    RETURN NULL;
+END $$;
+
 -- Any UPDATE that is not an engine's own. The columns that the protocol rests on keep their values, so that an ORM which saves
 -- whole rows, or an operator who edits attempts, cannot make a claimed message look resolved. A message that goes from
 -- sent to unsent is sent again, also where an application's own trigger has decided so. A message that somebody marks as sent
@@ -50,6 +61,14 @@ BEGIN
         NEW.attempts := OLD.attempts;
         NEW.abandoned := OLD.abandoned;
         NEW.generation := OLD.generation;
+        -- The list of sent messages goes by the sent log, so what is marked by hand has an entry there, too. A size of 0 keeps it out of the
+        -- rate of sending. clock_timestamp(), because an entry counts only while the message has its time.
+        IF NEW.is_sent AND NOT OLD.is_sent THEN
+            NEW.sent_at := clock_timestamp();
+            INSERT INTO messaging._sent_batch (sent_at, size, ids) VALUES (NEW.sent_at, 0, ARRAY[NEW.id]);
+        ELSE
+            NEW.sent_at := OLD.sent_at;
+        END IF;
         -- What was held for one endpoint is ready for the other, and not for one that it is no longer meant for.
         IF NEW.endpoint_id <> OLD.endpoint_id AND NOT OLD.is_sent AND NOT NEW.is_sent THEN
             DELETE FROM messaging._hold WHERE id = NEW.id;
@@ -118,6 +137,8 @@ END $$;
 -- BEFORE triggers fire in the order of their names: zz_, so that an application's own come first and their result is what counts.
 SELECT messaging._make_trigger('messaging_insert', 'AFTER INSERT', 'public.messages',
     'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert()');
+SELECT messaging._make_trigger('messaging_insert_sent', 'AFTER INSERT', 'public.messages',
+    'FOR EACH ROW WHEN (NEW.is_sent) EXECUTE FUNCTION messaging._on_insert_sent()');
 SELECT messaging._make_trigger('zz_messaging_1_keep', 'BEFORE UPDATE', 'public.messages',
     $$FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
     EXECUTE FUNCTION messaging._on_update('any')$$);

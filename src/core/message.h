@@ -1,11 +1,13 @@
 // The words of the domain as values: delivery, endpoint, outcome, receipt, and a message as the API shows it.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -73,13 +75,29 @@ struct Receipt {
     std::string sent_at;  // RFC 3339 UTC
 };
 
-enum class MessageStatus { kPending, kScheduled, kSent, kDead };
+enum class MessageStatus { kPending, kSending, kScheduled, kHeld, kSent, kDead };
+inline constexpr std::array kMessageStatuses{MessageStatus::kPending, MessageStatus::kSending, MessageStatus::kScheduled,
+                                             MessageStatus::kHeld,    MessageStatus::kSent,    MessageStatus::kDead};
+
+constexpr std::string_view word_of(MessageStatus status) {
+    switch (status) {
+        case MessageStatus::kPending: return "pending";
+        case MessageStatus::kSending: return "sending";
+        case MessageStatus::kScheduled: return "scheduled";
+        case MessageStatus::kHeld: return "held";
+        case MessageStatus::kSent: return "sent";
+        case MessageStatus::kDead: return "dead";
+    }
+    return "";
+}
 
 // One message as the API shows it. Times are RFC 3339 UTC text, made by PostgreSQL.
 struct MessageView {
     MessageId id = 0;
+    std::string webhook_id;
     std::string recipient;
-    std::string content;
+    std::string content;    // in a list only its beginning, unless all of it was asked for
+    int content_bytes = 0;  // of all of it
     MessageStatus status = MessageStatus::kPending;
     int attempts = 0;
     std::string created_at;
@@ -88,7 +106,8 @@ struct MessageView {
     std::optional<std::string> dead_at;          // dead only
     std::optional<std::string> receiver_message_id;
     std::optional<std::string> last_error;
-    std::string endpoint;  // its name
+    EndpointId endpoint_id = kDefaultEndpointId;
+    std::optional<std::string> endpoint;  // its name; nullopt when the endpoint is gone
 };
 
 struct AttemptView {

@@ -1,6 +1,7 @@
 // The routes.
 #include "handler/api.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "crypto/digest.h"
@@ -15,6 +16,17 @@ namespace {
 Answer plain(int status, const char* message) { return {status, message, {}, {}}; }
 
 bool is_health(std::string_view pattern) { return pattern == "/livez" || pattern == "/readyz"; }
+
+void write_checks(core::JsonWriter& json, const std::vector<Check>& checks) {
+    json.begin_array();
+    for (const Check& check : checks) {
+        json.begin_object().key("name").string(check.name).key("ok").boolean(check.ok);
+        json.key("critical").boolean(check.critical);
+        write_optional(json, "reason", check.reason.empty() ? std::nullopt : std::optional(check.reason));
+        json.end_object();
+    }
+    json.end_array();
+}
 
 struct Refusal {
     Problem problem;
@@ -176,22 +188,15 @@ void Api::metrics(const Reply& reply) const {
 }
 
 void Api::ready(const http::Request& request, const Reply& reply) const {
-    bool ready = true;
     const auto checks = options_.checks();
-    for (const Check& check : checks) ready = ready && (check.ok || !check.critical);
+    const auto is_fine = [](const Check& check) { return check.ok || !check.critical; };
+    if (!std::all_of(checks.begin(), checks.end(), is_fine)) {
+        const auto meta = [&](core::JsonWriter& json) { write_checks(json.key("checks"), checks); };
+        return reply.send(Problem{503, "not_ready", "not ready: meta.checks says why", meta});
+    }
     const bool verbose = request.query_parameter("verbose").has_value();
-    const auto data = [&](core::JsonWriter& json) {
-        json.begin_array();
-        for (const Check& check : checks) {
-            if (!verbose) continue;
-            json.begin_object().key("name").string(check.name).key("ok").boolean(check.ok);
-            json.key("critical").boolean(check.critical);
-            write_optional(json, "reason", check.reason.empty() ? std::nullopt : std::optional(check.reason));
-            json.end_object();
-        }
-        json.end_array();
-    };
-    reply.send(ready ? Answer{200, "ready", data, {}} : Answer{503, "not ready: see /readyz?verbose", data, {}});
+    const auto data = [&](core::JsonWriter& json) { write_checks(json, verbose ? checks : std::vector<Check>()); };
+    reply.send(Answer{200, "ready", data, {}});
 }
 
 void Api::docs(const http::Request& request, const Reply& reply) const {

@@ -6,19 +6,28 @@
 namespace messaging::handler {
 namespace {
 
-const char* status_word(core::MessageStatus status) {
-    switch (status) {
-        case core::MessageStatus::kPending: return "pending";
-        case core::MessageStatus::kScheduled: return "scheduled";
-        case core::MessageStatus::kSent: return "sent";
-        case core::MessageStatus::kDead: return "dead";
-    }
-    return "";
-}
-
 void write_state_members(core::JsonWriter& json, const service::ServiceState& state) {
     json.key("state").string(state.running ? "running" : "stopped");
     json.key("since").string(state.since).key("changed_by").string(state.changed_by);
+}
+
+void write_attempts(core::JsonWriter& json, const std::vector<core::AttemptView>& attempts) {
+    json.key("failed_attempts").begin_array();
+    for (const core::AttemptView& attempt : attempts) {
+        json.begin_object().key("attempt").integer(attempt.attempt).key("attempted_at").string(attempt.attempted_at);
+        json.key("http_status");
+        if (attempt.http_status) {
+            json.integer(*attempt.http_status);
+        } else {
+            json.null();
+        }
+        json.key("duration_ms").integer(attempt.duration_ms).key("error").string(attempt.error).end_object();
+    }
+    json.end_array();
+}
+
+void write_count(core::JsonWriter& json, const char* name, const service::Count& count) {
+    json.key(name).begin_object().key("count").integer(count.count).key("exact").boolean(count.exact).end_object();
 }
 
 }  // namespace
@@ -33,34 +42,19 @@ void write_optional(core::JsonWriter& json, const char* name, const std::optiona
 }
 
 void write_message(core::JsonWriter& json, const core::MessageView& message, const std::vector<core::AttemptView>* attempts) {
-    json.begin_object().key("id").string(std::to_string(message.id));
+    json.begin_object().key("id").string(std::to_string(message.id)).key("webhook_id").string(message.webhook_id);
+    json.key("status").string(core::word_of(message.status));
+    json.key("endpoint_id").string(std::to_string(message.endpoint_id));
+    write_optional(json, "endpoint", message.endpoint);
     json.key("recipient").string(message.recipient).key("content").string(message.content);
-    json.key("status").string(status_word(message.status)).key("attempts").integer(message.attempts);
-    json.key("created_at").string(message.created_at);
-    write_optional(json, "sent_at", message.sent_at);
+    json.key("content_truncated").boolean(message.content.size() < static_cast<std::size_t>(message.content_bytes));
+    json.key("attempts").integer(message.attempts).key("created_at").string(message.created_at);
     write_optional(json, "next_attempt_at", message.next_attempt_at);
+    write_optional(json, "sent_at", message.sent_at);
     write_optional(json, "dead_at", message.dead_at);
-    write_optional(json, "receiver_message_id", message.receiver_message_id);
     write_optional(json, "last_error", message.last_error);
-    json.key("endpoint").string(message.endpoint);
-    if (attempts != nullptr) {
-        json.key("failed_attempts").begin_array();
-        for (const core::AttemptView& attempt : *attempts) {
-            json.begin_object()
-                .key("attempt")
-                .integer(attempt.attempt)
-                .key("attempted_at")
-                .string(attempt.attempted_at)
-                .key("http_status");
-            if (attempt.http_status) {
-                json.integer(*attempt.http_status);
-            } else {
-                json.null();
-            }
-            json.key("duration_ms").integer(attempt.duration_ms).key("error").string(attempt.error).end_object();
-        }
-        json.end_array();
-    }
+    write_optional(json, "receiver_message_id", message.receiver_message_id);
+    if (attempts != nullptr) write_attempts(json, *attempts);
     json.end_object();
 }
 
@@ -73,9 +67,12 @@ void write_state(core::JsonWriter& json, const service::ServiceState& state) {
 void write_status(core::JsonWriter& json, const service::StatusView& status) {
     json.begin_object();
     write_state_members(json, status.state);
-    json.key("pending").integer(status.pending).key("pending_is_exact").boolean(status.pending_is_exact);
-    json.key("scheduled").integer(status.scheduled).key("in_flight").integer(status.in_flight);
-    json.key("dead").integer(status.dead).key("sent_per_second").number(status.sent_per_second);
+    json.key("counts").begin_object();
+    write_count(json, "pending", status.pending);
+    write_count(json, "scheduled", status.scheduled);
+    write_count(json, "held", status.held);
+    write_count(json, "dead", status.dead);
+    json.end_object().key("in_flight").integer(status.in_flight).key("sent_per_second").number(status.sent_per_second);
     json.key("oldest_pending_seconds");
     if (status.oldest_pending_seconds) {
         json.number(*status.oldest_pending_seconds);

@@ -28,8 +28,11 @@ http::Response to_response(int status, std::string body, const std::string& requ
 }
 
 http::Response to_response(const Problem& problem, const std::string& request_id) {
-    const auto code = [&](core::JsonWriter& json) { json.key("code").string(problem.code); };
-    auto response = to_response(Answer{problem.status, problem.message, {}, code}, request_id);
+    const auto meta = [&](core::JsonWriter& json) {
+        json.key("code").string(problem.code);
+        if (problem.meta_members) problem.meta_members(json);
+    };
+    auto response = to_response(Answer{problem.status, problem.message, {}, meta}, request_id);
     if (problem.status == 503) response.headers.emplace_back("Retry-After", "1");
     if (problem.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;

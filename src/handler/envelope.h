@@ -21,13 +21,14 @@ struct Answer {
 
 struct Problem {
     int status = 500;
-    std::string code;     // stable, snake_case
-    std::string message;  // says what to do
+    std::string code;          // stable, snake_case
+    std::string message;       // says what to do
+    WriteJson meta_members{};  // writes more keys and values beside the code; empty = none
 };
 
 // {"status":…,"message":…,"data":…,"meta":{…,"request_id":…}}
 http::Response to_response(const Answer& answer, const std::string& request_id);
-// The same with "data":null and meta.code, and the headers that go with the status.
+// The same with "data":null, meta.code and the problem's own members, and the headers that go with the status.
 http::Response to_response(const Problem& problem, const std::string& request_id);
 
 // An envelope that is written already, with the headers that every answer has.

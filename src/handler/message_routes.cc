@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "handler/cursor.h"
 #include "handler/encode.h"
 #include "handler/stored_response.h"
 
@@ -32,23 +33,37 @@ void write_results(core::JsonWriter& json, const NewMessages& messages, BodyGaps
     json.end_array();
 }
 
+bool is_refused(const Checked<service::NewMessage>& item) { return std::holds_alternative<Problem>(item); }
+
+// The one problem of a single message; of an array a problem that has the others' in meta.errors.
+Problem all_refused(const NewMessages& messages) {
+    if (!messages.is_array) return std::get<Problem>(messages.items.front());
+    return {422, "nothing_accepted", "no message was accepted: meta.errors says what is wrong with each",
+            [&messages](core::JsonWriter& json) {
+                BodyGaps none;
+                write_results(json.key("errors"), messages, none);
+            }};
+}
+
+Answer to_answer(const service::MessageDetail& detail, int status, const char* message) {
+    return {status, message, [&detail](core::JsonWriter& json) { write_message(json, detail.first, &detail.second); }, {}};
+}
+
 }  // namespace
 
 service::ResponseTemplate response_to(const NewMessages& messages, const std::string& request_id) {
     BodyGaps gaps;
-    if (!messages.is_array) {
-        if (const auto* problem = std::get_if<Problem>(&messages.items.front()))
-            return gaps.split(to_response(*problem, request_id));
+    const auto refused = std::count_if(messages.items.begin(), messages.items.end(), is_refused);
+    if (refused == static_cast<std::ptrdiff_t>(messages.items.size())) {
+        return gaps.split(to_response(all_refused(messages), request_id));
     }
-    const bool all = std::none_of(messages.items.begin(), messages.items.end(),
-                                  [](const auto& item) { return std::holds_alternative<Problem>(item); });
     const auto results = [&](core::JsonWriter& json) { write_results(json, messages, gaps); };
-    return gaps.split(to_response(
-        all ? Answer{201, "created", results, {}} : Answer{207, "some messages were refused: see each result", results, {}},
-        request_id));
+    return gaps.split(to_response(refused == 0 ? Answer{201, "created", results, {}}
+                                               : Answer{207, "some messages were refused: see each result", results, {}},
+                                  request_id));
 }
 
-// A short page has a next cursor like any other.
+// With whole contents. A short page has a next cursor like any other.
 int MessageRoutes::most_on_a_page() const {
     return static_cast<int>(std::clamp<std::size_t>(kMaxPageBytes / max_content_bytes_, 1, kMaxLimit));
 }
@@ -57,7 +72,7 @@ void MessageRoutes::list(const http::Request& request, const Reply& reply) {
     const auto checked = read_list_query(request);
     if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
     auto query = std::get<service::ListQuery>(checked);
-    query.limit = std::min(query.limit, most_on_a_page());
+    if (query.with_content) query.limit = std::min(query.limit, most_on_a_page());
     store_.list(query, [reply, query](const core::Result<service::ListPage>& page) {
         if (!page) return reply.send(page.error());
         reply.send(Answer{200, "ok",
@@ -104,21 +119,20 @@ void MessageRoutes::create(const http::Request& request, const Reply& reply) {
 }
 
 void MessageRoutes::get(const http::Request& request, const Reply& reply) {
-    const auto id = read_id(request);
-    if (const auto* problem = std::get_if<Problem>(&id)) return reply.send(*problem);
-    store_.get(std::get<core::MessageId>(id), [reply](const auto& found) {
+    const auto message = read_message_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&message)) return reply.send(*problem);
+    store_.get(std::get<service::MessageRef>(message), [reply](const core::Result<service::MessageDetail>& found) {
         if (!found) return reply.send(found.error());
-        const auto write = [&](core::JsonWriter& json) { write_message(json, found.value().first, &found.value().second); };
-        reply.send(Answer{200, "ok", write, {}});
+        reply.send(to_answer(found.value(), 200, "ok"));
     });
 }
 
 void MessageRoutes::retry(const http::Request& request, const Reply& reply) {
-    const auto id = read_id(request);
-    if (const auto* problem = std::get_if<Problem>(&id)) return reply.send(*problem);
-    store_.retry(std::get<core::MessageId>(id), [reply](const core::Result<core::Unit>& result) {
-        if (!result) return reply.send(result.error());
-        reply.send(Answer{202, "the message will be sent again", {}, {}});
+    const auto message = read_message_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&message)) return reply.send(*problem);
+    store_.retry(std::get<service::MessageRef>(message), [reply](const core::Result<service::MessageDetail>& queued) {
+        if (!queued) return reply.send(queued.error());
+        reply.send(to_answer(queued.value(), 202, "the message will be sent again"));
     });
 }
 

@@ -4,22 +4,17 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
+#include <utility>
 
+#include "core/number.h"
+#include "core/rfc3339.h"
 #include "core/text.h"
+#include "core/webhook_id.h"
 #include "crypto/digest.h"
+#include "handler/cursor.h"
 
 namespace messaging::handler {
 namespace {
-
-constexpr std::array<std::string_view, 4> kListParameters = {"limit", "cursor", "status", "recipient"};
-constexpr std::array<std::string_view, 5> kStatuses = {"sent", "pending", "scheduled", "dead", "all"};
-
-template <typename T>
-bool read_number(std::string_view text, T& value) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc() && end == text.data() + text.size();
-}
 
 std::string joined(std::span<const std::string_view> names) {
     std::string list;
@@ -68,19 +63,73 @@ Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t m
     return message;
 }
 
-// "1.<status>.<major>.<id>": plain digits, because there is nothing in it to hide.
-bool read_cursor(std::string_view cursor, std::string_view list, service::ListPosition& position) {
-    const std::string prefix = "1." + std::string(list) + ".";
-    if (!cursor.starts_with(prefix)) return false;
-    cursor.remove_prefix(prefix.size());
-    const auto dot = cursor.find('.');
-    return dot != std::string_view::npos && read_number(cursor.substr(0, dot), position.major) &&
-           read_number(cursor.substr(dot + 1), position.id) && position.major >= 0 && position.major <= kLastPosition;
+Problem invalid_parameter(std::string message) { return {400, "invalid_parameter", std::move(message)}; }
+
+// What is wrong with the value of one parameter; nothing when it is in the query.
+using ReadParameter = std::optional<Problem> (*)(const std::string& value, service::ListQuery& query);
+
+std::optional<Problem> read_limit(const std::string& value, service::ListQuery& query) {
+    const auto limit = core::parse_number<int>(value);
+    if (!limit || *limit < 1 || *limit > kMaxLimit) {
+        return invalid_parameter("limit must be a whole number from 1 to " + std::to_string(kMaxLimit));
+    }
+    query.limit = *limit;
+    return std::nullopt;
 }
 
-std::string list_name(const service::ListQuery& query) {
-    return std::string(kStatuses[static_cast<std::size_t>(query.status)]) + (query.recipient ? "-r" : "");
+std::optional<Problem> read_status(const std::string& value, service::ListQuery& query) {
+    std::string words;
+    for (const service::ListStatus status : service::kListStatuses) {
+        if (service::word_of(status) == value) {
+            query.status = status;
+            return std::nullopt;
+        }
+        words.append(words.empty() ? "" : ", ").append(service::word_of(status));
+    }
+    return invalid_parameter("status must be one of " + words);
 }
+
+std::optional<Problem> read_recipient(const std::string& value, service::ListQuery& query) {
+    if (value.empty() || value.size() > kMaxRecipientBytes || has_nul(value) || !core::is_utf8(value)) {
+        return invalid_parameter("recipient must be 1 to " + std::to_string(kMaxRecipientBytes) + " bytes of UTF-8 without NUL");
+    }
+    query.recipient = value;
+    // "+90…" in a query is " 90…": no number begins with a blank.
+    if (value.size() > 1 && value[0] == ' ' && value[1] >= '0' && value[1] <= '9') query.recipient->front() = '+';
+    return std::nullopt;
+}
+
+// "…+03:00" in a query is "… 03:00", as above.
+std::optional<core::Microseconds> read_time(std::string value) {
+    if (const auto blank = value.rfind(' '); blank != std::string::npos) value[blank] = '+';
+    return core::parse_rfc3339(value);
+}
+
+std::optional<Problem> read_since(const std::string& value, service::ListQuery& query) {
+    query.since = read_time(value);
+    if (query.since) return std::nullopt;
+    return invalid_parameter("since must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
+}
+
+std::optional<Problem> read_until(const std::string& value, service::ListQuery& query) {
+    query.until = read_time(value);
+    if (query.until) return std::nullopt;
+    return invalid_parameter("until must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
+}
+
+std::optional<Problem> read_with_content(const std::string& value, service::ListQuery& query) {
+    query.with_content = value == "true";
+    if (query.with_content || value == "false") return std::nullopt;
+    return invalid_parameter("with_content must be true or false");
+}
+
+// It is read last, because it belongs to all the others together.
+std::optional<Problem> pass_over(const std::string&, service::ListQuery&) { return std::nullopt; }
+
+constexpr std::array<std::string_view, 7> kListParameters = {"status", "recipient",    "since", "until",
+                                                             "limit",  "with_content", "cursor"};
+constexpr std::array<ReadParameter, 7> kReaders = {read_status, read_recipient,    read_since, read_until,
+                                                   read_limit,  read_with_content, pass_over};
 
 std::string lower(std::string_view text) {
     std::string result(text);
@@ -104,20 +153,18 @@ std::optional<Problem> check_media_type(const http::Request& request) {
 
 }  // namespace
 
-std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position) {
-    return "1." + list_name(query) + "." + std::to_string(position.major) + "." + std::to_string(position.id);
-}
-
 std::optional<Problem> check_parameters(const http::Request& request, std::span<const std::string_view> known) {
     for (auto parameter = request.query.begin(); parameter != request.query.end(); ++parameter) {
         const std::string& name = parameter->first;
         if (std::find(known.begin(), known.end(), name) == known.end()) {
             return Problem{400, "unknown_parameter",
-                           known.empty() ? "this call takes no parameters" : "the parameters of this call are " + joined(known)};
+                           "there is no parameter " + core::clean_text(name, 64) + ": this call takes " +
+                               (known.empty() ? "none" : joined(known))};
         }
         const auto is_same = [&](const auto& other) { return other.first == name; };
         if (std::any_of(request.query.begin(), parameter, is_same)) {
-            return Problem{400, "repeated_parameter", "the parameter " + name + " stands twice: send it once"};
+            return Problem{400, "repeated_parameter",
+                           "the parameter " + core::clean_text(name, 64) + " stands twice: send it once"};
         }
     }
     return std::nullopt;
@@ -145,34 +192,18 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
     if (const auto problem = check_parameters(request, kListParameters)) return *problem;
     service::ListQuery query;
     query.limit = kDefaultLimit;
-    std::optional<std::string> cursor;
     for (const auto& [name, value] : request.query) {
-        if (name == "limit") {
-            if (!read_number(value, query.limit) || query.limit < 1 || query.limit > kMaxLimit) {
-                return Problem{400, "invalid_parameter", "limit must be a whole number from 1 to " + std::to_string(kMaxLimit)};
-            }
-        } else if (name == "status") {
-            std::size_t index = 0;
-            while (index < kStatuses.size() && kStatuses[index] != value) ++index;
-            if (index == kStatuses.size())
-                return Problem{400, "invalid_parameter", "status must be sent, pending, scheduled, dead or all"};
-            query.status = static_cast<service::ListStatus>(index);
-        } else if (name == "recipient") {
-            if (value.empty() || value.size() > kMaxRecipientBytes || has_nul(value) || !core::is_utf8(value)) {
-                return Problem{400, "invalid_parameter", "recipient must be 1 to 255 bytes of UTF-8"};
-            }
-            query.recipient = value;
-            // "+90…" in a query is " 90…": no number begins with a blank.
-            if (value.size() > 1 && value[0] == ' ' && value[1] >= '0' && value[1] <= '9') query.recipient->front() = '+';
-        } else if (name == "cursor") {
-            cursor = value;
-        }
+        const auto known = std::find(kListParameters.begin(), kListParameters.end(), name);
+        const ReadParameter read = kReaders[static_cast<std::size_t>(known - kListParameters.begin())];
+        if (const auto problem = read(value, query)) return *problem;
     }
     // An empty cursor is refused too: a client that follows next_cursor past the last page would begin again.
-    if (cursor) {
-        query.after.emplace();
-        if (!read_cursor(*cursor, list_name(query), *query.after)) {
-            return Problem{400, "invalid_cursor", "cursor must be a meta.next_cursor of the same list"};
+    if (const auto cursor = request.query_parameter("cursor")) {
+        query.after = read_cursor(*cursor, query);
+        if (!query.after) {
+            return Problem{
+                400, "invalid_cursor",
+                "cursor must be a meta.next_cursor of the same list: with the same status, recipient, since and until"};
         }
     }
     return query;
@@ -193,12 +224,13 @@ Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http:
         service::IdempotencyKey{request.method + " " + request.path, std::string(*header), crypto::sha256_hex(request.body)});
 }
 
-Checked<core::MessageId> read_id(const http::Request& request) {
-    core::MessageId id = 0;
-    if (!read_number(request.path_parameter("id"), id) || id < 1) {
-        return Problem{400, "invalid_id", "a message's id is a positive whole number"};
+Checked<service::MessageRef> read_message_ref(const http::Request& request) {
+    const std::string_view text = request.path_parameter("id");
+    if (const auto id = core::parse_number<core::MessageId>(text); id && *id > 0) return service::MessageRef{*id};
+    if (const auto id = core::id_in_webhook_id(text); id && core::is_utf8(text) && !has_nul(text)) {
+        return service::MessageRef{*id, std::string(text)};
     }
-    return id;
+    return Problem{400, "invalid_id", "the id in the path must be a positive whole number, or a webhook-id: 42, or msg_…_42_…"};
 }
 
 }  // namespace messaging::handler

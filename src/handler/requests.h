@@ -20,8 +20,6 @@ inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
 inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
 inline constexpr int kDefaultLimit = 50;        // of a page
 inline constexpr int kMaxLimit = 250;
-// In a cursor: microseconds from 1970 to the end of the year 9999, and more than any number of a batch or a transaction.
-inline constexpr std::int64_t kLastPosition = 253'402'300'799'000'000;
 inline constexpr std::size_t kMaxPageBytes = 16u << 20;  // of contents on one page, were each as long as it may be
 
 template <typename T>
@@ -37,12 +35,10 @@ std::optional<Problem> check_parameters(const http::Request& request, std::span<
 
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes);
 Checked<service::ListQuery> read_list_query(const http::Request& request);
-Checked<core::MessageId> read_id(const http::Request& request);
+// The {id} of the path: the id, or the webhook-id that a receiver has seen.
+Checked<service::MessageRef> read_message_ref(const http::Request& request);
 
 // Absent is fine. 1 to 255 visible ASCII characters; the scope is method and path.
 Checked<std::optional<service::IdempotencyKey>> read_idempotency_key(const http::Request& request);
-
-// Opaque to clients, and bound to the list it came from.
-std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position);
 
 }  // namespace messaging::handler

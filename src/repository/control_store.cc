@@ -29,10 +29,10 @@ WITH bound AS MATERIALIZED (SELECT coalesce((SELECT floor FROM messaging._instan
 queue AS MATERIALIZED (
     SELECT count(*) AS pending, min(id) AS oldest FROM (
         SELECT id FROM messaging._queue WHERE xid >= (SELECT floor FROM bound) ORDER BY xid, id LIMIT $1::int + 1) q)
-SELECT (SELECT pending FROM queue),
-       pg_stat_get_live_tuples('messaging._queue'::regclass),
-       (SELECT count(*) FROM (SELECT FROM messaging._schedule LIMIT $1::int) s),
-       (SELECT count(*) FROM (SELECT FROM messaging._dead LIMIT $1::int) d),
+SELECT (SELECT pending FROM queue), pg_stat_get_live_tuples('messaging._queue'::regclass),
+       (SELECT count(*) FROM (SELECT FROM messaging._schedule LIMIT $1::int + 1) s), pg_stat_get_live_tuples('messaging._schedule'::regclass),
+       (SELECT count(*) FROM (SELECT FROM messaging._hold LIMIT $1::int + 1) h), pg_stat_get_live_tuples('messaging._hold'::regclass),
+       (SELECT count(*) FROM (SELECT FROM messaging._dead LIMIT $1::int + 1) d), pg_stat_get_live_tuples('messaging._dead'::regclass),
        (SELECT coalesce(sum(size), 0) / 10.0 FROM (
            SELECT size, sent_at FROM messaging._sent_batch ORDER BY batch_id DESC LIMIT 5000) b
         WHERE sent_at > now() - interval '10 seconds'),
@@ -41,6 +41,13 @@ SELECT (SELECT pending FROM queue),
 
 service::ServiceState read_state(const pg::Rows& rows) {
     return {rows.boolean(0, 0), std::string(rows.text(0, 1)), std::string(rows.text(0, 2))};
+}
+
+// Two columns: what was counted, and the estimate.
+service::Count read_count(const pg::Rows& rows, int column) {
+    const std::int64_t counted = rows.bigint(0, column);
+    if (counted <= service::kExactCountLimit) return {counted, true};
+    return {std::max(counted, rows.bigint(0, column + 1)), false};
 }
 
 }  // namespace
@@ -54,7 +61,7 @@ void PgControlStore::set_running(bool running, const std::string& by, core::Comp
 
 void PgControlStore::read_status(core::Completion<service::StatusView> done) {
     pg::Params params;
-    params.integer(static_cast<std::int32_t>(service::kExactPendingLimit));
+    params.integer(static_cast<std::int32_t>(service::kExactCountLimit));
     pg::run_steps<service::StatusView>(
         counting_, {{&kShowState, {}}, {&kInstances, {}}, {&kCounts, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) {
@@ -68,14 +75,13 @@ void PgControlStore::read_status(core::Completion<service::StatusView> done) {
                 status.in_flight += instances.integer(row, 4);
             }
             const pg::Rows& counts = rows[2];
-            status.pending = counts.bigint(0, 0);
-            status.pending_is_exact = status.pending <= service::kExactPendingLimit;
-            if (!status.pending_is_exact) status.pending = std::max(status.pending, counts.bigint(0, 1));
-            status.scheduled = counts.bigint(0, 2);
-            status.dead = counts.bigint(0, 3);
-            status.sent_per_second = counts.number(0, 4);
-            if (!counts.is_null(0, 5)) status.oldest_pending_seconds = counts.number(0, 5);
-            if (!counts.is_null(0, 6)) status.default_url = counts.text(0, 6);
+            status.pending = read_count(counts, 0);
+            status.scheduled = read_count(counts, 2);
+            status.held = read_count(counts, 4);
+            status.dead = read_count(counts, 6);
+            status.sent_per_second = counts.number(0, 8);
+            if (!counts.is_null(0, 9)) status.oldest_pending_seconds = counts.number(0, 9);
+            if (!counts.is_null(0, 10)) status.default_url = counts.text(0, 10);
             return status;
         });
 }

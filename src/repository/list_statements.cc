@@ -1,103 +1,225 @@
-// Each list walks the index that has its order, and joins the archive for the rows of one page only.
+// Each list walks an index that has its order, and joins the archive for the rows of one page only.
 #include "repository/list_statements.h"
 
-#include "repository/message_store.h"
+#include <cstdlib>
+#include <optional>
+#include <string>
 
-#define RFC3339(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-#define MESSAGE_COLUMNS                                                                                                     \
-    "m.id, m.recipient, m.content, m.is_sent, m.attempts, " RFC3339("m.created_at") ", " RFC3339("m.sent_at") ", " RFC3339( \
-        "s.due_at") ", " RFC3339("d.failed_at") ", m.receiver_message_id, coalesce(d.reason, m.last_error), e.name"
-#define MESSAGE_JOINS                                                   \
-    " LEFT JOIN messaging._schedule s ON s.id = m.id AND NOT m.is_sent" \
-    " LEFT JOIN messaging._dead d ON d.id = m.id AND NOT m.is_sent LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id "
+#include "core/rfc3339.h"
+#include "core/webhook_id.h"
 
 namespace messaging::repository {
 namespace {
 
-// What every list's statement looks like. `scan` walks an index from the cursor on and answers (key, major, id); `bound` of
-// its rows are looked at for one page (`last` = bound - 1), `matching` keeps those that belong to the list. A comparison
-// with coalesce() is an index condition, where "$2 IS NULL OR" would walk from the start again for every page. The inner queries
-// are no CTEs, because a CTE loses its order, and with it the early end of the outer LIMIT.
-#define BOUNDED_LIST(scan, matching, order, bound, last)                                                               \
-    "SELECT p.major, p.id, " MESSAGE_COLUMNS                                                                           \
-    ", z.major, z.id FROM (SELECT) one LEFT JOIN ("                                                                    \
-    "SELECT w.key, w.major, w.id FROM (" scan " LIMIT " bound ") w " matching " ORDER BY w.key " order ", w.id " order \
-    " LIMIT $1::int) p ON true LEFT JOIN (" scan " OFFSET " last                                                       \
-    " LIMIT 1) z ON true"                                                                                              \
-    " LEFT JOIN public.messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.key " order ", p.id " order
-#define LAST_ID "coalesce($3::bigint, 9223372036854775807)"
-#define STILL_UNSENT "JOIN public.messages f ON f.id = w.id AND NOT f.is_sent"
+using service::ListQuery;
+using service::ListStatus;
 
-// A batch lists what it marked; what was sent again since belongs to a later batch, and its time tells.
-constexpr pg::Statement kListSent{
-    "list_sent",
-    "WITH page AS (SELECT b.batch_id, u.id FROM (SELECT batch_id, sent_at, ids FROM messaging._sent_batch"
-    " WHERE batch_id <= coalesce($2::bigint, 9223372036854775807) ORDER BY batch_id DESC LIMIT 500) b"
-    " CROSS JOIN LATERAL unnest(b.ids) AS u(id)"
-    " JOIN public.messages f ON f.id = u.id AND f.is_sent AND f.sent_at = b.sent_at"
+std::string rfc3339(const std::string& column) {
+    return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+}
+
+// The places of a message m. The status is a function of them, the same for every list and for one message.
+const std::string kPlaces =
+    " LEFT JOIN messaging._schedule s ON s.id = m.id LEFT JOIN messaging._hold h ON h.id = m.id"
+    " LEFT JOIN messaging._dead d ON d.id = m.id ";
+// A claim that names the message with other attempts, or another generation, has resolved it already. PostgreSQL reads the ledger
+// once, when it comes to the first message that is in no other place.
+const std::string kStatus =
+    "CASE WHEN m.is_sent THEN 'sent' WHEN d.id IS NOT NULL THEN 'dead' WHEN h.id IS NOT NULL THEN 'held'"
+    " WHEN s.id IS NOT NULL THEN 'scheduled' WHEN (m.id, m.attempts, m.generation) IN ("
+    "SELECT u.id, u.attempts, u.generation FROM messaging._claim c"
+    " CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)) THEN 'sending' ELSE 'pending' "
+    "END";
+
+// kMessageColumns of them.
+std::string message_columns(const std::string& content) {
+    return "m.id, m.recipient, " + content + ", octet_length(m.content), " + kStatus +
+           ", m.attempts, m.generation, (SELECT tag FROM messaging._database), " + rfc3339("m.created_at") + ", " +
+           rfc3339("m.sent_at") + ", " + rfc3339("CASE WHEN NOT m.is_sent THEN s.due_at END") + ", " +
+           rfc3339("CASE WHEN NOT m.is_sent THEN d.failed_at END") +
+           ", m.receiver_message_id, coalesce(CASE WHEN NOT m.is_sent THEN d.reason END, m.last_error), m.endpoint_id, e.name";
+}
+
+// A character has four bytes at most, so that read_message() can cut at the byte.
+const std::string kListColumns = message_columns("CASE WHEN $4::boolean THEN m.content ELSE left(m.content, " +
+                                                 std::to_string(service::kMaxListedContentBytes) + ") END");
+const std::string kMessageJoins = kPlaces + "LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id ";
+
+// $3, the last id seen, and $5 and $6, since and until. The ids follow the times nearly, so the ends of the walk are found in the
+// primary key, with a day to spare; what lies between them is compared exactly.
+const std::string kIdsInRange =
+    "id <= least(coalesce($3::bigint - 1, 9223372036854775807), (SELECT CASE WHEN $6::text IS NULL THEN 9223372036854775807"
+    " ELSE messaging._last_id_before($6::text::timestamptz + interval '1 day') END))"
+    " AND id > (SELECT CASE WHEN $5::text IS NULL THEN 0"
+    " ELSE messaging._last_id_before($5::text::timestamptz - interval '1 day') END)";
+const std::string kCreatedInRange =
+    "($5::text IS NULL OR m.created_at >= $5::text::timestamptz) AND ($6::text IS NULL OR m.created_at < $6::text::timestamptz)";
+
+enum class Order { kNewestIdFirst, kNextAttemptFirst };
+
+struct List {
+    std::string scan;  // walks an index from the cursor on, in the list's order: ids, with due_at where that is the order
+    int bound = 0;     // how many of its rows are read for one page
+    std::string from;  // makes a message m of a row w of the scan
+    std::string where;
+    Order order = Order::kNewestIdFirst;
+    std::string with{};  // more that the scan reads
+};
+
+std::string order_by(const List& list, const std::string& row) {
+    return " ORDER BY " + (list.order == Order::kNewestIdFirst ? row + ".id DESC" : row + ".due_at, " + row + ".id");
+}
+
+std::string major_of(const List& list, const std::string& row) {
+    if (list.order == Order::kNewestIdFirst) return "least($2::bigint, 0)";
+    return "(extract(epoch FROM " + row + ".due_at) * 1000000)::bigint";
+}
+
+// The inner queries of the page are no CTEs, because a CTE loses its order, and with it the early end of the LIMIT. Where a
+// bounded scan was cut off is looked up only when the page is not full.
+std::string list_sql(const List& list) {
+    const std::string page = "SELECT w.* FROM (" + list.scan + " LIMIT " + std::to_string(list.bound) + ") w " + list.from +
+                             kPlaces + "WHERE " + list.where + order_by(list, "w") + " LIMIT $1::int";
+    const std::string end = "SELECT c.* FROM (" + list.scan + " OFFSET " + std::to_string(list.bound - 1) +
+                            " LIMIT 1) c WHERE (SELECT count(*) FROM page) < $1::int";
+    return "WITH " + list.with + "page AS MATERIALIZED (" + page + ") SELECT " + major_of(list, "p") + ", p.id, " + kListColumns +
+           ", " + major_of(list, "z") + ", z.id FROM (SELECT) one LEFT JOIN page p ON true LEFT JOIN (" + end +
+           ") z ON true LEFT JOIN public.messages m ON m.id = p.id" + kMessageJoins + order_by(list, "p");
+}
+
+// Of lists that have no sent messages: the other places of those need not be looked up.
+const std::string kJoinUnsent = "JOIN public.messages m ON m.id = w.id AND NOT m.is_sent";
+// Where the scan reads the archive itself. LATERAL, because the columns are the scan's.
+const std::string kIsArchive = "CROSS JOIN LATERAL (SELECT w.id, w.is_sent, w.created_at, w.attempts, w.generation) m";
+const std::string kArchive = "SELECT id, is_sent, created_at, attempts, generation FROM public.messages WHERE ";
+
+std::string has_status(const std::string& status) { return kStatus + " = " + status + " AND " + kCreatedInRange; }
+
+std::string archive_sql(const std::string& where) {
+    return list_sql({kArchive + kIdsInRange + " ORDER BY id DESC", kMaxIdsScanned, kIsArchive, where + kCreatedInRange});
+}
+
+// Of a small table whose primary key is the message's id.
+std::string place_sql(const std::string& table, const std::string& status) {
+    return list_sql({"SELECT id FROM " + table + " WHERE " + kIdsInRange + " ORDER BY id DESC", kMaxEntriesScanned, kJoinUnsent,
+                     has_status("'" + status + "'")});
+}
+
+// Without parameters but the cursor's. What was sent again since belongs to a later batch, and its time tells.
+const std::string kSentSql =
+    "WITH page AS MATERIALIZED (SELECT b.batch_id, u.id FROM (SELECT batch_id, sent_at, ids FROM messaging._sent_batch"
+    " WHERE batch_id <= coalesce($2::bigint, 9223372036854775807) ORDER BY batch_id DESC LIMIT " +
+    std::to_string(kMaxBatchesPerPage) +
+    ") b CROSS JOIN LATERAL unnest(b.ids) AS u(id)"
+    " JOIN public.messages f ON f.id = u.id AND f.is_sent AND (f.sent_at = b.sent_at OR coalesce(f.sent_at, b.sent_at) IS NULL)"
     " WHERE $2::bigint IS NULL OR b.batch_id < $2::bigint OR u.id < $3::bigint"
     " ORDER BY b.batch_id DESC, u.id DESC LIMIT $1::int) "
-    "SELECT p.batch_id, p.id, " MESSAGE_COLUMNS
-    ", z.batch_id, 0 FROM (SELECT) one LEFT JOIN page p ON true"
-    " LEFT JOIN (SELECT batch_id FROM messaging._sent_batch WHERE batch_id <= coalesce($2::bigint, 9223372036854775807)"
-    " ORDER BY batch_id DESC OFFSET 499 LIMIT 1) z ON true"
-    " LEFT JOIN public.messages m ON m.id = p.id" MESSAGE_JOINS "ORDER BY p.batch_id DESC, p.id DESC"};
+    "SELECT p.batch_id, p.id, " +
+    kListColumns +
+    ", z.batch_id, z.id FROM (SELECT) one LEFT JOIN page p ON true"
+    " LEFT JOIN (SELECT c.batch_id, 0::bigint AS id FROM (SELECT batch_id FROM messaging._sent_batch"
+    " WHERE batch_id <= coalesce($2::bigint, 9223372036854775807) ORDER BY batch_id DESC OFFSET " +
+    std::to_string(kMaxBatchesPerPage - 1) +
+    " LIMIT 1) c WHERE (SELECT count(*) FROM page) < $1::int) z ON true"
+    " LEFT JOIN public.messages m ON m.id = p.id" +
+    kMessageJoins + "ORDER BY p.batch_id DESC, p.id DESC";
 
-constexpr pg::Statement kListPending{
-    "list_pending",
-    BOUNDED_LIST("SELECT xid AS key, xid::text::bigint AS major, id FROM messaging._queue"
-                 " WHERE xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)"
-                 " AND (xid, id) < (coalesce($2::bigint, 9223372036854775807)::text::xid8, " LAST_ID ")"
-                 " ORDER BY xid DESC, id DESC",
-                 STILL_UNSENT, "DESC", "1000", "999")};
+const std::string kSentByIdSql = archive_sql("m.is_sent AND ");
+const std::string kAllSql = archive_sql("");
+const std::string kDeadSql = place_sql("messaging._dead", "dead");
+const std::string kHeldSql = place_sql("messaging._hold", "held");
 
-constexpr pg::Statement kListScheduled{
-    "list_scheduled",
-    BOUNDED_LIST("SELECT due_at AS key, (extract(epoch FROM due_at) * 1000000)::bigint AS major, id FROM messaging._schedule"
-                 " WHERE (due_at, id) > (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', '-infinity'),"
-                 " coalesce($3::bigint, 0)) ORDER BY due_at, id",
-                 STILL_UNSENT, "ASC", "1000", "999")};
+const std::string kScheduledSql =
+    list_sql({"SELECT due_at, id FROM messaging._schedule"
+              " WHERE (due_at, id) > (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', '-infinity'),"
+              " coalesce($3::bigint, 0)) ORDER BY due_at, id",
+              kMaxEntriesScanned, kJoinUnsent, has_status("'scheduled'") + " AND ($7::text IS NULL OR m.recipient = $7::text)",
+              Order::kNextAttemptFirst});
 
-constexpr pg::Statement kListDead{
-    "list_dead",
-    BOUNDED_LIST("SELECT failed_at AS key, (extract(epoch FROM failed_at) * 1000000)::bigint AS major, id FROM messaging._dead"
-                 " WHERE (failed_at, id) < (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', 'infinity'),"
-                 " " LAST_ID ") ORDER BY failed_at DESC, id DESC",
-                 STILL_UNSENT, "DESC", "1000", "999")};
+const std::string kSendingSql = list_sql(
+    {"SELECT id FROM (SELECT DISTINCT unnest(ids) AS id FROM messaging._claim) c WHERE " + kIdsInRange + " ORDER BY id DESC",
+     kMaxEntriesScanned, kJoinUnsent, has_status("'sending'")});
 
-// The cursor's major is 0 in these two.
-constexpr pg::Statement kListAll{"list_all", "SELECT coalesce($2::bigint, 0) * 0, m.id, " MESSAGE_COLUMNS
-                                             ", NULL, NULL FROM (SELECT * FROM public.messages WHERE id < " LAST_ID
-                                             " ORDER BY id DESC LIMIT $1::int) m" MESSAGE_JOINS "ORDER BY m.id DESC"};
+// The queue has the order in which it is claimed, and no index on the id. A short one is sorted; the LIMIT is a sub-select,
+// because for a constant PostgreSQL would sort the whole queue. Behind a long one the newest messages are the ones that wait, as
+// a rule, so the archive is walked.
+const std::string kQueueFront =
+    "front AS MATERIALIZED (SELECT id FROM messaging._queue"
+    " WHERE xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)"
+    " ORDER BY xid, id LIMIT (SELECT " +
+    std::to_string(kMaxQueueSorted) + ")), size AS MATERIALIZED (SELECT count(*) < " + std::to_string(kMaxQueueSorted) +
+    " AS is_short FROM front), ";
+const std::string kShortQueueIds =
+    "SELECT DISTINCT id FROM front WHERE (SELECT is_short FROM size) AND " + kIdsInRange + " ORDER BY id DESC";
+const std::string kArchiveIds = "SELECT id FROM public.messages WHERE NOT (SELECT is_short FROM size) AND " + kIdsInRange +
+                                " ORDER BY id DESC LIMIT " + std::to_string(kMaxIdsScanned);
+const std::string kPendingSql =
+    list_sql({"SELECT id FROM ((" + kShortQueueIds + ") UNION ALL (" + kArchiveIds + ")) either ORDER BY id DESC", kMaxIdsScanned,
+              kJoinUnsent, has_status("'pending'"), Order::kNewestIdFirst, kQueueFront});
 
-// Newest first by id. $5: sent, pending, scheduled, dead or all.
-constexpr pg::Statement kListRecipient{
-    "list_recipient",
-    BOUNDED_LIST("SELECT id AS key, coalesce($2::bigint, 0) * 0 AS major, id, is_sent FROM public.messages"
-                 " WHERE recipient = $4::text AND id < " LAST_ID " ORDER BY id DESC",
-                 "LEFT JOIN messaging._schedule ws ON ws.id = w.id LEFT JOIN messaging._dead wd ON wd.id = w.id"
-                 " WHERE $5::text = 'all' OR ($5::text = 'sent' AND w.is_sent) OR (NOT w.is_sent AND $5::text ="
-                 " CASE WHEN wd.id IS NOT NULL THEN 'dead' WHEN ws.id IS NOT NULL THEN 'scheduled' ELSE 'pending' END)",
-                 "DESC", "5000", "4999")};
+const std::string kRecipientSql =
+    list_sql({kArchive + "recipient = $7::text AND " + kIdsInRange + " ORDER BY id DESC", kMaxRowsScanned, kIsArchive,
+              "($8::text = 'all' OR " + kStatus + " = $8::text) AND " + kCreatedInRange});
 
-constexpr pg::Statement kGet{"get_message",
-                             "SELECT " MESSAGE_COLUMNS " FROM public.messages m" MESSAGE_JOINS "WHERE m.id = $1::bigint"};
+const std::string kGetSql = "SELECT " + message_columns("m.content") + " FROM public.messages m" + kMessageJoins +
+                            "WHERE m.id = $1::bigint AND ($2::text IS NULL OR messaging.webhook_id(m.id) = $2::text)";
 
-static_assert(kMaxBatchesPerPage == 500 && kMaxEntriesScanned == 1000 && kMaxRowsScanned == 5000,
-              "the SQL above says the same numbers");
+const pg::Statement kSent{"list_sent", kSentSql.c_str()};
+const pg::Statement kSentById{"list_sent_by_id", kSentByIdSql.c_str()};
+const pg::Statement kPending{"list_pending", kPendingSql.c_str()};
+const pg::Statement kSending{"list_sending", kSendingSql.c_str()};
+const pg::Statement kScheduled{"list_scheduled", kScheduledSql.c_str()};
+const pg::Statement kHeld{"list_held", kHeldSql.c_str()};
+const pg::Statement kDead{"list_dead", kDeadSql.c_str()};
+const pg::Statement kAll{"list_all", kAllSql.c_str()};
+const pg::Statement kRecipient{"list_recipient", kRecipientSql.c_str()};
+const pg::Statement kGet{"get_message", kGetSql.c_str()};
+
+bool goes_by_log(const ListQuery& query) {
+    return query.status == ListStatus::kSent && !query.recipient && !query.since && !query.until;
+}
+
+core::MessageStatus status_of(std::string_view word) {
+    for (const auto status : core::kMessageStatuses) {
+        if (word == core::word_of(status)) return status;
+    }
+    std::abort();  // kStatus above has no other words
+}
 
 }  // namespace
 
-const pg::Statement& list_statement(service::ListStatus status, bool by_recipient) {
-    if (by_recipient) return kListRecipient;
-    switch (status) {
-        case service::ListStatus::kSent: return kListSent;
-        case service::ListStatus::kPending: return kListPending;
-        case service::ListStatus::kScheduled: return kListScheduled;
-        case service::ListStatus::kDead: return kListDead;
-        case service::ListStatus::kAll: break;
+const pg::Statement& list_statement(const ListQuery& query) {
+    if (query.status == ListStatus::kScheduled) return kScheduled;
+    if (query.recipient) return kRecipient;
+    switch (query.status) {
+        case ListStatus::kSent: return goes_by_log(query) ? kSent : kSentById;
+        case ListStatus::kPending: return kPending;
+        case ListStatus::kSending: return kSending;
+        case ListStatus::kHeld: return kHeld;
+        case ListStatus::kDead: return kDead;
+        case ListStatus::kScheduled:
+        case ListStatus::kAll: break;
     }
-    return kListAll;
+    return kAll;
+}
+
+pg::Params list_params(const ListQuery& query) {
+    pg::Params params;
+    params.integer(query.limit + 1);
+    if (query.after) {
+        params.bigint(query.after->major).bigint(query.after->id);
+    } else {
+        params.null().null();
+    }
+    params.boolean(query.with_content);
+    if (goes_by_log(query)) return params;
+    for (const auto& moment : {query.since, query.until}) {
+        params.optional_text(moment ? std::optional(core::format_rfc3339_us(*moment)) : std::nullopt);
+    }
+    const pg::Statement& statement = list_statement(query);
+    if (&statement == &kScheduled || &statement == &kRecipient) params.optional_text(query.recipient);
+    if (&statement == &kRecipient) params.text(service::word_of(query.status));
+    return params;
 }
 
 const pg::Statement& get_statement() { return kGet; }
@@ -107,19 +229,18 @@ core::MessageView read_message(const pg::Rows& rows, int row, int first) {
     message.id = rows.bigint(row, first);
     message.recipient = rows.text(row, first + 1);
     message.content = rows.text(row, first + 2);
-    const bool is_sent = rows.boolean(row, first + 3);
-    message.attempts = rows.integer(row, first + 4);
-    message.created_at = rows.text(row, first + 5);
-    message.sent_at = rows.optional_text(row, first + 6);
-    message.next_attempt_at = rows.optional_text(row, first + 7);
-    message.dead_at = rows.optional_text(row, first + 8);
-    message.receiver_message_id = rows.optional_text(row, first + 9);
-    message.last_error = rows.optional_text(row, first + 10);
-    message.endpoint = rows.optional_text(row, first + 11).value_or("");
-    message.status = is_sent                   ? core::MessageStatus::kSent
-                     : message.dead_at         ? core::MessageStatus::kDead
-                     : message.next_attempt_at ? core::MessageStatus::kScheduled
-                                               : core::MessageStatus::kPending;
+    message.content_bytes = rows.integer(row, first + 3);
+    message.status = status_of(rows.text(row, first + 4));
+    message.attempts = rows.integer(row, first + 5);
+    message.webhook_id = core::format_webhook_id(rows.text(row, first + 7), message.id, rows.integer(row, first + 6));
+    message.created_at = rows.text(row, first + 8);
+    message.sent_at = rows.optional_text(row, first + 9);
+    message.next_attempt_at = rows.optional_text(row, first + 10);
+    message.dead_at = rows.optional_text(row, first + 11);
+    message.receiver_message_id = rows.optional_text(row, first + 12);
+    message.last_error = rows.optional_text(row, first + 13);
+    message.endpoint_id = rows.bigint(row, first + 14);
+    message.endpoint = rows.optional_text(row, first + 15);
     return message;
 }
 

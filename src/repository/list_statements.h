@@ -1,19 +1,32 @@
-// The SQL of the lists: every one ends in the same columns, in the order that read_message() expects.
+// The SQL of the lists and of one message: the columns of a message are always the same ones, in the order that read_message()
+// expects.
 #pragma once
 
 #include "core/message.h"
+#include "pg/params.h"
 #include "pg/rows.h"
 #include "pg/statement.h"
 #include "service/message_store.h"
 
 namespace messaging::repository {
 
-// Each row: the position (major, id), the message's columns, and where a bounded scan was cut off (major, id, or NULL).
+// Each row of a list: the position (major, id), the message's columns, and where a bounded scan was cut off (major and id, or
+// NULL).
 inline constexpr int kColumnsBeforeMessage = 2;
+inline constexpr int kMessageColumns = 16;
 
-// $1 limit, $2 major, $3 id of the last row seen (both NULL on the first page); the recipient list: $4 recipient, $5 status.
-const pg::Statement& list_statement(service::ListStatus status, bool by_recipient);
-// $1 id
+// What is read for one page at most, however few messages of it belong to the list.
+inline constexpr int kMaxBatchesPerPage = 500;   // of the sent log
+inline constexpr int kMaxEntriesScanned = 2000;  // of the schedule, the hold, the ledger or the dead
+inline constexpr int kMaxQueueSorted = 5000;     // of the queue
+inline constexpr int kMaxRowsScanned = 5000;     // of one recipient
+inline constexpr int kMaxIdsScanned = 20'000;    // of the archive, which lies in the order of the ids
+
+const pg::Statement& list_statement(const service::ListQuery& query);
+// One row more than the page has, so that the last page is known to be the last.
+pg::Params list_params(const service::ListQuery& query);
+
+// $1 id, $2 webhook_id or NULL
 const pg::Statement& get_statement();
 
 core::MessageView read_message(const pg::Rows& rows, int row, int first_column);

@@ -2,6 +2,7 @@
 #include "repository/message_store.h"
 
 #include "core/completion.h"
+#include "core/text.h"
 #include "pg/run_statement.h"
 #include "repository/idempotency.h"
 #include "repository/list_statements.h"
@@ -9,7 +10,7 @@
 namespace messaging::repository {
 namespace {
 
-constexpr int kScanEnd = kColumnsBeforeMessage + 12;  // where a bounded scan ended: major and id, or NULL
+constexpr int kScanEnd = kColumnsBeforeMessage + kMessageColumns;  // where a bounded scan ended: major and id, or NULL
 
 constexpr pg::Statement kAttempts{"get_attempts", R"sql(
 SELECT attempt, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), status, duration_ms, error
@@ -32,26 +33,15 @@ UPDATE messaging._idempotency_key SET body = messaging._fill_body($5::text[], co
      FROM made m CROSS JOIN LATERAL (VALUES (1, m.id::text), (2, m.created_at)) AS v(place, value)), '{}'))
 WHERE scope = $3::text AND key = $4::text AND body IS NULL)sql"};
 
-// The trigger does the work; what waits or flies already is told apart before.
+// The trigger does the work; what waits or flies already is told apart before. $2: webhook-id or NULL.
 constexpr pg::Statement kRetry{"retry_message", R"sql(
 WITH target AS MATERIALIZED (
     SELECT m.id, m.is_sent OR EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)
                  OR EXISTS (SELECT FROM messaging._schedule s WHERE s.id = m.id) AS can
-    FROM public.messages m WHERE m.id = $1::bigint),
+    FROM public.messages m WHERE m.id = $1::bigint AND ($2::text IS NULL OR messaging.webhook_id(m.id) = $2::text)),
 again AS (
     UPDATE public.messages m SET is_sent = false FROM target t WHERE m.id = t.id AND t.can RETURNING m.id)
 SELECT t.can, (SELECT count(*) FROM again) FROM target t)sql"};
-
-const char* status_word(service::ListStatus status) {
-    switch (status) {
-        case service::ListStatus::kSent: return "sent";
-        case service::ListStatus::kPending: return "pending";
-        case service::ListStatus::kScheduled: return "scheduled";
-        case service::ListStatus::kDead: return "dead";
-        case service::ListStatus::kAll: break;
-    }
-    return "all";
-}
 
 // One row more than the page was asked for, so that the last page is known to be the last.
 service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& query) {
@@ -64,10 +54,12 @@ service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& quer
             return page;
         }
         page.messages.push_back(read_message(rows, row, kColumnsBeforeMessage));
+        std::string& content = page.messages.back().content;
+        if (!query.with_content) content = core::clean_text(content, service::kMaxListedContentBytes);
         last = {rows.bigint(row, 0), rows.bigint(row, 1)};
     }
     // The scan was cut off: the next page goes on behind it.
-    if (rows.size() > 0 && !rows.is_null(0, kScanEnd)) page.next = {rows.bigint(0, kScanEnd), rows.bigint(0, kScanEnd + 1)};
+    if (rows.size() > 0 && !rows.is_null(0, kScanEnd + 1)) page.next = {rows.bigint(0, kScanEnd), rows.bigint(0, kScanEnd + 1)};
     return page;
 }
 
@@ -82,6 +74,32 @@ core::Result<std::vector<service::CreatedMessage>> read_created(const pg::Rows& 
     created.reserve(static_cast<std::size_t>(rows.size()));
     for (int row = 0; row < rows.size(); ++row) created.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1))});
     return created;
+}
+
+core::Error not_found() { return {core::ErrorKind::kNotFound, "there is no such message", ""}; }
+
+core::Result<service::MessageDetail> read_detail(const pg::Rows& message, const pg::Rows& attempts) {
+    if (message.size() == 0) return not_found();
+    service::MessageDetail detail;
+    detail.first = read_message(message, 0, 0);
+    for (int row = 0; row < attempts.size(); ++row) {
+        core::AttemptView attempt;
+        attempt.attempt = attempts.integer(row, 0);
+        attempt.attempted_at = attempts.text(row, 1);
+        if (!attempts.is_null(row, 2)) attempt.http_status = attempts.integer(row, 2);
+        attempt.duration_ms = attempts.integer(row, 3);
+        attempt.error = attempts.text(row, 4);
+        detail.second.push_back(std::move(attempt));
+    }
+    return detail;
+}
+
+pg::Params id_params(const service::MessageRef& message) { return std::move(pg::Params().bigint(message.id)); }
+
+pg::Params ref_params(const service::MessageRef& message) {
+    pg::Params params = id_params(message);
+    params.optional_text(message.webhook_id);
+    return params;
 }
 
 pg::Params new_message_params(const std::vector<service::NewMessage>& messages) {
@@ -99,40 +117,14 @@ pg::Params new_message_params(const std::vector<service::NewMessage>& messages) 
 }  // namespace
 
 void PgMessageStore::list(const service::ListQuery& query, core::Completion<service::ListPage> done) {
-    const pg::Statement& statement = list_statement(query.status, query.recipient.has_value());
-    pg::Params params;
-    params.integer(query.limit + 1);
-    if (query.after) {
-        params.bigint(query.after->major).bigint(query.after->id);
-    } else {
-        params.null().null();
-    }
-    if (query.recipient) params.text(*query.recipient).text(status_word(query.status));
-    pg::run_statement<service::ListPage>(session_, statement, std::move(params), std::move(done),
+    pg::run_statement<service::ListPage>(session_, list_statement(query), list_params(query), std::move(done),
                                          [query](const pg::Rows& rows) { return read_page(rows, query); });
 }
 
-void PgMessageStore::get(core::MessageId id,
-                         core::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) {
-    using Answer = std::pair<core::MessageView, std::vector<core::AttemptView>>;
-    pg::Params params;
-    params.bigint(id);
-    pg::run_steps<Answer>(session_, {{&get_statement(), params}, {&kAttempts, params}}, std::move(done),
-                          [](const std::vector<pg::Rows>& rows) -> core::Result<Answer> {
-                              if (rows[0].size() == 0) return core::Error{core::ErrorKind::kNotFound, "there is no such message"};
-                              Answer answer;
-                              answer.first = read_message(rows[0], 0, 0);
-                              for (int row = 0; row < rows[1].size(); ++row) {
-                                  core::AttemptView attempt;
-                                  attempt.attempt = rows[1].integer(row, 0);
-                                  attempt.attempted_at = rows[1].text(row, 1);
-                                  if (!rows[1].is_null(row, 2)) attempt.http_status = rows[1].integer(row, 2);
-                                  attempt.duration_ms = rows[1].integer(row, 3);
-                                  attempt.error = rows[1].text(row, 4);
-                                  answer.second.push_back(std::move(attempt));
-                              }
-                              return answer;
-                          });
+void PgMessageStore::get(const service::MessageRef& message, core::Completion<service::MessageDetail> done) {
+    pg::run_steps<service::MessageDetail>(session_, {{&get_statement(), ref_params(message)}, {&kAttempts, id_params(message)}},
+                                          std::move(done),
+                                          [](const std::vector<pg::Rows>& rows) { return read_detail(rows[0], rows[1]); });
 }
 
 void PgMessageStore::enqueue(std::vector<service::NewMessage> messages,
@@ -149,15 +141,12 @@ void PgMessageStore::enqueue_once(std::vector<service::NewMessage> messages, con
     run_once(writing_, key, response, {&kInsertOnce, std::move(params)}, std::move(done));
 }
 
-void PgMessageStore::retry(core::MessageId id, core::Completion<core::Unit> done) {
-    pg::Params params;
-    params.bigint(id);
-    pg::run_statement<core::Unit>(
-        writing_, kRetry, std::move(params), std::move(done), [](const pg::Rows& rows) -> core::Result<core::Unit> {
-            if (rows.size() == 0) {
-                return core::Error{core::ErrorKind::kNotFound, "there is no such message"};
-            }
-            if (rows.boolean(0, 0)) return core::Unit{};
+void PgMessageStore::retry(const service::MessageRef& message, core::Completion<service::MessageDetail> done) {
+    pg::run_steps<service::MessageDetail>(
+        writing_, {{&kRetry, ref_params(message)}, {&get_statement(), ref_params(message)}, {&kAttempts, id_params(message)}},
+        std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::MessageDetail> {
+            if (rows[0].size() == 0) return not_found();
+            if (rows[0].boolean(0, 0)) return read_detail(rows[1], rows[2]);
             return core::Error{core::ErrorKind::kConflict,
                                "the message is already waiting to be sent, or being sent; nothing was changed", ""};
         });

@@ -7,10 +7,6 @@
 
 namespace messaging::repository {
 
-inline constexpr int kMaxBatchesPerPage = 500;   // sent batches read for one page
-inline constexpr int kMaxEntriesScanned = 1000;  // of the queue, the schedule or the dead, for one page
-inline constexpr int kMaxRowsScanned = 5000;     // of one recipient, for one page
-
 // Loop thread only. The sessions must outlive it: one reads and one writes, so that no slow list delays a new message.
 class PgMessageStore : public service::MessageStore {
 public:
@@ -18,11 +14,11 @@ public:
     PgMessageStore(pg::Connection& reading, pg::Connection& writing) : session_(reading), writing_(writing) {}
 
     void list(const service::ListQuery& query, core::Completion<service::ListPage> done) override;
-    void get(core::MessageId id, core::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) override;
+    void get(const service::MessageRef& message, core::Completion<service::MessageDetail> done) override;
     void enqueue(std::vector<service::NewMessage> messages, core::Completion<std::vector<service::CreatedMessage>> done) override;
     void enqueue_once(std::vector<service::NewMessage> messages, const service::IdempotencyKey& key,
                       const service::ResponseTemplate& response, core::Completion<service::StoredResponse> done) override;
-    void retry(core::MessageId id, core::Completion<core::Unit> done) override;
+    void retry(const service::MessageRef& message, core::Completion<service::MessageDetail> done) override;
 
 private:
     pg::Connection& session_;

@@ -48,6 +48,7 @@ LIMIT 10)sql";
 constexpr const char* kTriggers = R"sql(
 WITH expected (relation, name, function, type) AS (VALUES
     ('public.messages', 'messaging_insert', 'messaging._on_insert', 4),
+    ('public.messages', 'messaging_insert_sent', 'messaging._on_insert_sent', 1 + 4),
     ('public.messages', 'zz_messaging_1_keep', 'messaging._on_update', 1 + 2 + 16),
     ('public.messages', 'zz_messaging_2_send_again', 'messaging._on_update', 1 + 2 + 16),
     ('public.messages', 'messaging_delete', 'messaging._on_delete', 8),

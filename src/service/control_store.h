@@ -25,19 +25,24 @@ struct InstanceView {
     int in_flight = 0;
 };
 
+struct Count {
+    std::int64_t count = 0;
+    bool exact = true;  // counted up to kExactCountLimit, estimated beyond
+};
+inline constexpr std::int64_t kExactCountLimit = 5000;
+
 struct StatusView {
     ServiceState state;
     std::vector<InstanceView> instances;
-    std::int64_t pending = 0;
-    bool pending_is_exact = true;  // counted up to kExactPendingLimit, estimated beyond
-    std::int64_t scheduled = 0;    // at most kExactPendingLimit is counted
-    std::int64_t dead = 0;         // at most kExactPendingLimit is counted
+    Count pending;  // in the queue: what an engine has claimed is not in it
+    Count scheduled;
+    Count held;
+    Count dead;
     std::int64_t in_flight = 0;
     double sent_per_second = 0;  // over the last 10 s, all instances
     std::optional<double> oldest_pending_seconds;
     std::string default_url;  // of the endpoint that WEBHOOK_URL sets; empty where there is none. Not shown
 };
-inline constexpr std::int64_t kExactPendingLimit = 5000;
 
 class ControlStore {
 public:

@@ -1,36 +1,70 @@
 // MessageStore: the archive as the API uses it. A port; repository implements it.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/completion.h"
 #include "core/message.h"
+#include "core/rfc3339.h"
 #include "service/idempotency.h"
 
 namespace messaging::service {
 
-enum class ListStatus { kSent, kPending, kScheduled, kDead, kAll };
+// Each but kAll has the messages whose status has the same word.
+enum class ListStatus { kSent, kPending, kSending, kScheduled, kHeld, kDead, kAll };
+inline constexpr std::array kListStatuses{ListStatus::kSent, ListStatus::kPending, ListStatus::kSending, ListStatus::kScheduled,
+                                          ListStatus::kHeld, ListStatus::kDead,    ListStatus::kAll};
 
-// The last row of a page, in the terms of the list's own order; opaque to clients (service/cursor.h encodes it).
+constexpr std::string_view word_of(ListStatus status) {
+    switch (status) {
+        case ListStatus::kSent: return "sent";
+        case ListStatus::kPending: return "pending";
+        case ListStatus::kSending: return "sending";
+        case ListStatus::kScheduled: return "scheduled";
+        case ListStatus::kHeld: return "held";
+        case ListStatus::kDead: return "dead";
+        case ListStatus::kAll: break;
+    }
+    return "all";
+}
+
+inline constexpr std::size_t kMaxListedContentBytes = 1024;  // of a message's content in a list, unless all of it is asked for
+
+// The last row of a page, in the terms of the list's own order; opaque to clients (handler/cursor.h encodes it).
 struct ListPosition {
-    std::int64_t major = 0;  // sent: batch id · pending: xid · scheduled, dead: microseconds since 1970 · all, recipient: 0
+    std::int64_t major = 0;  // sent without a filter: batch id · scheduled: microseconds since 1970 · all others: 0
     core::MessageId id = 0;
 };
 
+// The order: newest id first; scheduled: next attempt first; sent without a filter: most recently sent first.
 struct ListQuery {
     ListStatus status = ListStatus::kSent;
-    std::optional<std::string> recipient;
+    std::optional<std::string> recipient{};
     int limit = 50;
-    std::optional<ListPosition> after;
+    std::optional<ListPosition> after{};
+    std::optional<core::Microseconds> since{};  // created then or later
+    std::optional<core::Microseconds> until{};  // created before
+    bool with_content = false;                  // else the first kMaxListedContentBytes
 };
 
 struct ListPage {
     std::vector<core::MessageView> messages;
     std::optional<ListPosition> next;  // absent on the last page; a short page can have one (bounded work per request)
 };
+
+struct MessageRef {
+    core::MessageId id = 0;
+    std::optional<std::string> webhook_id{};  // must be the message's own, too
+};
+
+using MessageDetail = std::pair<core::MessageView, std::vector<core::AttemptView>>;
 
 struct NewMessage {
     std::string recipient;
@@ -48,7 +82,7 @@ public:
     virtual ~MessageStore() = default;
     virtual void list(const ListQuery& query, core::Completion<ListPage> done) = 0;
     // kNotFound when there is no such message.
-    virtual void get(core::MessageId id, core::Completion<std::pair<core::MessageView, std::vector<core::AttemptView>>> done) = 0;
+    virtual void get(const MessageRef& message, core::Completion<MessageDetail> done) = 0;
     // Answers the messages in the order given. kInternal: not all of them were created, because a trigger dropped some.
     virtual void enqueue(std::vector<NewMessage> messages, core::Completion<std::vector<CreatedMessage>> done) = 0;
     // The same once for each key, of any number of messages. `response` has two gaps for each message, its id and its created_at,
@@ -57,8 +91,9 @@ public:
     // open.
     virtual void enqueue_once(std::vector<NewMessage> messages, const IdempotencyKey& key, const ResponseTemplate& response,
                               core::Completion<StoredResponse> done) = 0;
-    // Sends again what is sent, dead or scheduled. kNotFound; kConflict when it is queued or in flight already.
-    virtual void retry(core::MessageId id, core::Completion<core::Unit> done) = 0;
+    // Sends again what is sent, dead or scheduled, and answers the message as it is then. kNotFound; kConflict when it is queued,
+    // held or in flight already.
+    virtual void retry(const MessageRef& message, core::Completion<MessageDetail> done) = 0;
 };
 
 }  // namespace messaging::service

@@ -128,9 +128,11 @@ Metrics::Metrics()
                      "All instances: messages ready to be claimed. Exact up to 5,000; above that an estimate from PostgreSQL's "
                      "statistics.")),
       scheduled_(gauge(registry_, "messaging_scheduled_messages",
-                       "All instances: messages that wait for a later attempt. Counted up to 5,000 only: the value 5,000 means "
-                       "\"5,000 or more\".")),
-      dead_(gauge(registry_, "messaging_dead_messages", "All instances: dead-lettered messages. Counted up to 5,000 only.")),
+                       "All instances: messages that wait for a later attempt. Exact up to 5,000; above that an estimate from "
+                       "PostgreSQL's statistics.")),
+      dead_(gauge(registry_, "messaging_dead_messages",
+                  "All instances: dead-lettered messages. Exact up to 5,000; above that an estimate from PostgreSQL's "
+                  "statistics.")),
       oldest_pending_seconds_(
           gauge(registry_, "messaging_oldest_pending_age_seconds",
                 "All instances: age of the oldest message that is ready to be claimed; 0 when there is none.")),
@@ -211,9 +213,9 @@ void Metrics::on_loop_lag(const std::string& loop, std::chrono::microseconds lag
 }
 
 void Metrics::set_status(const service::StatusView& status) {
-    pending_.Set(static_cast<double>(status.pending));
-    scheduled_.Set(static_cast<double>(status.scheduled));
-    dead_.Set(static_cast<double>(status.dead));
+    pending_.Set(static_cast<double>(status.pending.count));
+    scheduled_.Set(static_cast<double>(status.scheduled.count));
+    dead_.Set(static_cast<double>(status.dead.count));
     oldest_pending_seconds_.Set(status.oldest_pending_seconds.value_or(0));
     running_.Set(status.state.running ? 1 : 0);
 }

@@ -1,6 +1,7 @@
 // GET /messages?…, cursors included, and the path's id: refused with a reason, or within the limits, and a cursor read is the
 // cursor written.
 #include "fuzz/fuzz.h"
+#include "handler/cursor.h"
 #include "handler/requests.h"
 #include "http_server/target.h"
 #include "service/message_store.h"
@@ -13,8 +14,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     http_server::read_target("/messages?" + text, request);
     request.path_parameters.emplace_back("id", text);
     request.headers.emplace_back("Idempotency-Key", text);
-    const auto id = handler::read_id(request);
-    if (const auto* number = std::get_if<core::MessageId>(&id)) fuzz::promise(*number > 0, "an id is positive");
+    const auto message = handler::read_message_ref(request);
+    if (const auto* ref = std::get_if<service::MessageRef>(&message)) fuzz::promise(ref->id > 0, "an id is positive");
     handler::read_idempotency_key(request);
     const auto checked = handler::read_list_query(request);
     if (const auto* problem = std::get_if<handler::Problem>(&checked)) {

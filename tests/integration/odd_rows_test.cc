@@ -111,8 +111,7 @@ protected:
         engine.record(engine.claim_due(), OutcomeKind::kDelivered);
         expect_no_misplaced();
         PgMessageStore lists(db_.open_session(api_session_settings()));
-        for (const auto status : {service::ListStatus::kSent, service::ListStatus::kPending, service::ListStatus::kScheduled,
-                                  service::ListStatus::kDead, service::ListStatus::kAll}) {
+        for (const auto status : service::kListStatuses) {
             db_.value<service::ListPage>([&](auto done) {
                 lists.list({status, std::nullopt, 50, std::nullopt}, std::move(done));
             });

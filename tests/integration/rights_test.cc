@@ -174,13 +174,13 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     rest.suspects = {6};
     db.value<engine::RecordResult>([&](auto done) { queue.record(rest, std::move(done)); });
 
-    db.value<Unit>([&](auto done) { messages.retry(2, std::move(done)); });
-    db.value<std::pair<core::MessageView, std::vector<core::AttemptView>>>([&](auto done) { messages.get(2, std::move(done)); });
-    for (const auto status : {service::ListStatus::kSent, service::ListStatus::kPending, service::ListStatus::kScheduled,
-                              service::ListStatus::kDead, service::ListStatus::kAll}) {
+    db.value<service::MessageDetail>([&](auto done) { messages.retry({2}, std::move(done)); });
+    const auto read = db.value<service::MessageDetail>([&](auto done) { messages.get({2}, std::move(done)); });
+    db.value<service::MessageDetail>([&](auto done) { messages.get({2, read.first.webhook_id}, std::move(done)); });
+    for (const auto status : service::kListStatuses) {
         for (const auto& recipient : {std::optional<std::string>(), std::optional<std::string>("a")}) {
             db.value<service::ListPage>([&](auto done) {
-                messages.list({status, recipient, 10, std::nullopt}, std::move(done));
+                messages.list({status, recipient, 10, std::nullopt, core::Microseconds(), core::Microseconds()}, std::move(done));
             });
         }
     }

@@ -1,0 +1,25 @@
+-- What the lists of the HTTP API need.
+
+-- The largest id whose message was created before that moment, as far as the ids follow the times: a binary search in the primary key, some
+-- 60 look-ups at most. A message that waited for its transaction's end, or whose created_at was chosen, can stand on the other side.
+CREATE OR REPLACE FUNCTION messaging._last_id_before(moment timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    low bigint := 0;
+    high bigint := coalesce((SELECT id FROM public.messages ORDER BY id DESC LIMIT 1), 0);
+    middle bigint;
+    found_id bigint;
+    found_at timestamptz;
+BEGIN
+    WHILE low < high LOOP
+        middle := low + (high - low) / 2 + (high - low) % 2;
+        SELECT m.id, m.created_at INTO found_id, found_at
+        FROM public.messages m WHERE m.id > low AND m.id <= middle ORDER BY m.id DESC LIMIT 1;
+        IF NOT FOUND OR found_at < moment THEN
+            low := middle;
+        ELSE
+            high := found_id - 1;
+        END IF;
+    END LOOP;
+    RETURN low;
+END $$;
