@@ -46,12 +46,13 @@ const std::string kListColumns = message_columns("CASE WHEN $4::boolean THEN m.c
 const std::string kMessageJoins = kPlaces + "LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id ";
 
 // $3, the last id seen, and $5 and $6, since and until. The ids follow the times nearly, so the ends of the walk are found in the
-// primary key, with a day to spare; what lies between them is compared exactly.
+// primary key, and what lies between them is compared exactly. The 10 minutes are for transactions that were open before they
+// inserted.
 const std::string kIdsInRange =
     "id <= least(coalesce($3::bigint - 1, 9223372036854775807), (SELECT CASE WHEN $6::text IS NULL THEN 9223372036854775807"
-    " ELSE messaging._last_id_before($6::text::timestamptz + interval '1 day') END))"
+    " ELSE messaging._last_id_before($6::text::timestamptz + interval '10 minutes') END))"
     " AND id > (SELECT CASE WHEN $5::text IS NULL THEN 0"
-    " ELSE messaging._last_id_before($5::text::timestamptz - interval '1 day') END)";
+    " ELSE messaging._last_id_before($5::text::timestamptz - interval '10 minutes') END)";
 const std::string kCreatedInRange =
     "($5::text IS NULL OR m.created_at >= $5::text::timestamptz) AND ($6::text IS NULL OR m.created_at < $6::text::timestamptz)";
 

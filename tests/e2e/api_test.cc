@@ -4,6 +4,8 @@
 #include <chrono>
 #include <thread>
 
+#include "core/message.h"
+#include "service/message_store.h"
 #include "support/contract.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
@@ -105,7 +107,9 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(ask("POST", "/messages/1/retry").status, 409);
     service_.sql("DELETE FROM messaging._queue");
     service_.sql("INSERT INTO messaging._dead (id, reason) VALUES (1, 'x')");
-    EXPECT_EQ(ask("POST", "/messages/1/retry").status, 202);
+    const HttpReply queued = ask("POST", "/messages/1/retry");
+    EXPECT_EQ(queued.status, 202);
+    EXPECT_EQ(text_of(queued, {"data", "status"}), "pending");
     // Watching, and the pages.
     EXPECT_EQ(ask("GET", "/metrics").status, 200);
     EXPECT_EQ(ask("GET", "/livez").status, 200);
@@ -131,6 +135,8 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     // Without PostgreSQL.
     postgres_->stop();
     ASSERT_TRUE(wait_until([&] { return ask("GET", "/readyz").status == 503; }));
+    EXPECT_EQ(code(ask("GET", "/readyz")), "not_ready");
+    EXPECT_EQ(text_of(ask("GET", "/readyz"), {"meta", "checks", "0", "name"}), "postgres");
     EXPECT_EQ(ask("POST", "/start").status, 503);
     EXPECT_EQ(ask("POST", "/stop").status, 503);
     EXPECT_EQ(ask("GET", "/status").status, 503);
@@ -200,7 +206,15 @@ TEST_F(ApiTest, TakesUpToAThousandItemsWithAResultForEach) {
     EXPECT_EQ(mixed.status, 207);
     EXPECT_EQ(text_of(mixed, {"data", "1", "code"}), "invalid_item");
     EXPECT_EQ(text_of(mixed, {"data", "2", "id"}), "1002");
-    EXPECT_EQ(post("[7, 8]").status, 207) << "none is good: still a result for each";
+    // Review S1: a 207 said that something was done.
+    const HttpReply refused = post("[7, {}]");
+    EXPECT_EQ(refused.status, 422);
+    EXPECT_EQ(code(refused), "nothing_accepted");
+    EXPECT_EQ(text_of(refused, {"meta", "errors", "0", "code"}), "invalid_item");
+    EXPECT_EQ(text_of(refused, {"meta", "errors", "1", "index"}), "1");
+    EXPECT_EQ(text_of(refused, {"meta", "errors", "1", "code"}), "invalid_field");
+    EXPECT_EQ(code(post("[7]")), "nothing_accepted") << "also of one";
+    EXPECT_EQ(code(post("7")), "invalid_item") << "a single message has its own code";
     EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "1002");
 }
 
@@ -233,7 +247,7 @@ TEST_F(ApiTest, ARepeatIsByteForByteTheStoredResponse) {
     const std::vector<Case> cases = {{"one", good, 201},
                                      {"several", "[" + good + "," + good + "]", 201},
                                      {"mixed", "[" + bad + "," + good + "," + bad + "," + good + "]", 207},
-                                     {"all-refused", "[" + bad + ", 7]", 207},
+                                     {"all-refused", "[" + bad + ", 7]", 422},
                                      {"one-refused", bad, 422}};
     std::vector<HttpReply> first;
     for (const auto& [key, body, status] : cases) {
@@ -322,15 +336,24 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
                                                                     {"recipient=a%00b", "invalid_parameter"},
                                                                     {"recipient=" + std::string(256, 'r'), "invalid_parameter"},
                                                                     {"cursor=x", "invalid_cursor"},
-                                                                    {"cursor=1.sent.1", "invalid_cursor"},
-                                                                    {"cursor=1.dead.1.1", "invalid_cursor"},
-                                                                    {"cursor=1.sent.1.99999999999999999999", "invalid_cursor"},
+                                                                    {"cursor=MS4x", "invalid_cursor"},
+                                                                    {"status=Sent", "invalid_parameter"},
+                                                                    {"since=yesterday", "invalid_parameter"},
+                                                                    {"since=2026-01-02", "invalid_parameter"},
+                                                                    {"until=2026-01-02T03:04:05", "invalid_parameter"},
+                                                                    {"until=", "invalid_parameter"},
+                                                                    {"with_content=1", "invalid_parameter"},
                                                                     {"page=2", "unknown_parameter"},
                                                                     {"cursor=", "invalid_cursor"},
                                                                     {"limit=1&limit=2", "repeated_parameter"},
                                                                     {"limit=1&limit=1", "repeated_parameter"},
-                                                                    {"status=all&limit=1&status=sent", "repeated_parameter"}};
-    for (const auto& [query, expected] : cases) EXPECT_EQ(code(ask("GET", "/messages?" + query)), expected) << query;
+                                                                    {"status=all&status=sent&limit=1", "repeated_parameter"}};
+    for (const auto& [query, expected] : cases) {
+        const HttpReply reply = ask("GET", "/messages?" + query);
+        EXPECT_EQ(code(reply), expected) << query;
+        EXPECT_NE(text_of(reply, {"message"}).find(query.substr(0, query.find('='))), std::string::npos)
+            << "the message names the parameter: " << reply.body;
+    }
     // Review by use: on every other path parameters were ignored, so that a misspelt one seemed to work.
     for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/start"},
                                                                                        {"POST", "/stop"},
@@ -343,7 +366,8 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
     for (const char* path : {"/metrics", "/livez", "/readyz", "/", "/docs/index.html"}) {
         EXPECT_EQ(ask("GET", std::string(path) + "?x=1").status, 200) << "probes and scrapers add what they like: " << path;
     }
-    for (const char* id : {"0", "-1", "1x", "99999999999999999999", "%31%00"}) {
+    for (const char* id :
+         {"0", "-1", "1x", "99999999999999999999", "%31%00", "msg_1", "msg_a_0_b", "msg_a_1_%ff", "msg_a_1_%00"}) {
         EXPECT_EQ(code(ask("GET", std::string("/messages/") + id)), "invalid_id") << id;
     }
 }
@@ -458,6 +482,93 @@ TEST_F(ApiTest, PagesKeepTheirPlaceWhileMessagesArrive) {
         service_.sql("INSERT INTO messages (recipient, content) VALUES ('+2', 'late')");
     } while (cursor != "null" && contents.size() < 100);
     EXPECT_EQ(contents, "7 6 5 4 3 2 1 ");
+}
+
+// Review C3: a cursor could be read, written by hand, and used with another filter.
+TEST_F(ApiTest, ACursorBelongsToItsListAndFilters) {
+    service_.sql("INSERT INTO messages (recipient, content) SELECT '+1', g::text FROM generate_series(1, 7) g");
+    const std::string list = "/messages?status=all&limit=2&recipient=%2B1&since=2026-01-02T03:04:05Z";
+    const std::string cursor = text_of(ask("GET", list), {"meta", "next_cursor"});
+    EXPECT_EQ(cursor.find_first_of(".=+/"), std::string::npos) << "it needs no escape and invites nobody to read it: " << cursor;
+    EXPECT_EQ(text_of(ask("GET", list + "&cursor=" + cursor), {"data", "0", "content"}), "5");
+    const HttpReply same =
+        ask("GET", "/messages?cursor=" + cursor + "&since=2026-01-02T06:04:05+03:00&with_content=true&recipient=+1&status=all");
+    EXPECT_EQ(text_of(same, {"data", "4", "content"}), "1") << "the same time, another limit: " << same.body;
+    for (const char* other :
+         {"status=all&recipient=%2B1", "status=all&recipient=%2B2&since=2026-01-02T03:04:05Z", "status=all",
+          "status=pending&recipient=%2B1&since=2026-01-02T03:04:05Z", "status=all&recipient=%2B1&until=2026-01-02T03:04:05Z"}) {
+        EXPECT_EQ(code(ask("GET", std::string("/messages?") + other + "&cursor=" + cursor)), "invalid_cursor") << other;
+    }
+}
+
+TEST_F(ApiTest, TheListsHaveTheOrdersAndTheStatesThatTheDocumentSays) {
+    std::vector<std::string> filters;
+    for (const service::ListStatus status : service::kListStatuses) filters.emplace_back(word_of(status));
+    EXPECT_EQ(contract().words("/paths/~1messages/get/parameters/0/schema/enum"), filters);
+    std::vector<std::string> states;
+    for (const core::MessageStatus status : core::kMessageStatuses) states.emplace_back(word_of(status));
+    EXPECT_EQ(contract().words("/components/schemas/MessageStatus/enum"), states);
+    // Two of each state, and the one with the higher id first but for scheduled.
+    service_.sql("INSERT INTO messages (recipient, content) SELECT '+1', 'x' FROM generate_series(1, 12) g");
+    service_.sql("DELETE FROM messaging._queue WHERE id > 2");
+    service_.sql(
+        "INSERT INTO messaging._claim SELECT 1, 1, array_agg(id), array_agg(attempts), array_agg(generation)"
+        " FROM messages WHERE id IN (3, 4)");
+    service_.sql("INSERT INTO messaging._schedule VALUES (5, now() + interval '1 h'), (6, now() + interval '2 h')");
+    service_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    service_.sql("INSERT INTO messaging._hold (id, endpoint_id) VALUES (7, 1), (8, 1)");
+    service_.sql("UPDATE messages SET is_sent = true WHERE id IN (9, 10)");
+    service_.sql("INSERT INTO messaging._dead (id, reason) VALUES (11, 'x'), (12, 'x')");
+    const auto ids = [&](const std::string& query) {
+        const HttpReply reply = ask("GET", "/messages?" + query);
+        std::string text;
+        for (int i = 0; text_of(reply, {"data", std::to_string(i), "id"}) != "missing"; ++i) {
+            text += (i == 0 ? "" : " ") + text_of(reply, {"data", std::to_string(i), "id"});
+            const std::string status = text_of(reply, {"data", std::to_string(i), "status"});
+            EXPECT_NE(("status=all status=" + status).find(query.substr(0, query.find('&'))), std::string::npos) << query;
+        }
+        return text;
+    };
+    const std::vector<std::pair<std::string, std::string>> expected = {{"pending", "2 1"},
+                                                                       {"sending", "4 3"},
+                                                                       {"scheduled", "5 6"},
+                                                                       {"held", "8 7"},
+                                                                       {"sent", "10 9"},
+                                                                       {"dead", "12 11"},
+                                                                       {"all", "12 11 10 9 8 7 6 5 4 3 2 1"}};
+    for (const auto& [status, newest_first] : expected) {
+        EXPECT_EQ(ids("status=" + status), newest_first);
+        EXPECT_EQ(ids("status=" + status + "&recipient=+1"), newest_first) << "a filter changes nothing";
+        EXPECT_EQ(ids("status=" + status + "&since=2026-01-01T00:00:00Z&until=2999-01-01T00:00:00Z"), newest_first);
+        EXPECT_EQ(ids("status=" + status + "&until=2026-01-01T00:00:00Z"), "");
+    }
+    EXPECT_EQ(text_of(ask("GET", "/status"), {"data", "counts", "held", "count"}), "2");
+}
+
+// Review I1: what a receiver quotes can be pasted.
+TEST_F(ApiTest, AMessageIsFoundByItsIdAndByItsWebhookId) {
+    post(R"({"recipient": "+1", "content": "x"})");
+    const std::string id = text_of(ask("GET", "/messages/1"), {"data", "webhook_id"});
+    EXPECT_EQ(id, service_.sql("SELECT messaging.webhook_id(1)"));
+    EXPECT_EQ(text_of(ask("GET", "/messages/" + id), {"data", "id"}), "1");
+    EXPECT_EQ(code(ask("POST", "/messages/" + id + "/retry")), "already_pending");
+    EXPECT_EQ(code(ask("GET", "/messages/msg_other_1_" + id.substr(id.size() - 6))), "message_not_found");
+    EXPECT_EQ(text_of(ask("GET", "/messages/1"), {"data", "endpoint_id"}), "1");
+    service_.sql("DELETE FROM messaging.endpoints");
+    EXPECT_EQ(text_of(ask("GET", "/messages/1"), {"data", "endpoint"}), "null");
+    EXPECT_EQ(text_of(ask("GET", "/messages/1"), {"data", "endpoint_id"}), "1");
+}
+
+TEST_F(ApiTest, AListCutsLongContentsAndSaysSo) {
+    post(R"({"recipient": "+1", "content": ")" + std::string(1025, 'x') + R"("})");
+    const auto length = [&](const std::string& path, const std::vector<std::string>& at) {
+        return text_of(ask("GET", path), at).size();
+    };
+    EXPECT_EQ(length("/messages?status=all", {"data", "0", "content"}), 1024U);
+    EXPECT_NE(ask("GET", "/messages?status=all").body.find("\"content_truncated\":true"), std::string::npos);
+    EXPECT_EQ(length("/messages?status=all&with_content=true", {"data", "0", "content"}), 1025U);
+    EXPECT_EQ(length("/messages/1", {"data", "content"}), 1025U);
+    EXPECT_NE(ask("GET", "/messages/1").body.find("\"content_truncated\":false"), std::string::npos);
 }
 
 TEST_F(ApiTest, ARequestHasAnIdInAnswerAndHeader) {

@@ -33,6 +33,80 @@ std::string lower(std::string text) {
     return text;
 }
 
+// The value at "/paths/~1messages/get"; null where there is none.
+const Value* value_at(const Value& document, const std::string& pointer) {
+    const Value* at = &document;
+    for (std::size_t begin = 1; at != nullptr && begin <= pointer.size();) {
+        const std::size_t end = std::min(pointer.find('/', begin), pointer.size());
+        std::string step = std::regex_replace(pointer.substr(begin, end - begin), std::regex("~1"), "/");
+        step = std::regex_replace(step, std::regex("~0"), "~");
+        if (at->IsArray()) {
+            at = std::stoul(step) < at->Size() ? &(*at)[static_cast<rapidjson::SizeType>(std::stoul(step))] : nullptr;
+        } else {
+            at = at->IsObject() && at->HasMember(step.c_str()) ? &(*at)[step.c_str()] : nullptr;
+        }
+        begin = end + 1;
+    }
+    return at;
+}
+
+// The published document lets answers have more fields than it names, because a later version may add some. The tests do not:
+// each object schema with properties is closed here. The parts of an allOf are made one object first, since each of them closed
+// would refuse the fields of the others.
+class Closing {
+public:
+    explicit Closing(Document& document) : document_(document), allocator_(document.GetAllocator()) {}
+
+    void close_all() { close(document_); }
+
+private:
+    void close(Value& value) {
+        if (value.IsArray()) {
+            for (Value& item : value.GetArray()) close(item);
+        }
+        if (!value.IsObject()) return;
+        if (value.HasMember("allOf")) value = merged(value);
+        for (auto& member : value.GetObject()) close(member.value);
+        if (value.HasMember("type") && value["type"] == "object" && value.HasMember("properties") &&
+            !value.HasMember("additionalProperties")) {
+            value.AddMember("additionalProperties", false, allocator_);
+        }
+    }
+
+    // A copy, with $ref and allOf replaced by what they stand for. Of two schemas for one property the later one says more.
+    Value merged(const Value& schema) {
+        if (schema.HasMember("$ref")) return merged(*value_at(document_, std::string(schema["$ref"].GetString()).substr(1)));
+        Value whole(schema, allocator_);
+        if (!schema.HasMember("allOf")) return whole;
+        whole.RemoveMember("allOf");
+        if (!whole.HasMember("type")) whole.AddMember("type", "object", allocator_);
+        for (const Value& part : schema["allOf"].GetArray()) {
+            const Value piece = merged(part);
+            add_members(whole, "properties", piece);
+            add_items(whole, "required", piece);
+        }
+        return whole;
+    }
+
+    void add_members(Value& whole, const char* name, const Value& piece) {
+        if (!piece.HasMember(name)) return;
+        if (!whole.HasMember(name)) whole.AddMember(Value(name, allocator_), Value(rapidjson::kObjectType), allocator_);
+        for (const auto& member : piece[name].GetObject()) {
+            whole[name].RemoveMember(member.name);
+            whole[name].AddMember(Value(member.name, allocator_), Value(member.value, allocator_), allocator_);
+        }
+    }
+
+    void add_items(Value& whole, const char* name, const Value& piece) {
+        if (!piece.HasMember(name)) return;
+        if (!whole.HasMember(name)) whole.AddMember(Value(name, allocator_), Value(rapidjson::kArrayType), allocator_);
+        for (const Value& item : piece[name].GetArray()) whole[name].PushBack(Value(item, allocator_), allocator_);
+    }
+
+    Document& document_;
+    Document::AllocatorType& allocator_;
+};
+
 }  // namespace
 
 struct Contract::Impl {
@@ -44,6 +118,7 @@ struct Contract::Impl {
     Impl() {
         document.Parse(read_text_file(source_file("api-docs/openapi.json")).c_str());
         if (document.HasParseError()) abort();
+        Closing(document).close_all();
         for (const auto& [path, item] : document["paths"].GetObject()) {
             for (const auto& [method, operation] : item.GetObject()) {
                 if (!operation.IsObject()) continue;
@@ -72,18 +147,19 @@ struct Contract::Impl {
         return found;
     }
 
+    std::vector<std::string> words(const std::string& pointer) const {
+        std::vector<std::string> words;
+        const Value* list = value_at(document, pointer);
+        if (list == nullptr || !list->IsArray()) return words;
+        for (const Value& word : list->GetArray()) words.emplace_back(word.GetString());
+        return words;
+    }
+
     // Follows a local "$ref"; moves `pointer` along.
     const Value& resolved(const Value& value, std::string& pointer) const {
         if (!value.HasMember("$ref")) return value;
         pointer = std::string(value["$ref"].GetString()).substr(1);
-        const Value* at = &document;
-        std::size_t begin = 1;
-        while (begin <= pointer.size()) {
-            const std::size_t end = std::min(pointer.find('/', begin), pointer.size());
-            at = &(*at)[pointer.substr(begin, end - begin).c_str()];
-            begin = end + 1;
-        }
-        return *at;
+        return *value_at(document, pointer);
     }
 
     const valijson::Schema& schema_at(const std::string& pointer) {
@@ -154,6 +230,7 @@ std::string Contract::breach(const std::string& method, const std::string& path,
 }
 const std::set<std::string>& Contract::documented() const { return impl_->documented; }
 const std::set<std::string>& Contract::seen() const { return impl_->seen; }
+std::vector<std::string> Contract::words(const std::string& pointer) const { return impl_->words(pointer); }
 std::string Contract::version() const { return impl_->document["info"]["version"].GetString(); }
 
 Contract& contract() {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "support/http_call.h"
 
@@ -17,6 +18,7 @@ public:
     Contract(const Contract&) = delete;
     Contract& operator=(const Contract&) = delete;
 
+    // Stricter than the document in one respect: an object may have no field that the document does not name.
     // Empty when the document allows this answer to a `method` on `path` (without query); else what is wrong with it.
     // A path or method that the document does not have must have been answered by 404 or 405.
     std::string breach(const std::string& method, const std::string& path, const HttpReply& reply);
@@ -24,6 +26,8 @@ public:
     // "GET /messages 200" for each documented answer, and for each that breach() has been shown.
     const std::set<std::string>& documented() const;
     const std::set<std::string>& seen() const;
+    // The texts of a list in the document, such as an enum, by its JSON pointer; empty where there is none.
+    std::vector<std::string> words(const std::string& pointer) const;
     std::string version() const;  // info.version
 
 private:
