@@ -221,9 +221,11 @@ TEST(Start, APageOfLargeMessagesIsShorterAndGoesOn) {
     ASSERT_EQ(run_command(options).exit_code, 0);
     Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "1048576"}}, database);
     service.sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, 40)");
-    const HttpReply page = call("GET", service.url("/messages?status=all&limit=250"));
+    const HttpReply page = call("GET", service.url("/messages?status=all&limit=250&with_content=true"));
     EXPECT_NE(page.body.find("\"limit\":16"), std::string::npos) << page.body.substr(page.body.find("\"meta\""));
     EXPECT_NE(page.body.find("\"next_cursor\":\""), std::string::npos);
+    EXPECT_NE(call("GET", service.url("/messages?status=all&limit=250")).body.find("\"limit\":250"), std::string::npos)
+        << "where contents are cut, the page is small";
 }
 
 // The last service started on a database redirects the messages of all: it must be seen in both logs, without what may be secret.

@@ -308,7 +308,7 @@ TEST(RealMigrations, TheFunctionsPutADisabledOrMissingTriggerRightAndKeepTheEndp
     db.sql("DELETE FROM messaging._function_file");
     pg::Session session = test::connect_or_abort(db.url());
     EXPECT_EQ(schema::Migrator(session, schema::read_schema(test::migrations_dir()).value()).up().value(), Names{"functions"});
-    EXPECT_EQ(db.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'messages'::regclass AND tgenabled = 'O'"), 5);
+    EXPECT_EQ(db.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'messages'::regclass AND tgenabled = 'O'"), 6);
     EXPECT_EQ(db.number("SELECT count(*) FROM messaging.endpoints"), 0) << "what an operator has deleted stays away";
 }
 
