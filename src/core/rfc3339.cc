@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::size_t kSecondsEnd = 19;  // of "2026-01-02T03:04:05"
 constexpr std::size_t kOffsetSize = 6;   // of "+03:00"
+constexpr Microseconds kFirst = std::chrono::sys_days(std::chrono::year(1) / 1 / 1);
+constexpr Microseconds kBehindLast = std::chrono::sys_days(std::chrono::year(10000) / 1 / 1);
 
 std::string format(Microseconds time, int digits) {
     const auto day = std::chrono::floor<std::chrono::days>(time);
@@ -89,7 +91,9 @@ std::optional<Microseconds> parse_rfc3339(std::string_view text) {
     const auto fraction = take_fraction(text);
     const auto offset = offset_of(text);
     if (!date || !time || !fraction || !offset) return std::nullopt;
-    return Microseconds(*date) + *time + *fraction - *offset;
+    const Microseconds utc = Microseconds(*date) + *time + *fraction - *offset;
+    if (utc < kFirst || utc >= kBehindLast) return std::nullopt;  // an offset or a leap second leads out of the four digits
+    return utc;
 }
 
 }  // namespace messaging::core
