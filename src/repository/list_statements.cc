@@ -64,7 +64,8 @@ struct List {
     std::string from;  // makes a message m of a row w of the scan
     std::string where;
     Order order = Order::kNewestIdFirst;
-    std::string with{};  // more that the scan reads
+    std::string with{};       // more that the scan reads
+    std::string end = "c.*";  // of a row c of the scan, the last one that was read: where the next page goes on behind
 };
 
 std::string order_by(const List& list, const std::string& row) {
@@ -81,7 +82,7 @@ std::string major_of(const List& list, const std::string& row) {
 std::string list_sql(const List& list) {
     const std::string page = "SELECT w.* FROM (" + list.scan + " LIMIT " + std::to_string(list.bound) + ") w " + list.from +
                              kPlaces + "WHERE " + list.where + order_by(list, "w") + " LIMIT $1::int";
-    const std::string end = "SELECT c.* FROM (" + list.scan + " OFFSET " + std::to_string(list.bound - 1) +
+    const std::string end = "SELECT " + list.end + " FROM (" + list.scan + " OFFSET " + std::to_string(list.bound - 1) +
                             " LIMIT 1) c WHERE (SELECT count(*) FROM page) < $1::int";
     return "WITH " + list.with + "page AS MATERIALIZED (" + page + ") SELECT " + major_of(list, "p") + ", p.id, " + kListColumns +
            ", " + major_of(list, "z") + ", z.id FROM (SELECT) one LEFT JOIN page p ON true LEFT JOIN (" + end +
@@ -143,20 +144,21 @@ const std::string kSendingSql = list_sql(
 
 // The queue has the order in which it is claimed, and no index on the id. A short one is sorted; the LIMIT is a sub-select,
 // because for a constant PostgreSQL would sort the whole queue. Behind a long one the newest messages are the ones that wait, as
-// a rule, so the archive is walked.
-const std::string kQueueFront =
-    "front AS MATERIALIZED (SELECT id FROM messaging._queue"
-    " WHERE xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)"
-    " ORDER BY xid, id LIMIT (SELECT " +
-    std::to_string(kMaxQueueSorted) + ")), size AS MATERIALIZED (SELECT count(*) < " + std::to_string(kMaxQueueSorted) +
-    " AS is_short FROM front), ";
+// a rule, so the archive is walked. Where they are not (many old messages were sent again), the next page goes on at the next id
+// of the queue, for which the whole queue is read once.
+const std::string kQueue =
+    "messaging._queue q WHERE q.xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)";
+const std::string kQueueFront = "front AS MATERIALIZED (SELECT id FROM " + kQueue + " ORDER BY xid, id LIMIT (SELECT " +
+                                std::to_string(kMaxQueueSorted) + ")), size AS MATERIALIZED (SELECT count(*) < " +
+                                std::to_string(kMaxQueueSorted) + " AS is_short FROM front), ";
 const std::string kShortQueueIds =
     "SELECT DISTINCT id FROM front WHERE (SELECT is_short FROM size) AND " + kIdsInRange + " ORDER BY id DESC";
 const std::string kArchiveIds = "SELECT id FROM public.messages WHERE NOT (SELECT is_short FROM size) AND " + kIdsInRange +
                                 " ORDER BY id DESC LIMIT " + std::to_string(kMaxIdsScanned);
 const std::string kPendingSql =
     list_sql({"SELECT id FROM ((" + kShortQueueIds + ") UNION ALL (" + kArchiveIds + ")) either ORDER BY id DESC", kMaxIdsScanned,
-              kJoinUnsent, has_status("'pending'"), Order::kNewestIdFirst, kQueueFront});
+              kJoinUnsent, has_status("'pending'"), Order::kNewestIdFirst, kQueueFront,
+              "(SELECT coalesce(max(q.id), 0) + 1 FROM " + kQueue + " AND q.id < c.id) AS id"});
 
 const std::string kRecipientSql =
     list_sql({kArchive + "recipient = $7::text AND " + kIdsInRange + " ORDER BY id DESC", kMaxRowsScanned, kIsArchive,

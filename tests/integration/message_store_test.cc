@@ -479,6 +479,21 @@ TEST_F(OneMessageInEachState, ALongQueueIsListedByTheArchive) {
     EXPECT_EQ(pages, 24);
 }
 
+// A million old messages that were sent again, behind millions of newer ones.
+TEST_F(MessageStore, ALongQueueOfOldMessagesIsReachedWithoutAWalkToIt) {
+    insert(6000);
+    insert(90000);
+    db_.sql("DELETE FROM messaging._queue WHERE id > 6000");
+    db_.as_engine("UPDATE messages SET is_sent = true, sent_at = now() WHERE id > 6000 OR id < 100");
+    int pages = 0;
+    ListQuery query{ListStatus::kPending};
+    query.limit = 250;
+    const std::string ids = all_pages(query, &pages);
+    EXPECT_TRUE(ids.starts_with("6000 5999 ")) << ids.substr(0, 50);
+    EXPECT_TRUE(ids.ends_with(" 101 100")) << ids.substr(ids.size() - 50);
+    EXPECT_LE(pages, 1 + 24 + 1);
+}
+
 TEST_F(MessageStore, WhatIsMarkedAsSentByHandIsListedOnceAndInItsOrder) {
     insert(3);
     send("3", "2026-01-01");
