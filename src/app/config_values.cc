@@ -13,7 +13,7 @@
 namespace messaging::app {
 namespace {
 
-core::Error wrong(std::string message) { return {core::ErrorKind::kInvalid, std::move(message), ""}; }
+core::Error wrong(std::string message) { return {core::ErrorKind::kInvalid, std::move(message)}; }
 
 struct Unit {
     const char* suffix;

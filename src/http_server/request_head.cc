@@ -13,7 +13,7 @@
 namespace messaging::http_server {
 namespace {
 
-core::Error wrong(std::string what) { return {core::ErrorKind::kInvalid, std::move(what), ""}; }
+core::Error wrong(std::string what) { return {core::ErrorKind::kInvalid, std::move(what)}; }
 
 bool is_visible(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
 bool is_field_character(char c) { return c == '\t' || static_cast<unsigned char>(c) >= ' '; }

@@ -48,7 +48,7 @@ core::ErrorKind classify_sqlstate(const std::string& sqlstate) {
 core::Error connection_error(const PGconn* conn) {
     std::string message = conn == nullptr ? "out of memory" : one_line(PQerrorMessage(conn));
     if (message.empty()) message = "the connection was closed";
-    return {core::ErrorKind::kUnavailable, std::move(message), ""};
+    return {core::ErrorKind::kUnavailable, std::move(message)};
 }
 
 core::Error result_error(const PGresult* result) {

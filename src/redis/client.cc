@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t kReadBytes = 16u << 10;
 constexpr int kMaxReads = 16;  // in one turn of the loop
 
-core::Error unavailable(std::string message) { return {core::ErrorKind::kUnavailable, std::move(message), ""}; }
+core::Error unavailable(std::string message) { return {core::ErrorKind::kUnavailable, std::move(message)}; }
 std::string words_of(int error) { return std::generic_category().message(error); }
 
 struct ContextDeleter {

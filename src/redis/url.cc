@@ -9,7 +9,7 @@
 namespace messaging::redis {
 namespace {
 
-core::Error wrong(std::string message) { return {core::ErrorKind::kInvalid, std::move(message), ""}; }
+core::Error wrong(std::string message) { return {core::ErrorKind::kInvalid, std::move(message)}; }
 
 bool read_number(std::string_view text, int low, int high, int& value) {
     const auto number = core::parse_number<int>(text);

@@ -37,7 +37,7 @@ constexpr const char* kContentLimit = R"sql(
 SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
 FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'public.messages'::regclass)sql";
 
-core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
+core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message)}; }
 
 core::Error named(const std::string& file, const core::Error& error) {
     const char* const advice = error.sqlstate == core::kLockNotAvailable

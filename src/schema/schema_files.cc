@@ -43,8 +43,8 @@ ORDER BY coalesce(file.version, applied.version))sql"};
 
 namespace {
 
-core::Error invalid(std::string message) { return {core::ErrorKind::kInvalid, std::move(message), ""}; }
-core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
+core::Error invalid(std::string message) { return {core::ErrorKind::kInvalid, std::move(message)}; }
+core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message)}; }
 
 std::string read_file(const std::filesystem::path& path) {
     std::ifstream stream(path, std::ios::binary);

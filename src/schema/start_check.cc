@@ -19,7 +19,7 @@ SELECT (SELECT tag FROM messaging._database), row_security_active('public.messag
        (SELECT substring(pg_get_constraintdef(oid) FROM '(?:<= |AND |, )([0-9]+)')::bigint
         FROM pg_constraint WHERE conname = 'messages_content_bytes' AND conrelid = 'public.messages'::regclass))sql"};
 
-core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message), ""}; }
+core::Error conflict(std::string message) { return {core::ErrorKind::kConflict, std::move(message)}; }
 
 core::Result<core::Unit> read_session(const pg::Rows& rows, int backend_pid) {
     const std::string encoding(rows.text(0, 0));
