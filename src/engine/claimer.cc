@@ -2,6 +2,7 @@
 #include "engine/claimer.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "core/jitter.h"
@@ -28,14 +29,29 @@ Claimer::Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Cloc
 }
 
 void Claimer::set_active(bool active) {
-    if (active_ == active) return;
-    active_ = active;
+    if (active == this->active()) return;
+    if (active) {
+        state_ = state_ == State::kEnding ? State::kBusy : State::kReady;
+    } else {
+        state_ = state_ == State::kBusy ? State::kEnding : State::kInactive;
+    }
     timer_->stop();
     due_timer_->stop();
     again_timer_->stop();
     if (!active) return;
     on_session_up();
     tick();
+}
+
+void Claimer::begin_statement() {
+    assert(state_ == State::kReady);
+    state_ = State::kBusy;
+    started_ = clock_.mono();
+}
+
+void Claimer::end_statement() {
+    assert(state_ == State::kBusy || state_ == State::kEnding);
+    state_ = state_ == State::kBusy ? State::kReady : State::kInactive;
 }
 
 void Claimer::on_notified() {
@@ -46,7 +62,7 @@ void Claimer::on_notified() {
 
 void Claimer::expect_due(std::chrono::milliseconds delay) {
     const core::MonoTime at = clock_.mono() + delay;
-    if (!active_ || (due_timer_->armed() && next_due_ <= at)) return;
+    if (!active() || (due_timer_->armed() && next_due_ <= at)) return;
     next_due_ = at;
     due_timer_->start(delay);
 }
@@ -75,7 +91,7 @@ void Claimer::tick() {
 }
 
 void Claimer::poll() {
-    if (!active_ || busy_) return;
+    if (state_ != State::kReady) return;
     if (!orphans_.wanted && !due_.wanted && !ready_.wanted) {
         mediator_.on_idle();
         return;
@@ -96,10 +112,10 @@ void Claimer::poll() {
 }
 
 void Claimer::release_orphans() {
-    busy_ = true;
+    begin_statement();
     store_.release_orphans(mediator_.instance_id(), mediator_.known_claims(), mediator_.held_messages(),
                            [this](const core::Result<OrphanCount>& result) {
-                               busy_ = false;
+                               end_statement();
                                if (!result) {
                                    step_aside(orphans_, result.error());
                                } else {
@@ -113,8 +129,7 @@ void Claimer::release_orphans() {
 }
 
 void Claimer::claim(Source source, std::optional<core::MessageId> only) {
-    busy_ = true;
-    started_ = clock_.mono();
+    begin_statement();
     const bool is_ready = source == Source::kReady;
     const bool full_scan = clock_.mono() >= (is_ready ? next_full_scan_ : next_due_scan_);
     ClaimRequest request;
@@ -143,7 +158,7 @@ void Claimer::claim(Source source, std::optional<core::MessageId> only) {
 }
 
 void Claimer::on_answer(Source source, const ClaimRequest& request, bool full_scan, core::Result<ClaimBatch> result) {
-    busy_ = false;
+    end_statement();
     if (!result) {
         on_claim_failed(source, request, full_scan, result.error());
         return;
@@ -222,7 +237,7 @@ void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool f
         if (floor_.floor() == 0) floor_ = last_floor_;
     }
     step_aside(failed, error);
-    if (request.limit == 1 && lies_in_the_data(error) && active_) {
+    if (request.limit == 1 && lies_in_the_data(error) && active()) {
         isolate(source, request, error);
     } else {
         if (error.kind != core::ErrorKind::kUnavailable) failed.limit = std::max(1, request.limit / 2);
@@ -233,11 +248,11 @@ void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool f
 // One message alone has failed. Which one is not certain, because others may hold locks: it is named, tried by its name, and
 // only when that fails as well is it given up.
 void Claimer::isolate(Source source, const ClaimRequest& request, const core::Error& error) {
-    busy_ = true;
+    begin_statement();
     if (request.only) {
         store_.dead_letter(source, *request.only, "the message cannot be read: " + error.message,
                            [this](const core::Result<core::Unit>& result) {
-                               busy_ = false;
+                               end_statement();
                                if (result) {
                                    observer_.on_dead_lettered(1);
                                } else {
@@ -248,8 +263,8 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
         return;
     }
     store_.peek(source, request, [this, source](const core::Result<std::optional<core::MessageId>>& first) {
-        busy_ = false;
-        if (first && first.value() && active_) {
+        end_statement();
+        if (first && first.value() && active()) {
             claim(source, first.value());
         } else {
             poll();
@@ -269,7 +284,7 @@ void Claimer::step_aside(Work& work, const core::Error& error) {
     // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
     work.delay = lies_in_the_data(error) ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
     work.not_before = clock_.mono() + work.delay;
-    if (active_) again_timer_->start(work.delay);
+    if (active()) again_timer_->start(work.delay);
 }
 
 }  // namespace messaging::engine

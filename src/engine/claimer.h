@@ -62,10 +62,21 @@ public:
     // The claim session is new: an answer may have been lost, and the floor with it.
     void on_session_up();
 
-    bool idle() const { return !busy_; }
+    // No statement is under way.
+    bool idle() const { return state_ == State::kInactive || state_ == State::kReady; }
     Xid lowest_floor() const { return floor_.lowest(); }
 
 private:
+    enum class State {
+        kInactive,  // may not claim
+        kEnding,    // the same, and a statement is still under way
+        kReady,
+        kBusy,  // a statement is under way
+    };
+    bool active() const { return state_ == State::kReady || state_ == State::kBusy; }
+    void begin_statement();
+    void end_statement();
+
     // One kind of work.
     struct Work {
         const char* name;  // the operation that its errors are counted under
@@ -111,8 +122,7 @@ private:
     core::MonoTime next_full_scan_{};
     core::MonoTime next_due_scan_{};  // the same for the schedule
     core::MonoTime started_{};
-    bool active_ = false;
-    bool busy_ = false;
+    State state_ = State::kInactive;
     bool by_poll_ = false;  // what is ready was asked for by the timer alone
 };
 

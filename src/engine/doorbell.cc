@@ -2,6 +2,7 @@
 #include "engine/doorbell.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace messaging::engine {
@@ -15,10 +16,33 @@ Doorbell::Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core:
       ask_timer_(timers.make_timer([this] { after_a_while(); })),
       grace_timer_(timers.make_timer([this] { observer_.on_missed_notifications(std::exchange(finds_, 0)); })) {}
 
+bool Doorbell::may_follow(State from, State to) {
+    switch (from) {
+        case State::kAwake: return to == State::kAsking;
+        case State::kAsking: return to != State::kAsking && to != State::kAsleep;
+        case State::kInterrupted: return to == State::kAwake || to == State::kLastPoll || to == State::kAsleepBeside;
+        case State::kLastPoll: return to == State::kAsleep || to == State::kAwake;
+        case State::kAsleep:
+        case State::kAsleepBeside: break;
+    }
+    return to == State::kAwake;
+}
+
+// Who leaves the states that hold the lock releases it.
+void Doorbell::enter(State next) {
+    assert(may_follow(state_, next));
+    const bool held = holds_lock();
+    state_ = next;
+    if (!held || holds_lock()) return;
+    store_.wake_up([this](const core::Result<core::Unit>& result) {
+        if (!result) observer_.on_error("doorbell", result.error());  // the session goes, and the lock with it
+    });
+}
+
 void Doorbell::on_idle() {
     hits_in_a_row_ = std::exchange(found_, false) ? hits_in_a_row_ + 1 : 0;
-    if (state_ == State::kPolling) {
-        state_ = State::kAsleep;
+    if (state_ == State::kLastPoll) {
+        enter(State::kAsleep);
     } else if (state_ == State::kAwake && !ask_timer_->armed()) {
         ask_timer_->start(idle_delay_);
     }
@@ -33,42 +57,39 @@ void Doorbell::after_a_while() {
 }
 
 void Doorbell::ask() {
-    state_ = State::kAsking;
-    notified_ = false;
+    enter(State::kAsking);
     store_.try_to_sleep([this, round = round_](core::Result<SleepAnswer> answer) {
         if (round == round_) on_answer(std::move(answer));
     });
 }
 
 void Doorbell::on_answer(core::Result<SleepAnswer> answer) {
-    state_ = State::kAwake;
     if (!answer) {
-        observer_.on_error("doorbell", answer.error());  // the fallback's next look asks again
+        enter(State::kAwake);
+        observer_.on_error("doorbell", answer.error());  // after the next poll it asks again
         return;
     }
+    const bool interrupted = state_ == State::kInterrupted;
     switch (answer.value()) {
         case SleepAnswer::kGranted:
-            held_ = true;
             idle_delay_ = kIdleDelayMin;
-            if (notified_) {
-                wake();
-            } else {
-                state_ = State::kPolling;
-            }
+            enter(State::kLastPoll);
+            if (interrupted) enter(State::kAwake);
             mediator_.poll();
             break;
         case SleepAnswer::kInsertersOpen:
             idle_delay_ = std::min(idle_delay_ * 2, kIdleDelayMax);
+            enter(State::kAwake);
             mediator_.poll();
             break;
-        case SleepAnswer::kHeldByPeer: state_ = State::kAsleep; break;
+        case SleepAnswer::kHeldByPeer: enter(State::kAsleepBeside); break;
     }
 }
 
 void Doorbell::on_found(std::size_t messages, bool by_poll) {
     idle_delay_ = kIdleDelayMin;
     found_ = true;
-    if (by_poll && held_ && state_ == State::kAsleep) {
+    if (by_poll && state_ == State::kAsleep) {
         finds_ += messages;
         grace_timer_->start(kNotificationGrace);
     }
@@ -78,16 +99,16 @@ void Doorbell::on_found(std::size_t messages, bool by_poll) {
 void Doorbell::on_notification() {
     finds_ = 0;
     grace_timer_->stop();
-    notified_ = true;
+    interrupt();
     wake();
 }
 
+void Doorbell::interrupt() {
+    if (state_ == State::kAsking) enter(State::kInterrupted);
+}
+
 void Doorbell::wake() {
-    if (state_ != State::kAsking) state_ = State::kAwake;
-    if (!std::exchange(held_, false)) return;
-    store_.wake_up([this](const core::Result<core::Unit>& result) {
-        if (!result) observer_.on_error("doorbell", result.error());  // the session goes, and the lock with it
-    });
+    if (holds_lock() || state_ == State::kAsleepBeside) enter(State::kAwake);
 }
 
 void Doorbell::on_overload() {
@@ -104,8 +125,8 @@ void Doorbell::wake_peers() {
 
 void Doorbell::leave() {
     ask_timer_->stop();
-    notified_ = true;  // an answer that is on its way is not slept on
-    const bool held = held_;
+    interrupt();
+    const bool held = holds_lock();
     wake();
     if (held) wake_peers();  // somebody who sleeps without the lock must ask for it
 }
@@ -113,8 +134,7 @@ void Doorbell::leave() {
 void Doorbell::on_session_lost() {
     ++round_;
     ask_timer_->stop();
-    held_ = false;
-    state_ = State::kAwake;
+    state_ = State::kAwake;  // there is no lock to release
 }
 
 }  // namespace messaging::engine

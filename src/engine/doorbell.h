@@ -20,13 +20,23 @@ namespace messaging::engine {
 inline constexpr std::chrono::milliseconds kIdleDelayMin{1};
 inline constexpr std::chrono::milliseconds kIdleDelayMax{5};
 inline constexpr std::chrono::milliseconds kWakePeersPeriod{100};  // peers are woken no more often
-inline constexpr std::chrono::milliseconds kNotificationGrace{
-    250};  // a notification may arrive this long after its row became visible
+// A notification may arrive this long after its row became visible.
+inline constexpr std::chrono::milliseconds kNotificationGrace{250};
 
 // Loop thread only. Awake → pause → request the lock → poll once more → asleep. The poll finds every row that was committed
 // before the lock was granted; every inserter after it sends a notification. docs/claim-protocol.md defines the doorbell.
 class Doorbell {
 public:
+    enum class State {
+        kAwake,         // polls; after a pause it polls again or asks
+        kAsking,        // the lock is requested
+        kInterrupted,   // the same, and a notification has come meanwhile: a granted lock is not slept on
+        kLastPoll,      // holds the lock, and polls once more
+        kAsleep,        // holds the lock
+        kAsleepBeside,  // another engine holds the lock
+    };
+    static bool may_follow(State from, State to);
+
     struct Mediator {
         std::function<void()> poll;  // look for ready messages, now
     };
@@ -35,7 +45,7 @@ public:
 
     // A poll found nothing more, and no notification has come since.
     void on_idle();
-    // A look has found something. `by_poll`: only the timer had asked for it.
+    // A poll has found something. `by_poll`: only the timer had asked for it.
     void on_found(std::size_t messages, bool by_poll);
     // A notification.
     void on_notification();
@@ -46,13 +56,15 @@ public:
     // The session is gone, and the lock with it.
     void on_session_lost();
 
-    bool asleep() const { return state_ == State::kAsleep; }
+    bool asleep() const { return state_ == State::kAsleep || state_ == State::kAsleepBeside; }
 
 private:
-    enum class State { kAwake, kAsking, kPolling, kAsleep };
+    bool holds_lock() const { return state_ == State::kLastPoll || state_ == State::kAsleep; }
+    void enter(State next);
     void after_a_while();
     void ask();
     void on_answer(core::Result<SleepAnswer> answer);
+    void interrupt();
     void wake();
     void wake_peers();
 
@@ -63,11 +75,9 @@ private:
     std::unique_ptr<loop::Timer> ask_timer_;    // the pause before the lock is requested
     std::unique_ptr<loop::Timer> grace_timer_;  // waits for the notification of messages that the poll has found
     State state_ = State::kAwake;
-    bool held_ = false;
-    bool found_ = false;       // by the last look
-    int hits_in_a_row_ = 0;    // looks
-    bool notified_ = false;    // while asking
-    std::size_t finds_ = 0;    // messages that the fallback has found in our sleep
+    bool found_ = false;       // by the last poll
+    int hits_in_a_row_ = 0;    // polls
+    std::size_t finds_ = 0;    // messages that the 1 s poll has found in our sleep
     std::uint64_t round_ = 0;  // an answer to an earlier round is stale
     std::chrono::milliseconds idle_delay_{kIdleDelayMin};
     core::MonoTime next_wake_peers_{};

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <cassert>
 #include <iterator>
 #include <utility>
 
@@ -51,9 +52,9 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                   .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
                   .on_instance_gone = [this] { on_ready(); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
-      register_timer_(timers.make_timer([this] { registered_as_ == 0 ? register_anew() : move_claims(); })),
+      register_timer_(timers.make_timer([this] { phase_ == Phase::kRegistering ? register_anew() : move_claims(); })),
       deadline_timer_(timers.make_timer([this] {
-          deadline_passed_ = true;
+          shutdown_ = Shutdown::kDeadlinePassed;
           dispatcher_.release_in_flight();
       })),
       shutdown_timer_(timers.make_timer([this] { shutdown_step(); })),
@@ -61,16 +62,29 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
     relay_.start();
 }
 
+bool Engine::may_follow(Phase from, Phase to) {
+    switch (to) {
+        case Phase::kOffline: return true;
+        case Phase::kRegistering: return from == Phase::kOffline;
+        case Phase::kMovingClaims: return from == Phase::kRegistering;
+        case Phase::kActive: return from == Phase::kRegistering || from == Phase::kMovingClaims;
+    }
+    return false;
+}
+
+void Engine::enter(Phase next) {
+    assert(may_follow(phase_, next));
+    phase_ = next;
+}
+
 void Engine::on_listen_session_up() {
-    listening_ = true;
     ++listen_session_count_;
-    registered_as_ = 0;
+    enter(Phase::kRegistering);
     register_anew();
 }
 
 void Engine::on_listen_session_down() {
-    listening_ = false;
-    registered_ = false;
+    enter(Phase::kOffline);
     doorbell_.on_session_lost();
     register_timer_->stop();
     heartbeat_timer_->stop();
@@ -80,7 +94,7 @@ void Engine::on_listen_session_down() {
 
 void Engine::on_claim_session_up() {
     claimer_.on_session_up();
-    if (registered_) load_endpoints();  // the listen session may have been the faster one
+    if (phase_ == Phase::kActive) load_endpoints();  // the listen session may have been the faster one
 }
 
 void Engine::on_record_session_up() { recorder_.retry_now(); }
@@ -107,10 +121,10 @@ void Engine::register_anew() {
     }
     instances_.register_instance(options_.name, options_.session_tag,
                                  [this, session = listen_session_count_](core::Result<core::InstanceId> result) {
-                                     if (session != listen_session_count_ || !listening_) return;
+                                     if (session != listen_session_count_ || phase_ != Phase::kRegistering) return;
                                      if (result) {
                                          registered_as_ = result.value();
-                                         move_claims();
+                                         take_over_claims();
                                      } else {
                                          observer_.on_error("register", result.error());
                                          register_timer_->start(kRegisterRetry);
@@ -118,17 +132,22 @@ void Engine::register_anew() {
                                  });
 }
 
+void Engine::take_over_claims() {
+    if (instance_id_ == 0) {  // its first instance: it has none
+        instance_id_ = registered_as_;
+        become_active();
+    } else {
+        enter(Phase::kMovingClaims);
+        move_claims();
+    }
+}
+
 // Those that the engine had before it lost its session, as far as nobody has reclaimed them. Records go on meanwhile: they are
 // fenced by the claims' numbers, which a move does not change.
 void Engine::move_claims() {
-    if (instance_id_ == 0) {
-        instance_id_ = registered_as_;
-        become_active();
-        return;
-    }
     instances_.move_claims(registered_as_, open_claims_.claims(),
                            [this, session = listen_session_count_](core::Result<std::vector<core::ClaimId>> moved) {
-                               if (session != listen_session_count_ || !listening_) return;
+                               if (session != listen_session_count_ || phase_ != Phase::kMovingClaims) return;
                                if (!moved) {
                                    observer_.on_error("move claims", moved.error());
                                    register_timer_->start(kRegisterRetry);
@@ -142,14 +161,14 @@ void Engine::move_claims() {
 }
 
 void Engine::become_active() {
-    registered_ = true;
+    enter(Phase::kActive);
     heartbeat_timer_->start(kHeartbeatPeriod);
     reclaimer_.start();
     read_control();
 }
 
 void Engine::read_control() {
-    if (!registered_) return;
+    if (phase_ != Phase::kActive) return;
     reading_control_ = true;
     instances_.read_state([this](core::Result<bool> running) {
         reading_control_ = false;
@@ -183,12 +202,13 @@ void Engine::set_running(bool running) {
 }
 
 void Engine::update_activity() {
-    const bool may_send = registered_ && endpoints_loaded_ && !shutting_down_;
+    const bool active = phase_ == Phase::kActive;
+    const bool may_send = active && endpoints_loaded_ && !shutting_down();
     const bool may_claim = may_send && running_;
     if (!may_claim) doorbell_.leave();
     claimer_.set_active(may_claim);
     dispatcher_.set_paused(!may_claim);
-    if ((registered_ || shutting_down_) && !may_claim) dispatcher_.release_waiting();
+    if ((active || shutting_down()) && !may_claim) dispatcher_.release_waiting();
 }
 
 void Engine::heartbeat() {
@@ -234,12 +254,12 @@ void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
 void Engine::dispatch(std::vector<core::Delivery> deliveries) {
     dispatcher_.add(std::move(deliveries));
     // Stopped while the claim was under way: none of it was started.
-    if (!running_ || shutting_down_) dispatcher_.release_waiting();
+    if (!running_ || shutting_down()) dispatcher_.release_waiting();
 }
 
 void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool)> done) {
-    if (shutting_down_) return;
-    shutting_down_ = true;
+    if (shutting_down()) return;
+    shutdown_ = Shutdown::kDraining;
     on_shutdown_ = std::move(done);
     deadline_timer_->start(deadline);
     give_up_timer_->start(deadline * 2);
@@ -253,14 +273,14 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
 }
 
 void Engine::shutdown_step() {
-    if (!on_shutdown_) return;
+    if (shutdown_ == Shutdown::kDone) return;
     if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || !awaiting_endpoints_.empty() || recorder_.unrecorded() > 0 ||
         !claimer_.idle()) {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }
     // What is unconfirmed when this instance is gone, another one writes.
-    if (!deadline_passed_ && (relay_.writing() || !recorder_.idle())) {
+    if (shutdown_ == Shutdown::kDraining && (relay_.writing() || !recorder_.idle())) {
         if (!relay_.writing()) recorder_.flush_now();
         shutdown_timer_->start(kShutdownPeriod);
         return;
@@ -272,7 +292,8 @@ void Engine::shutdown_step() {
 }
 
 void Engine::finish_shutdown(bool clean) {
-    if (!on_shutdown_) return;
+    if (shutdown_ == Shutdown::kDone) return;
+    shutdown_ = Shutdown::kDone;
     deadline_timer_->stop();
     give_up_timer_->stop();
     std::exchange(on_shutdown_, nullptr)(clean);

@@ -72,8 +72,22 @@ public:
     core::InstanceId instance_id() const { return instance_id_; }
     std::size_t in_flight() const { return dispatcher_.in_flight(); }
 
+    // What the engine is for the others.
+    enum class Phase {
+        kOffline,       // no listen session
+        kRegistering,   // has one, and is not an instance of it yet
+        kMovingClaims,  // is a new instance, and the older one's claims are on their way to it
+        kActive,        // is an instance that may claim, if the service runs
+    };
+    static bool may_follow(Phase from, Phase to);
+
 private:
+    enum class Shutdown { kNone, kDraining, kDeadlinePassed, kDone };
+
+    bool shutting_down() const { return shutdown_ != Shutdown::kNone; }
+    void enter(Phase next);
     void register_anew();
+    void take_over_claims();
     void move_claims();
     void become_active();
     void read_control();
@@ -112,14 +126,12 @@ private:
     core::InstanceId registered_as_ = 0;               // in this listen session; 0 = not yet
     std::uint64_t listen_session_count_ = 0;           // counts listen sessions: an answer to an earlier one is stale
     std::vector<core::MessageId> awaiting_endpoints_;  // for endpoints that are not known yet, and are being loaded
-    bool listening_ = false;
-    bool registered_ = false;  // in this listen session
-    bool running_ = false;     // service state
+    Phase phase_ = Phase::kOffline;
+    Shutdown shutdown_ = Shutdown::kNone;
+    bool running_ = false;  // service state
     bool endpoints_loaded_ = false;
     bool reading_control_ = false;
     bool control_changed_again_ = false;  // while it was being read
-    bool shutting_down_ = false;
-    bool deadline_passed_ = false;  // of the shutdown
     std::function<void(bool)> on_shutdown_;
 };
 

@@ -16,8 +16,8 @@ inline constexpr std::chrono::microseconds kSlowClaim{2000};
 // The newest transactions are not moved past. Most of them end soon, and each one that is moved past costs a claim of its own.
 inline constexpr Xid kYoungTransactions = 64;
 
-// Loop thread only. What no claim has read yet is: the rows at or above the floor, the rows of the stragglers, and the rows of the
-// ended stragglers. A straggler is a transaction below the floor that was still running in the last snapshot; its rows become
+// Loop thread only. What no claim has read yet is: the rows at or above the floor, the rows of the stragglers, and the rows of
+// the ended stragglers. A straggler is a transaction below the floor that was still running in the last snapshot; its rows become
 // visible when it commits. (PostgreSQL's snapshots name top-level transactions, and so does _queue.xid.) Rows that another engine
 // had locked, and rolled back, are left to the full scan. docs/claim-protocol.md, "The floor and the full scan".
 class QueueFloor {

@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <random>
+#include <set>
+#include <utility>
+
 #include "engine/doorbell_store.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
@@ -168,6 +173,54 @@ TEST_F(DoorbellTest, AFailedQuestionIsToldAndAskedAgainAtTheNextLook) {
     EXPECT_TRUE(store_.sleeps.empty());
     idle();
     EXPECT_EQ(store_.sleeps.size(), 1u);
+}
+
+TEST(DoorbellStates, OnlyTheseMovesAreLegal) {
+    using State = Doorbell::State;
+    const std::array all{State::kAwake,    State::kAsking, State::kInterrupted,
+                         State::kLastPoll, State::kAsleep, State::kAsleepBeside};
+    const std::set<std::pair<State, State>> legal{
+        {State::kAwake, State::kAsking},         {State::kAsking, State::kAwake},
+        {State::kAsking, State::kInterrupted},   {State::kAsking, State::kLastPoll},
+        {State::kAsking, State::kAsleepBeside},  {State::kInterrupted, State::kAwake},
+        {State::kInterrupted, State::kLastPoll}, {State::kInterrupted, State::kAsleepBeside},
+        {State::kLastPoll, State::kAwake},       {State::kLastPoll, State::kAsleep},
+        {State::kAsleep, State::kAwake},         {State::kAsleepBeside, State::kAwake}};
+    for (const State from : all) {
+        for (const State to : all) EXPECT_EQ(Doorbell::may_follow(from, to), legal.contains({from, to}));
+    }
+}
+
+// An illegal move ends the process, so this ends well only if no order of events makes one.
+TEST_F(DoorbellTest, NoOrderOfEventsMakesAnIllegalMove) {
+    std::mt19937 random(7);
+    for (int step = 0; step < 100000; ++step) {
+        switch (random() % 9) {
+            case 0: listen_.on_idle(); break;
+            case 1: listen_.on_found(1, random() % 2 == 0); break;
+            case 2: listen_.on_notification(); break;
+            case 3: listen_.on_overload(); break;
+            case 4:
+                if (random() % 4 == 0) listen_.leave();
+                break;
+            case 5:
+                if (random() % 8 > 0) break;
+                listen_.on_session_lost();
+                break;
+            case 6: time_.advance(milliseconds(random() % 4)); break;
+            default:
+                if (store_.sleeps.empty()) break;
+                auto call = take_first(store_.sleeps);
+                const unsigned chosen = random() % 4;
+                if (chosen == 3) {
+                    call.answer(test::unavailable());
+                } else {
+                    call.answer(static_cast<SleepAnswer>(chosen));
+                }
+        }
+    }
+    EXPECT_GT(store_.wakes, 100);
+    EXPECT_GT(polls_, 1000);
 }
 
 }  // namespace

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <set>
+#include <utility>
+
 #include "engine/claim_store.h"
 #include "engine/instance_store.h"
 #include "engine/record_store.h"
@@ -361,6 +365,22 @@ TEST_F(EngineTest, TooMuchUnrecordedStopsTheClaiming) {
     }
     engine_.on_ready();
     EXPECT_TRUE(queue_.ready.empty()) << "what is sent and not recorded would be sent again after a crash";
+}
+
+TEST(EnginePhases, OnlyTheseMovesAreLegal) {
+    using Phase = Engine::Phase;
+    const std::array all{Phase::kOffline, Phase::kRegistering, Phase::kMovingClaims, Phase::kActive};
+    const std::set<std::pair<Phase, Phase>> legal{{Phase::kOffline, Phase::kRegistering},
+                                                  {Phase::kRegistering, Phase::kMovingClaims},
+                                                  {Phase::kRegistering, Phase::kActive},
+                                                  {Phase::kMovingClaims, Phase::kActive}};
+    for (const Phase from : all) {
+        EXPECT_TRUE(Engine::may_follow(from, Phase::kOffline)) << "a session can be lost at any moment";
+        for (const Phase to : all) {
+            if (to == Phase::kOffline) continue;
+            EXPECT_EQ(Engine::may_follow(from, to), legal.contains({from, to}));
+        }
+    }
 }
 
 }  // namespace
