@@ -252,7 +252,7 @@ private:
             engines_.push_back(std::make_unique<EngineThread>(engine_config_, metrics_, name, database_tag_));
         }
         start_errors_.recovered();
-        spdlog::info("started {} engines", engines_.size());
+        spdlog::info("started; engines: {}", engines_.size());
         reconcile_session_.start();
     }
 

@@ -36,6 +36,11 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     go up
     go down
     [[ $(go ps) != *pid* ]]
+    for action in psql faker migrate; do
+        run go $action </dev/null
+        [ "$status" = 1 ]
+        [[ $output == *"PostgreSQL is stopped: make up"* ]]
+    done
     go up
     [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
     api /readyz
