@@ -253,11 +253,8 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
         store_.dead_letter(source, *request.only, "the message cannot be read: " + error.message,
                            [this](const core::Result<core::Unit>& result) {
                                end_statement();
-                               if (result) {
-                                   observer_.on_dead_lettered(1);
-                               } else {
-                                   observer_.on_error("dead-letter", result.error());
-                               }
+                               report(observer_, kDeadLetterOperation, result);
+                               if (result) observer_.on_dead_lettered(1);
                                poll();
                            });
         return;

@@ -35,7 +35,7 @@ void Doorbell::enter(State next) {
     state_ = next;
     if (!held || holds_lock()) return;
     store_.wake_up([this](const core::Result<core::Unit>& result) {
-        if (!result) observer_.on_error("doorbell", result.error());  // the session goes, and the lock with it
+        report(observer_, kDoorbellOperation, result);  // after a failure the session goes, and the lock with it
     });
 }
 
@@ -64,9 +64,9 @@ void Doorbell::ask() {
 }
 
 void Doorbell::on_answer(core::Result<SleepAnswer> answer) {
+    report(observer_, kDoorbellOperation, answer);
     if (!answer) {
-        enter(State::kAwake);
-        observer_.on_error("doorbell", answer.error());  // after the next poll it asks again
+        enter(State::kAwake);  // after the next poll it asks again
         return;
     }
     const bool interrupted = state_ == State::kInterrupted;
@@ -118,9 +118,7 @@ void Doorbell::on_overload() {
 }
 
 void Doorbell::wake_peers() {
-    store_.wake_peers([this](const core::Result<core::Unit>& result) {
-        if (!result) observer_.on_error("doorbell", result.error());
-    });
+    store_.wake_peers([this](const core::Result<core::Unit>& result) { report(observer_, kDoorbellOperation, result); });
 }
 
 void Doorbell::leave() {

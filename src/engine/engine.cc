@@ -122,11 +122,11 @@ void Engine::register_anew() {
     instances_.register_instance(options_.name, options_.session_tag,
                                  [this, session = listen_session_count_](core::Result<core::InstanceId> result) {
                                      if (session != listen_session_count_ || phase_ != Phase::kRegistering) return;
+                                     report(observer_, kRegisterOperation, result);
                                      if (result) {
                                          registered_as_ = result.value();
                                          take_over_claims();
                                      } else {
-                                         observer_.on_error("register", result.error());
                                          register_timer_->start(kRegisterRetry);
                                      }
                                  });
@@ -148,8 +148,8 @@ void Engine::move_claims() {
     instances_.move_claims(registered_as_, open_claims_.claims(),
                            [this, session = listen_session_count_](core::Result<std::vector<core::ClaimId>> moved) {
                                if (session != listen_session_count_ || phase_ != Phase::kMovingClaims) return;
+                               report(observer_, kMoveClaimsOperation, moved);
                                if (!moved) {
-                                   observer_.on_error("move claims", moved.error());
                                    register_timer_->start(kRegisterRetry);
                                    return;
                                }
@@ -214,9 +214,7 @@ void Engine::update_activity() {
 void Engine::heartbeat() {
     heartbeat_timer_->start(kHeartbeatPeriod);
     instances_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.lowest_floor(),
-                         [this](const core::Result<core::Unit>& result) {
-                             if (!result) observer_.on_error("heartbeat", result.error());
-                         });
+                         [this](const core::Result<core::Unit>& result) { report(observer_, kHeartbeatOperation, result); });
     read_control();
 }
 

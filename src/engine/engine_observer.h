@@ -12,7 +12,7 @@ namespace messaging::engine {
 
 enum class Dependency { kClaimSession, kRecordSession, kListenSession, kRedis };
 
-// Of on_error and on_success.
+// Of on_error and on_success: what an engine asks of PostgreSQL and Redis. Each one tells its own successes, too.
 inline constexpr const char* kReceiptsOperation = "receipts";        // Redis refused or lost a batch
 inline constexpr const char* kBacklogOperation = "receipt backlog";  // reading or claiming what Redis has missed
 // Work that each engine must get done: where one of them fails for long, the engine is not ready.
@@ -21,8 +21,16 @@ inline constexpr const char* kClaimDueOperation = "claim due";
 inline constexpr const char* kOrphansOperation = "release orphans";
 inline constexpr const char* kRecordOperation = "record";
 inline constexpr const char* kReclaimOperation = "reclaim";
-// Recording one message, alone.
+// The rest can fail for a while.
 inline constexpr const char* kRecordOneOperation = "record one message";
+inline constexpr const char* kLockedRowsOperation = "locked rows";  // outcomes of rows that another session has locked
+inline constexpr const char* kRegisterOperation = "register";
+inline constexpr const char* kMoveClaimsOperation = "move claims";
+inline constexpr const char* kHeartbeatOperation = "heartbeat";
+inline constexpr const char* kDoorbellOperation = "doorbell";
+inline constexpr const char* kDeadLetterOperation = "dead-letter";
+inline constexpr const char* kLookAtOthersOperation = "look at others";
+inline constexpr const char* kEndSessionsOperation = "end unresponsive sessions";
 
 class EngineObserver {
 public:
@@ -58,5 +66,14 @@ public:
     // The same call has succeeded, at least the first time after a failure.
     virtual void on_success(const char* what) = 0;
 };
+
+template <typename T>
+void report(EngineObserver& observer, const char* what, const core::Result<T>& result) {
+    if (result) {
+        observer.on_success(what);
+    } else {
+        observer.on_error(what, result.error());
+    }
+}
 
 }  // namespace messaging::engine

@@ -37,11 +37,11 @@ void Reclaimer::look() {
     store_.look_at_others(mediator_.instance_id(), kSilentAfter,
                           [this, round = round_](const core::Result<std::vector<LivenessSample>>& signs) {
                               if (round != round_) return;
+                              report(observer_, kLookAtOthersOperation, signs);
                               if (signs) {
                                   judge(signs.value());
                               } else {
                                   detector_.forget();
-                                  observer_.on_error("look at others", signs.error());
                                   look_again();
                               }
                           });
@@ -51,11 +51,8 @@ void Reclaimer::judge(const std::vector<LivenessSample>& signs) {
     FailureDetector::Failures failures = detector_.observe(signs, clock_.mono());
     if (!failures.unresponsive.empty()) {
         store_.end_sessions(std::move(failures.unresponsive), [this](const core::Result<std::size_t>& ended) {
-            if (!ended) {
-                observer_.on_error("end unresponsive sessions", ended.error());
-            } else if (ended.value() > 0) {
-                observer_.on_unresponsive(ended.value());
-            }
+            report(observer_, kEndSessionsOperation, ended);
+            if (ended && ended.value() > 0) observer_.on_unresponsive(ended.value());
         });
     }
     // A sleeping instance that ends takes the doorbell's lock with it: somebody must ask for it again.
@@ -74,12 +71,10 @@ void Reclaimer::reclaim(std::vector<core::InstanceId> failed) {
     store_.reclaim(mediator_.instance_id(), std::move(failed), delay_, counted_,
                    [this, round = round_](const core::Result<Reclaimed>& reclaimed) {
                        if (round != round_) return;
+                       report(observer_, kReclaimOperation, reclaimed);
                        if (!reclaimed) {
-                           observer_.on_error(kReclaimOperation, reclaimed.error());
                            // Some row cannot be written: the messages go on, the next time uncounted.
                            counted_ = !may_lie_in_one_row(reclaimed.error()) || !counted_;
-                       } else {
-                           observer_.on_success(kReclaimOperation);
                        }
                        if (reclaimed && reclaimed->claims > 0) {
                            counted_ = true;

@@ -191,7 +191,7 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     if (sending_refused_ && refused_.empty()) observer_.on_success(kRecordOneOperation);
     // Not before: a lock timeout after every row was found free is no lock on a row of messages, but one that a trigger waits
     // for.
-    if (locked_.empty()) careful_ = false;
+    if (locked_.empty() && std::exchange(careful_, false)) observer_.on_success(kLockedRowsOperation);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     // What made PostgreSQL refuse this one may be over for the others as well.
     if (sending_refused_) refused_is_next_ = !refused_.empty();

@@ -60,12 +60,6 @@ constexpr std::array kWork = {engine::kClaimOperation, engine::kClaimDueOperatio
 
 bool is_work(std::string_view what) { return std::find(kWork.begin(), kWork.end(), what) != kWork.end(); }
 
-// on_success tells of these. A recorded transaction says nothing about them.
-bool tells_success(std::string_view what) {
-    return is_work(what) || what == engine::kReceiptsOperation || what == engine::kBacklogOperation ||
-           what == engine::kRecordOneOperation;
-}
-
 // Any role that may insert can cause a dead letter for each row.
 constexpr std::chrono::minutes kDeadLetterLinePeriod{1};
 
@@ -245,9 +239,6 @@ void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_
 void EngineMetrics::on_recorded(std::size_t outcomes, std::chrono::microseconds duration) {
     metrics_.recorded_.Increment(static_cast<double>(outcomes));
     metrics_.record_seconds_.Observe(seconds(duration));
-    for (auto& [what, log] : dependency_errors_) {
-        if (!tells_success(what)) log.recovered();
-    }
 }
 
 void EngineMetrics::on_in_flight(std::size_t in_flight, std::size_t waiting) {
@@ -295,7 +286,7 @@ void EngineMetrics::on_not_held(std::size_t messages) {
 
 void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
-    dependency_errors_.try_emplace("locked rows", "locked rows", clock_)
+    dependency_errors_.try_emplace(engine::kLockedRowsOperation, engine::kLockedRowsOperation, clock_)
         .first->second.failed(
             "another session has locked rows whose outcomes are to be recorded; they are recorded when it ends (see pg_locks)");
 }

@@ -104,6 +104,23 @@ TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {
     EXPECT_EQ(commit().instance_id, 5);
 }
 
+TEST_F(EngineTest, OnlyAHeartbeatEndsTheFailureOfHeartbeats) {
+    register_as(5);
+    answer_control();
+    settle();
+    time_.advance(kHeartbeatPeriod);
+    take_first(instances_.heartbeats).answer(core::Error{core::ErrorKind::kTimeout, "too late"});
+    settle();
+    claim({delivery(1)});
+    sender_.answer(200);
+    commit_sent(1);
+    EXPECT_EQ(observer_.troubles[kHeartbeatOperation], 1);
+    EXPECT_EQ(observer_.successes[kHeartbeatOperation], 0);
+    time_.advance(kHeartbeatPeriod);
+    take_first(instances_.heartbeats).answer(core::Unit{});
+    EXPECT_EQ(observer_.successes[kHeartbeatOperation], 1);
+}
+
 TEST_F(EngineTest, AClaimSessionThatComesLaterThanTheBellBringsTheEndpointsAtOnce) {
     register_as(5);
     take_first(instances_.states).answer(true);
