@@ -253,7 +253,7 @@ const std::vector<Setting>& settings() {
         {"CA_CERTIFICATES", "", "PEM file of authorities that receivers' certificates may be signed by, besides the system's",
          Shown::kWhole, read_ca_certificates},
         {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS", Shown::kWhole, bool_reader(&Config::http2)},
-        {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead", Shown::kWhole, read_max_attempts},
+        {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead-lettered", Shown::kWhole, read_max_attempts},
         {"BACKOFF_BASE", "2s", "wait after the first failed attempt", Shown::kWhole,
          backoff_duration(&core::BackoffPolicy::base)},
         {"BACKOFF_FACTOR", "2", "each further wait is so many times longer", Shown::kWhole, read_backoff_factor},
@@ -295,7 +295,7 @@ ConfigResult read_config(const Lookup& lookup, bool serving) {
 
 std::string describe_retries(const core::BackoffPolicy& policy) {
     const auto waits = core::retry_schedule(policy);
-    if (waits.empty()) return "none; a message whose only attempt fails is dead";
+    if (waits.empty()) return "none; a message whose only attempt fails is dead-lettered";
     std::string line;
     std::chrono::milliseconds all{0};
     for (const auto wait : waits) {
@@ -305,7 +305,7 @@ std::string describe_retries(const core::BackoffPolicy& policy) {
     std::ostringstream total;
     total << std::fixed << std::setprecision(1) << std::chrono::duration<double, std::ratio<3600>>(all).count() << " h";
     return "up to " + std::to_string(policy.max_attempts) + " attempts with waits of " + line +
-           ", each shortened at random by up to half, " + total.str() + " in all at most; then the message is dead";
+           ", each shortened at random by up to half, " + total.str() + " in all at most; then the message is dead-lettered";
 }
 
 std::string describe_config(const Lookup& lookup) {
