@@ -131,7 +131,7 @@ private:
         next_pause_line_ = clock_.mono() + kPauseLinePeriod;
         spdlog::warn(
             "the API takes no new connections, because three quarters of the file descriptors are in use; the rest is kept for "
-            "deliveries (raise ulimit -n)");
+            "deliveries; it tries again every 100 ms (raise ulimit -n)");
     }
 
     engine::Reconciler::Mediator reconcile_events() {
@@ -142,7 +142,8 @@ private:
                         metrics_.on_reconcile_round(round);
                         if (round.found == 0) return;
                         spdlog::warn(
-                            "queued {} messages that were unsent and in no place (inserted without the trigger, or a defect)",
+                            "queued {} messages that were unsent and in no place (inserted without the trigger, or a defect); "
+                            "run messaging doctor",
                             round.found);
                     },
                 .on_error =

@@ -80,7 +80,7 @@ void DependencyLog::recovered() {
     if (!logged_failing_) return;
     last_line_ = clock_.mono();
     logged_failing_ = false;
-    spdlog::info("{}: recovered after {} failures that were not logged", subject_, std::exchange(left_out_, 0));
+    spdlog::info("{}: recovered ({} failures since the last line)", subject_, std::exchange(left_out_, 0));
 }
 
 }  // namespace messaging::telemetry

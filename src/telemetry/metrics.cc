@@ -90,7 +90,7 @@ Metrics::Metrics()
                              "Outcomes that changed nothing, because their claim had ended or the message had been sent or sent "
                              "again. Some are normal after a reclaim.")),
       kept_(counter(registry_, "messaging_kept_messages_total",
-                    "Messages that were open although the engine took their claim for finished. They are sent again. More "
+                    "Messages that were open although the engine considered their claim finished. They are sent again. More "
                     "than 0 is a defect of the service, or a trigger on messages that leaves rows unchanged.")),
       not_held_(counter(registry_, "messaging_not_held_messages_total",
                         "Messages that the ledger named as this engine's and the engine did not have. They are sent again. More "
@@ -105,7 +105,7 @@ Metrics::Metrics()
                                     "released at its shutdown, and inserts with messaging.notify = 'off', are counted too.")),
       reconciled_(counter(registry_, "messaging_reconciled_messages_total",
                           "Messages that were unsent and in no place, and were queued by reconcile. This includes rows inserted "
-                          "past the trigger.")),
+                          "without the trigger.")),
       reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds",
                             "How long the last walk over all messages took. A message in no place is found within this time, or "
                             "within 5 min where that is longer.")),
@@ -137,11 +137,12 @@ Metrics::Metrics()
               .Help("Failed calls to PostgreSQL or Redis by operation (claim, claim due, release orphans, record, heartbeat, "
                     "reclaim, register, doorbell, receipts, receipt backlog and others). All are tried again.")
               .Register(registry_)),
-      reconnects_(BuildCounter()
-                      .Name("messaging_reconnects_total")
-                      .Help("Sessions of the engines that were made anew: postgres_claim, postgres_record, postgres_listen (the "
-                            "listen session), redis.")
-                      .Register(registry_)),
+      reconnects_(
+          BuildCounter()
+              .Name("messaging_reconnects_total")
+              .Help("Sessions of the engines that were opened again: postgres_claim, postgres_record, postgres_listen (the "
+                    "listen session), redis.")
+              .Register(registry_)),
       http_requests_(BuildCounter().Name("messaging_http_requests_total").Help("Requests to the API.").Register(registry_)),
       http_seconds_(
           histogram(registry_, "messaging_http_request_duration_seconds", "Histogram: one request to the API.", kSeconds)),
@@ -160,7 +161,8 @@ Metrics::Metrics()
             .Name("messaging_deliveries_total")
             .Help(
                 "Claimed messages by what became of them: delivered; retry (failed, will be tried again); dead (failed for the "
-                "last time); deferred (postponed without using an attempt); released (returned to the queue unsent, at a stop).")
+                "last time); deferred (postponed without using an attempt); released (had no outcome when the engine stopped: "
+                "moved back to the queue, and sent again if its request was under way).")
             .Register(registry_);
     for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
     auto& attempts = BuildCounter()
@@ -273,8 +275,8 @@ void EngineMetrics::on_late_outcomes(std::size_t outcomes) { metrics_.late_outco
 void EngineMetrics::on_kept(std::size_t messages) {
     metrics_.kept_.Increment(static_cast<double>(messages));
     spdlog::warn(
-        "{} messages were open although their claims were taken for finished; they are sent again (a trigger on messages that "
-        "leaves rows unchanged, or a defect: please report it)",
+        "{} messages were open although the engine considered their claims finished; they are sent again (a trigger on messages "
+        "that leaves rows unchanged, or a defect: please report it)",
         messages);
 }
 
@@ -288,12 +290,13 @@ void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
     dependency_errors_.try_emplace(engine::kLockedRowsOperation, engine::kLockedRowsOperation, clock_)
         .first->second.failed(
-            "another session has locked rows whose outcomes are to be recorded; they are recorded when it ends (see pg_locks)");
+            "another session has locked rows whose outcomes are to be recorded; they are recorded when that session releases the "
+            "locks (see pg_locks)");
 }
 
-void EngineMetrics::on_unresponsive(std::size_t instances) {
-    metrics_.unresponsive_.Increment(static_cast<double>(instances));
-    spdlog::warn("ended {} sessions of instances that had written no heartbeat for {} s; their messages are reclaimed", instances,
+void EngineMetrics::on_unresponsive(std::size_t sessions) {
+    metrics_.unresponsive_.Increment(static_cast<double>(sessions));
+    spdlog::warn("ended {} sessions of instances that had written no heartbeat for {} s; their messages are reclaimed", sessions,
                  std::chrono::duration_cast<std::chrono::seconds>(engine::kSilentAfter).count());
 }
 

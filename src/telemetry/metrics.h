@@ -102,7 +102,7 @@ public:
     void on_kept(std::size_t messages) override;
     void on_not_held(std::size_t messages) override;
     void on_locked(std::size_t outcomes) override;
-    void on_unresponsive(std::size_t instances) override;
+    void on_unresponsive(std::size_t sessions) override;
     void on_missed_notifications(std::size_t messages) override;
     void on_degraded(const std::string& what, const std::string& reason) override;
     void on_recovered(const std::string& what) override;

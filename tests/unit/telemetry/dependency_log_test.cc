@@ -48,7 +48,7 @@ TEST_F(DependencyLogTest, ALineForTheFirstFailureAndOneForTheRecovery) {
     log_.recovered();
     log_.recovered();
     EXPECT_EQ(lines(), (std::vector<std::string>{"warning receipts: OOM; trying again",
-                                                 "info receipts: recovered after 4 failures that were not logged"}));
+                                                 "info receipts: recovered (4 failures since the last line)"}));
 }
 
 TEST_F(DependencyLogTest, AnotherReasonIsALineOfItsOwnOnceAMinute) {
@@ -84,7 +84,7 @@ TEST_F(DependencyLogTest, OfASessionOneOtherReasonIsLoggedAtOnce) {
     }
     EXPECT_EQ(lines(), (std::vector<std::string>{"warning session: lost; trying again",
                                                  "warning session: too many connections; trying again",
-                                                 "info session: recovered after 38 failures that were not logged"}));
+                                                 "info session: recovered (38 failures since the last line)"}));
 }
 
 TEST_F(DependencyLogTest, WhatComesAndGoesIsTwoLinesAMinuteAndTheRestIsCounted) {
@@ -131,7 +131,7 @@ TEST_F(DependencyLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
     }
     EXPECT_EQ(lines(), (std::vector<std::string>{"warning receipts (they wait in PostgreSQL, sending goes on): OOM; trying again",
                                                  "warning receipt backlog: OOM; trying again",
-                                                 "info receipt backlog: recovered after 0 failures that were not logged"}));
+                                                 "info receipt backlog: recovered (0 failures since the last line)"}));
     engine.on_success(engine::kReceiptsOperation);
     EXPECT_EQ(lines().size(), 4U);
     EXPECT_NE(metrics.text().find("messaging_redis_errors_total 5"), std::string::npos);
