@@ -11,12 +11,12 @@ namespace messaging::core {
 
 struct OutcomePolicy {
     BackoffPolicy backoff;
-    std::chrono::milliseconds retry_after_max{std::chrono::hours(24)};  // a receiver cannot park a message for longer
+    std::chrono::milliseconds retry_after_max{std::chrono::hours(24)};  // a receiver cannot delay a message for longer
     std::chrono::milliseconds local_fault_delay{1000};
 };
 
 // Any 2xx delivers. Everything else, redirects included, waits and is tried again until the attempts are used up.
-// Retry-After lengthens the wait, never shortens it. A fault of ours uses up no attempt.
+// Retry-After lengthens the wait, never shortens it. A fault of the service itself uses up no attempt.
 Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, const AttemptResult& result, WallTime now,
                          Random& random);
 

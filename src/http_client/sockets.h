@@ -25,9 +25,10 @@ struct ConnectionName {
 // Loop thread only; must outlive the multi handle. A connection that rests between two requests stays watched, which spares
 // two system calls a request.
 //
-// What a receiver sends while its connection rests was not asked for, and curl (7.88 to 8.14) would take it for the answer to the
-// next request. So a resting connection on which something comes is shut down, and curl, which looks before it uses a connection
-// again, takes another one. HTTP/2 is exempt: its answers name the request they belong to, and its pings are lawful at any time.
+// What a receiver sends while its connection rests was not asked for, and curl (7.88 to 8.14) would use it as the answer to the
+// next request. So a resting connection on which something arrives is shut down, and curl, which checks a connection before it
+// uses it again, uses another one. HTTP/2 is exempt: its answers name the request they belong to, and pings may arrive at any
+// time.
 class Sockets {
 public:
     // `on_ready` takes CURL_CSELECT_ bits; it may destroy this.
@@ -39,9 +40,10 @@ public:
     curl_socket_t open(const curl_sockaddr& address);
     void close(curl_socket_t fd);
 
-    // Right before a request is written: may it be, on this connection? No: something lies there already, in the kernel or in
-    // OpenSSL, or it has ended; it is shut down. `opened` are the sockets that the request has opened; `tls` is null for a plain
-    // connection. A new TLS connection is always fit: session tickets may lie there.
+    // Says, right before a request is written, whether it may be written to this connection. It may not when data has already
+    // arrived, in the kernel or in OpenSSL, or when the connection has ended; the connection is shut down then. `opened` are
+    // the sockets that the request has opened; `tls` is null for a plain connection. A new TLS connection is always fit:
+    // session tickets may have arrived on it.
     bool fit_for_request(const ConnectionName& name, const std::vector<curl_socket_t>& opened, const SSL* tls);
     // No request is to be written to this connection any more.
     void retire(const ConnectionName& name);

@@ -26,10 +26,10 @@ public:
     bool prepare(PostRequest request, Client::Completion done);
     void fail(TransportFault fault, std::string detail);
     const PostResult& failure() const { return partial_; }
-    // What the finished transfer came to. Once.
+    // The result of the finished transfer. Call it once.
     PostResult take_result(CURLcode code);
-    // Nothing was sent, because the connection was not fit for it: the same request again, on another one. Once take_result() was
-    // not called. False: it was tried often enough.
+    // Prepares the same request again, for another connection, where nothing was sent because the connection was not fit. Call
+    // it before take_result(). False: the request was tried too often, or another reason ended it.
     bool start_over();
 
     CURL* easy() const { return easy_.get(); }
@@ -64,10 +64,10 @@ private:
     std::size_t received_bytes_ = 0;
     std::size_t header_bytes_ = 0;
     long status_ = 0;            // of the latest status line
-    bool answered_ = false;      // the final answer's status is here
+    bool answered_ = false;      // the final answer's status has arrived
     bool begins_answer_ = true;  // the next header line is a status line
     std::string strange_line_;   // in its place
-    int socket_error_ = 0;       // of our own attempt to open a socket
+    int socket_error_ = 0;       // of this transfer's attempt to open a socket
     bool used_ = false;          // the handle has sent a request
     bool unfit_ = false;         // before_request() has refused the connection
     int unfit_count_ = 0;        // of this request's connections

@@ -34,7 +34,7 @@ inline constexpr std::int64_t kExactCountLimit = 5000;
 struct StatusView {
     ServiceState state;
     std::vector<InstanceView> instances;
-    Count pending;  // in the queue: what an engine has claimed is not in it
+    Count pending;  // in the queue: without claimed messages
     Count scheduled;
     Count held;
     Count dead;

@@ -12,9 +12,9 @@ struct IdempotencyKey {
     std::string fingerprint;  // of the request body
 };
 
-// A response whose body has a gap wherever a value belongs that only the database knows: the id and the time of a row that is not
-// created yet. With it a store creates the rows and stores the response in one transaction that is sent as a whole, and knows
-// nothing of the body's format. The values are what the database has written, also where a trigger has changed them.
+// A response whose body has a gap wherever a value belongs that only the database knows: the id and the time of a row that is
+// not created yet. So a store can create the rows and store the response in one transaction that is sent as a whole, without
+// knowledge of the body's format. The values are what the database has written, also where a trigger has changed them.
 struct ResponseTemplate {
     int status = 0;
     std::vector<std::string> parts;  // a gap between each two of them
@@ -26,7 +26,7 @@ struct ResponseTemplate {
 struct StoredResponse {
     int status = 0;
     std::string body;
-    bool replayed = false;  // an earlier request with this key was answered so
+    bool replayed = false;  // it is the response to an earlier request with this key
 };
 
 }  // namespace messaging::service

@@ -17,7 +17,7 @@
 
 namespace messaging::service {
 
-// Each but kAll has the messages whose status has the same word.
+// Each list but kAll has exactly the messages whose status is the same word.
 enum class ListStatus { kSent, kPending, kSending, kScheduled, kHeld, kDead, kAll };
 inline constexpr std::array kListStatuses{ListStatus::kSent, ListStatus::kPending, ListStatus::kSending, ListStatus::kScheduled,
                                           ListStatus::kHeld, ListStatus::kDead,    ListStatus::kAll};
@@ -85,14 +85,14 @@ public:
     virtual void get(const MessageRef& message, core::Completion<MessageDetail> done) = 0;
     // Answers the messages in the order given. kInternal: not all of them were created, because a trigger dropped some.
     virtual void enqueue(std::vector<NewMessage> messages, core::Completion<std::vector<CreatedMessage>> done) = 0;
-    // The same once for each key, of any number of messages. `response` has two gaps for each message, its id and its created_at,
-    // and is stored in the same transaction. A repeat creates nothing and gets the stored response. On any error nothing is
-    // created or stored. kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a request that is still
-    // open.
+    // As enqueue(), but once for each key, and with any number of messages. `response` has two gaps for each message, its id
+    // and its created_at, and is stored in the same transaction. A repeat creates nothing and gets the stored response. On any
+    // error nothing is created or stored. kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a
+    // request that is still open.
     virtual void enqueue_once(std::vector<NewMessage> messages, const IdempotencyKey& key, const ResponseTemplate& response,
                               core::Completion<StoredResponse> done) = 0;
-    // Sends again what is sent, dead or scheduled, and answers the message as it is then. kNotFound; kConflict when it is queued,
-    // held or in flight already.
+    // Sends a message again that is sent, dead-lettered or scheduled, and answers the message as it is then. kNotFound;
+    // kConflict when it is queued, held or in flight already.
     virtual void retry(const MessageRef& message, core::Completion<MessageDetail> done) = 0;
 };
 
