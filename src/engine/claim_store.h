@@ -57,8 +57,9 @@ public:
     virtual void peek(Source source, const ClaimRequest& claim, core::Completion<std::optional<core::MessageId>> done) = 0;
     // Moves exactly this message from `source` to the dead letters. For a message that cannot be claimed.
     virtual void dead_letter(Source source, core::MessageId id, const std::string& reason, core::Completion<core::Unit> done) = 0;
-    // Schedules, due now, what the ledger says this instance holds and the engine does not: claims that the engine does not know
-    // (their answer was lost), and messages of its claims that are not among `held`.
+    // Releases orphans: schedules, due now, the messages that the ledger says this instance holds and that the engine does not
+    // have. These are the messages of claims that the engine does not know, because their answer was lost, and messages of
+    // known claims that are not among `held`.
     virtual void release_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
                                  std::vector<core::MessageId> held, core::Completion<OrphanCount> done) = 0;
 };

@@ -1,4 +1,4 @@
-// Claimer: decides when to claim what: ready messages when notified, due ones on time, full scans and orphans now and then.
+// Claimer: decides when to claim what: ready messages when notified, due messages on time, full scans and orphans at intervals.
 #pragma once
 
 #include <chrono>
@@ -18,9 +18,10 @@
 namespace messaging::engine {
 
 inline constexpr int kMaxClaim = 1000;                             // messages in one claim
-inline constexpr std::chrono::milliseconds kPollPeriod{1000};      // a lost notification is made good within it
+inline constexpr std::chrono::milliseconds kPollPeriod{1000};      // a message whose notification was lost is found within it
 inline constexpr std::chrono::milliseconds kFullScanPeriod{5000};  // a row the floor missed is found within it
-inline constexpr std::chrono::seconds kDueOverlap{10};  // a transaction that schedules commits within it, or a full scan …
+// A transaction that schedules messages has committed within this time; else a full scan finds its messages.
+inline constexpr std::chrono::seconds kDueOverlap{10};
 inline constexpr std::chrono::milliseconds kFirstStepAside{50};   // a failed kind of work waits so long, doubled each time …
 inline constexpr std::chrono::milliseconds kLastStepAside{1000};  // … up to this, while the other kinds go on
 
@@ -29,9 +30,9 @@ inline constexpr std::chrono::milliseconds kLastStepAside{1000};  // … up to t
 // messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
 // with the reason.
 //
-// A claim of ready messages begins at the floor (queue_floor.h). What was below it all the same, because another engine had
-// locked it and rolled back, is found by a full scan, which begins at 0. While claims are full, each goes on where the last one
-// ended; rows committed behind that place are found by the first claim that is not full, or by the full scan. Claims of due
+// A claim of ready messages begins at the floor (queue_floor.h). A row can be ready below the floor, because another engine had
+// locked it and rolled back; a full scan, which begins at 0, finds it. While claims are full, each goes on where the last one
+// ended; rows committed before that place are found by the first claim that is not full, or by the full scan. Claims of due
 // messages begin kDueOverlap before the last one that found all, and have full scans of their own, for the same reasons.
 class Claimer {
 public:
@@ -107,10 +108,10 @@ private:
     EngineObserver& observer_;
     const int max_claim_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> timer_;        // the fallback
+    std::unique_ptr<loop::Timer> timer_;        // the poll
     std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
     std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest step aside
-    Work orphans_{kOrphansOperation};           // the ledger may hold what we do not have
+    Work orphans_{kOrphansOperation};           // the ledger may name messages that the engine does not have
     Work due_{kClaimDueOperation};              // something scheduled may be due
     Work ready_{kClaimOperation};               // notified, or the last claim was full
     Source turn_ = Source::kReady;              // who goes first where both are wanted
@@ -123,7 +124,7 @@ private:
     core::MonoTime next_due_scan_{};  // the same for the schedule
     core::MonoTime started_{};
     State state_ = State::kInactive;
-    bool by_poll_ = false;  // what is ready was asked for by the timer alone
+    bool by_poll_ = false;  // only the poll timer has asked for ready messages
 };
 
 }  // namespace messaging::engine

@@ -1,5 +1,5 @@
-// Doorbell: the engine's half of the lock that spares inserters their NOTIFY while no engine sleeps with the lock; pure but for
-// its port.
+// Doorbell: the engine's side of the doorbell, the lock that spares inserters their NOTIFY while no engine sleeps; no I/O but
+// through its port.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@ namespace messaging::engine {
 // consecutive polls find messages, the lock is not requested, and this is the pause between polls.
 inline constexpr std::chrono::milliseconds kIdleDelayMin{1};
 inline constexpr std::chrono::milliseconds kIdleDelayMax{5};
-inline constexpr std::chrono::milliseconds kWakePeersPeriod{100};  // peers are woken no more often
+inline constexpr std::chrono::milliseconds kWakePeersPeriod{100};  // peers are woken at most once in this time
 // A notification may arrive this long after its row became visible.
 inline constexpr std::chrono::milliseconds kNotificationGrace{250};
 
@@ -38,7 +38,7 @@ public:
     static bool may_follow(State from, State to);
 
     struct Mediator {
-        std::function<void()> poll;  // look for ready messages, now
+        std::function<void()> poll;  // claims ready messages now
     };
     Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
              Mediator mediator);
@@ -49,7 +49,7 @@ public:
     void on_found(std::size_t messages, bool by_poll);
     // A notification.
     void on_notification();
-    // There is more than this engine can carry.
+    // More messages are ready than this engine has capacity for.
     void on_overload();
     // The engine stops claiming: inserters need not notify it.
     void leave();
@@ -77,7 +77,7 @@ private:
     State state_ = State::kAwake;
     bool found_ = false;       // by the last poll
     int hits_in_a_row_ = 0;    // polls
-    std::size_t finds_ = 0;    // messages that the 1 s poll has found in our sleep
+    std::size_t finds_ = 0;    // messages that the 1 s poll has found while the engine slept
     std::uint64_t round_ = 0;  // an answer to an earlier round is stale
     std::chrono::milliseconds idle_delay_{kIdleDelayMin};
     core::MonoTime next_wake_peers_{};

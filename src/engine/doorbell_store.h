@@ -11,7 +11,7 @@ enum class SleepAnswer {
     kHeldByPeer,     // another engine sleeps with the lock: every inserter notifies
 };
 
-// Loop thread only; on the session that listens.
+// Loop thread only; on the listen session.
 class DoorbellStore {
 public:
     virtual ~DoorbellStore() = default;

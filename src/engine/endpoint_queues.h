@@ -12,7 +12,8 @@
 
 namespace messaging::engine {
 
-// Only what can start now leaves a queue, so no deadline counts the waiting and no endpoint's slowness holds up another.
+// Only a delivery that can start now leaves a queue. So no request's deadline includes the time of waiting, and a slow endpoint
+// does not delay another one.
 class EndpointQueues {
 public:
     // `max_in_flight`: over all endpoints together.
@@ -31,8 +32,8 @@ public:
 
     std::vector<core::MessageId> waiting_messages() const;
 
-    // Closes an interval of measuring: from here until the next call, backed_up() tells of endpoints that have their
-    // cap in flight and would need longer than `horizon_seconds` for what waits, at the rate of the interval ended.
+    // Ends an interval of measuring. Until the next call, backed_up() is true for endpoints that have their cap in flight and
+    // would need longer than `horizon_seconds` for what waits, at the rate of the interval that has ended.
     void measure(double interval_seconds, double horizon_seconds);
     bool backed_up(core::EndpointId endpoint) const;
     // Messages a second in the last interval.

@@ -48,9 +48,9 @@ struct EnginePorts {
 
 // Loop thread only. The owner tells it what its sessions do; it never touches a socket.
 //
-// When the listen session comes up, the engine registers as a new instance, moves those of its claims there that nobody has
-// reclaimed, reads the service state and the endpoints, and is active. When the listen session is lost, the engine starts nothing
-// new, because another engine may conclude that this one has failed; requests in flight finish and are recorded.
+// When the listen session comes up, the engine registers as a new instance, moves to it those of its claims that no other
+// instance has reclaimed, reads the service state and the endpoints, and is active. When the listen session is lost, the engine
+// starts nothing new, because another engine may conclude that this one has failed; requests in flight finish and are recorded.
 class Engine {
 public:
     Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -65,14 +65,15 @@ public:
 
     // Stops claiming, releases what was not started, lets what is in flight finish until `deadline`, releases the rest,
     // records, waits for the receipts that Redis has been given, unregisters, and then calls `done` once. Receipts that Redis
-    // refuses, or has not confirmed by `deadline`, stay in the backlog for another engine. While PostgreSQL cannot be reached it
-    // gives up at twice the deadline: what is unrecorded stays in the ledger, where another engine finds it.
+    // refuses, or has not confirmed by `deadline`, stay in the backlog for another engine. While PostgreSQL cannot be reached,
+    // the engine gives up at twice the deadline: messages without a recorded outcome stay in the ledger, and another engine
+    // reclaims them.
     void start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool clean)> done);
 
     core::InstanceId instance_id() const { return instance_id_; }
     std::size_t in_flight() const { return dispatcher_.in_flight(); }
 
-    // What the engine is for the others.
+    // What the engine is to the other engines.
     enum class Phase {
         kOffline,       // no listen session
         kRegistering,   // has one, and is not an instance of it yet

@@ -1,4 +1,5 @@
-// EngineObserver: what an engine tells to whoever counts it. Every call is cheap and returns at once.
+// EngineObserver: what an engine reports to metrics and logs. A port; telemetry implements it. Every call is cheap and returns
+// at once.
 #pragma once
 
 #include <chrono>
@@ -14,7 +15,7 @@ enum class Dependency { kClaimSession, kRecordSession, kListenSession, kRedis };
 
 // Of on_error and on_success: what an engine asks of PostgreSQL and Redis. Each one tells its own successes, too.
 inline constexpr const char* kReceiptsOperation = "receipts";        // Redis refused or lost a batch
-inline constexpr const char* kBacklogOperation = "receipt backlog";  // reading or claiming what Redis has missed
+inline constexpr const char* kBacklogOperation = "receipt backlog";  // reading or reclaiming what Redis has missed
 // Work that each engine must get done: where one of them fails for long, the engine is not ready.
 inline constexpr const char* kClaimOperation = "claim";
 inline constexpr const char* kClaimDueOperation = "claim due";
@@ -48,17 +49,18 @@ public:
     virtual void on_dead_lettered(std::size_t messages) = 0;
     // Outcomes that changed nothing, because their claim had ended or the message had been sent again; reconcile looks for them.
     virtual void on_late_outcomes(std::size_t outcomes) = 0;
-    // Claims that the engine took for resolved, and the ledger did not: what is open in them is scheduled again.
+    // Messages that were open although the engine considered their claims finished; they are scheduled again.
     virtual void on_kept(std::size_t messages) = 0;
-    // The ledger named messages as ours that the engine does not have: a defect of the engine, made good.
+    // The ledger named messages as this engine's that the engine does not have; they are scheduled again. A defect of the engine.
     virtual void on_not_held(std::size_t messages) = 0;
-    // Outcomes that wait because somebody else has locked their messages' rows.
+    // Outcomes that wait because another session has locked their messages' rows.
     virtual void on_locked(std::size_t outcomes) = 0;
-    // So many instances held their locks without a sign of life, and had their sessions ended.
-    virtual void on_unresponsive(std::size_t instances) = 0;
-    // Only the fallback has found them, while the engine slept with the doorbell's lock: a notification was lost.
+    // So many sessions of unresponsive instances were ended.
+    virtual void on_unresponsive(std::size_t sessions) = 0;
+    // Only the 1 s poll has found them, while the engine slept with the doorbell's lock: a notification was lost.
     virtual void on_missed_notifications(std::size_t messages) = 0;
-    // Something beside the stores is out of order: told when it begins, with the reason, and when it has ended. `what` names it.
+    // Something other than a store is degraded: reported when this begins, with the reason, and when it has ended. `what` names
+    // it.
     virtual void on_degraded(const std::string& what, const std::string& reason) = 0;
     virtual void on_recovered(const std::string& what) = 0;
     // A store call failed; it will be tried again.

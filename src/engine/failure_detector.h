@@ -21,14 +21,15 @@ inline constexpr std::chrono::milliseconds kSilentAfter{8000};
 // nobody could write to PostgreSQL, every instance is silent for a moment.
 inline constexpr std::chrono::milliseconds kUnresponsiveAfter{2500};
 
-// What one query saw of an instance.
+// What one query has found about an instance.
 struct LivenessSample {
     core::InstanceId id = 0;
     bool lock_free = false;  // its session lock has no holder
     bool silent = false;     // no heartbeat for kSilentAfter, by PostgreSQL's clock
 };
 
-// Keeps, for one engine, since when each instance has been free or silent without interruption.
+// Keeps, for one engine, since when each instance's lock has been free, and since when each instance has been silent, without
+// interruption.
 class FailureDetector {
 public:
     struct Failures {

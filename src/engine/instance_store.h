@@ -13,15 +13,15 @@
 
 namespace messaging::engine {
 
-inline constexpr int kReclaimClaims = 10;    // in one round: the listening session runs it, and hears nothing meanwhile
-inline constexpr int kMaxAbandonments = 10;  // engines that may die holding a message before it is dead-lettered
+inline constexpr int kReclaimClaims = 10;    // in one round: the listen session runs it, and receives no notification meanwhile
+inline constexpr int kMaxAbandonments = 10;  // so many engines may fail while they hold a message; then it is dead-lettered
 
 struct Reclaimed {
     std::size_t claims = 0;
     std::size_t messages = 0;  // scheduled again, or dead-lettered
 };
 
-// What keeps an instance alive in the eyes of the others; on the session that listens.
+// Loop thread only; on the listen session.
 class InstanceStore {
 public:
     virtual ~InstanceStore() = default;
@@ -30,24 +30,24 @@ public:
     // `session_tag`: what the engine's sessions have in their application_name, so that they can be ended.
     virtual void register_instance(const std::string& name, const std::string& session_tag,
                                    core::Completion<core::InstanceId> done) = 0;
-    // Makes those of `claims` that nobody has reclaimed the instance `to`'s, and answers which these are.
+    // Moves those of `claims` that no instance has reclaimed to the instance `to`, and answers which these are.
     virtual void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                              core::Completion<std::vector<core::ClaimId>> done) = 0;
     virtual void heartbeat(core::InstanceId instance_id, int in_flight, Xid floor, core::Completion<core::Unit> done) = 0;
     // Reads messaging._state: true = running.
     virtual void read_state(core::Completion<bool> done) = 0;
-    // What is to be seen of every instance but `me`. Silent = no heartbeat for `silence`.
+    // One sample of every instance but `me`. Silent = no heartbeat for `silence`.
     virtual void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
                                 core::Completion<std::vector<LivenessSample>> done) = 0;
-    // Ends the sessions that hold these instances' locks; answers how many.
+    // Ends all sessions of these instances, the holder of the lock included; answers how many sessions.
     virtual void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) = 0;
-    // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims of
-    // them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled
-    // each time up to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up: most of them only
-    // waited. Not `counted`: no row of messages is written, for where one of them refuses it.
+    // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims
+    // of them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled each time up
+    // to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up, because most of the messages
+    // only waited. Without `counted` no row of messages is written: for the case that one of these rows refuses every change.
     virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
                          core::Completion<Reclaimed> done) = 0;
-    // Clean end: the row goes, its claims must have been recorded.
+    // At a clean end: deletes the instance's row. All of its claims must have been recorded.
     virtual void unregister_instance(core::InstanceId instance_id, core::Completion<core::Unit> done) = 0;
 };
 

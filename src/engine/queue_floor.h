@@ -1,4 +1,4 @@
-// QueueFloor: where claims begin to read the queue, so that they need not walk over what was claimed before.
+// QueueFloor: where claims begin to read the queue, so that they need not walk over the entries of earlier claims.
 #pragma once
 
 #include <chrono>
@@ -16,10 +16,10 @@ inline constexpr std::chrono::microseconds kSlowClaim{2000};
 // The newest transactions are not moved past. Most of them end soon, and each one that is moved past costs a claim of its own.
 inline constexpr Xid kYoungTransactions = 64;
 
-// Loop thread only. What no claim has read yet is: the rows at or above the floor, the rows of the stragglers, and the rows of
-// the ended stragglers. A straggler is a transaction below the floor that was still running in the last snapshot; its rows become
-// visible when it commits. (PostgreSQL's snapshots name top-level transactions, and so does _queue.xid.) Rows that another engine
-// had locked, and rolled back, are left to the full scan. docs/claim-protocol.md, "The floor and the full scan".
+// Loop thread only. These rows no claim has read yet: the rows at or above the floor, the rows of the stragglers, and the rows
+// of the ended stragglers. A straggler is a transaction below the floor that was still running in the last snapshot; its rows
+// become visible when it commits. (PostgreSQL's snapshots name top-level transactions, and so does _queue.xid.) Rows that
+// another engine had locked, and rolled back, are left to the full scan. docs/claim-protocol.md, "The floor and the full scan".
 class QueueFloor {
 public:
     // The next claim's rows: behind `behind`, and of transactions up to `until`.
@@ -28,7 +28,7 @@ public:
         Xid until = kLastXid;
     };
 
-    // Of the ended stragglers, one after the other; nothing while there are none.
+    // The rows of the ended stragglers, one straggler after the other; nothing while there are none.
     std::optional<Range> ended() const;
     // From the floor on.
     Range rest() const { return {QueuePosition{floor_}, kLastXid}; }

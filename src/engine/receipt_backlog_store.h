@@ -26,7 +26,7 @@ public:
     // Makes at most `limit` batches of instances that have no row (any more) this instance's own, and answers how many. Two
     // callers never get the same batch.
     virtual void reclaim_backlog(core::InstanceId me, int limit, core::Completion<std::size_t> done) = 0;
-    // Those of `batches` that are `from`'s become `to`'s.
+    // Moves those of `batches` that belong to the instance `from` to the instance `to`.
     virtual void move_backlog(core::InstanceId from, core::InstanceId to, std::vector<std::int64_t> batches,
                               core::Completion<core::Unit> done) = 0;
 };

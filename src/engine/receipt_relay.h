@@ -1,4 +1,4 @@
-// ReceiptRelay: writes receipts to Redis behind the sending, and catches up from the database what Redis missed.
+// ReceiptRelay: writes receipts to Redis after the sending, and writes later, from the database, the receipts that Redis missed.
 #pragma once
 
 #include <chrono>
@@ -18,10 +18,10 @@
 
 namespace messaging::engine {
 
-inline constexpr std::size_t kMaxHeldReceipts = 20000;  // in memory; what is beyond comes back from the backlog
-inline constexpr int kBacklogBatches = 20;              // read, or claimed from an instance that is gone, at a time
+inline constexpr std::size_t kMaxHeldReceipts = 20000;  // in memory; more than that is read from the backlog later
+inline constexpr int kBacklogBatches = 20;              // read, or reclaimed from a failed instance, at a time
 inline constexpr std::chrono::milliseconds kBacklogPeriod{1000};
-inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // instances that are gone are looked for so often
+inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // batches of failed instances are looked for so often
 // The wait after Redis has failed a batch. It doubles with each failure in a row, and the first success ends it.
 inline constexpr core::BackoffPolicy kReceiptBackoff{std::chrono::milliseconds(500), 2.0, std::chrono::milliseconds(30000), 0};
 
@@ -41,7 +41,7 @@ public:
                  EngineObserver& observer, Mediator mediator);
 
     void start();
-    // No more is read from the backlog, for the engine is about to end. What is added is still written.
+    // No more is read from the backlog, because the engine is about to end. Batches that are added are still written.
     void stop();
     void add(std::int64_t batch_id, const std::vector<core::Receipt>& receipts);
     // The confirmations of these batches are committed: their backlog rows are gone.
@@ -49,7 +49,7 @@ public:
     // The engine that was `from` is now `to`: the backlog rows of the batches held here move with it.
     void on_registered_anew(core::InstanceId from, core::InstanceId to);
 
-    // Batches are with Redis, and are not answered yet. False while Redis is down or refuses: then nothing is written.
+    // Batches were given to Redis, and it has not answered yet. False while Redis is down or refuses: then nothing is written.
     bool writing() const { return held_receipts_ > 0; }
     bool idle() const { return held_.empty(); }
 
@@ -68,7 +68,7 @@ private:
     core::Random& random_;
     EngineObserver& observer_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> timer_;  // the next reading of the backlog; while backing off, the end of that
+    std::unique_ptr<loop::Timer> timer_;  // the next reading of the backlog; during a back-off, its end
     std::unique_ptr<loop::Timer> reclaim_timer_;
     std::unordered_map<std::int64_t, std::size_t> held_;  // batch -> receipts being written; 0 = confirmed
     std::size_t held_receipts_ = 0;

@@ -25,7 +25,7 @@ public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
         std::function<void(const Reclaimed&)> on_reclaimed;
-        std::function<void()> on_instance_gone;  // another instance's life lock has become free
+        std::function<void()> on_instance_gone;  // another instance's lock has become free
     };
 
     // `delay`: how long a message waits that has been abandoned twice (InstanceStore::reclaim).
@@ -51,7 +51,7 @@ private:
     std::unique_ptr<loop::Timer> timer_;
     core::MonoTime next_reclaim_{};
     bool counted_ = true;         // the next reclaim counts the abandonments
-    std::size_t free_locks_ = 0;  // at the last look
+    std::size_t free_locks_ = 0;  // at the last check
     std::uint64_t round_ = 0;     // counts starts and stops: an answer to an earlier round is stale
 };
 

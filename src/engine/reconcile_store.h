@@ -20,7 +20,7 @@ struct ReconcileRound {
 class ReconcileStore {
 public:
     virtual ~ReconcileStore() = default;
-    // Once, later. The pace is the database's: all instances share one walk, and whoever comes while another one is at work finds
+    // Once, later. The database sets the pace: all instances share one walk, and a call during another instance's round finds
     // nothing to do.
     virtual void reconcile(int max_rows, core::Completion<ReconcileRound> done) = 0;
 };

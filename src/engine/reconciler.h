@@ -1,4 +1,4 @@
-// Reconciler: has the database looked through, all the time, for messages that are unsent and in no place.
+// Reconciler: runs round after round of reconcile, which finds messages that are unsent and in no place.
 #pragma once
 
 #include <chrono>
@@ -15,8 +15,8 @@
 namespace messaging::engine {
 
 inline constexpr int kReconcileRows = 100'000;       // read in one round of the walk
-inline constexpr int kMaxReconcileRows = 1'000'000;  // where a round costs more for the queue than for its rows
-inline constexpr int kMinReconcileRows = 1'000;      // where rounds do not finish
+inline constexpr int kMaxReconcileRows = 1'000'000;  // in a round that spends more on the queue than on its rows
+inline constexpr int kMinReconcileRows = 1'000;      // in a round after rounds that did not finish
 // A round that costs more than this and was finished reads the queue more than the messages: the next one takes twice the rows.
 inline constexpr std::chrono::milliseconds kCostlyRound{500};
 inline constexpr std::chrono::milliseconds kReconcileRetry{5'000};  // after a failed round
@@ -30,7 +30,7 @@ public:
     };
     Reconciler(ReconcileStore& store, loop::TimerFactory& timers, core::Random& random, Mediator mediator);
 
-    // Looks at once, and then whenever the database says: call it whenever the session has come up.
+    // Runs a round at once, and each further one when the database says. Call it whenever the session has come up.
     void start();
 
 private:

@@ -29,12 +29,13 @@ struct KeptMessage {
 struct RecordResult {
     std::optional<std::int64_t> sent_batch;  // the batch row written, when anything was newly sent
     std::string sent_at;                     // RFC 3339 UTC, of the batch
-    std::vector<core::MessageId> sent;       // newly marked sent: a repeat of an old fact is not in here
+    std::vector<core::MessageId> sent;       // newly marked sent: without messages that were marked before
     std::vector<core::ClaimId> missing;      // claims of outcomes other than kDelivered that are not in the ledger, sorted
     std::vector<KeptMessage> kept;           // of `finished`: their claims stay in the ledger
 };
 
-// Loop thread only. Every call is safe to repeat. Its session is not the claims', so that neither waits for the other.
+// Loop thread only. Every call is safe to repeat. It does not use the claim session, so that claims and records do not wait for
+// each other.
 class RecordStore {
 public:
     virtual ~RecordStore() = default;
@@ -42,7 +43,7 @@ public:
     // All or nothing. Outcomes other than kDelivered count only where their claim is still in the ledger (fencing), and every
     // outcome only for the message's generation. Claims whose messages are not all resolved are kept.
     virtual void record(RecordRequest request, core::Completion<RecordResult> done) = 0;
-    // Those of `ids` whose rows nobody else has locked, or that do not exist.
+    // Those of `ids` whose rows no other session has locked, or that do not exist.
     virtual void find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) = 0;
 };
 

@@ -1,4 +1,5 @@
-// Recorder: keeps every outcome until PostgreSQL has it; batches by what is waiting and by what a transaction costs.
+// Recorder: keeps every outcome until PostgreSQL has it; the size of a batch follows from what waits and from what a
+// transaction costs.
 #pragma once
 
 #include <chrono>
@@ -30,7 +31,7 @@ inline constexpr std::chrono::milliseconds kLockedRetry{1000};   // outcomes of 
 inline constexpr std::chrono::milliseconds kAfterRefusal{20};    // the next try, when PostgreSQL has refused some outcome
 inline constexpr std::chrono::milliseconds kRefusedRetry{1000};  // one refused outcome is tried again, by itself, after it …
 inline constexpr std::chrono::milliseconds kLastRefusedRetry{30000};  // … doubled with each refusal in a row, up to this
-inline constexpr std::chrono::milliseconds kConfirmDelay{1000};       // confirmed receipts wait so long for company
+inline constexpr std::chrono::milliseconds kConfirmDelay{1000};       // confirmed receipts wait so long to share a transaction
 
 // Loop thread only.
 // - The first outcome is recorded at once. After a transaction the recorder pauses for as long as the transaction took, and a
@@ -39,8 +40,8 @@ inline constexpr std::chrono::milliseconds kConfirmDelay{1000};       // confirm
 // - An outcome leaves memory only when its transaction has committed. After a failure the same outcomes are tried again. Where
 //   PostgreSQL refuses them (because of a constraint of the application, for example), the batches become smaller until the
 //   refused outcome is alone. From then on it is tried by itself and delays no other outcome. Where there are very many, the
-//   oldest are dead-lettered, which does not touch their rows. So is a message whose row stays as it was although PostgreSQL
-//   reports no error: a trigger of the application does that, and the message would be sent again and again.
+//   oldest are dead-lettered, which does not touch their rows. A message whose row stays as it was although PostgreSQL reports
+//   no error is dead-lettered too: a trigger of the application does that, and the message would be sent again and again.
 // - A row that another session has locked delays its own message only. After a lock timeout the recorder asks which rows are
 //   free, records those, and keeps the others in a separate list until they are free.
 // - An outcome that changes nothing, because its claim had ended or its message had been sent again, is counted, and reconcile is
@@ -64,8 +65,8 @@ public:
     void confirm(std::int64_t batch_id);
     // The record session is up again: try now.
     void retry_now();
-    // The engine ends: what waits for company or for the end of a rest is recorded at once. After a failure it waits all the
-    // same.
+    // The engine ends: what waits for a larger batch or for the end of a rest is recorded at once. After a failure the wait
+    // before the next try remains.
     void flush_now();
 
     std::size_t unrecorded() const { return waiting_.size() + sending_.size() + locked_.size() + refused_.size(); }
@@ -102,7 +103,7 @@ private:
     std::unique_ptr<loop::Timer> timer_;  // the next flush: after the gap, after a failure, or for confirmations alone
     std::deque<core::Outcome> waiting_;
     std::vector<core::Outcome> sending_;
-    std::vector<core::Outcome> locked_;  // somebody else has locked their rows
+    std::vector<core::Outcome> locked_;  // another session has locked their rows
     std::unique_ptr<loop::Timer> locked_timer_;
     std::deque<core::Outcome> refused_;  // PostgreSQL has refused each of them alone
     std::unique_ptr<loop::Timer> refused_timer_;
@@ -121,7 +122,7 @@ private:
     bool busy_ = false;
     bool failing_ = false;  // nothing was recorded since the last failure
     bool resting_ = false;  // timer_ ends the rest
-    bool careful_ = false;  // some rows are locked: look for locks before each transaction
+    bool careful_ = false;  // some rows are locked: ask which ones before each transaction
 };
 
 }  // namespace messaging::engine

@@ -1,4 +1,4 @@
-// PgDoorbellStore: the advisory lock (771, 1) on the session that listens.
+// PgDoorbellStore: the advisory lock (771, 1) on the listen session; implements engine::DoorbellStore.
 #pragma once
 
 #include "core/completion.h"

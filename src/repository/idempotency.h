@@ -1,4 +1,4 @@
-// What any transaction needs that creates something for a request with an Idempotency-Key.
+// Runs a transaction that creates something for a request with an Idempotency-Key.
 #pragma once
 
 #include <vector>

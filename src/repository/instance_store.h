@@ -1,4 +1,4 @@
-// PgInstanceStore: an instance's life in PostgreSQL, on the session that listens; implements engine::InstanceStore.
+// PgInstanceStore: an instance's row, lock and claims in PostgreSQL, on the listen session; implements engine::InstanceStore.
 #pragma once
 
 #include "core/completion.h"

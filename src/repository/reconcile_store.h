@@ -9,7 +9,8 @@
 
 namespace messaging::repository {
 
-// Loop thread only. The session must outlive it; a round may take seconds when millions are queued, so it is nobody else's.
+// Loop thread only. The session must outlive it; a round may take seconds when millions are queued, so no other store uses this
+// session.
 class PgReconcileStore : public engine::ReconcileStore {
 public:
     explicit PgReconcileStore(pg::Connection& session) : session_(session) {}

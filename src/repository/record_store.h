@@ -9,7 +9,7 @@
 
 namespace messaging::repository {
 
-// Loop thread only. The session must outlive it, and is not the claims': a record waits for the disk, and a claim must not.
+// Loop thread only. The session must outlive it, and is not the claim session: a record waits for the disk, and a claim must not.
 class PgRecordStore : public engine::RecordStore {
 public:
     // `receipts`: each recorded batch waits in PostgreSQL until Redis has its receipts.

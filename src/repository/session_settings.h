@@ -1,4 +1,4 @@
-// What PostgreSQL sessions are told at their start, and the channels that they listen on.
+// The settings of the PostgreSQL sessions, and the channels that the listen session listens on.
 #pragma once
 
 #include <string>
@@ -12,10 +12,10 @@ using SessionSettings = std::vector<std::pair<std::string, std::string>>;
 inline constexpr const char* kReadyChannel = "messaging_ready";
 inline constexpr const char* kControlChannel = "messaging_control";
 
-// What every session of ours rests on. In force whatever the role or the database would set otherwise.
-//   search_path        names are written with their schemas; nobody's other table or function can stand in for one
+// The settings of every session. They override the settings of the role and of the database.
+//   search_path        names are written with their schemas; no other table or function of that name can be used instead
 //   row_security       a policy that would hide rows makes a statement fail, instead of letting it lose what it does not see
-//   tcp_…              the server notices within half a minute that our host has vanished, and lets our locks go
+//   tcp_…              the server notices within half a minute that this host has vanished, and releases its locks
 //   messaging.session  tells the triggers of public.messages that an UPDATE is the service's own ("engine")
 inline SessionSettings base_settings(const char* kind) {
     return {{"search_path", "pg_catalog"},
@@ -45,19 +45,19 @@ inline SessionSettings planner_settings() {
                                                    {"idle_in_transaction_session_timeout", "10s"}});
 }
 
-// A lost claim only exposes its rows again, so the claim need not wait for the disk.
+// When a claim is lost, its messages can be claimed again, so the claim need not wait for the disk.
 inline SessionSettings claim_session_settings() {
     return with_settings(planner_settings(), {{"synchronous_commit", "off"}, {"lock_timeout", "1s"}});
 }
 
-// After the lock timeout the recorder looks which rows are free, so it is short.
+// After the lock timeout the recorder asks which rows are free, so the timeout is short.
 inline SessionSettings record_session_settings() { return with_settings(planner_settings(), {{"lock_timeout", "250ms"}}); }
 
 inline SessionSettings listen_session_settings() {
     return with_settings(base_settings("engine"), {{"statement_timeout", "4s"}, {"lock_timeout", "1s"}});
 }
 
-// A round reads the whole queue once, which is what hash joins are for.
+// A round may read the whole queue once; a hash join does that fastest.
 inline SessionSettings reconcile_session_settings() {
     return with_settings(base_settings("engine"), {{"statement_timeout", "30s"}, {"lock_timeout", "1s"}});
 }
