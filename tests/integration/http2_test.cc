@@ -113,9 +113,9 @@ TEST(Http2, AnAnswerThatNeverComesCostsOnlyItsOwnRequest) {
     Sending sending(receiver.certificate());
     const std::string first = R"({"messageId":"2.0 1"})";
     EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector{first});
-    const auto hung = sending.post({receiver.url("/hang"), receiver.url("/hang")}, milliseconds(300));
-    EXPECT_EQ(hung[0].fault, TransportFault::kTimeout);
-    EXPECT_EQ(hung[1].fault, TransportFault::kTimeout);
+    const auto timed_out = sending.post({receiver.url("/hang"), receiver.url("/hang")}, milliseconds(300));
+    EXPECT_EQ(timed_out[0].fault, TransportFault::kTimeout);
+    EXPECT_EQ(timed_out[1].fault, TransportFault::kTimeout);
     EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector{first}) << "on the same connection";
 }
 

@@ -81,7 +81,7 @@ TEST_F(Screening, WhatIsRefusedIsRefusedUnread) {
 TEST_F(Screening, ATooLongBodyIsRefusedUnread) {
     EXPECT_TRUE(has_status(raw_exchange(server_.port(), post("Authorization: yes\r\nContent-Length: 1001\r\n")), 413));
     EXPECT_TRUE(has_status(raw_exchange(server_.port(), post("Content-Length: 999999999999999\r\n")), 401))
-        << "a stranger is not even told the limit";
+        << "a client without the token is not even told the limit";
     EXPECT_EQ(handled_, 0);
 }
 
@@ -207,7 +207,7 @@ TEST_F(Screening, WhatIsCrookedBehindAGoodRequestEndsTheConnectionAfterItsAnswer
     EXPECT_EQ(count_of(answers, "<never>"), 0u) << answers;
 }
 
-TEST_F(Screening, ABodyThatIsOnlyAnnouncedTakesNoRoomFromOthers) {
+TEST_F(Screening, ABodyThatIsOnlyAnnouncedTakesNoCapacityFromOthers) {
     std::vector<std::thread> silent;
     for (const char* const length : {"Content-Length: 1000", "Transfer-Encoding: chunked"}) {
         for (int i = 0; i < 4; ++i) {
@@ -226,7 +226,7 @@ protected:
     ScreeningPatiently() : Screening([](http_server::ServerOptions& options) { options.request_timeout = test::kPatience; }) {}
 };
 
-TEST_F(ScreeningPatiently, AllBodiesTogetherHaveABudgetAndWhoStallsMakesRoom) {
+TEST_F(ScreeningPatiently, AllBodiesTogetherHaveABudgetAndWhoStallsReleasesIt) {
     std::atomic<int> cut{0};
     std::vector<std::thread> holders;
     for (const std::string& begun :

@@ -229,7 +229,7 @@ TEST(HttpServer, NamesAddressAndPortThatAreTaken) {
     EXPECT_NE(second.error().message.find("in use"), std::string::npos) << second.error().message;
 }
 
-TEST(HttpServer, FinishesWhatIsOwedAfterItStopsAccepting) {
+TEST(HttpServer, FinishesPendingResponsesAfterItStopsAccepting) {
     Responder kept;
     RunningServer server([&](Request, Responder responder) { kept = std::move(responder); });
     auto pending = std::async(std::launch::async, [&] { return http_get(server.url()); });
@@ -246,7 +246,7 @@ TEST(HttpServer, FinishesWhatIsOwedAfterItStopsAccepting) {
     EXPECT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 0; }));
 }
 
-TEST(HttpServer, CanBeDestroyedWhileAnswersAreOwed) {
+TEST(HttpServer, CanBeDestroyedWhileResponsesArePending) {
     std::vector<Responder> kept;
     RunningServer server([&](Request, Responder responder) { kept.push_back(std::move(responder)); });
     auto pending = std::async(std::launch::async, [&] { return http_get(server.url()); });

@@ -536,7 +536,7 @@ TEST_F(MessageStore, ListsWhatWasCreatedSinceAndUntil) {
                    " + g * interval '1 h') NOT BETWEEN g - 2 AND g"),
         0);
     db_.sql("INSERT INTO messages (id, recipient, content) OVERRIDING SYSTEM VALUE VALUES (9223372036854775807, '+90', 'x')");
-    EXPECT_EQ(db_.number("SELECT messaging._last_id_before('infinity')"), 9223372036854775807) << "a huge id is no trouble";
+    EXPECT_EQ(db_.number("SELECT messaging._last_id_before('infinity')"), 9223372036854775807) << "a huge id is no problem";
     EXPECT_EQ(db_.number("SELECT messaging._last_id_before('-infinity')"), 0);
 }
 

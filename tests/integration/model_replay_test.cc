@@ -13,15 +13,16 @@ namespace {
 
 constexpr std::size_t kLong = 60;
 
-constexpr Bounds kStops{.engines = 1, .messages = 1, .faults = 1, .stops = true, .room = 2};
-constexpr Bounds kTwoEngines{.engines = 2, .messages = 1, .faults = 1, .overlaps = true, .room = 2};
-constexpr Bounds kTwoMessages{.engines = 1, .messages = 2, .faults = 1, .room = 1};
-constexpr Bounds kReSends{.engines = 1, .messages = 1, .faults = 1, .wishes = 1, .room = 2};
-constexpr Bounds kDeletes{.engines = 1, .messages = 1, .faults = 0, .wishes = 1, .deletes = true, .truncates = true, .room = 1};
-constexpr Bounds kCrashes{.engines = 1, .messages = 1, .faults = 1, .crashes = true, .endpoints = true, .room = 1};
+constexpr Bounds kStops{.engines = 1, .messages = 1, .faults = 1, .stops = true, .capacity = 2};
+constexpr Bounds kTwoEngines{.engines = 2, .messages = 1, .faults = 1, .overlaps = true, .capacity = 2};
+constexpr Bounds kTwoMessages{.engines = 1, .messages = 2, .faults = 1, .capacity = 1};
+constexpr Bounds kReSends{.engines = 1, .messages = 1, .faults = 1, .wishes = 1, .capacity = 2};
+constexpr Bounds kDeletes{
+    .engines = 1, .messages = 1, .faults = 0, .wishes = 1, .deletes = true, .truncates = true, .capacity = 1};
+constexpr Bounds kCrashes{.engines = 1, .messages = 1, .faults = 1, .crashes = true, .endpoints = true, .capacity = 1};
 // Minutes more, with CLAIM_MODEL_DEEP=1.
-constexpr Bounds kTwoFaults{.engines = 2, .messages = 1, .faults = 2, .overlaps = true, .room = 1};
-constexpr Bounds kWishes{.engines = 1, .messages = 1, .faults = 1, .crashes = true, .wishes = 1, .room = 2};
+constexpr Bounds kTwoFaults{.engines = 2, .messages = 1, .faults = 2, .overlaps = true, .capacity = 1};
+constexpr Bounds kWishes{.engines = 1, .messages = 1, .faults = 1, .crashes = true, .wishes = 1, .capacity = 2};
 
 class ModelReplay : public testing::Test {
 protected:
@@ -80,7 +81,7 @@ TEST_F(ModelReplay, AgreesOnLongPathsByChance) {
                         .wishes = 4,
                         .deletes = true,
                         .truncates = true,
-                        .room = 4};
+                        .capacity = 4};
     std::vector<Path> paths;
     for (std::uint64_t seed = 1; seed <= kPaths; ++seed) paths.push_back(random_path(bounds, kLong, seed));
     replay(bounds, paths, "chance");

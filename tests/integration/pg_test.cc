@@ -20,7 +20,7 @@ constexpr Statement kInsert{"insert_value", "INSERT INTO kept (value) VALUES ($1
 constexpr Statement kCount{"count_kept", "SELECT count(*) FROM kept"};
 constexpr Statement kDivide{"divide", "SELECT 1 / $1::int"};
 constexpr Statement kSleep{"sleep", "SELECT pg_sleep($1::float8)"};
-constexpr Statement kListen{"listen", "LISTEN bell"};
+constexpr Statement kListen{"listen", "LISTEN ready"};
 constexpr Statement kSetting{"setting", "SELECT current_setting($1::text)"};
 constexpr Statement kNonsense{"nonsense", "SELECT no_such_column"};
 
@@ -128,11 +128,11 @@ TEST(PgConnection, TellsOfNotificationsWhileItIsIdle) {
     ASSERT_TRUE(watched.start_and_wait());
     ASSERT_TRUE(watched.run(one_step(kListen))->ok());
     auto session = Session::connect(url, "pg_test");
-    ASSERT_TRUE(session->execute_script("NOTIFY bell").ok());
+    ASSERT_TRUE(session->execute_script("NOTIFY ready").ok());
     ASSERT_TRUE(run_until(watched.loop, [&] { return watched.notified.size() == 1; }));
-    ASSERT_TRUE(session->execute_script("NOTIFY other; NOTIFY bell").ok());
+    ASSERT_TRUE(session->execute_script("NOTIFY other; NOTIFY ready").ok());
     ASSERT_TRUE(run_until(watched.loop, [&] { return watched.notified.size() == 2; }));
-    EXPECT_EQ(watched.notified, (std::vector<std::string>{"bell", "bell"}));
+    EXPECT_EQ(watched.notified, (std::vector<std::string>{"ready", "ready"}));
 }
 
 TEST(PgConnection, SendsItsSettingsAndNameWithTheStartUp) {
@@ -211,7 +211,7 @@ TEST(PgConnection, MayBeDestroyedInAnyOfItsEvents) {
                 bool listening = false;
                 connection->execute(one_step(kListen), [&](const Answer&) { listening = true; });
                 ASSERT_TRUE(run_until(loop, [&] { return listening; }));
-                ASSERT_TRUE(Session::connect(url, "pg_test")->execute_script("NOTIFY bell").ok());
+                ASSERT_TRUE(Session::connect(url, "pg_test")->execute_script("NOTIFY ready").ok());
             }
         }
         ASSERT_TRUE(run_until(loop, [&] { return destroyed; })) << event;

@@ -152,9 +152,9 @@ protected:
     }
 
     // Has the engine's statements prepared, by running them.
-    void use_as_engine(pg::Connection& claim, pg::Connection& record, pg::Connection& bell) {
+    void use_as_engine(pg::Connection& claim, pg::Connection& record, pg::Connection& listen) {
         test::EngineStores queue(claim, record);
-        PgInstanceStore presence(bell);
+        PgInstanceStore presence(listen);
         PgReceiptBacklogStore backlog(record);
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
         const auto me = db_.value<core::InstanceId>([&](auto done) { presence.register_instance("plans", "", std::move(done)); });
@@ -310,15 +310,15 @@ protected:
 TEST_P(Plans, NoStatementOfAnEngineScansATableThatGrows) {
     pg::Connection& claim = db_.open_session(claim_session_settings());
     pg::Connection& record = db_.open_session(record_session_settings());
-    pg::Connection& bell = db_.open_session(listen_session_settings());
-    use_as_engine(claim, record, bell);
+    pg::Connection& listen = db_.open_session(listen_session_settings());
+    use_as_engine(claim, record, listen);
     EXPECT_EQ(check_all(claim, claim_session_settings(), true),
               9);  // two claims, two peeks, two dead letters, two of orphans, endpoints
     EXPECT_EQ(
         check_all(record, record_session_settings(), true),
         12);  // lock, sent, places, failed, release, finished, confirmed, suspects, unlocked; the backlog read, reclaimed, moved
-    if (GetParam() != Statistics::kOfAnEmptyDatabase) {                   // where a scan costs no more than an index
-        EXPECT_EQ(check_all(bell, listen_session_settings(), false), 6);  // register, heartbeat, look, take, reclaim, move
+    if (GetParam() != Statistics::kOfAnEmptyDatabase) {                     // where a scan costs no more than an index
+        EXPECT_EQ(check_all(listen, listen_session_settings(), false), 6);  // register, heartbeat, sample, take, reclaim, move
     }
 }
 

@@ -40,7 +40,7 @@ struct Engine {
     // From those whose locks are free, as if it had looked for long enough.
     Reclaimed reclaim() {
         std::vector<core::InstanceId> failed;
-        for (const engine::LivenessSample& sign : look()) {
+        for (const engine::LivenessSample& sign : sample()) {
             if (sign.lock_free) failed.push_back(sign.id);
         }
         return reclaim_from(failed);
@@ -56,7 +56,7 @@ struct Engine {
         request.finished = finished;
         return db.value<engine::RecordResult>([&](auto done) { queue.record(request, std::move(done)); });
     }
-    std::vector<engine::LivenessSample> look() {
+    std::vector<engine::LivenessSample> sample() {
         return db.value<std::vector<engine::LivenessSample>>(
             [&](auto done) { presence.look_at_others(id, engine::kSilentAfter, std::move(done)); });
     }
@@ -91,10 +91,10 @@ protected:
     Engine other_{theirs_};
 };
 
-TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndHearsTheBell) {
+TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndReceivesNotifications) {
     EXPECT_NE(me_.id, other_.id);
     EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._instance"), 2);
-    theirs_.sql("SELECT pg_advisory_lock(771, 1)");  // asleep: inserters ring
+    theirs_.sql("SELECT pg_advisory_lock(771, 1)");  // asleep: inserters notify
     insert(1);
     mine_.sql("UPDATE messaging._state SET state = 'stopped'");
     ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return mine_.notified().size() >= 2; }));
@@ -126,14 +126,14 @@ TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItFailed) {
     insert(1);
     other_.claim(1);
     look_stale(other_.id);
-    ASSERT_EQ(me_.look().size(), 1U);
-    EXPECT_FALSE(me_.look()[0].lock_free);
-    EXPECT_TRUE(me_.look()[0].silent);
+    ASSERT_EQ(me_.sample().size(), 1U);
+    EXPECT_FALSE(me_.sample()[0].lock_free);
+    EXPECT_TRUE(me_.sample()[0].silent);
     EXPECT_EQ(me_.reclaim_from({other_.id}).claims, 0U);
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._claim"), other_.id);
 }
 
-// A record that stands still, because its engine's host has vanished, holds its claims; the rescue of all others waited for it.
+// A record that stands still, because its engine's host has vanished, holds its claims; the reclaim of all others waited for it.
 TEST_F(Presence, AClaimThatSomebodyHoldsDoesNotKeepTheOthersFromBeingReclaimed) {
     insert(4);
     other_.claim(2);
@@ -149,7 +149,7 @@ TEST_F(Presence, AClaimThatSomebodyHoldsDoesNotKeepTheOthersFromBeingReclaimed) 
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule ORDER BY id"), "1 2 3 4");
 }
 
-TEST_F(Presence, EverySessionOfAHungInstanceEnds) {
+TEST_F(Presence, EverySessionOfAnUnresponsiveInstanceEnds) {
     mine_.sql("UPDATE messaging._instance SET session_tag = 'cafe0001' WHERE instance_id = " + std::to_string(other_.id));
     pg::Session record = test::connect_or_abort(mine_.url());
     pg::Session another = test::connect_or_abort(mine_.url());
@@ -166,14 +166,14 @@ TEST_F(Presence, EverySessionOfAHungInstanceEnds) {
     EXPECT_TRUE(another.execute("SELECT 1"));
 }
 
-TEST_F(Presence, AHungInstanceLosesItsLockAndNobodyElseDoes) {
+TEST_F(Presence, AnUnresponsiveInstanceLosesItsLockAndNobodyElseDoes) {
     Engine third(mine_);
     look_stale(other_.id);
     const auto ended = mine_.value<std::size_t>([&](auto done) { me_.presence.end_sessions({other_.id}, std::move(done)); });
     EXPECT_EQ(ended, 1U);
     const auto free = [&] {
         std::vector<core::InstanceId> ids;
-        for (const engine::LivenessSample& sign : me_.look()) {
+        for (const engine::LivenessSample& sign : me_.sample()) {
             if (sign.lock_free) ids.push_back(sign.id);
         }
         return ids;

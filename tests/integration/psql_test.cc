@@ -1,4 +1,4 @@
-// What lands in the queue when people use SQL: the triggers, the bell, and the rights of an application's role.
+// What lands in the queue when people use SQL: the triggers, the doorbell, and the rights of an application's role.
 #include "engine/doorbell_store.h"
 #include "repository/doorbell_store.h"
 #include "repository/instance_store.h"
@@ -35,13 +35,13 @@ protected:
 
     // An engine that listens, and sleeps with the doorbell's lock.
     void fall_asleep() {
-        pg::Connection& bell = db_.open_session(listen_session_settings());
-        PgInstanceStore presence(bell);
+        pg::Connection& listen = db_.open_session(listen_session_settings());
+        PgInstanceStore presence(listen);
         db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
-        ask_for_sleep(bell, engine::SleepAnswer::kGranted);
+        ask_for_sleep(listen, engine::SleepAnswer::kGranted);
     }
-    void ask_for_sleep(pg::Connection& bell, engine::SleepAnswer expected) {
-        PgDoorbellStore doorbell(bell);
+    void ask_for_sleep(pg::Connection& listen, engine::SleepAnswer expected) {
+        PgDoorbellStore doorbell(listen);
         EXPECT_EQ(db_.value<engine::SleepAnswer>([&](auto done) { doorbell.try_to_sleep(std::move(done)); }), expected);
     }
 
@@ -49,7 +49,7 @@ protected:
     pg::Session application_ = test::connect_or_abort(db_.url());
 };
 
-TEST_F(Psql, ASingleInsertIsQueuedAndRingsTheBellOnce) {
+TEST_F(Psql, ASingleInsertIsQueuedAndNotifiesOnce) {
     fall_asleep();
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+905551111111', 'Hello')");
     ASSERT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));
@@ -57,18 +57,18 @@ TEST_F(Psql, ASingleInsertIsQueuedAndRingsTheBellOnce) {
     EXPECT_EQ(queue(), "1");
 }
 
-TEST_F(Psql, WhileAnEngineIsAwakeNothingRings) {
-    pg::Connection& bell = db_.open_session(listen_session_settings());
-    PgInstanceStore presence(bell);
+TEST_F(Psql, WhileAnEngineIsAwakeNothingNotifies) {
+    pg::Connection& listen = db_.open_session(listen_session_settings());
+    PgInstanceStore presence(listen);
     db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
     run(application_, "BEGIN");
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
-    ask_for_sleep(bell, engine::SleepAnswer::kInsertersOpen);
+    ask_for_sleep(listen, engine::SleepAnswer::kInsertersOpen);
     run(application_, "COMMIT");
-    ask_for_sleep(bell, engine::SleepAnswer::kGranted);
-    EXPECT_EQ(queue(), "1") << "seen by whoever looks once more with the lock";
+    ask_for_sleep(listen, engine::SleepAnswer::kGranted);
+    EXPECT_EQ(queue(), "1") << "seen by an engine that polls once more with the lock";
     ask_for_sleep(db_.open_session(listen_session_settings()), engine::SleepAnswer::kHeldByPeer);
-    PgDoorbellStore doorbell(bell);
+    PgDoorbellStore doorbell(listen);
     db_.value<core::Unit>([&](auto done) { doorbell.wake_up(std::move(done)); });
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'b')");
     db_.value<core::Unit>([&](auto done) { doorbell.wake_peers(std::move(done)); });
@@ -145,7 +145,7 @@ TEST_F(Psql, AMessageCanBeSentAgainAsOftenAsAnybodyLikes) {
     }
 }
 
-TEST_F(Psql, SettingIsSentBackRevivesTheDeadAndHurriesTheScheduled) {
+TEST_F(Psql, SettingIsSentBackQueuesTheDeadLetteredAndTheScheduledAtOnce) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
     for (const char* place : {"dead", "schedule"}) {
         put_into(place);
@@ -171,7 +171,7 @@ TEST_F(Psql, SettingIsSentBackOnWhatIsQueuedHeldOrInFlightDoesNotQueueItTwice) {
     EXPECT_EQ(generation(), before);
 }
 
-TEST_F(Psql, AChangeOfTheContentAloneRevivesNothing) {
+TEST_F(Psql, AChangeOfTheContentAloneQueuesNothing) {
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
     put_into("dead");
     run(application_, "UPDATE messages SET content = 'b', recipient = '+2'");
@@ -319,7 +319,7 @@ TEST_F(Psql, ATwoPhaseTransactionNeedsMessagingNotifyOff) {
     run(application_, "BEGIN; SET LOCAL messaging.notify = 'off'; " + insert + "; PREPARE TRANSACTION 'quiet'");
     EXPECT_EQ(queue(), "");
     run(application_, "COMMIT PREPARED 'quiet'");
-    EXPECT_EQ(queue(), "2") << "there for the engines' next look, a second later at most";
+    EXPECT_EQ(queue(), "2") << "found by the engines' next poll, a second later at most";
     run(application_,
         "BEGIN; SET LOCAL messaging.notify = 'off'; UPDATE messages SET is_sent = true; UPDATE messages SET is_sent = false;"
         "PREPARE TRANSACTION 'quiet'");
@@ -328,16 +328,16 @@ TEST_F(Psql, ATwoPhaseTransactionNeedsMessagingNotifyOff) {
 }
 
 TEST_F(Psql, WithMessagingNotifyOffAPreparedTransactionHoldsNoDoorbellLock) {
-    pg::Connection& bell = db_.open_session(listen_session_settings());
+    pg::Connection& listen = db_.open_session(listen_session_settings());
     const auto prepare = [&](const std::string& setting) {
         run(application_,
             "BEGIN; " + setting + "INSERT INTO messages (recipient, content) VALUES ('+1', 'a'); PREPARE TRANSACTION 'p'");
     };
     prepare("");
-    ask_for_sleep(bell, engine::SleepAnswer::kInsertersOpen);
+    ask_for_sleep(listen, engine::SleepAnswer::kInsertersOpen);
     run(application_, "ROLLBACK PREPARED 'p'");
     prepare("SET LOCAL messaging.notify = 'off'; ");
-    ask_for_sleep(bell, engine::SleepAnswer::kGranted);
+    ask_for_sleep(listen, engine::SleepAnswer::kGranted);
     run(application_, "COMMIT PREPARED 'p'");
     EXPECT_EQ(queued(), 1);
 }

@@ -123,7 +123,7 @@ TEST_F(QueueStore, TheContentIsTheOneAtTheClaim) {
     EXPECT_EQ(claim().deliveries.at(0).content, "changed");
 }
 
-TEST_F(QueueStore, DoesNotWaitForARowThatAnotherHolds) {
+TEST_F(QueueStore, DoesNotWaitForARowThatAnotherSessionHasLocked) {
     insert(3);
     pg::Session other = test::connect_or_abort(db_.url());
     ASSERT_TRUE(other.execute_script("BEGIN; SELECT FROM messaging._queue WHERE id = 2 FOR UPDATE"));
@@ -149,7 +149,7 @@ TEST_F(QueueStore, AClaimNamesTheTransactionsThatItCouldNotSee) {
     EXPECT_EQ(ids_of(claim(100, before.snapshot.xmax)), "3");
 }
 
-TEST_F(QueueStore, WhatLiesBelowTheFloorIsLeftToASweep) {
+TEST_F(QueueStore, WhatLiesBelowTheFloorIsLeftToAFullScan) {
     const engine::Xid floor = claim().snapshot.xmax;
     insert(1);
     db_.sql("UPDATE messaging._queue SET xid = '5'");
@@ -284,7 +284,7 @@ TEST_F(QueueStore, TheMessagesOfAnEndpointOnHoldAreMovedThereOnce) {
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
-TEST_F(QueueStore, AnEndpointThatIsActiveAgainGetsBackWhatWasHeldInOrder) {
+TEST_F(QueueStore, AnEndpointThatIsActiveAgainHasItsHeldMessagesReleasedInOrder) {
     insert(3);
     db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
     claim(2);

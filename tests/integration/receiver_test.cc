@@ -144,7 +144,7 @@ TEST(Receiver, AnswersOtherMethodsAndPathsInWords) {
     EXPECT_EQ(reply.header("Allow"), "GET, HEAD, POST");
 }
 
-TEST(Receiver, EndsWellOnSignalsAlsoWithAnswersOwed) {
+TEST(Receiver, EndsWellOnSignalsAlsoWithPendingResponses) {
     RunningReceiver idle;
     EXPECT_EQ(idle.end(SIGINT), 0);
     RunningReceiver busy;

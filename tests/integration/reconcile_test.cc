@@ -16,7 +16,7 @@ using test::OneEngine;
 using test::Stores;
 
 constexpr int kAllRows = 1'000'000;
-constexpr int kNewest = 20'000;  // what the look at the newest rows reads
+constexpr int kNewest = 20'000;  // what the read of the newest rows covers
 
 class Reconcile : public testing::Test {
 protected:
@@ -29,7 +29,7 @@ protected:
     void make_due(const std::string& mark, const std::string& other) {
         db_.sql("UPDATE messaging._reconcile SET next_" + mark + " = now(), next_" + other + " = now() + interval '1 hour'");
     }
-    // A look at the newest rows, and nothing else.
+    // A read of the newest rows, and nothing else.
     std::size_t look_at_newest() {
         make_due("tail", "round");
         return round().found;
@@ -60,7 +60,7 @@ protected:
     static std::string with_id(const std::string& id) {
         return "INSERT INTO messages (id, recipient, content) OVERRIDING SYSTEM VALUE VALUES (" + id + ", 'a', 'b'); ";
     }
-    // More than the look at the newest rows can see, all of them sent.
+    // More than the read of the newest rows covers, all of them sent.
     void bury() { db_.sql(insert(kNewest, "true")); }
     std::string queue() { return db_.sql("SELECT id FROM messaging._queue ORDER BY id"); }
     std::string misplaced() { return db_.sql("SELECT id, is_sent, places FROM messaging.misplaced() ORDER BY id"); }
@@ -86,7 +86,7 @@ TEST_F(Reconcile, WakesTheEnginesForWhatItHasFound) {
     look_at_newest();
     // What was sent before it would have been received with its answer.
     db_.value<bool>([&](auto done) { presence.read_state(std::move(done)); });
-    EXPECT_TRUE(db_.notified().empty()) << "a look that finds nothing wakes nobody";
+    EXPECT_TRUE(db_.notified().empty()) << "a round that finds nothing wakes no engine";
     insert_past_the_triggers(1);
     EXPECT_EQ(look_at_newest(), 1u);
     EXPECT_TRUE(test::run_until(db_.loop(), [&] { return !db_.notified().empty(); }));

@@ -105,7 +105,7 @@ TEST_F(Record, DeliveredIsTrueEvenWhenTheClaimIsGone) {
 
 TEST_F(Record, ALateDeliveryTakesTheMessageOutOfTheScheduleAndTheDead) {
     const core::ClaimId claim = claimed(2);
-    db_.as_engine("UPDATE messages SET attempts = 1");  // by a rescue, and then more
+    db_.as_engine("UPDATE messages SET attempts = 1");  // by a reclaim, and then more
     db_.as_engine("UPDATE messages SET attempts = 16 WHERE id = 2");
     db_.sql("INSERT INTO messaging._schedule VALUES (1, now())");
     db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (2, 'given up')");

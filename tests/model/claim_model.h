@@ -2,8 +2,8 @@
 //
 // A step is one transaction, one answer that arrives, or one thing that happens to an engine. A request and its answer are two
 // steps wherever something can come between them. Left out, because nothing follows from it here: an insert that is not committed
-// (nobody sees it), the claim's floor (a sweep looks below it), reconcile (it would hide what is lost), receipts, time (what may
-// become due does so at any moment, and whoever has lost its lock may be found failed at any moment).
+// (nobody sees it), the claim's floor (a full scan reads below it), reconcile (it would hide what is lost), receipts, time (what
+// may become due does so at any moment, and whoever has lost its lock may be found failed at any moment).
 #pragma once
 
 #include <cstdint>
@@ -110,14 +110,14 @@ struct Bounds {
     std::size_t engines = 2;
     std::size_t messages = 2;
     int faults = 2;
-    bool stops = false;                               // stop, start and shut down too
-    bool crashes = false;                             // of PostgreSQL
-    int wishes = 0;                                   // how often a message is sent again,
-    bool deletes = false;                             // or its row deleted,
-    bool truncates = false;                           // or the table truncated
-    bool endpoints = false;                           // held, and missing
-    bool overlaps = false;                            // transactions that wait for each other
-    std::size_t room = kMaxItems - kMaxMessages + 1;  // an engine that has so many deliveries in its memory claims no more
+    bool stops = false;                                   // stop, start and shut down too
+    bool crashes = false;                                 // of PostgreSQL
+    int wishes = 0;                                       // how often a message is sent again,
+    bool deletes = false;                                 // or its row deleted,
+    bool truncates = false;                               // or the table truncated
+    bool endpoints = false;                               // held, and missing
+    bool overlaps = false;                                // transactions that wait for each other
+    std::size_t capacity = kMaxItems - kMaxMessages + 1;  // an engine that has so many deliveries in its memory claims no more
 };
 
 State initial_state(const Bounds& bounds);

@@ -107,12 +107,12 @@ private:
         }
         if (active(engine)) {
             if (s_.running && !claiming) {
-                const bool room = engine.item_count < bounds_.room;
+                const bool has_capacity = engine.item_count < bounds_.capacity;
                 for (const std::uint8_t mask : masks(s_, bounds_, is_queued)) {
-                    if (room) add(Action::kClaim, e, mask);
+                    if (has_capacity) add(Action::kClaim, e, mask);
                 }
                 for (const std::uint8_t mask : masks(s_, bounds_, is_due)) {
-                    if (room) add(Action::kClaimDue, e, mask);
+                    if (has_capacity) add(Action::kClaimDue, e, mask);
                 }
                 add(Action::kReleaseOrphans, e, 0);
             }

@@ -104,10 +104,10 @@ public:
     void read_state(core::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
     void look_at_others(core::InstanceId, std::chrono::milliseconds,
                         core::Completion<std::vector<engine::LivenessSample>> done) override {
-        looks.push_back({0, std::move(done)});
+        samples.push_back({0, std::move(done)});
     }
-    void end_sessions(std::vector<core::InstanceId> hung, core::Completion<std::size_t> done) override {
-        endings.push_back({std::move(hung), std::move(done)});
+    void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) override {
+        endings.push_back({std::move(unresponsive), std::move(done)});
     }
     void reclaim(core::InstanceId, std::vector<core::InstanceId> failed, std::chrono::milliseconds, bool counted,
                  core::Completion<engine::Reclaimed> done) override {
@@ -122,7 +122,7 @@ public:
     std::deque<Call<Move, std::vector<core::ClaimId>>> moves;
     std::deque<Call<core::InstanceId, core::Unit>> heartbeats;
     std::deque<Call<int, bool>> states;
-    std::deque<Call<int, std::vector<engine::LivenessSample>>> looks;
+    std::deque<Call<int, std::vector<engine::LivenessSample>>> samples;
     std::deque<Call<std::vector<core::InstanceId>, std::size_t>> endings;
     std::deque<Call<std::vector<core::InstanceId>, engine::Reclaimed>> reclaims;
     bool last_reclaim_counted = true;
@@ -223,11 +223,11 @@ public:
     void on_kept(std::size_t messages) override { kept += messages; }
     void on_not_held(std::size_t messages) override { not_held += messages; }
     void on_locked(std::size_t outcomes) override { locked += outcomes; }
-    void on_unresponsive(std::size_t instances) override { hung += instances; }
+    void on_unresponsive(std::size_t sessions) override { ended_sessions += sessions; }
     void on_missed_notifications(std::size_t messages) override { missed_rings += messages; }
     void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
     void on_recovered(const std::string& what) override { std::erase(degraded, what); }
-    void on_error(const char* what, const core::Error&) override { ++troubles[what]; }
+    void on_error(const char* what, const core::Error&) override { ++errors[what]; }
     void on_success(const char* what) override { ++successes[what]; }
 
     std::vector<std::string> degraded;
@@ -242,8 +242,8 @@ public:
     std::size_t not_held = 0;
     std::size_t locked = 0;
     std::size_t missed_rings = 0;
-    std::size_t hung = 0;
-    std::map<std::string, int> troubles;
+    std::size_t ended_sessions = 0;
+    std::map<std::string, int> errors;
     std::map<std::string, int> successes;
 };
 

@@ -18,12 +18,12 @@ using test::take_first;
 
 class ClaimerTest : public testing::Test {
 protected:
-    // Becoming active: the orphans come back, then a sweep, then what is due.
+    // Becoming active: the orphans are released, then a full scan, then what is due.
     void activate() {
         claimer_.set_active(true);
         answer_orphans();
         answer_ready(0, 50);
-        answer_orphans();  // they come with every sweep
+        answer_orphans();  // they come with every full scan
         answer_due();
     }
     // Lets time pass, and answers everything else with nothing, until a ready claim is asked for.
@@ -51,7 +51,7 @@ protected:
         }
         ASSERT_FALSE(store_.due.empty());
     }
-    void wait_for_sweep() {
+    void wait_for_full_scan() {
         wait_for_ready();
         for (int i = 0; store_.ready.front().request.behind.xid != 0 && i < 100; ++i) {
             answer_ready(0, 50);
@@ -95,7 +95,7 @@ protected:
     std::size_t claimed_ = 0;
     int stopped_ = 0;
     int idles_ = 0;
-    int found_by_fallback_ = 0;
+    int found_by_poll_ = 0;
     int overloads_ = 0;
     Claimer claimer_{store_,
                      time_,
@@ -110,21 +110,21 @@ protected:
                       .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
                       .on_stopped = [this] { ++stopped_; },
                       .on_idle = [this] { ++idles_; },
-                      .on_found = [this](std::size_t, bool by_poll) { found_by_fallback_ += by_poll ? 1 : 0; },
+                      .on_found = [this](std::size_t, bool by_poll) { found_by_poll_ += by_poll ? 1 : 0; },
                       .on_overload = [this] { ++overloads_; }}};
 };
 
 const core::Error kTooSlow{core::ErrorKind::kTimeout, "canceling statement due to statement timeout", "57014"};
 const core::Error kUnreadable{core::ErrorKind::kInvalid, "cannot subtract infinite timestamps", "22008"};
 
-TEST_F(ClaimerTest, BeginsWithOrphansASweepAndDueOnes) {
+TEST_F(ClaimerTest, BeginsWithOrphansAFullScanAndDueOnes) {
     claimer_.set_active(true);
     ASSERT_EQ(store_.orphans.size(), 1u);
     EXPECT_EQ(store_.orphans.front().request.known, std::vector<core::ClaimId>{7});
     EXPECT_EQ(store_.orphans.front().request.held, std::vector<core::MessageId>{70});
     EXPECT_TRUE(store_.due.empty() && store_.ready.empty()) << "one statement at a time";
     answer_orphans();
-    EXPECT_EQ(answer_ready(0, 50).behind.xid, 0u) << "a sweep";
+    EXPECT_EQ(answer_ready(0, 50).behind.xid, 0u) << "a full scan";
     EXPECT_EQ(claimer_.lowest_floor(), 50u);
     answer_orphans();
     answer_due();
@@ -201,16 +201,16 @@ TEST_F(ClaimerTest, AFailingClaimAsksForHalfAndGrowsAgain) {
     EXPECT_EQ(store_.ready.front().request.limit, 2);
 }
 
-// Finding 13: a sweep that ran into its time-out was the next claim again, for ever.
-TEST_F(ClaimerTest, ASweepThatCannotFinishLeavesTheClaimsFromTheFloor) {
+// Finding 13: a full scan that ran into its time-out was the next claim again, for ever.
+TEST_F(ClaimerTest, AFullScanThatCannotFinishLeavesTheClaimsFromTheFloor) {
     activate();
-    wait_for_sweep();
+    wait_for_full_scan();
     take_first(store_.ready).answer(kTooSlow);
     wait_for_ready();
     EXPECT_EQ(store_.ready.front().request.behind.xid, 50u);
 }
 
-TEST_F(ClaimerTest, ANewSessionWhoseSweepCannotFinishGoesOnFromTheEarlierFloor) {
+TEST_F(ClaimerTest, ANewSessionWhoseFullScanCannotFinishGoesOnFromTheEarlierFloor) {
     activate();
     claimer_.on_session_up();
     answer_orphans();
@@ -257,14 +257,14 @@ TEST_F(ClaimerTest, AMessageThatCanBeReadByItsNameIsSent) {
 
 TEST_F(ClaimerTest, MessagesNobodyHoldsAreClaimedAtOnce) {
     activate();
-    wait_for_sweep();
+    wait_for_full_scan();
     answer_ready(0, 50);
     answer_orphans({.unknown = 0, .not_held = 3});
     EXPECT_EQ(observer_.not_held, 3u);
     EXPECT_EQ(store_.due.size(), 1u) << "they are scheduled, due now";
 }
 
-TEST_F(ClaimerTest, ARingClaimsAtOnceFromTheFloorOn) {
+TEST_F(ClaimerTest, ANotificationClaimsAtOnceFromTheFloorOn) {
     activate();
     claimer_.on_notified();
     ASSERT_EQ(store_.ready.size(), 1u);
@@ -290,22 +290,22 @@ TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
     EXPECT_TRUE(store_.ready.empty());
 }
 
-TEST_F(ClaimerTest, WhileClaimsAreFullASweepStillComesOnTime) {
+TEST_F(ClaimerTest, WhileClaimsAreFullAFullScanStillComesOnTime) {
     activate();
     claimer_.on_notified();
-    std::vector<int> sweeps;
+    std::vector<int> full_scans;
     for (int second = 0; second < 12; ++second) {
         for (int i = 0; i < 10; ++i) {
             if (!store_.due.empty()) answer_due();
-            if (answer_ready(kMaxClaim, 70).behind.xid == 0) sweeps.push_back(second);
+            if (answer_ready(kMaxClaim, 70).behind.xid == 0) full_scans.push_back(second);
             if (!store_.orphans.empty()) answer_orphans();
             time_.advance(milliseconds(100));
         }
     }
-    EXPECT_EQ(sweeps, (std::vector<int>{5, 10}));
+    EXPECT_EQ(full_scans, (std::vector<int>{5, 10}));
 }
 
-TEST_F(ClaimerTest, TakesNoMoreThanThereIsRoomAndWaitsForRoom) {
+TEST_F(ClaimerTest, TakesNoMoreThanItsCapacityAndWaitsForCapacity) {
     activate();
     room_ = 10;
     claimer_.on_notified();
@@ -320,7 +320,7 @@ TEST_F(ClaimerTest, TakesNoMoreThanThereIsRoomAndWaitsForRoom) {
     EXPECT_EQ(answer_ready(0, 52).limit, 4);
 }
 
-TEST_F(ClaimerTest, WhatIsPutOffIsClaimedWhenItFallsDueNotAtTheNextTick) {
+TEST_F(ClaimerTest, WhatIsDeferredIsClaimedWhenItFallsDueNotAtTheNextTick) {
     activate();
     claimer_.expect_due(milliseconds(400));
     claimer_.expect_due(milliseconds(100));
@@ -368,7 +368,7 @@ TEST_F(ClaimerTest, AFullScanOfTheScheduleThatCannotFinishLeavesTheClaimsThatBeg
     EXPECT_EQ(answer_due_at(seconds(1002), 0, {}).due_from, seconds(1000) - kDueOverlap);
 }
 
-TEST_F(ClaimerTest, TheFallbackLooksEverySecond) {
+TEST_F(ClaimerTest, PollsEverySecond) {
     activate();
     time_.advance(kPollPeriod - milliseconds(1));
     EXPECT_TRUE(store_.due.empty());
@@ -377,9 +377,9 @@ TEST_F(ClaimerTest, TheFallbackLooksEverySecond) {
     answer_due();
 }
 
-TEST_F(ClaimerTest, ASweepComesEveryFewSecondsWithTheOrphans) {
+TEST_F(ClaimerTest, AFullScanComesEveryFewSecondsWithTheOrphans) {
     activate();
-    int sweeps = 0;
+    int full_scans = 0;
     int orphans = 0;
     for (int i = 0; i < 10; ++i) {
         time_.advance(kPollPeriod);
@@ -390,11 +390,11 @@ TEST_F(ClaimerTest, ASweepComesEveryFewSecondsWithTheOrphans) {
             } else if (!store_.due.empty()) {
                 answer_due();
             } else if (answer_ready(0, 60).behind.xid == 0) {
-                ++sweeps;
+                ++full_scans;
             }
         }
     }
-    EXPECT_EQ(sweeps, 2);
+    EXPECT_EQ(full_scans, 2);
     EXPECT_GE(orphans, 2);
 }
 
@@ -413,7 +413,7 @@ TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {
     activate();
     claimer_.on_notified();
     take_first(store_.ready).answer(test::unavailable());
-    EXPECT_EQ(observer_.troubles["claim"], 1);
+    EXPECT_EQ(observer_.errors["claim"], 1);
     EXPECT_TRUE(store_.ready.empty()) << "not in a tight loop";
     time_.advance(kFirstStepAside);
     EXPECT_EQ(store_.ready.size(), 1u);
@@ -431,10 +431,10 @@ TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
     claimer_.on_notified();
     answer_ready(0, 99, false);
     EXPECT_EQ(stopped_, 1);
-    EXPECT_EQ(claimer_.lowest_floor(), 50u) << "a claim that did not look tells nothing of the floor";
+    EXPECT_EQ(claimer_.lowest_floor(), 50u) << "a claim that did not read the queue says nothing about the floor";
 }
 
-TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenThereIsMoreThanRoom) {
+TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenMoreIsReadyThanItsCapacity) {
     activate();
     EXPECT_EQ(idles_, 1);
     claimer_.on_notified();
@@ -448,16 +448,16 @@ TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenThereIsMoreThanRoom) {
     EXPECT_EQ(idles_, 2);
 }
 
-TEST_F(ClaimerTest, KnowsWhatOnlyTheFallbackFound) {
+TEST_F(ClaimerTest, KnowsWhatOnlyThePollFound) {
     activate();
     time_.advance(kPollPeriod);
     answer_ready(1, 60);
     answer_due();
-    EXPECT_EQ(found_by_fallback_, 1);
+    EXPECT_EQ(found_by_poll_, 1);
     time_.advance(kPollPeriod - milliseconds(1));
     claimer_.on_notified();
     answer_ready(1, 61);
-    EXPECT_EQ(found_by_fallback_, 1);
+    EXPECT_EQ(found_by_poll_, 1);
 }
 
 TEST_F(ClaimerTest, InactiveItClaimsNothing) {

@@ -79,7 +79,7 @@ TEST_F(DispatcherTest, PausedStartsNothingAndLetsWhatIsInFlightFinish) {
     EXPECT_EQ(sender_.attempts.size(), 2u);
 }
 
-TEST_F(DispatcherTest, GivesBackWhatIsInFlightAtTheEndAndIgnoresLateAnswers) {
+TEST_F(DispatcherTest, ReleasesWhatIsInFlightAtTheEndAndIgnoresLateAnswers) {
     dispatcher_.add(some(2));
     dispatcher_.release_in_flight();
     ASSERT_EQ(outcomes_.size(), 2u);
@@ -89,21 +89,21 @@ TEST_F(DispatcherTest, GivesBackWhatIsInFlightAtTheEndAndIgnoresLateAnswers) {
     EXPECT_EQ(dispatcher_.in_flight(), 0u);
 }
 
-TEST_F(DispatcherTest, ForgetsWaitingOnesWhoseClaimWasTakenOver) {
+TEST_F(DispatcherTest, ForgetsWaitingOnesWhoseClaimWasReclaimed) {
     dispatcher_.add({delivery(1, 1, 10), delivery(2, 1, 10), delivery(3, 1, 20), delivery(4, 1, 30)});
     dispatcher_.drop_waiting_unless([](core::ClaimId claim) { return claim == 30; });
     EXPECT_EQ(dispatcher_.waiting(), 1u);
     EXPECT_TRUE(outcomes_.empty());
 }
 
-TEST_F(DispatcherTest, PutsOffWhatIsForAnEndpointThatDoesNotExist) {
+TEST_F(DispatcherTest, DefersWhatIsForAnEndpointThatDoesNotExist) {
     dispatcher_.add(some(1, 77));
     ASSERT_EQ(outcomes_.size(), 1u);
     EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kDeferred) << "no attempt is used up";
     EXPECT_EQ(outcomes_[0].attempts, 0);
 }
 
-TEST_F(DispatcherTest, PutsOffWhatABackedUpEndpointCannotTakeWhereThereAreOthers) {
+TEST_F(DispatcherTest, DefersWhatABackedUpEndpointCannotTakeWhereThereAreOthers) {
     dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
     dispatcher_.add(some(8, 1));
     EXPECT_LT(dispatcher_.capacity(), 8u);
@@ -147,7 +147,7 @@ TEST_F(DispatcherTest, TellsWhenRequestsCannotBeStartedAndWhenTheyCanAgain) {
     EXPECT_TRUE(observer_.degraded.empty());
 }
 
-TEST_F(DispatcherTest, ALoneEndpointIsNeverPutOff) {
+TEST_F(DispatcherTest, MessagesOfALoneEndpointAreNeverDeferred) {
     dispatcher_.add(some(8));
     time_.advance(std::chrono::seconds(1));
     EXPECT_EQ(dispatcher_.capacity(), 0u);

@@ -1,4 +1,4 @@
-// Falling asleep without losing a ring.
+// Falling asleep without losing a notification.
 #include "engine/doorbell.h"
 
 #include <gtest/gtest.h>
@@ -41,7 +41,7 @@ protected:
     Doorbell listen_{store_, time_, time_, observer_, {[this] { ++polls_; }}};
 };
 
-TEST_F(DoorbellTest, LooksOnceMoreBetweenTheLockAndTheSleep) {
+TEST_F(DoorbellTest, PollsOnceMoreBetweenTheLockAndTheSleep) {
     idle();
     EXPECT_EQ(polls_, 0);
     answer(SleepAnswer::kGranted);
@@ -52,7 +52,7 @@ TEST_F(DoorbellTest, LooksOnceMoreBetweenTheLockAndTheSleep) {
     EXPECT_EQ(store_.wakes, 0);
 }
 
-TEST_F(DoorbellTest, WhatTheLastLookFindsKeepsItAwake) {
+TEST_F(DoorbellTest, WhatTheLastPollFindsKeepsItAwake) {
     idle();
     answer(SleepAnswer::kGranted);
     listen_.on_found(3, false);
@@ -61,7 +61,7 @@ TEST_F(DoorbellTest, WhatTheLastLookFindsKeepsItAwake) {
     EXPECT_EQ(store_.sleeps.size(), 1u) << "asks anew";
 }
 
-TEST_F(DoorbellTest, ARingGivesTheLockUpOnce) {
+TEST_F(DoorbellTest, ANotificationReleasesTheLockOnce) {
     sleep();
     listen_.on_notification();
     listen_.on_notification();
@@ -69,7 +69,7 @@ TEST_F(DoorbellTest, ARingGivesTheLockUpOnce) {
     EXPECT_FALSE(listen_.asleep());
 }
 
-TEST_F(DoorbellTest, ARingWhileItAsksIsNotSleptOn) {
+TEST_F(DoorbellTest, ANotificationWhileItAsksIsNotSleptOn) {
     idle();
     listen_.on_notification();
     answer(SleepAnswer::kGranted);
@@ -79,7 +79,7 @@ TEST_F(DoorbellTest, ARingWhileItAsksIsNotSleptOn) {
     EXPECT_FALSE(listen_.asleep());
 }
 
-TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAndSeldomer) {
+TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAtGrowingIntervals) {
     std::vector<milliseconds> waits;
     for (int i = 0; i < 5; ++i) {
         listen_.on_idle();
@@ -97,20 +97,20 @@ TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAndSeldomer) {
     EXPECT_EQ(store_.wakes, 0);
 }
 
-TEST_F(DoorbellTest, WhereEveryLookFindsSomethingNobodyAsksForSleep) {
+TEST_F(DoorbellTest, WhileEveryPollFindsSomethingTheLockIsNotRequested) {
     listen_.on_found(1, false);
     idle();
     answer(SleepAnswer::kInsertersOpen);
     EXPECT_EQ(polls_, 1);
-    for (int look = 2; look < 10; ++look) {
+    for (int poll = 2; poll < 10; ++poll) {
         listen_.on_found(1, false);
         listen_.on_idle();
         time_.advance(kIdleDelayMin);
-        EXPECT_EQ(polls_, look);
+        EXPECT_EQ(polls_, poll);
         EXPECT_TRUE(store_.sleeps.empty());
     }
     idle();
-    EXPECT_EQ(store_.sleeps.size(), 1u) << "the last look found nothing";
+    EXPECT_EQ(store_.sleeps.size(), 1u) << "the last poll found nothing";
 }
 
 TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
@@ -123,7 +123,7 @@ TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
     EXPECT_EQ(store_.sleeps.size(), 1u) << "the other may have gone";
 }
 
-TEST_F(DoorbellTest, CountsWhatOnlyTheFallbackFindsUnlessARingComesAfterAll) {
+TEST_F(DoorbellTest, CountsWhatOnlyThePollFindsUnlessANotificationComesAfterAll) {
     sleep();
     listen_.on_found(2, true);
     listen_.on_notification();
@@ -136,7 +136,7 @@ TEST_F(DoorbellTest, CountsWhatOnlyTheFallbackFindsUnlessARingComesAfterAll) {
     EXPECT_EQ(store_.wakes, 2);
 }
 
-TEST_F(DoorbellTest, ALostSessionTakesTheLockAlongAndItsAnswers) {
+TEST_F(DoorbellTest, ALostSessionEndsTheLockAndItsAnswers) {
     sleep();
     listen_.on_session_lost();
     EXPECT_EQ(store_.wakes, 0);
@@ -148,7 +148,7 @@ TEST_F(DoorbellTest, ALostSessionTakesTheLockAlongAndItsAnswers) {
     EXPECT_EQ(store_.sleeps.size(), 1u);
 }
 
-TEST_F(DoorbellTest, LeavingGivesTheLockUpAlsoWhenItIsStillOnItsWay) {
+TEST_F(DoorbellTest, LeavingReleasesTheLockAlsoWhenItIsStillOnItsWay) {
     sleep();
     listen_.leave();
     EXPECT_EQ(store_.wakes, 1);
@@ -158,7 +158,7 @@ TEST_F(DoorbellTest, LeavingGivesTheLockUpAlsoWhenItIsStillOnItsWay) {
     EXPECT_EQ(store_.wakes, 2);
 }
 
-TEST_F(DoorbellTest, CallsHelpNoMoreThanTenTimesASecond) {
+TEST_F(DoorbellTest, WakesPeersNoMoreThanTenTimesASecond) {
     for (int i = 0; i < 1000; ++i) {
         listen_.on_overload();
         time_.advance(milliseconds(1));
@@ -166,10 +166,10 @@ TEST_F(DoorbellTest, CallsHelpNoMoreThanTenTimesASecond) {
     EXPECT_EQ(store_.helps, 10);
 }
 
-TEST_F(DoorbellTest, AFailedQuestionIsToldAndAskedAgainAtTheNextLook) {
+TEST_F(DoorbellTest, AFailedLockRequestIsReportedAndRepeatedAtTheNextPoll) {
     idle();
     take_first(store_.sleeps).answer(test::unavailable());
-    EXPECT_EQ(observer_.troubles["doorbell"], 1);
+    EXPECT_EQ(observer_.errors["doorbell"], 1);
     EXPECT_TRUE(store_.sleeps.empty());
     idle();
     EXPECT_EQ(store_.sleeps.size(), 1u);

@@ -1,4 +1,4 @@
-// The life of an engine: registration, activity, reclaim, the loss of its bell, the end.
+// The life of an engine: registration, activity, reclaim, the loss of its listen session, the end.
 #include "engine/engine.h"
 
 #include <gtest/gtest.h>
@@ -114,14 +114,14 @@ TEST_F(EngineTest, OnlyAHeartbeatEndsTheFailureOfHeartbeats) {
     claim({delivery(1)});
     sender_.answer(200);
     commit_sent(1);
-    EXPECT_EQ(observer_.troubles[kHeartbeatOperation], 1);
+    EXPECT_EQ(observer_.errors[kHeartbeatOperation], 1);
     EXPECT_EQ(observer_.successes[kHeartbeatOperation], 0);
     time_.advance(kHeartbeatPeriod);
     take_first(instances_.heartbeats).answer(core::Unit{});
     EXPECT_EQ(observer_.successes[kHeartbeatOperation], 1);
 }
 
-TEST_F(EngineTest, AClaimSessionThatComesLaterThanTheBellBringsTheEndpointsAtOnce) {
+TEST_F(EngineTest, AClaimSessionThatComesLaterThanTheListenSessionBringsTheEndpointsAtOnce) {
     register_as(5);
     take_first(instances_.states).answer(true);
     take_first(queue_.endpoints).answer(core::Error{core::ErrorKind::kUnavailable, "not connected", ""});
@@ -139,7 +139,7 @@ TEST_F(EngineTest, StoppedItClaimsNothing) {
     EXPECT_TRUE(queue_.ready.empty() && queue_.due.empty());
 }
 
-TEST_F(EngineTest, AStopGivesBackWhatWasNotStartedAndLetsTheRestFinish) {
+TEST_F(EngineTest, AStopReleasesWhatWasNotStartedAndLetsTheRestFinish) {
     start();
     std::vector<core::Delivery> many;
     for (int id = 1; id <= 12; ++id) many.push_back(delivery(id));
@@ -153,7 +153,7 @@ TEST_F(EngineTest, AStopGivesBackWhatWasNotStartedAndLetsTheRestFinish) {
     EXPECT_EQ(sender_.attempts.size(), 9u) << "nothing new";
 }
 
-TEST_F(EngineTest, WithoutItsBellItStartsNothingAndAfterwardsMovesItsClaims) {
+TEST_F(EngineTest, WithoutItsListenSessionItStartsNothingAndAfterwardsMovesItsClaims) {
     start();
     std::vector<core::Delivery> many;
     for (int id = 1; id <= 11; ++id) many.push_back(delivery(id, 1, id <= 10 ? 100 : 200));
@@ -171,7 +171,7 @@ TEST_F(EngineTest, WithoutItsBellItStartsNothingAndAfterwardsMovesItsClaims) {
     EXPECT_EQ(engine_.instance_id(), 6);
 }
 
-TEST_F(EngineTest, AVainRegistrationIsTriedAgain) {
+TEST_F(EngineTest, AFailedRegistrationIsTriedAgain) {
     engine_.on_listen_session_up();
     take_first(instances_.registrations).answer(test::unavailable());
     EXPECT_TRUE(instances_.registrations.empty());
@@ -182,7 +182,7 @@ TEST_F(EngineTest, AVainRegistrationIsTriedAgain) {
 TEST_F(EngineTest, WhatWasReclaimedFromAFailedInstanceIsClaimedAtOnce) {
     start();
     time_.advance(milliseconds(0));
-    take_first(instances_.looks).answer(std::vector<LivenessSample>{});
+    take_first(instances_.samples).answer(std::vector<LivenessSample>{});
     take_first(instances_.reclaims).answer(Reclaimed{1, 2});
     EXPECT_EQ(observer_.reclaimed, 2u);
     time_.advance(milliseconds(0));
@@ -191,7 +191,7 @@ TEST_F(EngineTest, WhatWasReclaimedFromAFailedInstanceIsClaimedAtOnce) {
 
 // Finding 1: a failure recorded between the move's commit and its answer was dropped, because it went out in the old instance's
 // name; then its claim was ended. Now no name is needed, and what is dropped is known to be.
-TEST_F(EngineTest, AFailureRecordedWhileItsClaimsAreMovedIsNotTakenForRecordedWhenItsClaimIsGone) {
+TEST_F(EngineTest, AFailureRecordedWhileItsClaimsAreMovedDoesNotCountAsRecordedWhenItsClaimIsGone) {
     start();
     claim({delivery(1, 1, 100), delivery(2, 1, 100)});
     engine_.on_listen_session_down();
@@ -229,14 +229,14 @@ TEST_F(EngineTest, SaysWhichMessagesItHolds) {
     sender_.answer(200);
     time_.advance(kFullScanPeriod);
     if (!queue_.due.empty()) take_first(queue_.due).answer(ClaimBatch{});
-    take_first(queue_.ready).answer(ClaimBatch{});  // a sweep
+    take_first(queue_.ready).answer(ClaimBatch{});  // a full scan
     ASSERT_FALSE(queue_.orphans.empty());
     std::vector<core::MessageId> held = queue_.orphans.front().request.held;
     std::sort(held.begin(), held.end());
     EXPECT_EQ(held, (std::vector<core::MessageId>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})) << "1 is sent, but not recorded yet";
 }
 
-TEST_F(EngineTest, AClaimUnderWayWhenTheBellIsLostIsWaitedForBeforeItRegistersAnew) {
+TEST_F(EngineTest, AClaimUnderWayWhenTheListenSessionIsLostIsWaitedForBeforeItRegistersAnew) {
     start();
     engine_.on_ready();
     engine_.on_listen_session_down();
@@ -247,7 +247,7 @@ TEST_F(EngineTest, AClaimUnderWayWhenTheBellIsLostIsWaitedForBeforeItRegistersAn
     EXPECT_EQ(instances_.registrations.size(), 1u);
 }
 
-TEST_F(EngineTest, AVainMoveOfItsClaimsIsTriedAgainAsTheSameInstance) {
+TEST_F(EngineTest, AFailedMoveOfItsClaimsIsTriedAgainAsTheSameInstance) {
     start();
     claim({delivery(1, 1, 100)});
     engine_.on_listen_session_down();
@@ -269,7 +269,7 @@ TEST_F(EngineTest, AMessageOfANewEndpointWaitsForTheEndpointToBeReadAndNoLonger)
     EXPECT_EQ(sender_.attempts.back().delivery.id, 2);
 }
 
-TEST_F(EngineTest, AShutdownFinishesWhatIsInFlightAndSaysGoodbye) {
+TEST_F(EngineTest, AShutdownFinishesWhatIsInFlightAndUnregisters) {
     start();
     claim({delivery(1)});
     std::optional<bool> clean;
@@ -341,7 +341,7 @@ TEST_F(EngineTest, ReceiptsOnTheirWayMoveWithAnEngineThatRegistersAnew) {
     EXPECT_EQ(backlog_.moves.front().request.batches, std::vector<std::int64_t>{77});
 }
 
-TEST_F(EngineTest, AtTheDeadlineOfAShutdownTheRestIsGivenBack) {
+TEST_F(EngineTest, AtTheDeadlineOfAShutdownTheRestIsReleased) {
     start();
     claim({delivery(1)});
     std::optional<bool> clean;

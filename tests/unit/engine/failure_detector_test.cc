@@ -1,4 +1,4 @@
-// Who is dead, and who only looks so.
+// Which instances have failed, and which only seem to.
 #include "engine/failure_detector.h"
 
 #include <gtest/gtest.h>
@@ -12,20 +12,20 @@ constexpr LivenessSample kFree{7, true, false};
 constexpr LivenessSample kSilent{7, false, true};
 const core::MonoTime kStart{};
 
-TEST(FailureDetector, AFreeLockIsNotYetADeath) {
+TEST(FailureDetector, AFreeLockIsNotYetAFailure) {
     FailureDetector detector;
     EXPECT_TRUE(detector.observe({kFree}, kStart).failed.empty());
     EXPECT_TRUE(detector.observe({kFree}, kStart + kFailedAfter - milliseconds(1)).failed.empty());
 }
 
-TEST(FailureDetector, ALockThatStaysFreeIsADeath) {
+TEST(FailureDetector, ALockThatStaysFreeIsAFailure) {
     FailureDetector detector;
     detector.observe({kFree}, kStart);
     EXPECT_EQ(detector.observe({kFree}, kStart + kFailedAfter).failed, std::vector<core::InstanceId>{7});
     EXPECT_EQ(detector.observe({kFree}, kStart + kFailedAfter * 2).failed.size(), 1U) << "until it has been buried";
 }
 
-TEST(FailureDetector, WhoCameBackBetweenTwoLooksStartsAnew) {
+TEST(FailureDetector, WhoCameBackBetweenTwoSamplesStartsAnew) {
     FailureDetector detector;
     detector.observe({kFree}, kStart);
     detector.observe({kAlive}, kStart + milliseconds(500));
@@ -39,7 +39,7 @@ TEST(FailureDetector, WhatWasSeenBeforeAnAbsenceOfOnesOwnDoesNotCount) {
     EXPECT_TRUE(detector.observe({kFree}, kStart + kFailedAfter * 5).failed.empty());
 }
 
-TEST(FailureDetector, WhoHoldsItsLockInSilenceIsHungAfterAWhile) {
+TEST(FailureDetector, WhoHoldsItsLockInSilenceIsUnresponsiveAfterAWhile) {
     FailureDetector detector;
     EXPECT_TRUE(detector.observe({kSilent}, kStart).unresponsive.empty());
     const FailureDetector::Failures failures = detector.observe({kSilent}, kStart + kUnresponsiveAfter);

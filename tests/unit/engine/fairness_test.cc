@@ -78,8 +78,8 @@ private:
 
 class Fairness : public testing::Test {
 protected:
-    // Runs so long. Each millisecond 20 messages are sent (so that there is room for as many), and one ready message is inserted
-    // each 10 ms; answers how long the inserted ones waited to be claimed, the longest first.
+    // Runs so long. Each millisecond 20 messages are sent (so that there is capacity for as many), and one ready message is
+    // inserted each 10 ms; answers how long the inserted ones waited to be claimed, the longest first.
     std::vector<milliseconds> run(milliseconds lasting) {
         if (claimer_.idle()) claimer_.set_active(true);
         std::vector<milliseconds> waits;
@@ -102,7 +102,7 @@ protected:
         return waits;
     }
 
-    static constexpr std::size_t kRoom = 1024;
+    static constexpr std::size_t kCapacity = 1024;
     test::FakeTime time_;
     test::FixedRandom random_{0.5};
     SimulatedStore store_{time_};
@@ -119,7 +119,7 @@ protected:
                      observer_,
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
-                      .capacity = [this] { return in_memory_ > kRoom / 2 ? 0 : kRoom - in_memory_; },
+                      .capacity = [this] { return in_memory_ > kCapacity / 2 ? 0 : kCapacity - in_memory_; },
                       .known_claims = [] { return std::vector<core::ClaimId>{}; },
                       .held_messages = [] { return std::vector<core::MessageId>{}; },
                       .on_claimed =
@@ -140,7 +140,7 @@ protected:
 TEST_F(Fairness, ANewMessageDoesNotWaitForAHundredThousandDueOnes) {
     for (core::MessageId id = 0; id < 100'000; ++id) store_.due_ids.push_back(id);
     const auto waits = run(seconds(3));
-    EXPECT_LE(waits.front(), milliseconds(120)) << "a full claim of due ones, and until there is room";
+    EXPECT_LE(waits.front(), milliseconds(120)) << "a full claim of due ones, and until there is capacity";
     EXPECT_GT(due_claimed_, 30'000u) << "and the due ones are claimed as fast as they can be sent";
 }
 

@@ -105,7 +105,7 @@ TEST_F(ReceiptRelayTest, ARefusalStopsTheReadingAndTheWritingUntilTheBackOffEnds
     time_.advance(kBacklogPeriod);
     answer_full_read(100);
     while (!log_.writes.empty()) refuse();
-    EXPECT_EQ(observer_.troubles[kReceiptsOperation], kBacklogBatches);
+    EXPECT_EQ(observer_.errors[kReceiptsOperation], kBacklogBatches);
     add(7);
     time_.advance(kReceiptBackoff.base - milliseconds(2));
     add(8);
@@ -225,7 +225,7 @@ TEST_F(ReceiptRelayTest, ABatchWithoutReceiptsIsNoProbe) {
     EXPECT_EQ(written(), 5);
 }
 
-TEST_F(ReceiptRelayTest, BatchesOfInstancesThatAreGoneAreClaimedWhenItsOwnAreWritten) {
+TEST_F(ReceiptRelayTest, BatchesOfFailedInstancesAreReclaimedWhenItsOwnAreWritten) {
     time_.advance(kBacklogPeriod);
     answer_full_read(100);
     EXPECT_TRUE(backlog_.reclaims.empty()) << "it has enough to do";
@@ -260,7 +260,7 @@ TEST_F(ReceiptRelayTest, InstancesThatAreGoneAreLookedForRarely) {
     EXPECT_LE(reclaims, 13);
 }
 
-TEST_F(ReceiptRelayTest, NothingIsClaimedWhileRedisRefuses) {
+TEST_F(ReceiptRelayTest, NothingIsReclaimedWhileRedisRefuses) {
     add(1);
     refuse();
     wait_for_probe();
@@ -299,10 +299,10 @@ TEST_F(ReceiptRelayTest, StoppedItWritesWhatIsAddedAndReadsNothingMore) {
     EXPECT_TRUE(backlog_.reads.empty());
 }
 
-TEST_F(ReceiptRelayTest, AFailedReadIsTroubleUntilTheNextOneSucceeds) {
+TEST_F(ReceiptRelayTest, AFailedReadIsAnErrorUntilTheNextOneSucceeds) {
     time_.advance(kBacklogPeriod);
     take_first(backlog_.reads).answer(test::unavailable());
-    EXPECT_EQ(observer_.troubles[kBacklogOperation], 1);
+    EXPECT_EQ(observer_.errors[kBacklogOperation], 1);
     time_.advance(kBacklogPeriod);
     answer_read({});
     EXPECT_EQ(observer_.successes[kBacklogOperation], 1);

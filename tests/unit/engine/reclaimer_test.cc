@@ -14,14 +14,14 @@ namespace {
 using test::take_first;
 using Signs = std::vector<LivenessSample>;
 
-class RescuerTest : public testing::Test {
+class ReclaimerTest : public testing::Test {
 protected:
-    RescuerTest() { reclaimer_.start(); }
+    ReclaimerTest() { reclaimer_.start(); }
     // Looks once a period for so long; reclaims on the way find nothing.
     void look_for(std::chrono::milliseconds time, const Signs& signs) {
         for (std::chrono::milliseconds passed{0}; passed < time; passed += kWatchPeriod) {
             time_.advance(kWatchPeriod);
-            take_first(instances_.looks).answer(signs);
+            take_first(instances_.samples).answer(signs);
             while (!instances_.reclaims.empty()) {
                 auto reclaim = take_first(instances_.reclaims);
                 failed_.insert(failed_.end(), reclaim.request.begin(), reclaim.request.end());
@@ -48,30 +48,30 @@ protected:
     int gone_ = 0;
 };
 
-TEST_F(RescuerTest, ReclaimsFromAFailedOneWithinTwoSeconds) {
+TEST_F(ReclaimerTest, ReclaimsFromAFailedOneWithinTwoSeconds) {
     look_for(std::chrono::seconds(2), {{9, true, false}});
     ASSERT_FALSE(failed_.empty());
     EXPECT_EQ(failed_.front(), 9);
 }
 
-TEST_F(RescuerTest, LeavesWhoIsBackInTimeAlone) {
+TEST_F(ReclaimerTest, LeavesWhoIsBackInTimeAlone) {
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     look_for(std::chrono::milliseconds(250), {{9, false, false}});
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     EXPECT_TRUE(failed_.empty());
 }
 
-TEST_F(RescuerTest, EndsTheSessionOfAHungOne) {
+TEST_F(ReclaimerTest, EndsTheSessionOfAnUnresponsiveOne) {
     look_for(kUnresponsiveAfter + kWatchPeriod, {{9, false, true}});
     ASSERT_FALSE(instances_.endings.empty());
     EXPECT_EQ(instances_.endings.front().request, std::vector<core::InstanceId>{9});
     take_first(instances_.endings).answer(std::size_t{1});
-    EXPECT_EQ(observer_.hung, 1u);
+    EXPECT_EQ(observer_.ended_sessions, 1u);
     EXPECT_TRUE(failed_.empty()) << "its lock is not free yet";
 }
 
 // Finding D14: the doorbell's lock went with an instance that slept with it, and nobody asked for it again.
-TEST_F(RescuerTest, TellsAtOnceWhenAnInstanceHasGoneAndOnlyOnce) {
+TEST_F(ReclaimerTest, TellsAtOnceWhenAnInstanceHasGoneAndOnlyOnce) {
     look_for(kWatchPeriod, {{9, false, false}});
     EXPECT_EQ(gone_, 0);
     look_for(kWatchPeriod, {{9, true, false}});
@@ -81,25 +81,25 @@ TEST_F(RescuerTest, TellsAtOnceWhenAnInstanceHasGoneAndOnlyOnce) {
     EXPECT_TRUE(failed_.empty()) << "it may come back";
 }
 
-TEST_F(RescuerTest, AFullRoundOfReclaimsIsFollowedByTheNext) {
+TEST_F(ReclaimerTest, AFullRoundOfReclaimsIsFollowedByTheNext) {
     look_for(kFailedAfter, {{9, true, false}});
     time_.advance(kWatchPeriod);
-    take_first(instances_.looks).answer(Signs{{9, true, false}});
+    take_first(instances_.samples).answer(Signs{{9, true, false}});
     ASSERT_EQ(instances_.reclaims.size(), 1u);
     take_first(instances_.reclaims).answer(Reclaimed{static_cast<std::size_t>(kReclaimClaims), 900});
     EXPECT_EQ(reclaimed_, 900u);
     time_.advance(kWatchPeriod);
-    take_first(instances_.looks).answer(Signs{});
+    take_first(instances_.samples).answer(Signs{});
     EXPECT_EQ(instances_.reclaims.size(), 1u) << "not only after kReclaimPeriod";
 }
 
 // A reader's finding: one row that refused an UPDATE kept a whole failed instance's messages in the ledger for ever.
-TEST_F(RescuerTest, AReclaimThatOneRowRefusesIsRepeatedWithoutCounting) {
+TEST_F(ReclaimerTest, AReclaimThatOneRowRefusesIsRepeatedWithoutCounting) {
     look_for(kFailedAfter, {{9, true, false}});
     const auto next = [&] {
         for (int i = 0; instances_.reclaims.empty() && i < 20; ++i) {
             time_.advance(kWatchPeriod);
-            take_first(instances_.looks).answer(Signs{{9, true, false}});
+            take_first(instances_.samples).answer(Signs{{9, true, false}});
         }
         ASSERT_FALSE(instances_.reclaims.empty());
     };
@@ -116,22 +116,22 @@ TEST_F(RescuerTest, AReclaimThatOneRowRefusesIsRepeatedWithoutCounting) {
     EXPECT_TRUE(instances_.last_reclaim_counted);
 }
 
-TEST_F(RescuerTest, AVainLookMakesEarlierOnesWorthless) {
+TEST_F(ReclaimerTest, AFailedSampleMakesEarlierOnesWorthless) {
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     time_.advance(kWatchPeriod);
-    take_first(instances_.looks).answer(test::unavailable());
+    take_first(instances_.samples).answer(test::unavailable());
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     EXPECT_TRUE(failed_.empty());
-    EXPECT_EQ(observer_.troubles["look at others"], 1);
+    EXPECT_EQ(observer_.errors["look at others"], 1);
 }
 
-TEST_F(RescuerTest, AnAnswerThatComesAfterTheStopIsIgnored) {
+TEST_F(ReclaimerTest, AnAnswerThatComesAfterTheStopIsIgnored) {
     time_.advance(kWatchPeriod);
-    auto look = take_first(instances_.looks);
+    auto sample = take_first(instances_.samples);
     reclaimer_.stop();
-    look.answer(Signs{});
+    sample.answer(Signs{});
     time_.advance(std::chrono::seconds(5));
-    EXPECT_TRUE(instances_.reclaims.empty() && instances_.looks.empty());
+    EXPECT_TRUE(instances_.reclaims.empty() && instances_.samples.empty());
 }
 
 }  // namespace

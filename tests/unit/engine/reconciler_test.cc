@@ -1,4 +1,4 @@
-// When the reconciler looks, and at how many rows.
+// When the reconciler runs a round, and over how many rows.
 #include "engine/reconciler.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ protected:
                             .on_error = [this](const core::Error&) { ++errors_; }}};
 };
 
-TEST_F(ReconcilerTest, LooksAtOnceAndThenWhenTheDatabaseSays) {
+TEST_F(ReconcilerTest, RunsARoundAtOnceAndThenWhenTheDatabaseSays) {
     EXPECT_EQ(store_.rounds.at(0).request, kReconcileRows);
     answer(3, milliseconds(2000));
     EXPECT_EQ(found_, 3u);
@@ -74,7 +74,7 @@ TEST_F(ReconcilerTest, AFailureIsToldAndTriedAgain) {
     EXPECT_EQ(store_.rounds.at(0).request, kReconcileRows);
 }
 
-TEST_F(ReconcilerTest, ANewSessionLooksAtOnce) {
+TEST_F(ReconcilerTest, ANewSessionRunsARoundAtOnce) {
     answer(0, milliseconds(15'000));
     reconciler_.start();
     time_.advance(milliseconds(0));

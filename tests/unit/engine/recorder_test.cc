@@ -90,7 +90,7 @@ TEST_F(RecorderTest, RestsAsLongAsATransactionTook) {
     EXPECT_EQ(commit().outcomes.size(), kSmallBatch);
 }
 
-TEST_F(RecorderTest, FewWaitALittleLongerForCompany) {
+TEST_F(RecorderTest, ASmallBatchWaitsALittleLongerForMore) {
     add(1);
     commit();
     add_many(100, kSmallBatch - 1);
@@ -108,7 +108,7 @@ TEST_F(RecorderTest, FewWaitALittleLongerForCompany) {
     EXPECT_EQ(store_.records.size(), 1u) << "one alone, long after the last: at once";
 }
 
-TEST_F(RecorderTest, ADearTransactionIsFollowedByABoundedRest) {
+TEST_F(RecorderTest, ASlowTransactionIsFollowedByABoundedRest) {
     add(1);
     time_.advance(milliseconds(4000));
     commit();
@@ -125,7 +125,7 @@ TEST_F(RecorderTest, AFullTransactionDoesNotWaitForTheRest) {
     EXPECT_EQ(store_.records.size(), 1u);
 }
 
-TEST_F(RecorderTest, TellsWhenTheFirstOfWhatWasPutOffFallsDue) {
+TEST_F(RecorderTest, TellsWhenTheFirstScheduledOneFallsDue) {
     const auto put_off = [this](core::MessageId id, core::OutcomeKind kind, milliseconds delay) {
         core::Outcome outcome;
         outcome.id = id;
@@ -163,7 +163,7 @@ TEST_F(RecorderTest, TriesForEverAndLosesNothing) {
     }
     recorder_.retry_now();
     EXPECT_EQ(ids(commit()), "1 2 ") << "a new session tries at once";
-    EXPECT_EQ(observer_.troubles["record"], 21);
+    EXPECT_EQ(observer_.errors["record"], 21);
 }
 
 TEST_F(RecorderTest, WhatCannotBeRecordedEndsUpAloneBehindTheOthers) {
@@ -209,8 +209,8 @@ TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
         time_.advance(kAfterRefusal);
     }
     EXPECT_EQ(recorder_.unrecorded(), 1u);
-    EXPECT_EQ(observer_.troubles["record"], 1);
-    EXPECT_EQ(observer_.troubles["record one message"], 6);
+    EXPECT_EQ(observer_.errors["record"], 1);
+    EXPECT_EQ(observer_.errors["record one message"], 6);
     time_.advance(kLastRefusedRetry);
     EXPECT_EQ(ids(commit()), "2 ");
     EXPECT_TRUE(recorder_.idle());
@@ -225,8 +225,8 @@ TEST_F(RecorderTest, ALockThatIsOnNoRowOfMessagesEndsUpWithItsOutcomeAlone) {
     for (int round = 0; round < 40 && recorder_.unrecorded() > 1; ++round) {
         time_.advance(kAfterRefusal);
         if (!store_.unlocks.empty()) {
-            auto look = test::take_first(store_.unlocks);
-            look.answer(std::vector<core::MessageId>(look.request));
+            auto check = test::take_first(store_.unlocks);
+            check.answer(std::vector<core::MessageId>(check.request));
         }
         if (store_.records.empty()) continue;
         const auto& outcomes = store_.records.front().request.outcomes;
@@ -404,7 +404,7 @@ TEST_F(RecorderTest, AClaimIsFinishedWithTheLastOfItsDeliveries) {
     EXPECT_FALSE(open_claims_.holds(9));
 }
 
-TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
+TEST_F(RecorderTest, ConfirmationsWaitForATransactionAndGoAloneAfterAWhile) {
     recorder_.confirm(4);
     recorder_.confirm(5);
     EXPECT_TRUE(store_.records.empty());
@@ -421,7 +421,7 @@ TEST_F(RecorderTest, ConfirmationsWaitForCompanyAndGoAloneAfterAWhile) {
     EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{6}) << "along with an outcome";
 }
 
-TEST_F(RecorderTest, AtTheEndConfirmationsDoNotWaitForCompanyButForTheEndOfAFailure) {
+TEST_F(RecorderTest, AtTheEndConfirmationsWaitForNoTransactionButForTheEndOfAFailure) {
     recorder_.confirm(4);
     recorder_.flush_now();
     ASSERT_EQ(store_.records.size(), 1u);
@@ -460,7 +460,7 @@ TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
     take_first(store_.unlocks).answer(std::vector<core::MessageId>{3});
     EXPECT_EQ(ids(commit()), "3 ");
     add(6);
-    EXPECT_EQ(ids(commit()), "6 ") << "nothing is locked any more: no look";
+    EXPECT_EQ(ids(commit()), "6 ") << "nothing is locked any more: no check for locks";
     EXPECT_TRUE(store_.unlocks.empty());
     EXPECT_EQ(recorder_.unrecorded(), 0u);
 }

@@ -41,13 +41,13 @@ TEST_P(ClaimModel, KeepsItsPromises) {
     if (all.breach) ADD_FAILURE() << to_text(*all.breach);
 }
 
-constexpr Bounds kTwoEngines{.engines = 2, .messages = 1, .faults = 2, .stops = true, .overlaps = true, .room = 1};
-constexpr Bounds kThreeEngines{.engines = 3, .messages = 1, .faults = 2, .overlaps = true, .room = 1};
-constexpr Bounds kSharedClaims{.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .room = 1};
-constexpr Bounds kStaleAndNew{.engines = 2, .messages = 1, .faults = 2, .overlaps = true, .room = 2};
-constexpr Bounds kCrashes{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .wishes = 1, .room = 2};
+constexpr Bounds kTwoEngines{.engines = 2, .messages = 1, .faults = 2, .stops = true, .overlaps = true, .capacity = 1};
+constexpr Bounds kThreeEngines{.engines = 3, .messages = 1, .faults = 2, .overlaps = true, .capacity = 1};
+constexpr Bounds kSharedClaims{.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .capacity = 1};
+constexpr Bounds kStaleAndNew{.engines = 2, .messages = 1, .faults = 2, .overlaps = true, .capacity = 2};
+constexpr Bounds kCrashes{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .wishes = 1, .capacity = 2};
 constexpr Bounds kRowsThatComeAgain{
-    .engines = 1, .messages = 1, .faults = 2, .crashes = true, .wishes = 1, .deletes = true, .truncates = true, .room = 2};
+    .engines = 1, .messages = 1, .faults = 2, .crashes = true, .wishes = 1, .deletes = true, .truncates = true, .capacity = 2};
 constexpr Bounds kWishes{.engines = 2,
                          .messages = 1,
                          .faults = 1,
@@ -56,7 +56,7 @@ constexpr Bounds kWishes{.engines = 2,
                          .deletes = true,
                          .truncates = true,
                          .overlaps = true,
-                         .room = 1};
+                         .capacity = 1};
 constexpr Bounds kEndpoints{.engines = 1,
                             .messages = 1,
                             .faults = 1,
@@ -65,8 +65,8 @@ constexpr Bounds kEndpoints{.engines = 1,
                             .deletes = true,
                             .truncates = true,
                             .endpoints = true,
-                            .room = 2};
-constexpr Bounds kOneEngine{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .room = 2};
+                            .capacity = 2};
+constexpr Bounds kOneEngine{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .capacity = 2};
 
 INSTANTIATE_TEST_SUITE_P(
     Ordinary, ClaimModel,
@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // Five minutes and 4 GB together.
 INSTANTIATE_TEST_SUITE_P(Deep, ClaimModel,
-                         testing::Values(Ordinary{"TwoEnginesAndWishesWithRoom",
+                         testing::Values(Ordinary{"TwoEnginesAndWishesWithCapacity",
                                                   {.engines = 2,
                                                    .messages = 1,
                                                    .faults = 1,
@@ -91,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(Deep, ClaimModel,
                                                    .deletes = true,
                                                    .truncates = true,
                                                    .overlaps = true,
-                                                   .room = 2},
+                                                   .capacity = 2},
                                                   {},
                                                   true},
                                          Ordinary{"CrashesAndRowsThatComeAgain",
@@ -102,11 +102,11 @@ INSTANTIATE_TEST_SUITE_P(Deep, ClaimModel,
                                                    .wishes = 1,
                                                    .deletes = true,
                                                    .truncates = true,
-                                                   .room = 2},
+                                                   .capacity = 2},
                                                   {},
                                                   true},
-                                         Ordinary{"MessagesThatShareAClaimWithRoom",
-                                                  {.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .room = 2},
+                                         Ordinary{"MessagesThatShareAClaimWithCapacity",
+                                                  {.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .capacity = 2},
                                                   {},
                                                   true}),
                          [](const testing::TestParamInfo<Ordinary>& one) { return std::string(one.param.name); });
@@ -140,8 +140,8 @@ TEST_P(ClaimMistake, IsFoundByTheShortestPath) {
 }
 
 constexpr Bounds kTwoOfOne{.engines = 2, .messages = 1, .faults = 1};
-constexpr Bounds kTwoOfTwo{.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .room = 2};
-constexpr Bounds kOneOfTwo{.engines = 1, .messages = 2, .faults = 1, .room = 2};
+constexpr Bounds kTwoOfTwo{.engines = 2, .messages = 2, .faults = 1, .overlaps = true, .capacity = 2};
+constexpr Bounds kOneOfTwo{.engines = 1, .messages = 2, .faults = 1, .capacity = 2};
 constexpr Bounds kDeletes{.engines = 1, .messages = 1, .faults = 0, .wishes = 1, .deletes = true};
 constexpr Bounds kTruncates{.engines = 1, .messages = 1, .faults = 0, .wishes = 1, .truncates = true};
 constexpr Bounds kReSends{.engines = 1, .messages = 1, .faults = 1, .wishes = 1};
@@ -165,18 +165,18 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"SentSeesOneSnapshot", {Mistake::kSentSeesOneSnapshot}, kStaleAndNew, Promise::kSentIsNotDead, 10},
         Case{"RepeatsTurnBack",
              {Mistake::kRepeatsTurnBack},
-             {.engines = 1, .messages = 2, .faults = 2, .room = 3},
+             {.engines = 1, .messages = 2, .faults = 2, .capacity = 3},
              Promise::kInOnePlace,
              14},
         Case{"ReleasesTwice",
              {Mistake::kReleasesTwice},
-             {.engines = 1, .messages = 2, .faults = 1, .room = 3},
+             {.engines = 1, .messages = 2, .faults = 1, .capacity = 3},
              Promise::kInOnePlace,
              11},
         Case{"ReleasesWhatIsResolved", {Mistake::kReleasesWhatIsResolved}, kDeletes, Promise::kInOnePlace, 8},
         Case{"SendAgainLeavesEntries",
              {Mistake::kSendAgainLeavesEntries},
-             {.engines = 2, .messages = 1, .faults = 1, .wishes = 1, .overlaps = true, .room = 2},
+             {.engines = 2, .messages = 1, .faults = 1, .wishes = 1, .overlaps = true, .capacity = 2},
              Promise::kInOnePlace,
              11}),
     [](const testing::TestParamInfo<Case>& one) { return std::string(one.param.name); });
