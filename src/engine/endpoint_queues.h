@@ -19,7 +19,7 @@ public:
     // `max_in_flight`: over all endpoints together.
     explicit EndpointQueues(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}
 
-    // The cap of one endpoint; 1 until told.
+    // The cap of one endpoint; 1 until this is called.
     void set_cap(core::EndpointId endpoint, std::size_t cap);
     void push(core::Delivery delivery);
     // The next delivery that may start, taking turns between endpoints; it counts as in flight until finished().
