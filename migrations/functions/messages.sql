@@ -134,16 +134,18 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- An engine's own UPDATE is left as it is. What an application's trigger updates within it is the application's: that is deeper.
 -- BEFORE triggers fire in the order of their names: zz_, so that an application's own come first and their result is what counts.
 SELECT messaging._make_trigger('messaging_insert', 'AFTER INSERT', 'public.messages',
     'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert()');
 SELECT messaging._make_trigger('messaging_insert_sent', 'AFTER INSERT', 'public.messages',
     'FOR EACH ROW WHEN (NEW.is_sent) EXECUTE FUNCTION messaging._on_insert_sent()');
 SELECT messaging._make_trigger('zz_messaging_1_keep', 'BEFORE UPDATE', 'public.messages',
-    $$FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+    $$FOR EACH ROW WHEN (current_setting('messaging.session', true) IS DISTINCT FROM 'engine' OR pg_trigger_depth() > 0)
     EXECUTE FUNCTION messaging._on_update('any')$$);
 SELECT messaging._make_trigger('zz_messaging_2_send_again', 'BEFORE UPDATE OF is_sent', 'public.messages',
-    $$FOR EACH ROW WHEN (NOT OLD.is_sent AND NOT NEW.is_sent AND current_setting('messaging.session', true) IS DISTINCT FROM 'engine')
+    $$FOR EACH ROW WHEN (NOT OLD.is_sent AND NOT NEW.is_sent
+        AND (current_setting('messaging.session', true) IS DISTINCT FROM 'engine' OR pg_trigger_depth() > 0))
     EXECUTE FUNCTION messaging._on_update('is_sent')$$);
 SELECT messaging._make_trigger('messaging_delete', 'AFTER DELETE', 'public.messages',
     'REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_delete()');

@@ -115,6 +115,10 @@ BEGIN
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
         END IF;
+        -- A claim dead-letters a message without its row's lock: somebody may have marked it as sent in a transaction that was open then.
+        DELETE FROM messaging._dead WHERE id = ANY (ARRAY(
+            SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id DESC LIMIT 1000) d
+            JOIN public.messages m ON m.id = d.id WHERE m.is_sent));
         released := messaging._release_strays(50000);
         IF released > 0 THEN
             PERFORM pg_notify('messaging_ready', '');

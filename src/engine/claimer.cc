@@ -73,7 +73,8 @@ void Claimer::on_capacity() {
 
 void Claimer::on_session_up() {
     if (floor_.floor() > 0) last_floor_ = std::exchange(floor_, {});
-    unfinished_.reset();
+    full_until_.reset();
+    pass_over_ = false;
     next_full_scan_ = next_due_scan_ = {};
     for (Work* const work : {&orphans_, &due_, &ready_}) {
         work->wanted = true;
@@ -108,7 +109,7 @@ void Claimer::poll() {
     }
     const Source source = may_ready && (turn_ == Source::kReady || !may(due_)) ? Source::kReady : Source::kDue;
     turn_ = source == Source::kReady ? Source::kDue : Source::kReady;
-    claim(source, std::nullopt);
+    claim(source);
 }
 
 void Claimer::release_orphans() {
@@ -128,46 +129,60 @@ void Claimer::release_orphans() {
                            });
 }
 
-void Claimer::claim(Source source, std::optional<core::MessageId> only) {
-    begin_statement();
-    const bool is_ready = source == Source::kReady;
-    const bool full_scan = clock_.mono() >= (is_ready ? next_full_scan_ : next_due_scan_);
+void Claimer::claim(Source source) {
+    const Scan scan = choose_scan(source);
     ClaimRequest request;
+    request.limit = static_cast<int>(std::min<std::size_t>(mediator_.capacity(), static_cast<std::size_t>(work(source).limit)));
+    request.limit = std::max(1, request.limit);
+    set_range(scan, request);
+    if (source == Source::kReady) ready_.wanted = false;
+    send(source, scan, request);
+}
+
+Claimer::Scan Claimer::choose_scan(Source source) {
+    if (clock_.mono() >= (source == Source::kReady ? next_full_scan_ : next_due_scan_)) return Scan::kFull;
+    if (source == Source::kDue) return Scan::kRest;
+    if (pass_over_) return Scan::kSnapshot;
+    rest_is_next_ = floor_.unread() && !rest_is_next_;
+    return rest_is_next_ ? Scan::kUnread : Scan::kRest;
+}
+
+void Claimer::set_range(Scan scan, ClaimRequest& request) const {
+    QueueFloor::Range range;
+    if (scan == Scan::kUnread) range = floor_.unread().value_or(range);
+    if (scan == Scan::kRest) range = {full_until_.value_or(floor_.rest().behind), kLastXid};
+    if (scan == Scan::kSnapshot) range.until = 0;
+    request.behind = range.behind;
+    request.until = range.until;
+    request.due_from = scan == Scan::kFull ? DueTime(0) : due_from_;
+}
+
+void Claimer::send(Source source, Scan scan, const ClaimRequest& range) {
+    begin_statement();
+    ClaimRequest request = range;
     request.instance_id = mediator_.instance_id();
     request.claim_id = random_.next_token();
-    request.limit = static_cast<int>(std::min<std::size_t>(mediator_.capacity(), static_cast<std::size_t>(work(source).limit)));
-    request.limit = only ? 1 : std::max(1, request.limit);
-    request.only = only;
-    if (is_ready) {
-        ready_.wanted = false;
-        QueueFloor::Range range;
-        if (!full_scan) range = unfinished_ ? *unfinished_ : floor_.ended().value_or(floor_.rest());
-        request.behind = range.behind;
-        request.until = range.until;
-    } else if (!full_scan) {
-        request.due_from = due_from_;
-    }
-    auto done = [this, source, request, full_scan](core::Result<ClaimBatch> result) {
-        on_answer(source, request, full_scan, std::move(result));
+    auto done = [this, source, scan, request](core::Result<ClaimBatch> result) {
+        on_answer(source, scan, request, std::move(result));
     };
-    if (is_ready) {
+    if (source == Source::kReady) {
         store_.claim_ready(request, std::move(done));
     } else {
         store_.claim_due(request, std::move(done));
     }
 }
 
-void Claimer::on_answer(Source source, const ClaimRequest& request, bool full_scan, core::Result<ClaimBatch> result) {
+void Claimer::on_answer(Source source, Scan scan, const ClaimRequest& request, core::Result<ClaimBatch> result) {
     end_statement();
     if (!result) {
-        on_claim_failed(source, request, full_scan, result.error());
+        on_claim_failed(source, scan, request, result.error());
         return;
     }
     succeeded(work(source));
     if (source == Source::kReady) {
-        on_ready(result.value(), request, full_scan);
+        on_ready(result.value(), request, scan);
     } else {
-        on_due(result.value(), request, full_scan);
+        on_due(result.value(), request, scan);
     }
     if (result->dead > 0) observer_.on_dead_lettered(result->dead);
     if (!result->running) {
@@ -189,59 +204,89 @@ core::MonoTime Claimer::after_full_scan() const {
     return clock_.mono() + std::max<std::chrono::microseconds>(kFullScanPeriod, cost * 50);
 }
 
-void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan) {
-    if (!request.only && batch.running) {
+void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
+    if (scan != Scan::kOne && batch.running) {
         const bool full = batch.taken == static_cast<std::size_t>(request.limit);
         due_from_ = full ? batch.last_due : std::max(DueTime(0), DueTime(batch.now - kDueOverlap));
-        if (full_scan) next_due_scan_ = after_full_scan();
+        if (scan == Scan::kFull) next_due_scan_ = after_full_scan();
     }
     // Still due: the next one is in the past, because the limit ended this claim.
     due_.wanted = batch.next_due && batch.next_due->count() <= 0;
     if (batch.next_due && !due_.wanted) expect_due(*batch.next_due);
 }
 
-void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan) {
-    const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
     floor_.note(batch.snapshot);
-    if (request.only) {
+    if (scan == Scan::kOne) {
         ready_.wanted = true;  // there is more than this one
     } else if (batch.taken == static_cast<std::size_t>(request.limit)) {
         ready_.wanted = true;
-        unfinished_ = {batch.last, request.until};
-    } else if (batch.running) {
-        const bool went_on = std::exchange(unfinished_, std::nullopt).has_value() && !full_scan;
-        if (full_scan) {
-            floor_.all_was_read(batch.snapshot);
-        } else if (request.until != kLastXid) {
-            floor_.ended_was_read(request.until);
-        } else if (went_on) {
-            ready_.wanted = true;  // this says nothing of what was committed before the place where the last claim had ended
+        if (scan == Scan::kUnread) {
+            floor_.unread_was_full(request.until, batch.last);
         } else {
-            floor_.rest_was_read(batch.snapshot, cost);
+            full_until_ = batch.last;
         }
-        if (floor_.ended()) ready_.wanted = true;
+    } else if (batch.running) {
+        on_range_read(batch, request, scan);
     }
+    if (floor_.unread()) ready_.wanted = true;
     if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_poll_, false));
-    if (batch.running && full_scan) {
+    if (batch.running && scan == Scan::kFull) {
         next_full_scan_ = after_full_scan();
         orphans_.wanted = true;
     }
 }
 
-void Claimer::on_claim_failed(Source source, const ClaimRequest& request, bool full_scan, const core::Error& error) {
+// Everything that the claim could see in its range is claimed.
+void Claimer::on_range_read(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
+    const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+    switch (scan) {
+        case Scan::kFull:
+            full_until_.reset();
+            floor_.all_was_read(batch.snapshot);
+            break;
+        case Scan::kUnread: floor_.unread_was_read(request.until); break;
+        case Scan::kSnapshot:
+            pass_over_ = false;
+            full_until_.reset();
+            floor_.pass_over(batch.snapshot);
+            ready_.wanted = true;
+            break;
+        case Scan::kRest:
+            if (std::exchange(full_until_, std::nullopt)) {
+                ready_.wanted = true;  // this says nothing of what was committed before the place where the last claim had ended
+            } else {
+                floor_.rest_was_read(batch.snapshot, cost);
+            }
+            break;
+        case Scan::kOne: break;
+    }
+}
+
+void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& request, const core::Error& error) {
     Work& failed = work(source);
     failed.wanted = true;
-    // A full scan that cannot finish must not delay the claims that begin at the floor.
-    if (full_scan && error.kind == core::ErrorKind::kTimeout) {
-        (source == Source::kReady ? next_full_scan_ : next_due_scan_) = clock_.mono() + kFullScanPeriod;
-        if (floor_.floor() == 0) floor_ = last_floor_;
-    }
+    if (error.kind == core::ErrorKind::kTimeout) on_too_slow(source, scan, request);
     step_aside(failed, error);
     if (request.limit == 1 && lies_in_the_data(error) && active()) {
         isolate(source, request, error);
     } else {
         if (error.kind != core::ErrorKind::kUnavailable) failed.limit = std::max(1, request.limit / 2);
         poll();
+    }
+}
+
+// What cannot end in time must not delay the claims that can.
+void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request) {
+    if (scan == Scan::kFull) (source == Source::kReady ? next_full_scan_ : next_due_scan_) = after_full_scan();
+    if (source == Source::kDue) return;
+    if (scan == Scan::kFull && floor_.floor() == 0) {
+        floor_ = last_floor_;
+        pass_over_ = floor_.floor() == 0;
+    } else if (scan == Scan::kRest) {
+        pass_over_ = true;
+    } else if (scan == Scan::kUnread) {
+        floor_.unread_was_too_slow(request.until);
     }
 }
 
@@ -259,10 +304,13 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
                            });
         return;
     }
-    store_.peek(source, request, [this, source](const core::Result<std::optional<core::MessageId>>& first) {
+    store_.peek(source, request, [this, source, request](const core::Result<std::optional<core::MessageId>>& first) {
         end_statement();
         if (first && first.value() && active()) {
-            claim(source, first.value());
+            ClaimRequest one = request;
+            one.limit = 1;
+            one.only = first.value();
+            send(source, Scan::kOne, one);
         } else {
             poll();
         }

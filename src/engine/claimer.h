@@ -78,6 +78,15 @@ private:
     void begin_statement();
     void end_statement();
 
+    // Which rows a claim reads.
+    enum class Scan {
+        kFull,
+        kRest,      // from the floor on, or from where the last claim ended
+        kUnread,    // a range below the floor
+        kSnapshot,  // none: it tells which transactions are running, because a claim of the rest could not end in time
+        kOne,       // one message
+    };
+
     // One kind of work.
     struct Work {
         const char* name;  // the operation that its errors are counted under
@@ -93,11 +102,16 @@ private:
     void tick();
     core::MonoTime after_full_scan() const;
     void release_orphans();
-    void claim(Source source, std::optional<core::MessageId> only);
-    void on_answer(Source source, const ClaimRequest& request, bool full_scan, core::Result<ClaimBatch> result);
-    void on_due(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan);
-    void on_ready(const ClaimBatch& batch, const ClaimRequest& request, bool full_scan);
-    void on_claim_failed(Source source, const ClaimRequest& request, bool full_scan, const core::Error& error);
+    void claim(Source source);
+    Scan choose_scan(Source source);
+    void set_range(Scan scan, ClaimRequest& request) const;
+    void send(Source source, Scan scan, const ClaimRequest& request);
+    void on_answer(Source source, Scan scan, const ClaimRequest& request, core::Result<ClaimBatch> result);
+    void on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan scan);
+    void on_ready(const ClaimBatch& batch, const ClaimRequest& request, Scan scan);
+    void on_range_read(const ClaimBatch& batch, const ClaimRequest& request, Scan scan);
+    void on_claim_failed(Source source, Scan scan, const ClaimRequest& request, const core::Error& error);
+    void on_too_slow(Source source, Scan scan, const ClaimRequest& request);
     void isolate(Source source, const ClaimRequest& request, const core::Error& error);
     void succeeded(Work& work);
     void step_aside(Work& work, const core::Error& error);
@@ -116,10 +130,12 @@ private:
     Work ready_{kClaimOperation};               // notified, or the last claim was full
     Source turn_ = Source::kReady;              // who goes first where both are wanted
     QueueFloor floor_;
-    QueueFloor last_floor_;                        // of an earlier session: used where a full scan cannot finish
-    std::optional<QueueFloor::Range> unfinished_;  // what the last claim, which was full, has left of its range
-    DueTime due_from_{0};                          // nothing older is due, but for what a full scan finds
-    core::MonoTime next_due_{};                    // when due_timer_ fires, while it is armed
+    QueueFloor last_floor_;                    // of an earlier session: used where a full scan cannot finish
+    std::optional<QueuePosition> full_until_;  // where the last claim, which was full, ended; not of an unread range
+    bool pass_over_ = false;                   // the next claim of ready messages is a snapshot
+    bool rest_is_next_ = false;                // unread ranges and the rest take turns
+    DueTime due_from_{0};                      // nothing older is due, but for what a full scan finds
+    core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
     core::MonoTime next_full_scan_{};
     core::MonoTime next_due_scan_{};  // the same for the schedule
     core::MonoTime started_{};

@@ -30,6 +30,7 @@ struct RecordResult {
     std::optional<std::int64_t> sent_batch;  // the batch row written, when anything was newly sent
     std::string sent_at;                     // RFC 3339 UTC, of the batch
     std::vector<core::MessageId> sent;       // newly marked sent: without messages that were marked before
+    std::size_t failed = 0;                  // outcomes kRetry and kDead that have changed their rows
     std::vector<core::ClaimId> missing;      // claims of outcomes other than kDelivered that are not in the ledger, sorted
     std::vector<KeptMessage> kept;           // of `finished`: their claims stay in the ledger
 };

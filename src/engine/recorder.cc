@@ -198,7 +198,7 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     open_claims_.recorded(sending_);
     note_late(result.value());
     give_up_unchanged(result->kept);
-    if (!sending_refused_ && !sending_.empty()) give_up_refused();
+    if (!result->sent.empty() || result->failed > 0) give_up_refused();
     publish(result.value());
     announce_schedule();
     sending_.clear();

@@ -71,7 +71,8 @@ const pg::Statement kClaimReady{"claim_ready", kReadySql.c_str()};
 const pg::Statement kClaimDue{"claim_due", kDueSql.c_str()};
 
 constexpr pg::Statement kPeekReady{"peek_ready", R"sql(
-SELECT id FROM messaging._queue WHERE (xid, id) > ($1::text::xid8, $2::bigint) ORDER BY xid, id LIMIT 1)sql"};
+SELECT id FROM messaging._queue WHERE (xid, id) > ($1::text::xid8, $2::bigint) AND xid <= $3::text::xid8
+ORDER BY xid, id LIMIT 1)sql"};
 constexpr pg::Statement kPeekDue{"peek_due", R"sql(
 SELECT id FROM messaging._schedule
 WHERE due_at >= 'epoch'::timestamptz + $1::bigint * interval '1 microsecond' AND due_at <= now() ORDER BY due_at, id LIMIT 1)sql"};

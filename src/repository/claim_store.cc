@@ -89,10 +89,10 @@ pg::Params claim_params(const engine::ClaimRequest& request) {
     return params;
 }
 
-// Where the claim begins to read its table.
-void add_start(engine::Source source, const engine::ClaimRequest& request, pg::Params& params) {
+// Which part of its table the claim reads.
+void add_range(engine::Source source, const engine::ClaimRequest& request, pg::Params& params) {
     if (source == engine::Source::kReady) {
-        params.text(std::to_string(request.behind.xid)).bigint(request.behind.id);
+        params.text(std::to_string(request.behind.xid)).bigint(request.behind.id).text(std::to_string(request.until));
     } else {
         params.bigint(request.due_from.count());
     }
@@ -102,8 +102,7 @@ void add_start(engine::Source source, const engine::ClaimRequest& request, pg::P
 
 void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     pg::Params params = claim_params(request);
-    add_start(engine::Source::kReady, request, params);
-    params.text(std::to_string(request.until));
+    add_range(engine::Source::kReady, request, params);
     pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
                                           [claim_id = request.claim_id](const pg::Rows& rows) {
                                               engine::ClaimBatch batch = read_claim(rows, claim_id);
@@ -117,7 +116,7 @@ void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Comple
 
 void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     pg::Params params = claim_params(request);
-    add_start(engine::Source::kDue, request, params);
+    add_range(engine::Source::kDue, request, params);
     pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kDue), std::move(params), std::move(done),
                                           [claim_id = request.claim_id](const pg::Rows& rows) {
                                               engine::ClaimBatch batch = read_claim(rows, claim_id);
@@ -132,7 +131,7 @@ void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completi
 void PgClaimStore::peek(engine::Source source, const engine::ClaimRequest& claim,
                         core::Completion<std::optional<core::MessageId>> done) {
     pg::Params params;
-    add_start(source, claim, params);
+    add_range(source, claim, params);
     pg::run_statement<std::optional<core::MessageId>>(
         session_, peek_statement(source), std::move(params), std::move(done), [](const pg::Rows& rows) {
             return rows.size() == 0 ? std::optional<core::MessageId>() : std::optional<core::MessageId>(rows.bigint(0, 0));

@@ -12,12 +12,8 @@ namespace {
 // 772: the key of an instance's life; its id wraps into the second key.
 constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
 constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
-// The state's row comes back, should somebody have deleted it (a restore of the data alone begins so). NOT EXISTS, because ON
-// CONFLICT alone waits for a change of the row that is under way.
 constexpr pg::Statement kRegister{"register_instance", R"sql(
-WITH state AS (
-    INSERT INTO messaging._state (only_row) SELECT true WHERE NOT EXISTS (SELECT FROM messaging._state) ON CONFLICT DO NOTHING),
-me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
+WITH me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
 SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
 
 // By the claims' own numbers: whoever has reclaimed one has ended it.
@@ -27,7 +23,13 @@ UPDATE messaging._claim SET instance_id = $1::bigint WHERE claim_id = ANY ($2::b
 constexpr pg::Statement kHeartbeat{"heartbeat", R"sql(
 UPDATE messaging._instance SET last_seen = now(), in_flight = $2::int, floor = $3::text::xid8 WHERE instance_id = $1::bigint)sql"};
 
-constexpr pg::Statement kReadState{"read_state", "SELECT state = 'running' FROM messaging._state"};
+// The state's row comes back, should somebody have deleted it (a restore of the data alone begins so). NOT EXISTS, because ON
+// CONFLICT alone waits for a change of the row that is under way.
+constexpr pg::Statement kReadState{"read_state", R"sql(
+WITH back AS (
+    INSERT INTO messaging._state (only_row) SELECT true WHERE NOT EXISTS (SELECT FROM messaging._state) ON CONFLICT DO NOTHING
+    RETURNING state)
+SELECT state = 'running' FROM messaging._state UNION ALL SELECT state = 'running' FROM back)sql"};
 
 // The inner LIMIT keeps the lock function to the rows meant. Shared: those who look are not in each other's way.
 constexpr pg::Statement kLookAtOthers{"look_at_others", R"sql(

@@ -21,16 +21,17 @@ using core::OutcomeKind;
 constexpr pg::Statement kLockClaims{"lock_claims", R"sql(
 SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) ORDER BY claim_id FOR SHARE)sql"};
 
+// RETURNING tells what the row has become: a trigger of the application may have kept it as it was.
 // No fence: what the receiver has accepted is sent, whoever holds it now. It counts for the message that was sent, though:
 // another generation is another message with the same id, or one that was sent again since.
 constexpr pg::Statement kMarkSent{"mark_sent", R"sql(
 WITH marked AS (
     UPDATE public.messages m SET is_sent = true, sent_at = now(), attempts = m.attempts + 1, receiver_message_id = u.receiver_id
     FROM unnest($1::bigint[], $2::int[], $3::text[]) AS u(id, generation, receiver_id)
-    WHERE m.id = u.id AND NOT m.is_sent AND m.generation = u.generation RETURNING m.id),
+    WHERE m.id = u.id AND NOT m.is_sent AND m.generation = u.generation RETURNING m.id, m.is_sent),
 batch AS (
     INSERT INTO messaging._sent_batch (sent_at, size, ids)
-    SELECT now(), count(*), array_agg(id ORDER BY id) FROM marked HAVING count(*) > 0
+    SELECT now(), count(*), array_agg(id ORDER BY id) FROM marked WHERE is_sent HAVING count(*) > 0
     RETURNING batch_id, sent_at, ids),
 backlog AS (
     INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, $4::bigint FROM batch WHERE $4::bigint IS NOT NULL)
@@ -53,21 +54,25 @@ DELETE FROM messaging._schedule WHERE id = ANY (ARRAY(SELECT id FROM sent)))sql"
 constexpr pg::Statement kMarkFailed{"mark_failed", R"sql(
 WITH live AS MATERIALIZED (
     SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($9::bigint[])),
-failed AS (
+changed AS (
     UPDATE public.messages m SET attempts = u.attempts, last_error = u.error
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::text[])
          AS u(id, claim_id, generation, attempts, delay_ms, status, duration_ms, error)
     WHERE m.id = u.id AND NOT m.is_sent AND m.generation = u.generation AND m.attempts < u.attempts
       AND (u.claim_id IN (SELECT claim_id FROM live)) IS TRUE
-    RETURNING m.id, u.attempts, u.delay_ms, u.status, u.duration_ms, u.error),
+    RETURNING m.id, m.attempts, u.attempts AS counted, u.delay_ms, u.status, u.duration_ms, u.error),
+failed AS MATERIALIZED (
+    SELECT * FROM changed WHERE attempts = counted),
 attempted AS (
     INSERT INTO messaging._attempt (message_id, attempt, status, duration_ms, error)
     SELECT id, attempts, status, duration_ms, error FROM failed),
 scheduled AS (
     INSERT INTO messaging._schedule (id, due_at)
     SELECT id, now() + delay_ms * interval '1 millisecond' FROM failed WHERE delay_ms IS NOT NULL
-    ON CONFLICT (id) DO NOTHING)
-INSERT INTO messaging._dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)sql"};
+    ON CONFLICT (id) DO NOTHING),
+dead AS (
+    INSERT INTO messaging._dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)
+SELECT count(*) FROM failed)sql"};
 
 // Released, deferred or given up without an attempt: out of the ledger's arrays too, because messages.attempts does not tell.
 // Only what the ledger still has is released: a repeat after a lost answer must not queue a message twice. And only what is still
@@ -275,7 +280,11 @@ void PgRecordStore::record(engine::RecordRequest request, core::Completion<engin
             });
         add(kLeavePlaces, std::move(pg::Params().bigint_array(ids_of(sent))), unread);
     }
-    if (!failed.empty()) add(kMarkFailed, failed_params(failed), unread);
+    if (!failed.empty()) {
+        add(kMarkFailed, failed_params(failed), [](const pg::Rows& rows, engine::RecordResult& result) {
+            result.failed = static_cast<std::size_t>(rows.bigint(0, 0));
+        });
+    }
     if (!released.empty()) add(kRelease, release_params(released), unread);
     if (!request.finished.empty()) {
         add(kFinishClaims, std::move(pg::Params().bigint_array(request.finished)),

@@ -166,6 +166,14 @@ TEST_F(Reconcile, FindsWhatAnApplicationsLastTriggerHasMadeUnsent) {
 }
 
 // A clock that was ahead for one round had moved the marks into the future, and nothing was looked at until then.
+TEST_F(Reconcile, AMessageThatIsSentLeavesTheDeadLetters) {
+    db_.sql("INSERT INTO messages (recipient, content, is_sent) VALUES ('+1', 'x', true), ('+1', 'x', false)");
+    db_.sql("DELETE FROM messaging._queue");
+    db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (1, 'no such endpoint'), (2, 'no such endpoint')");
+    db_.sql("SELECT messaging._reconcile_round(100)");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._dead"), "2");
+}
+
 TEST_F(Reconcile, ItsOwnRowComesBackWhenItWasDeleted) {
     db_.sql("DELETE FROM messaging._reconcile");
     db_.sql("SELECT messaging._reconcile_round(100)");

@@ -266,6 +266,46 @@ TEST_F(Record, ARowThatATriggerKeepsUnchangedIsNamedAndCanBeGivenUp) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._dead"), 2) << "a repeat changes nothing";
 }
 
+// A reader's finding: the message was scheduled and dead at once, and was sent for ever.
+TEST_F(Record, ARowThatATriggerPutsBackIsNeitherSentNorScheduled) {
+    const core::ClaimId claim = claimed(2);
+    db_.sql("CREATE FUNCTION put_back() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'");
+    db_.sql("CREATE TRIGGER put_back BEFORE UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION put_back()");
+    const RecordResult result =
+        record({outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kRetry)}, {claim});
+    EXPECT_TRUE(result.sent.empty());
+    EXPECT_EQ(result.failed, 0U);
+    EXPECT_EQ(result.kept.size(), 2U);
+    EXPECT_EQ(db_.number("SELECT (SELECT count(*) FROM messaging._schedule) + (SELECT count(*) FROM messaging._sent_batch) + "
+                         "(SELECT count(*) FROM messaging._attempt)"),
+              0);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging.misplaced()"), 0);
+}
+
+// A reader's finding: the re-sent message was in no place, because the triggers took the nested UPDATE for the engine's own.
+TEST_F(Record, WhatAnApplicationsTriggerSendsAgainDuringARecordIsQueued) {
+    record({outcome(1, claimed(1), OutcomeKind::kDelivered)});
+    db_.sql(
+        "CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE public.messages SET is_sent = false WHERE id "
+        "= 1; "
+        "RETURN NULL; END'");
+    db_.sql(
+        "CREATE TRIGGER again AFTER UPDATE ON messages FOR EACH ROW WHEN (new.id = 2 AND new.is_sent) EXECUTE FUNCTION again()");
+    record({outcome(2, claimed(1), OutcomeKind::kDelivered)});
+    EXPECT_EQ(db_.sql("SELECT id, is_sent, generation FROM messages ORDER BY id"), "1|false|1 2|true|0");
+    EXPECT_EQ(queue(), "1");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging.misplaced()"), 0);
+}
+
+TEST_F(Record, CountsTheFailuresThatHaveChangedTheirRows) {
+    const core::ClaimId claim = claimed(3);
+    db_.sql("DELETE FROM messages WHERE id = 3");
+    EXPECT_EQ(record({outcome(1, claim, OutcomeKind::kRetry), outcome(2, claim, OutcomeKind::kDead),
+                      outcome(3, claim, OutcomeKind::kRetry)})
+                  .failed,
+              2U);
+}
+
 TEST_F(Record, WhatWasReleasedIsNotQueuedAgainByARepeat) {
     const core::ClaimId claim = claimed(3);
     for (int i = 0; i < 2; ++i) {

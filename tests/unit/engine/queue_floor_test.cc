@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <utility>
 
 namespace messaging::engine {
 namespace {
@@ -16,7 +17,7 @@ constexpr std::chrono::microseconds kQuick{100};
 TEST(QueueFloor, BeginsWithTheWholeQueue) {
     const QueueFloor floor;
     EXPECT_EQ(floor.floor(), 0u);
-    EXPECT_FALSE(floor.ended());
+    EXPECT_FALSE(floor.unread());
     EXPECT_EQ(floor.rest().behind.xid, 0u);
     EXPECT_EQ(floor.rest().until, kLastXid);
 }
@@ -41,7 +42,7 @@ TEST(QueueFloor, MovesPastATransactionThatStaysOpen) {
     floor.rest_was_read({now, {100, now - 5}}, kQuick);
     EXPECT_EQ(floor.floor(), now - 5) << "and not past a young one";
     EXPECT_EQ(floor.lowest(), 100u) << "its rows may become ready";
-    EXPECT_FALSE(floor.ended());
+    EXPECT_FALSE(floor.unread());
 }
 
 TEST(QueueFloor, MovesPastItWhenAClaimWasSlow) {
@@ -62,17 +63,54 @@ TEST(QueueFloor, ReadsAStragglersRowsOnceItHasEnded) {
     floor.rest_was_read({3000, {40, 70}}, kQuick);
     ASSERT_EQ(floor.floor(), 3000u);
     floor.note({3001, {70}});
-    ASSERT_TRUE(floor.ended());
-    EXPECT_EQ(floor.ended()->behind.xid, 40u);
-    EXPECT_EQ(floor.ended()->until, 40u);
+    ASSERT_TRUE(floor.unread());
+    EXPECT_EQ(floor.unread()->behind.xid, 40u);
+    EXPECT_EQ(floor.unread()->until, 40u);
     EXPECT_EQ(floor.lowest(), 40u);
-    floor.ended_was_read(40);
-    EXPECT_FALSE(floor.ended());
+    floor.unread_was_read(40);
+    EXPECT_FALSE(floor.unread());
     EXPECT_EQ(floor.lowest(), 70u);
     floor.note({3001, {}});
     floor.all_was_read({3001, {}});
-    EXPECT_FALSE(floor.ended()) << "a claim of the whole queue has read its rows";
+    EXPECT_FALSE(floor.unread()) << "a claim of the whole queue has read its rows";
     EXPECT_EQ(floor.lowest(), 3001u);
+}
+
+TEST(QueueFloor, WhereAClaimOfTheRestIsTooSlowItIsReadInParts) {
+    QueueFloor floor;
+    floor.all_was_read({100, {}});
+    floor.pass_over({200, {130, 131, 160}});
+    EXPECT_EQ(floor.floor(), 200u);
+    const auto expect_next = [&floor](Xid first, Xid until) {
+        ASSERT_TRUE(floor.unread());
+        EXPECT_EQ(floor.unread()->behind.xid, first);
+        EXPECT_EQ(floor.unread()->until, until);
+        floor.unread_was_read(until);
+    };
+    floor.unread_was_too_slow(129);
+    expect_next(132, 159);
+    expect_next(161, 199);
+    expect_next(100, 114);
+    floor.unread_was_full(129, {120, 7});
+    floor.unread_was_too_slow(129);
+    EXPECT_EQ(floor.unread()->behind.id, 7) << "the first half goes on where the last claim ended";
+    expect_next(120, 124);
+    expect_next(125, 129);
+    EXPECT_FALSE(floor.unread()) << "three are still running";
+    floor.note({200, {131}});
+    expect_next(130, 130);
+    floor.unread_was_too_slow(160);
+    expect_next(160, 160);
+    EXPECT_EQ(floor.lowest(), 131u);
+}
+
+TEST(QueueFloor, AVerySlowClaimMovesPastTheYoungestToo) {
+    QueueFloor floor;
+    floor.all_was_read({100, {100}});
+    floor.rest_was_read({102, {100}}, kSlowClaim + kQuick);
+    EXPECT_EQ(floor.floor(), 100u);
+    floor.rest_was_read({102, {100}}, kVerySlowClaim + kQuick);
+    EXPECT_EQ(floor.floor(), 102u);
 }
 
 TEST(QueueFloor, BeginsAgainWhereTransactionNumbersHaveGoneBack) {
@@ -80,6 +118,10 @@ TEST(QueueFloor, BeginsAgainWhereTransactionNumbersHaveGoneBack) {
     floor.all_was_read({100, {40}});
     floor.rest_was_read({3000, {40}}, kQuick);
     floor.rest_was_read({50, {45}}, kQuick);
+    EXPECT_EQ(floor.floor(), 0u) << "of the lower numbers nothing was read";
+    EXPECT_FALSE(floor.unread());
+    floor.all_was_read({3000, {40}});
+    floor.all_was_read({50, {45}});
     EXPECT_EQ(floor.floor(), 45u);
     EXPECT_EQ(floor.lowest(), 45u);
 }
@@ -102,7 +144,7 @@ public:
         }
         full_scans_ = false;  // they would find what was passed over
         while (!running_.empty()) end_one();
-        for (int i = 0; i < 1000; ++i) claim();
+        for (int i = 0; i < 3000; ++i) claim();
     }
     std::size_t left() const { return visible_.size(); }
     bool moved_past_some() const { return stragglers_ > 0; }
@@ -121,39 +163,52 @@ private:
     void claim() {
         Snapshot snapshot{next_, {}};
         for (const auto& [xid, rows] : running_) snapshot.running.push_back(xid);
+        if (pick(30) == 0) {  // a claim of the rest was too slow
+            floor_.note(snapshot);
+            floor_.pass_over(snapshot);
+            full_until_.reset();
+            return;
+        }
         const bool whole = floor_.floor() == 0 || (full_scans_ && pick(50) == 0);
-        const bool went_on = !whole && unfinished_;
+        const bool unread = !whole && floor_.unread() && pick(2) == 0;
         QueueFloor::Range range;
-        if (!whole) range = went_on ? *unfinished_ : floor_.ended().value_or(floor_.rest());
+        if (unread) range = *floor_.unread();
+        if (!whole && !unread) range = {full_until_.value_or(floor_.rest().behind), kLastXid};
+        if (unread && pick(5) == 0) {
+            floor_.unread_was_too_slow(range.until);
+            return;
+        }
         const std::size_t limit = 1 + pick(60);
         std::size_t taken = 0;
-        std::pair<Xid, core::MessageId> last;
+        QueuePosition last;
         for (auto row = visible_.upper_bound({range.behind.xid, range.behind.id}); row != visible_.end() && taken < limit;) {
             if (row->first > range.until) break;
-            last = *row;
+            last = {row->first, row->second};
             row = visible_.erase(row);
             ++taken;
         }
         floor_.note(snapshot);
-        if (taken == limit) {
-            unfinished_ = QueueFloor::Range{{last.first, last.second}, range.until};
-            return;
-        }
-        unfinished_.reset();
-        if (whole) {
-            floor_.all_was_read(snapshot);
-        } else if (range.until != kLastXid) {
-            floor_.ended_was_read(range.until);
-        } else if (!went_on) {
-            floor_.rest_was_read(snapshot, pick(10) == 0 ? kSlowClaim * 2 : kQuick);
-        }
         if (floor_.lowest() < floor_.floor()) ++stragglers_;
+        if (taken == limit) {
+            if (unread) {
+                floor_.unread_was_full(range.until, last);
+            } else {
+                full_until_ = last;
+            }
+        } else if (whole) {
+            full_until_.reset();
+            floor_.all_was_read(snapshot);
+        } else if (unread) {
+            floor_.unread_was_read(range.until);
+        } else if (!std::exchange(full_until_, std::nullopt)) {
+            floor_.rest_was_read(snapshot, kQuick * pick(300));
+        }
     }
 
     std::mt19937 random_;
     bool full_scans_;
     QueueFloor floor_;
-    std::optional<QueueFloor::Range> unfinished_;
+    std::optional<QueuePosition> full_until_;
     std::map<Xid, unsigned> running_;  // with the number of rows
     std::set<std::pair<Xid, core::MessageId>> visible_;
     Xid next_ = 1000;

@@ -272,6 +272,7 @@ TEST_F(RecorderTest, TheOldestOfVeryManyRefusedOutcomesAreGivenUpOnceOthersAreRe
         recorder_.add(outcome);
     }
     std::vector<core::Outcome> given_up;
+    const core::MessageId found_from = 1'000'001;
     // PostgreSQL refuses every change of the rows of all but the last one.
     const auto refuse_for = [&](std::chrono::seconds duration) {
         for (const core::MonoTime end = time_.mono() + duration; time_.mono() < end;) {
@@ -286,16 +287,23 @@ TEST_F(RecorderTest, TheOldestOfVeryManyRefusedOutcomesAreGivenUpOnceOthersAreRe
             if (refused) {
                 fail(core::ErrorKind::kInternal);
             } else {
-                if (outcomes.front().kind == core::OutcomeKind::kGivenUp) {
+                if (!outcomes.empty() && outcomes.front().kind == core::OutcomeKind::kGivenUp) {
                     given_up.insert(given_up.end(), outcomes.begin(), outcomes.end());
                 }
-                take_first(store_.records).answer(RecordResult{});
+                RecordResult result;
+                for (const core::Outcome& outcome : outcomes) {
+                    if (outcome.id >= found_from) result.sent.push_back(outcome.id);
+                }
+                take_first(store_.records).answer(result);
             }
         }
     };
     refuse_for(std::chrono::seconds(600));
     EXPECT_TRUE(given_up.empty()) << "none is recorded, so the cause is not theirs";
     add(1'000'000);
+    refuse_for(std::chrono::seconds(60));
+    EXPECT_TRUE(given_up.empty()) << "it has changed no row: somebody has deleted it";
+    add(1'000'001);
     refuse_for(std::chrono::seconds(60));
     ASSERT_EQ(given_up.size(), kMaxRecordBatch);
     EXPECT_EQ(given_up.front().attempts, 2) << "as at the claim";
