@@ -143,8 +143,8 @@ Claimer::Scan Claimer::choose_scan(Source source) {
     if (clock_.mono() >= (source == Source::kReady ? next_full_scan_ : next_due_scan_)) return Scan::kFull;
     if (source == Source::kDue) return Scan::kRest;
     if (pass_over_) return Scan::kSnapshot;
-    rest_is_next_ = floor_.unread() && !rest_is_next_;
-    return rest_is_next_ ? Scan::kUnread : Scan::kRest;
+    unread_was_last_ = floor_.unread() && !unread_was_last_;
+    return unread_was_last_ ? Scan::kUnread : Scan::kRest;
 }
 
 void Claimer::set_range(Scan scan, ClaimRequest& request) const {

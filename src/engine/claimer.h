@@ -133,7 +133,7 @@ private:
     QueueFloor last_floor_;                    // of an earlier session: used where a full scan cannot finish
     std::optional<QueuePosition> full_until_;  // where the last claim, which was full, ended; not of an unread range
     bool pass_over_ = false;                   // the next claim of ready messages is a snapshot
-    bool rest_is_next_ = false;                // unread ranges and the rest take turns
+    bool unread_was_last_ = false;             // unread ranges and the rest take turns
     DueTime due_from_{0};                      // nothing older is due, but for what a full scan finds
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
     core::MonoTime next_full_scan_{};
