@@ -1,10 +1,11 @@
 #!/usr/bin/env bats
 # What the Makefile makes of what is typed behind it; nothing is built or run.
 
-setup() { cd "$BATS_TEST_DIRNAME/../.."; }
-
-# The test itself may run under a make: its flags and its level are not these makes'.
-setup() { unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL COUNT SEED MINUTES SECONDS VERSION; }
+setup() {
+    cd "$BATS_TEST_DIRNAME/../.."
+    # The test itself may run under a make: its flags and its level are not these makes'.
+    unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL COUNT SEED MINUTES SECONDS VERSION
+}
 
 @test "an empty COUNT or SEED is the default, and what is no number is said in a sentence" {
     [[ $(make -n faker) == *"--count 5000 --seed 0"* ]]
