@@ -55,6 +55,11 @@ enum class OutcomeKind {
     kGivenUp,   // not counted: its row refuses every change, so it is dead-lettered without one
 };
 
+// An attempt that counts, where the others leave the message's attempts as they were.
+constexpr bool is_counted(OutcomeKind kind) {
+    return kind == OutcomeKind::kDelivered || kind == OutcomeKind::kRetry || kind == OutcomeKind::kDead;
+}
+
 struct Outcome {
     MessageId id = 0;
     ClaimId claim_id = 0;

@@ -11,6 +11,15 @@
 #include "engine/refusal.h"
 
 namespace messaging::engine {
+namespace {
+
+// There may be more than the claim has taken.
+bool is_full(const ClaimBatch& batch, const ClaimRequest& request) {
+    return batch.taken == static_cast<std::size_t>(request.limit);
+}
+
+}  // namespace
+
 Claimer::Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                  EngineObserver& observer, int max_claim, Mediator mediator)
     : store_(store),
@@ -75,10 +84,10 @@ void Claimer::on_session_up() {
     if (floor_.floor() > 0) last_floor_ = std::exchange(floor_, {});
     full_until_.reset();
     pass_over_ = false;
-    next_full_scan_ = next_due_scan_ = {};
     for (Work* const work : {&orphans_, &due_, &ready_}) {
         work->wanted = true;
         work->not_before = {};
+        work->next_full_scan = {};
     }
     poll();
 }
@@ -140,7 +149,7 @@ void Claimer::claim(Source source) {
 }
 
 Claimer::Scan Claimer::choose_scan(Source source) {
-    if (clock_.mono() >= (source == Source::kReady ? next_full_scan_ : next_due_scan_)) return Scan::kFull;
+    if (clock_.mono() >= work(source).next_full_scan) return Scan::kFull;
     if (source == Source::kDue) return Scan::kRest;
     if (pass_over_) return Scan::kSnapshot;
     unread_was_last_ = floor_.unread() && !unread_was_last_;
@@ -190,8 +199,7 @@ void Claimer::on_answer(Source source, Scan scan, const ClaimRequest& request, c
         return;
     }
     if (!result->deliveries.empty()) {
-        observer_.on_claim(result->deliveries.size(),
-                           std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_));
+        observer_.on_claim(result->deliveries.size(), elapsed());
         mediator_.on_claimed(std::move(result->deliveries));
     }
     poll();
@@ -200,15 +208,17 @@ void Claimer::on_answer(Source source, Scan scan, const ClaimRequest& request, c
 // While an old snapshot is open, a full scan reads all dead rows of its table. Full scans are then made rarer, so that they take
 // at most 2 % of the time.
 core::MonoTime Claimer::after_full_scan() const {
-    const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
-    return clock_.mono() + std::max<std::chrono::microseconds>(kFullScanPeriod, cost * 50);
+    return clock_.mono() + std::max<std::chrono::microseconds>(kFullScanPeriod, elapsed() * 50);
+}
+
+std::chrono::microseconds Claimer::elapsed() const {
+    return std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
 }
 
 void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
     if (scan != Scan::kOne && batch.running) {
-        const bool full = batch.taken == static_cast<std::size_t>(request.limit);
-        due_from_ = full ? batch.last_due : std::max(DueTime(0), DueTime(batch.now - kDueOverlap));
-        if (scan == Scan::kFull) next_due_scan_ = after_full_scan();
+        due_from_ = is_full(batch, request) ? batch.last_due : std::max(DueTime(0), DueTime(batch.now - kDueOverlap));
+        if (scan == Scan::kFull) due_.next_full_scan = after_full_scan();
     }
     // Still due: the next one is in the past, because the limit ended this claim.
     due_.wanted = batch.next_due && batch.next_due->count() <= 0;
@@ -219,7 +229,7 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, Sca
     floor_.note(batch.snapshot);
     if (scan == Scan::kOne) {
         ready_.wanted = true;  // there is more than this one
-    } else if (batch.taken == static_cast<std::size_t>(request.limit)) {
+    } else if (is_full(batch, request)) {
         ready_.wanted = true;
         if (scan == Scan::kUnread) {
             floor_.unread_was_full(request.until, batch.last);
@@ -232,14 +242,13 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, Sca
     if (floor_.unread()) ready_.wanted = true;
     if (batch.taken > 0) mediator_.on_found(batch.taken, std::exchange(by_poll_, false));
     if (batch.running && scan == Scan::kFull) {
-        next_full_scan_ = after_full_scan();
+        ready_.next_full_scan = after_full_scan();
         orphans_.wanted = true;
     }
 }
 
 // Everything that the claim could see in its range is claimed.
 void Claimer::on_range_read(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
-    const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
     switch (scan) {
         case Scan::kFull:
             full_until_.reset();
@@ -256,7 +265,7 @@ void Claimer::on_range_read(const ClaimBatch& batch, const ClaimRequest& request
             if (std::exchange(full_until_, std::nullopt)) {
                 ready_.wanted = true;  // this says nothing of what was committed before the place where the last claim had ended
             } else {
-                floor_.rest_was_read(batch.snapshot, cost);
+                floor_.rest_was_read(batch.snapshot, elapsed());
             }
             break;
         case Scan::kOne: break;
@@ -278,7 +287,7 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
 
 // What cannot end in time must not delay the claims that can.
 void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request) {
-    if (scan == Scan::kFull) (source == Source::kReady ? next_full_scan_ : next_due_scan_) = after_full_scan();
+    if (scan == Scan::kFull) work(source).next_full_scan = after_full_scan();
     if (source == Source::kDue) return;
     if (scan == Scan::kFull && floor_.floor() == 0) {
         floor_ = last_floor_;

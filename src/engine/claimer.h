@@ -94,6 +94,7 @@ private:
         core::MonoTime not_before{};  // it has failed, and steps aside until then
         std::chrono::milliseconds delay{0};
         int limit = kMaxClaim;
+        core::MonoTime next_full_scan{};  // of its table
     };
     Work& work(Source source) { return source == Source::kReady ? ready_ : due_; }
     bool may(const Work& work) const { return work.wanted && clock_.mono() >= work.not_before; }
@@ -101,6 +102,7 @@ private:
     void poll();
     void tick();
     core::MonoTime after_full_scan() const;
+    std::chrono::microseconds elapsed() const;  // since the statement under way began
     void release_orphans();
     void claim(Source source);
     Scan choose_scan(Source source);
@@ -136,8 +138,6 @@ private:
     bool unread_was_last_ = false;             // unread ranges and the rest take turns
     DueTime due_from_{0};                      // nothing older is due, but for what a full scan finds
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
-    core::MonoTime next_full_scan_{};
-    core::MonoTime next_due_scan_{};  // the same for the schedule
     core::MonoTime started_{};
     State state_ = State::kInactive;
     bool by_poll_ = false;  // only the poll timer has asked for ready messages

@@ -124,7 +124,7 @@ private:
     std::unique_ptr<loop::Timer> give_up_timer_;
 
     core::InstanceId instance_id_ = 0;
-    core::InstanceId registered_as_ = 0;               // in this listen session; 0 = not yet
+    core::InstanceId registered_as_ = 0;               // in this listen session, once it is no longer registering
     std::uint64_t listen_session_count_ = 0;           // counts listen sessions: an answer to an earlier one is stale
     std::vector<core::MessageId> awaiting_endpoints_;  // for endpoints that are not known yet, and are being loaded
     Phase phase_ = Phase::kOffline;

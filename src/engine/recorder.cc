@@ -30,11 +30,6 @@ core::Outcome give_up(const core::Outcome& outcome, const std::string& why) {
     return given_up;
 }
 
-bool is_counted(const core::Outcome& outcome) {
-    return outcome.kind == core::OutcomeKind::kDelivered || outcome.kind == core::OutcomeKind::kRetry ||
-           outcome.kind == core::OutcomeKind::kDead;
-}
-
 }  // namespace
 
 Recorder::Recorder(RecordStore& store, OpenClaims& open_claims, loop::TimerFactory& timers, const core::Clock& clock,
@@ -245,7 +240,7 @@ void Recorder::give_up_unchanged(const std::vector<KeptMessage>& kept) {
     for (const KeptMessage& message : kept) open.emplace(message.id, message.claim_id);
     for (const core::Outcome& outcome : sending_) {
         const auto found = open.find(outcome.id);
-        if (found == open.end() || found->second != outcome.claim_id || !is_counted(outcome)) continue;
+        if (found == open.end() || found->second != outcome.claim_id || !core::is_counted(outcome.kind)) continue;
         open_claims_.add(outcome.claim_id, 1);
         waiting_.push_back(give_up(outcome, "a trigger on messages leaves its row unchanged"));
         open.erase(found);
@@ -258,7 +253,7 @@ void Recorder::give_up_refused() {
     if (refused_.size() < kMaxRefused) return;
     const auto end = refused_.begin() + static_cast<std::ptrdiff_t>(kMaxRecordBatch);
     std::transform(refused_.begin(), end, std::back_inserter(waiting_), [](const core::Outcome& outcome) {
-        return is_counted(outcome) ? give_up(outcome, "PostgreSQL refuses to change its row") : outcome;
+        return core::is_counted(outcome.kind) ? give_up(outcome, "PostgreSQL refuses to change its row") : outcome;
     });
     refused_.erase(refused_.begin(), end);
 }

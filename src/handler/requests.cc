@@ -100,21 +100,19 @@ std::optional<Problem> read_recipient(const std::string& value, service::ListQue
 }
 
 // "…+03:00" in a query is "… 03:00", as above.
-std::optional<core::Microseconds> read_time(std::string value) {
+std::optional<Problem> read_time(std::string value, const char* name, std::optional<core::Microseconds>& moment) {
     if (const auto blank = value.rfind(' '); blank != std::string::npos) value[blank] = '+';
-    return core::parse_rfc3339(value);
+    moment = core::parse_rfc3339(value);
+    if (moment) return std::nullopt;
+    return invalid_parameter(std::string(name) + " must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
 }
 
 std::optional<Problem> read_since(const std::string& value, service::ListQuery& query) {
-    query.since = read_time(value);
-    if (query.since) return std::nullopt;
-    return invalid_parameter("since must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
+    return read_time(value, "since", query.since);
 }
 
 std::optional<Problem> read_until(const std::string& value, service::ListQuery& query) {
-    query.until = read_time(value);
-    if (query.until) return std::nullopt;
-    return invalid_parameter("until must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
+    return read_time(value, "until", query.until);
 }
 
 std::optional<Problem> read_with_content(const std::string& value, service::ListQuery& query) {

@@ -76,7 +76,7 @@ core::Result<std::vector<service::CreatedMessage>> read_created(const pg::Rows& 
     return created;
 }
 
-core::Error not_found() { return {core::ErrorKind::kNotFound, "there is no such message", ""}; }
+core::Error not_found() { return {core::ErrorKind::kNotFound, "there is no such message"}; }
 
 core::Result<service::MessageDetail> read_detail(const pg::Rows& message, const pg::Rows& attempts) {
     if (message.size() == 0) return not_found();

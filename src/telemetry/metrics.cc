@@ -229,9 +229,7 @@ void EngineMetrics::on_claim(std::size_t deliveries, std::chrono::microseconds d
 
 void EngineMetrics::on_outcome(const core::Outcome& outcome) {
     metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]->Increment();
-    const bool was_attempt = outcome.kind == core::OutcomeKind::kDelivered || outcome.kind == core::OutcomeKind::kRetry ||
-                             outcome.kind == core::OutcomeKind::kDead;
-    if (!was_attempt) return;
+    if (!core::is_counted(outcome.kind)) return;
     metrics_.status_classes_[status_class(outcome)]->Increment();
     metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());
 }

@@ -26,22 +26,12 @@ protected:
         answer_orphans();  // they come with every full scan
         answer_due();
     }
-    // Lets time pass, and answers everything else with nothing, until a ready claim is asked for.
-    void wait_for_ready() {
-        for (int i = 0; store_.ready.empty() && i < 1000; ++i) {
+    // Lets time pass, and answers everything else with nothing, until a claim of this kind is asked for.
+    void wait_for(const std::deque<test::Call<ClaimRequest, ClaimBatch>>& wanted) {
+        for (int i = 0; wanted.empty() && i < 1000; ++i) {
             if (!store_.due.empty()) {
                 answer_due();
-            } else if (!store_.orphans.empty()) {
-                answer_orphans();
-            } else {
-                time_.advance(milliseconds(10));
-            }
-        }
-        ASSERT_FALSE(store_.ready.empty());
-    }
-    void wait_for_due() {
-        for (int i = 0; store_.due.empty() && i < 1000; ++i) {
-            if (!store_.ready.empty()) {
+            } else if (!store_.ready.empty()) {
                 answer_ready(0, 50);
             } else if (!store_.orphans.empty()) {
                 answer_orphans();
@@ -49,8 +39,10 @@ protected:
                 time_.advance(milliseconds(10));
             }
         }
-        ASSERT_FALSE(store_.due.empty());
+        ASSERT_FALSE(wanted.empty());
     }
+    void wait_for_ready() { wait_for(store_.ready); }
+    void wait_for_due() { wait_for(store_.due); }
     void wait_for_full_scan() {
         wait_for_ready();
         for (int i = 0; store_.ready.front().request.behind.xid != 0 && i < 100; ++i) {
