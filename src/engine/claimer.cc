@@ -5,7 +5,6 @@
 #include <cassert>
 #include <utility>
 
-#include "core/jitter.h"
 #include "engine/claim_store.h"
 #include "engine/queue_position.h"
 #include "engine/refusal.h"
@@ -28,12 +27,11 @@ Claimer::Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Cloc
       observer_(observer),
       max_claim_(std::clamp(max_claim, 1, kMaxClaim)),
       mediator_(std::move(mediator)),
-      timer_(timers.make_timer([this] { tick(); })),
       due_timer_(timers.make_timer([this] {
           due_.wanted = true;
-          poll();
+          next();
       })),
-      again_timer_(timers.make_timer([this] { poll(); })) {
+      again_timer_(timers.make_timer([this] { next(); })) {
     due_.limit = ready_.limit = max_claim_;
 }
 
@@ -44,12 +42,9 @@ void Claimer::set_active(bool active) {
     } else {
         state_ = state_ == State::kBusy ? State::kEnding : State::kInactive;
     }
-    timer_->stop();
     due_timer_->stop();
     again_timer_->stop();
-    if (!active) return;
-    on_session_up();
-    tick();
+    if (active) on_session_up();
 }
 
 void Claimer::begin_statement() {
@@ -66,7 +61,14 @@ void Claimer::end_statement() {
 void Claimer::on_notified() {
     ready_.wanted = true;
     by_poll_ = false;
-    poll();
+    next();
+}
+
+void Claimer::poll_all() {
+    by_poll_ = !ready_.wanted;
+    ready_.wanted = true;
+    due_.wanted = true;
+    next();
 }
 
 void Claimer::expect_due(std::chrono::milliseconds delay) {
@@ -77,30 +79,23 @@ void Claimer::expect_due(std::chrono::milliseconds delay) {
 }
 
 void Claimer::on_capacity() {
-    if (ready_.wanted || due_.wanted) poll();
+    if (ready_.wanted || due_.wanted) next();
 }
 
 void Claimer::on_session_up() {
     if (floor_.floor() > 0) last_floor_ = std::exchange(floor_, {});
     full_until_.reset();
     pass_over_ = false;
+    by_poll_ = false;
     for (Work* const work : {&orphans_, &due_, &ready_}) {
         work->wanted = true;
         work->not_before = {};
         work->next_full_scan = {};
     }
-    poll();
+    next();
 }
 
-void Claimer::tick() {
-    timer_->start(core::jittered(kPollPeriod, 0.9, 1.1, random_));
-    by_poll_ = !ready_.wanted;
-    ready_.wanted = true;
-    due_.wanted = true;
-    poll();
-}
-
-void Claimer::poll() {
+void Claimer::next() {
     if (state_ != State::kReady) return;
     if (!orphans_.wanted && !due_.wanted && !ready_.wanted) {
         mediator_.on_idle();
@@ -111,7 +106,7 @@ void Claimer::poll() {
         return;
     }
     const bool may_ready = may(ready_);
-    if (!may_ready && !may(due_)) return;  // again_timer_ or the fallback comes back
+    if (!may_ready && !may(due_)) return;  // again_timer_ or poll_all comes back
     if (mediator_.capacity() == 0) {
         if (ready_.wanted && !by_poll_) mediator_.on_overload();
         return;
@@ -134,7 +129,7 @@ void Claimer::release_orphans() {
                                    if (result->unknown + result->not_held > 0) due_.wanted = true;
                                    if (result->not_held > 0) observer_.on_not_held(result->not_held);
                                }
-                               poll();
+                               next();
                            });
 }
 
@@ -202,7 +197,7 @@ void Claimer::on_answer(Source source, Scan scan, const ClaimRequest& request, c
         observer_.on_claim(result->deliveries.size(), elapsed());
         mediator_.on_claimed(std::move(result->deliveries));
     }
-    poll();
+    next();
 }
 
 // While an old snapshot is open, a full scan reads all dead rows of its table. Full scans are then made rarer, so that they take
@@ -281,7 +276,7 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
         isolate(source, request, error);
     } else {
         if (error.kind != core::ErrorKind::kUnavailable) failed.limit = std::max(1, request.limit / 2);
-        poll();
+        next();
     }
 }
 
@@ -309,7 +304,7 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
                                end_statement();
                                report(observer_, kDeadLetterOperation, result);
                                if (result) observer_.on_dead_lettered(1);
-                               poll();
+                               next();
                            });
         return;
     }
@@ -321,7 +316,7 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
             one.only = first.value();
             send(source, Scan::kOne, one);
         } else {
-            poll();
+            next();
         }
     });
 }

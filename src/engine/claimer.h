@@ -1,4 +1,4 @@
-// Claimer: decides when to claim what: ready messages when notified, due messages on time, full scans and orphans at intervals.
+// Claimer: what to claim next: ready messages when asked for, due messages on time, full scans and orphans at intervals.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,6 @@
 namespace messaging::engine {
 
 inline constexpr int kMaxClaim = 1000;                             // messages in one claim
-inline constexpr std::chrono::milliseconds kPollPeriod{1000};      // a message whose notification was lost is found within it
 inline constexpr std::chrono::milliseconds kFullScanPeriod{5000};  // a row the floor missed is found within it
 // A transaction that schedules messages has committed within this time; else a full scan finds its messages.
 inline constexpr std::chrono::seconds kDueOverlap{10};
@@ -54,8 +53,10 @@ public:
 
     // Active = may claim. Becoming active begins with a full scan and with the release of orphaned claims.
     void set_active(bool active);
-    // Something is ready (a notification).
+    // Something is ready: a notification, or the doorbell's poll.
     void on_notified();
+    // The poll of each second: for what was lost, and for what is due.
+    void poll_all();
     // Something falls due after so long.
     void expect_due(std::chrono::milliseconds delay);
     // There is capacity again.
@@ -99,8 +100,7 @@ private:
     Work& work(Source source) { return source == Source::kReady ? ready_ : due_; }
     bool may(const Work& work) const { return work.wanted && clock_.mono() >= work.not_before; }
 
-    void poll();
-    void tick();
+    void next();
     core::MonoTime after_full_scan() const;
     std::chrono::microseconds elapsed() const;  // since the statement under way began
     void release_orphans();
@@ -124,7 +124,6 @@ private:
     EngineObserver& observer_;
     const int max_claim_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> timer_;        // the poll
     std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
     std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest step aside
     Work orphans_{kOrphansOperation};           // the ledger may name messages that the engine does not have
@@ -140,7 +139,7 @@ private:
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
     core::MonoTime started_{};
     State state_ = State::kInactive;
-    bool by_poll_ = false;  // only the poll timer has asked for ready messages
+    bool by_poll_ = false;  // only poll_all has asked for ready messages
 };
 
 }  // namespace messaging::engine

@@ -5,14 +5,18 @@
 #include <cassert>
 #include <utility>
 
+#include "core/jitter.h"
+
 namespace messaging::engine {
 
-Doorbell::Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
-                   Mediator mediator)
+Doorbell::Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+                   EngineObserver& observer, Mediator mediator)
     : store_(store),
       clock_(clock),
+      random_(random),
       observer_(observer),
       mediator_(std::move(mediator)),
+      period_timer_(timers.make_timer([this] { poll_all(); })),
       ask_timer_(timers.make_timer([this] { after_a_while(); })),
       grace_timer_(timers.make_timer([this] { observer_.on_missed_notifications(std::exchange(finds_, 0)); })) {}
 
@@ -37,6 +41,15 @@ void Doorbell::enter(State next) {
     store_.wake_up([this](const core::Result<core::Unit>& result) {
         report(observer_, kDoorbellOperation, result);  // after a failure the session goes, and the lock with it
     });
+}
+
+void Doorbell::join() {
+    if (!period_timer_->armed()) period_timer_->start(core::jittered(kPollPeriod, 0.9, 1.1, random_));
+}
+
+void Doorbell::poll_all() {
+    join();
+    mediator_.poll_all();
 }
 
 void Doorbell::on_idle() {
@@ -122,6 +135,7 @@ void Doorbell::wake_peers() {
 }
 
 void Doorbell::leave() {
+    period_timer_->stop();
     ask_timer_->stop();
     interrupt();
     const bool held = holds_lock();

@@ -1,5 +1,5 @@
-// Doorbell: the engine's side of the doorbell, the lock that spares inserters their NOTIFY while no engine sleeps; no I/O but
-// through its port.
+// Doorbell: when to look for ready messages, and when to sleep until a NOTIFY; the engine's side of the lock that spares
+// inserters their NOTIFY while no engine sleeps. No I/O but through its port.
 #pragma once
 
 #include <chrono>
@@ -8,12 +8,14 @@
 #include <memory>
 
 #include "core/clock.h"
+#include "core/random.h"
 #include "engine/doorbell_store.h"
 #include "engine/engine_observer.h"
 #include "loop/timer.h"
 
 namespace messaging::engine {
 
+inline constexpr std::chrono::milliseconds kPollPeriod{1000};  // a message whose notification was lost is found within it
 // The pause between a poll that found nothing and the request for the lock. There is a pause because the messages found just
 // before are being sent, and the request would compete with them for the CPU. The pause grows while inserters are open. While
 // consecutive polls find messages, the lock is not requested, and this is the pause between polls.
@@ -38,14 +40,17 @@ public:
     static bool may_follow(State from, State to);
 
     struct Mediator {
-        std::function<void()> poll;  // claims ready messages now
+        std::function<void()> poll;      // claims ready messages now
+        std::function<void()> poll_all;  // claims ready and due messages now; kPollPeriod has passed
     };
-    Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
-             Mediator mediator);
+    Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+             EngineObserver& observer, Mediator mediator);
 
+    // The engine claims: from now on it polls once in kPollPeriod at least.
+    void join();
     // A poll found nothing more, and no notification has come since.
     void on_idle();
-    // A poll has found something. `by_poll`: only the timer had asked for it.
+    // A poll has found something. `by_poll`: only poll_all had asked for it.
     void on_found(std::size_t messages, bool by_poll);
     // A notification.
     void on_notification();
@@ -61,6 +66,7 @@ public:
 private:
     bool holds_lock() const { return state_ == State::kLastPoll || state_ == State::kAsleep; }
     void enter(State next);
+    void poll_all();
     void after_a_while();
     void ask();
     void on_answer(core::Result<SleepAnswer> answer);
@@ -70,10 +76,12 @@ private:
 
     DoorbellStore& store_;
     const core::Clock& clock_;
+    core::Random& random_;
     EngineObserver& observer_;
     Mediator mediator_;
-    std::unique_ptr<loop::Timer> ask_timer_;    // the pause before the lock is requested
-    std::unique_ptr<loop::Timer> grace_timer_;  // waits for the notification of messages that the poll has found
+    std::unique_ptr<loop::Timer> period_timer_;  // armed = joined
+    std::unique_ptr<loop::Timer> ask_timer_;     // the pause before the lock is requested
+    std::unique_ptr<loop::Timer> grace_timer_;   // waits for the notification of messages that the poll has found
     State state_ = State::kAwake;
     bool found_ = false;       // by the last poll
     int hits_in_a_row_ = 0;    // polls

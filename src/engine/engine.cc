@@ -46,7 +46,8 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                 .on_idle = [this] { doorbell_.on_idle(); },
                 .on_found = [this](std::size_t messages, bool by_poll) { doorbell_.on_found(messages, by_poll); },
                 .on_overload = [this] { doorbell_.on_overload(); }}),
-      doorbell_(ports.doorbell, timers, clock, observer, {.poll = [this] { claimer_.on_notified(); }}),
+      doorbell_(ports.doorbell, timers, clock, random, observer,
+                {.poll = [this] { claimer_.on_notified(); }, .poll_all = [this] { claimer_.poll_all(); }}),
       reclaimer_(ports.instances, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
                  {.instance_id = [this] { return instance_id_; },
                   .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
@@ -205,7 +206,7 @@ void Engine::update_activity() {
     const bool active = phase_ == Phase::kActive;
     const bool may_send = active && endpoints_loaded_ && !shutting_down();
     const bool may_claim = may_send && running_;
-    if (!may_claim) doorbell_.leave();
+    may_claim ? doorbell_.join() : doorbell_.leave();
     claimer_.set_active(may_claim);
     dispatcher_.set_paused(!may_claim);
     if ((active || shutting_down()) && !may_claim) dispatcher_.release_waiting();

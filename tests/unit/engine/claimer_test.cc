@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/claim_store.h"
+#include "engine/doorbell.h"
 #include "engine/queue_position.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
@@ -79,6 +80,9 @@ protected:
         return call.request;
     }
 
+    // As the doorbell does.
+    void SetUp() override { period_->start(kPollPeriod); }
+
     test::FakeTime time_;
     test::FixedRandom random_{0.5};  // no jitter
     test::FakeEngineStores store_;
@@ -104,6 +108,10 @@ protected:
                       .on_idle = [this] { ++idles_; },
                       .on_found = [this](std::size_t, bool by_poll) { found_by_poll_ += by_poll ? 1 : 0; },
                       .on_overload = [this] { ++overloads_; }}};
+    std::unique_ptr<loop::Timer> period_ = time_.make_timer([this] {
+        period_->start(kPollPeriod);
+        claimer_.poll_all();
+    });
 };
 
 const core::Error kTooSlow{core::ErrorKind::kTimeout, "canceling statement due to statement timeout", "57014"};
@@ -360,13 +368,12 @@ TEST_F(ClaimerTest, AFullScanOfTheScheduleThatCannotFinishLeavesTheClaimsThatBeg
     EXPECT_EQ(answer_due_at(seconds(1002), 0, {}).due_from, seconds(1000) - kDueOverlap);
 }
 
-TEST_F(ClaimerTest, PollsEverySecond) {
+TEST_F(ClaimerTest, ThePollOfEachSecondIsForReadyAndDueMessages) {
     activate();
-    time_.advance(kPollPeriod - milliseconds(1));
-    EXPECT_TRUE(store_.due.empty());
-    time_.advance(milliseconds(1));
+    time_.advance(kPollPeriod);
     EXPECT_EQ(answer_ready(0, 60).behind.xid, 50u);
     answer_due();
+    EXPECT_TRUE(claimer_.idle());
 }
 
 TEST_F(ClaimerTest, AFullScanComesEveryFewSecondsWithTheOrphans) {
@@ -446,7 +453,6 @@ TEST_F(ClaimerTest, KnowsWhatOnlyThePollFound) {
     answer_ready(1, 60);
     answer_due();
     EXPECT_EQ(found_by_poll_, 1);
-    time_.advance(kPollPeriod - milliseconds(1));
     claimer_.on_notified();
     answer_ready(1, 61);
     EXPECT_EQ(found_by_poll_, 1);

@@ -11,6 +11,7 @@
 #include "engine/doorbell_store.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
+#include "support/fixed_random.h"
 
 namespace messaging::engine {
 namespace {
@@ -23,39 +24,57 @@ protected:
     void answer(SleepAnswer answer) { take_first(store_.sleeps).answer(answer); }
     // Nothing is left; the question comes after a while.
     void idle() {
-        listen_.on_idle();
+        doorbell_.on_idle();
         EXPECT_TRUE(store_.sleeps.empty());
         time_.advance(kIdleDelayMin);
     }
     void sleep() {
         idle();
         answer(SleepAnswer::kGranted);
-        listen_.on_idle();
-        ASSERT_TRUE(listen_.asleep());
+        doorbell_.on_idle();
+        ASSERT_TRUE(doorbell_.asleep());
     }
 
     test::FakeTime time_;
     test::FakeDoorbellStore store_;
     test::FakeObserver observer_;
+    test::FixedRandom random_{0.5};  // no jitter
     int polls_ = 0;
-    Doorbell listen_{store_, time_, time_, observer_, {[this] { ++polls_; }}};
+    int polls_of_all_ = 0;
+    Doorbell doorbell_{store_,  time_,     time_,
+                       random_, observer_, {.poll = [this] { ++polls_; }, .poll_all = [this] { ++polls_of_all_; }}};
 };
+
+TEST_F(DoorbellTest, PollsEverySecondFromTheTimeItJoinsUntilItLeaves) {
+    time_.advance(10 * kPollPeriod);
+    EXPECT_EQ(polls_of_all_, 0);
+    doorbell_.join();
+    time_.advance(kPollPeriod / 2);
+    doorbell_.join();
+    time_.advance(kPollPeriod / 2);
+    EXPECT_EQ(polls_of_all_, 1) << "joining again changes nothing";
+    time_.advance(3 * kPollPeriod);
+    EXPECT_EQ(polls_of_all_, 4);
+    doorbell_.leave();
+    time_.advance(10 * kPollPeriod);
+    EXPECT_EQ(polls_of_all_, 4);
+}
 
 TEST_F(DoorbellTest, PollsOnceMoreBetweenTheLockAndTheSleep) {
     idle();
     EXPECT_EQ(polls_, 0);
     answer(SleepAnswer::kGranted);
     EXPECT_EQ(polls_, 1) << "who skipped the NOTIFY is visible now";
-    EXPECT_FALSE(listen_.asleep());
-    listen_.on_idle();
-    EXPECT_TRUE(listen_.asleep());
+    EXPECT_FALSE(doorbell_.asleep());
+    doorbell_.on_idle();
+    EXPECT_TRUE(doorbell_.asleep());
     EXPECT_EQ(store_.wakes, 0);
 }
 
 TEST_F(DoorbellTest, WhatTheLastPollFindsKeepsItAwake) {
     idle();
     answer(SleepAnswer::kGranted);
-    listen_.on_found(3, false);
+    doorbell_.on_found(3, false);
     EXPECT_EQ(store_.wakes, 1);
     idle();
     EXPECT_EQ(store_.sleeps.size(), 1u) << "asks anew";
@@ -63,26 +82,26 @@ TEST_F(DoorbellTest, WhatTheLastPollFindsKeepsItAwake) {
 
 TEST_F(DoorbellTest, ANotificationReleasesTheLockOnce) {
     sleep();
-    listen_.on_notification();
-    listen_.on_notification();
+    doorbell_.on_notification();
+    doorbell_.on_notification();
     EXPECT_EQ(store_.wakes, 1);
-    EXPECT_FALSE(listen_.asleep());
+    EXPECT_FALSE(doorbell_.asleep());
 }
 
 TEST_F(DoorbellTest, ANotificationWhileItAsksIsNotSleptOn) {
     idle();
-    listen_.on_notification();
+    doorbell_.on_notification();
     answer(SleepAnswer::kGranted);
     EXPECT_EQ(store_.wakes, 1);
     EXPECT_EQ(polls_, 1);
-    listen_.on_idle();
-    EXPECT_FALSE(listen_.asleep());
+    doorbell_.on_idle();
+    EXPECT_FALSE(doorbell_.asleep());
 }
 
 TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAtGrowingIntervals) {
     std::vector<milliseconds> waits;
     for (int i = 0; i < 5; ++i) {
-        listen_.on_idle();
+        doorbell_.on_idle();
         milliseconds waited{0};
         for (; store_.sleeps.empty(); ++waited) time_.advance(milliseconds(1));
         waits.push_back(waited);
@@ -91,20 +110,20 @@ TEST_F(DoorbellTest, OpenInsertersAreWaitedForAwakeAtGrowingIntervals) {
     }
     EXPECT_EQ(waits,
               (std::vector<milliseconds>{milliseconds(1), milliseconds(2), milliseconds(4), milliseconds(5), milliseconds(5)}));
-    listen_.on_idle();
+    doorbell_.on_idle();
     time_.advance(kIdleDelayMax);
     answer(SleepAnswer::kGranted);
     EXPECT_EQ(store_.wakes, 0);
 }
 
 TEST_F(DoorbellTest, WhileEveryPollFindsSomethingTheLockIsNotRequested) {
-    listen_.on_found(1, false);
+    doorbell_.on_found(1, false);
     idle();
     answer(SleepAnswer::kInsertersOpen);
     EXPECT_EQ(polls_, 1);
     for (int poll = 2; poll < 10; ++poll) {
-        listen_.on_found(1, false);
-        listen_.on_idle();
+        doorbell_.on_found(1, false);
+        doorbell_.on_idle();
         time_.advance(kIdleDelayMin);
         EXPECT_EQ(polls_, poll);
         EXPECT_TRUE(store_.sleeps.empty());
@@ -116,8 +135,8 @@ TEST_F(DoorbellTest, WhileEveryPollFindsSomethingTheLockIsNotRequested) {
 TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
     idle();
     answer(SleepAnswer::kHeldByPeer);
-    EXPECT_TRUE(listen_.asleep());
-    listen_.on_notification();
+    EXPECT_TRUE(doorbell_.asleep());
+    doorbell_.on_notification();
     EXPECT_EQ(store_.wakes, 0) << "it is not ours to give up";
     idle();
     EXPECT_EQ(store_.sleeps.size(), 1u) << "the other may have gone";
@@ -125,12 +144,12 @@ TEST_F(DoorbellTest, SleepsWithoutTheLockWhereAnotherEngineHasIt) {
 
 TEST_F(DoorbellTest, CountsWhatOnlyThePollFindsUnlessANotificationComesAfterAll) {
     sleep();
-    listen_.on_found(2, true);
-    listen_.on_notification();
+    doorbell_.on_found(2, true);
+    doorbell_.on_notification();
     time_.advance(kNotificationGrace);
     EXPECT_EQ(observer_.missed_rings, 0u);
     sleep();
-    listen_.on_found(3, true);
+    doorbell_.on_found(3, true);
     time_.advance(kNotificationGrace);
     EXPECT_EQ(observer_.missed_rings, 3u);
     EXPECT_EQ(store_.wakes, 2);
@@ -138,10 +157,10 @@ TEST_F(DoorbellTest, CountsWhatOnlyThePollFindsUnlessANotificationComesAfterAll)
 
 TEST_F(DoorbellTest, ALostSessionEndsTheLockAndItsAnswers) {
     sleep();
-    listen_.on_session_lost();
+    doorbell_.on_session_lost();
     EXPECT_EQ(store_.wakes, 0);
     idle();
-    listen_.on_session_lost();
+    doorbell_.on_session_lost();
     answer(SleepAnswer::kGranted);
     EXPECT_EQ(polls_, 1) << "of the sleep before; the stale answer is ignored";
     idle();
@@ -150,17 +169,17 @@ TEST_F(DoorbellTest, ALostSessionEndsTheLockAndItsAnswers) {
 
 TEST_F(DoorbellTest, LeavingReleasesTheLockAlsoWhenItIsStillOnItsWay) {
     sleep();
-    listen_.leave();
+    doorbell_.leave();
     EXPECT_EQ(store_.wakes, 1);
     idle();
-    listen_.leave();
+    doorbell_.leave();
     answer(SleepAnswer::kGranted);
     EXPECT_EQ(store_.wakes, 2);
 }
 
 TEST_F(DoorbellTest, WakesPeersNoMoreThanTenTimesASecond) {
     for (int i = 0; i < 1000; ++i) {
-        listen_.on_overload();
+        doorbell_.on_overload();
         time_.advance(milliseconds(1));
     }
     EXPECT_EQ(store_.helps, 10);
@@ -196,16 +215,16 @@ TEST_F(DoorbellTest, NoOrderOfEventsMakesAnIllegalMove) {
     std::mt19937 random(7);
     for (int step = 0; step < 100000; ++step) {
         switch (random() % 9) {
-            case 0: listen_.on_idle(); break;
-            case 1: listen_.on_found(1, random() % 2 == 0); break;
-            case 2: listen_.on_notification(); break;
-            case 3: listen_.on_overload(); break;
+            case 0: doorbell_.on_idle(); break;
+            case 1: doorbell_.on_found(1, random() % 2 == 0); break;
+            case 2: doorbell_.on_notification(); break;
+            case 3: doorbell_.on_overload(); break;
             case 4:
-                if (random() % 4 == 0) listen_.leave();
+                if (random() % 4 == 0) doorbell_.leave();
                 break;
             case 5:
                 if (random() % 8 > 0) break;
-                listen_.on_session_lost();
+                doorbell_.on_session_lost();
                 break;
             case 6: time_.advance(milliseconds(random() % 4)); break;
             default:

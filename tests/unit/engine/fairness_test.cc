@@ -89,6 +89,7 @@ protected:
                 store_.ready_ids.push_back(next_++);
                 claimer_.on_notified();
             }
+            if (passed.count() % 1000 == 999) claimer_.poll_all();
             time_.advance(milliseconds(1));
             in_memory_ -= std::min<std::size_t>(in_memory_, 20);
             claimer_.on_capacity();
