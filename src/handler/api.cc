@@ -192,7 +192,7 @@ void Api::ready(const http::Request& request, const Reply& reply) const {
     const auto is_fine = [](const Check& check) { return check.ok || !check.critical; };
     if (!std::all_of(checks.begin(), checks.end(), is_fine)) {
         const auto meta = [&](core::JsonWriter& json) { write_checks(json.key("checks"), checks); };
-        return reply.send(Problem{503, "not_ready", "not ready: meta.checks says why", meta});
+        return reply.send(Problem{503, "not_ready", "not ready: meta.checks says why", {}, meta});
     }
     const bool verbose = request.query_parameter("verbose").has_value();
     const auto data = [&](core::JsonWriter& json) { write_checks(json, verbose ? checks : std::vector<Check>()); };

@@ -27,9 +27,14 @@ http::Response to_response(int status, std::string body, const std::string& requ
     return response;
 }
 
+void write_code(core::JsonWriter& json, const Problem& problem) {
+    json.key("code").string(problem.code);
+    if (!problem.field.empty()) json.key("field").string(problem.field);
+}
+
 http::Response to_response(const Problem& problem, const std::string& request_id) {
     const auto meta = [&](core::JsonWriter& json) {
-        json.key("code").string(problem.code);
+        write_code(json, problem);
         if (problem.meta_members) problem.meta_members(json);
     };
     auto response = to_response(Answer{problem.status, problem.message, {}, meta}, request_id);

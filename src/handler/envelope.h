@@ -23,13 +23,17 @@ struct Problem {
     int status = 500;
     std::string code;          // stable, snake_case
     std::string message;       // says what to do
+    std::string field{};       // of the body, or the query's parameter, that is wrong; empty = no single one
     WriteJson meta_members{};  // writes more keys and values beside the code; empty = none
 };
 
 // {"status":…,"message":…,"data":…,"meta":{…,"request_id":…}}
 http::Response to_response(const Answer& answer, const std::string& request_id);
-// The same with "data":null, meta.code and the problem's own members, and the headers that go with the status.
+// The same with "data":null, the problem's members in meta, and the headers that go with the status.
 http::Response to_response(const Problem& problem, const std::string& request_id);
+
+// "code", and "field" where there is one.
+void write_code(core::JsonWriter& json, const Problem& problem);
 
 // An envelope that is written already, with the headers that every answer has.
 http::Response to_response(int status, std::string body, const std::string& request_id);

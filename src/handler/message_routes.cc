@@ -20,7 +20,8 @@ void write_results(core::JsonWriter& json, const NewMessages& messages, BodyGaps
     for (std::size_t i = 0; i < messages.items.size(); ++i) {
         json.begin_object().key("index").integer(static_cast<std::int64_t>(i));
         if (const auto* problem = std::get_if<Problem>(&messages.items[i])) {
-            json.key("status").integer(problem->status).key("code").string(problem->code);
+            json.key("status").integer(problem->status);
+            write_code(json, *problem);
             json.key("message").string(problem->message);
         } else {
             json.key("status").integer(201).key("id");
@@ -38,8 +39,10 @@ bool is_refused(const Checked<service::NewMessage>& item) { return std::holds_al
 // The one problem of a single message; of an array a problem that has the others' in meta.errors.
 Problem all_refused(const NewMessages& messages) {
     if (!messages.is_array) return std::get<Problem>(messages.items.front());
-    return {422, "nothing_accepted", "no message was accepted: meta.errors says what is wrong with each",
-            [&messages](core::JsonWriter& json) {
+    return {.status = 422,
+            .code = "nothing_accepted",
+            .message = "no message was accepted: meta.errors says what is wrong with each",
+            .meta_members = [&messages](core::JsonWriter& json) {
                 BodyGaps none;
                 write_results(json.key("errors"), messages, none);
             }};

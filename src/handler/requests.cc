@@ -26,44 +26,45 @@ constexpr std::size_t kMaxJsonValues = 20 * kMaxItems;
 
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
-// Empty when all is well.
-std::string wrong_with(const core::JsonView& item, const char* name, std::size_t max_bytes, std::string& code,
-                       std::string& value) {
+// The text of a field, or what is wrong with it.
+Checked<std::string> read_text(const core::JsonView& item, const char* name, std::size_t max_bytes) {
+    const auto problem = [name](const std::string& wrong) { return Problem{422, "invalid_field", name + (" " + wrong), name}; };
     const auto field = item.member(name);
-    code = "invalid_field";
-    if (!field) return std::string(name) + " is missing";
-    if (!field->is_string()) return std::string(name) + " must be a string";
-    value = field->text();
-    if (value.empty()) return std::string(name) + " must not be empty";
-    if (has_nul(value)) return std::string(name) + " must not contain the character NUL";
-    if (value.size() <= max_bytes) return "";
-    return std::string(name) + " must not be longer than " + std::to_string(max_bytes) + " bytes";
+    if (!field) return problem("is missing");
+    if (!field->is_string()) return problem("must be a string");
+    std::string value(field->text());
+    if (value.empty()) return problem("must not be empty");
+    if (has_nul(value)) return problem("must not contain the character NUL");
+    if (value.size() > max_bytes) return problem("must not be longer than " + std::to_string(max_bytes) + " bytes");
+    return value;
 }
 
 Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t max_content_bytes) {
     if (!item.is_object()) return Problem{422, "invalid_item", "a message must be an object with recipient and content"};
     const auto keys = item.keys();
     for (auto key = keys.begin(); key != keys.end(); ++key) {
+        const std::string name = core::clean_text(*key, 64);
         if (*key != "recipient" && *key != "content") {
-            return Problem{422, "unknown_field",
-                           "the field " + core::clean_text(*key, 64) + " is not known: use recipient and content"};
+            return Problem{422, "unknown_field", "the field " + name + " is not known: use recipient and content", name};
         }
         if (std::find(keys.begin(), key, *key) != key) {  // of two at most
-            return Problem{422, "invalid_item", "a field stands twice: " + core::clean_text(*key, 64)};
+            return Problem{422, "invalid_item", "a field stands twice: " + name, name};
         }
     }
-    service::NewMessage message;
-    std::string code;
-    std::string wrong = wrong_with(item, "recipient", kMaxRecipientBytes, code, message.recipient);
-    if (wrong.empty()) wrong = wrong_with(item, "content", max_content_bytes, code, message.content);
-    if (!wrong.empty()) return Problem{422, code, wrong};
+    auto recipient = read_text(item, "recipient", kMaxRecipientBytes);
+    if (const auto* problem = std::get_if<Problem>(&recipient)) return *problem;
+    auto content = read_text(item, "content", max_content_bytes);
+    if (const auto* problem = std::get_if<Problem>(&content)) return *problem;
+    service::NewMessage message{std::get<std::string>(std::move(recipient)), std::get<std::string>(std::move(content))};
     if (message.recipient.find_first_not_of(" \t\r\n") == std::string::npos) {
-        return Problem{422, "invalid_field", "recipient must not consist of blanks"};
+        return Problem{422, "invalid_field", "recipient must not consist of blanks", "recipient"};
     }
     return message;
 }
 
-Problem invalid_parameter(std::string message) { return {400, "invalid_parameter", std::move(message)}; }
+Problem invalid_parameter(const char* name, const std::string& rule) {
+    return {400, "invalid_parameter", name + (" " + rule), name};
+}
 
 // What is wrong with the value of one parameter; nothing when it is in the query.
 using ReadParameter = std::optional<Problem> (*)(const std::string& value, service::ListQuery& query);
@@ -71,7 +72,7 @@ using ReadParameter = std::optional<Problem> (*)(const std::string& value, servi
 std::optional<Problem> read_limit(const std::string& value, service::ListQuery& query) {
     const auto limit = core::parse_number<int>(value);
     if (!limit || *limit < 1 || *limit > kMaxLimit) {
-        return invalid_parameter("limit must be a whole number from 1 to " + std::to_string(kMaxLimit));
+        return invalid_parameter("limit", "must be a whole number from 1 to " + std::to_string(kMaxLimit));
     }
     query.limit = *limit;
     return std::nullopt;
@@ -86,12 +87,13 @@ std::optional<Problem> read_status(const std::string& value, service::ListQuery&
         }
         words.append(words.empty() ? "" : ", ").append(service::word_of(status));
     }
-    return invalid_parameter("status must be one of " + words);
+    return invalid_parameter("status", "must be one of " + words);
 }
 
 std::optional<Problem> read_recipient(const std::string& value, service::ListQuery& query) {
     if (value.empty() || value.size() > kMaxRecipientBytes || has_nul(value) || !core::is_utf8(value)) {
-        return invalid_parameter("recipient must be 1 to " + std::to_string(kMaxRecipientBytes) + " bytes of UTF-8 without NUL");
+        return invalid_parameter("recipient",
+                                 "must be 1 to " + std::to_string(kMaxRecipientBytes) + " bytes of UTF-8 without NUL");
     }
     query.recipient = value;
     // "+90…" in a query is " 90…": no number begins with a blank.
@@ -104,7 +106,7 @@ std::optional<Problem> read_time(std::string value, const char* name, std::optio
     if (const auto blank = value.rfind(' '); blank != std::string::npos) value[blank] = '+';
     moment = core::parse_rfc3339(value);
     if (moment) return std::nullopt;
-    return invalid_parameter(std::string(name) + " must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
+    return invalid_parameter(name, "must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
 }
 
 std::optional<Problem> read_since(const std::string& value, service::ListQuery& query) {
@@ -118,16 +120,20 @@ std::optional<Problem> read_until(const std::string& value, service::ListQuery& 
 std::optional<Problem> read_with_content(const std::string& value, service::ListQuery& query) {
     query.with_content = value == "true";
     if (query.with_content || value == "false") return std::nullopt;
-    return invalid_parameter("with_content must be true or false");
+    return invalid_parameter("with_content", "must be true or false");
 }
 
 // It is read last, because it belongs to all the others together.
 std::optional<Problem> pass_over(const std::string&, service::ListQuery&) { return std::nullopt; }
 
-constexpr std::array<std::string_view, 7> kListParameters = {"status", "recipient",    "since", "until",
-                                                             "limit",  "with_content", "cursor"};
-constexpr std::array<ReadParameter, 7> kReaders = {read_status, read_recipient,    read_since, read_until,
-                                                   read_limit,  read_with_content, pass_over};
+struct Parameter {
+    std::string_view name;
+    ReadParameter read;
+};
+constexpr std::array kListParameters = {Parameter{"status", read_status}, Parameter{"recipient", read_recipient},
+                                        Parameter{"since", read_since},   Parameter{"until", read_until},
+                                        Parameter{"limit", read_limit},   Parameter{"with_content", read_with_content},
+                                        Parameter{"cursor", pass_over}};
 
 std::string lower(std::string_view text) {
     std::string result(text);
@@ -154,15 +160,15 @@ std::optional<Problem> check_media_type(const http::Request& request) {
 std::optional<Problem> check_parameters(const http::Request& request, std::span<const std::string_view> known) {
     for (auto parameter = request.query.begin(); parameter != request.query.end(); ++parameter) {
         const std::string& name = parameter->first;
+        const std::string shown = core::clean_text(name, 64);
         if (std::find(known.begin(), known.end(), name) == known.end()) {
             return Problem{400, "unknown_parameter",
-                           "there is no parameter " + core::clean_text(name, 64) + ": this call takes " +
-                               (known.empty() ? "none" : joined(known))};
+                           "there is no parameter " + shown + ": this call takes " + (known.empty() ? "none" : joined(known)),
+                           shown};
         }
         const auto is_same = [&](const auto& other) { return other.first == name; };
         if (std::any_of(request.query.begin(), parameter, is_same)) {
-            return Problem{400, "repeated_parameter",
-                           "the parameter " + core::clean_text(name, 64) + " stands twice: send it once"};
+            return Problem{400, "repeated_parameter", "the parameter " + shown + " stands twice: send it once", shown};
         }
     }
     return std::nullopt;
@@ -187,21 +193,24 @@ Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t
 }
 
 Checked<service::ListQuery> read_list_query(const http::Request& request) {
-    if (const auto problem = check_parameters(request, kListParameters)) return *problem;
+    std::array<std::string_view, kListParameters.size()> names;
+    std::transform(kListParameters.begin(), kListParameters.end(), names.begin(),
+                   [](const Parameter& known) { return known.name; });
+    if (const auto problem = check_parameters(request, names)) return *problem;
     service::ListQuery query;
     query.limit = kDefaultLimit;
     for (const auto& [name, value] : request.query) {
-        const auto known = std::find(kListParameters.begin(), kListParameters.end(), name);
-        const ReadParameter read = kReaders[static_cast<std::size_t>(known - kListParameters.begin())];
-        if (const auto problem = read(value, query)) return *problem;
+        const auto is_it = [&name = name](const Parameter& known) { return known.name == name; };
+        const auto* parameter = std::find_if(kListParameters.begin(), kListParameters.end(), is_it);
+        if (const auto problem = parameter->read(value, query)) return *problem;
     }
     // An empty cursor is refused too: a client that follows next_cursor past the last page would begin again.
     if (const auto cursor = request.query_parameter("cursor")) {
         query.after = read_cursor(*cursor, query);
         if (!query.after) {
-            return Problem{
-                400, "invalid_cursor",
-                "cursor must be a meta.next_cursor of the same list: with the same status, recipient, since and until"};
+            return Problem{400, "invalid_cursor",
+                           "cursor must be a meta.next_cursor of the same list: with the same status, recipient, since and until",
+                           "cursor"};
         }
     }
     return query;

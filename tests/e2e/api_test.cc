@@ -36,11 +36,8 @@ protected:
         return ask("POST", "/messages", body, std::move(headers));
     }
     static std::string text_of(const HttpReply& reply, const std::vector<std::string>& path) {
-        static core::JsonDocument* document = nullptr;
-        auto parsed = core::JsonDocument::parse(reply.body);
-        if (!parsed) return "not JSON: " + reply.body;
-        delete document;
-        document = new core::JsonDocument(std::move(parsed.value()));
+        const auto document = core::JsonDocument::parse(reply.body);
+        if (!document) return "not JSON: " + reply.body;
         core::JsonView view = document->root();
         for (const std::string& step : path) {
             if (view.is_array()) {
@@ -184,6 +181,8 @@ TEST_F(ApiTest, TellsWhatIsWrongWithABody) {
         const HttpReply reply = post(body, {{"Content-Type", "application/json"}});
         EXPECT_EQ(code(reply), expected) << body;
         EXPECT_EQ(text_of(reply, {"data"}), "null");
+        const bool has_field = expected == "invalid_field" || expected == "unknown_field";
+        EXPECT_EQ(text_of(reply, {"meta", "field"}) != "missing", has_field) << "where one field is wrong, it is named";
         EXPECT_EQ(text_of(reply, {"status"}), std::to_string(reply.status));
     }
     EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "0");
@@ -213,6 +212,10 @@ TEST_F(ApiTest, TakesUpToAThousandItemsWithAResultForEach) {
     EXPECT_EQ(text_of(refused, {"meta", "errors", "0", "code"}), "invalid_item");
     EXPECT_EQ(text_of(refused, {"meta", "errors", "1", "index"}), "1");
     EXPECT_EQ(text_of(refused, {"meta", "errors", "1", "code"}), "invalid_field");
+    EXPECT_EQ(text_of(refused, {"meta", "errors", "1", "field"}), "recipient");
+    const HttpReply unknown = post(R"({"recipient": "+1", "content": "x", "colour": 1})");
+    EXPECT_EQ(text_of(unknown, {"meta", "field"}), "colour");
+    EXPECT_EQ(text_of(post(R"({"recipient": "+1"})"), {"meta", "field"}), "content");
     EXPECT_EQ(code(post("[7]")), "nothing_accepted") << "also of one";
     EXPECT_EQ(code(post("7")), "invalid_item") << "a single message has its own code";
     EXPECT_EQ(service_.sql("SELECT count(*) FROM messages"), "1002");
@@ -351,7 +354,9 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
     for (const auto& [query, expected] : cases) {
         const HttpReply reply = ask("GET", "/messages?" + query);
         EXPECT_EQ(code(reply), expected) << query;
-        EXPECT_NE(text_of(reply, {"message"}).find(query.substr(0, query.find('='))), std::string::npos)
+        const std::string parameter = query.substr(0, query.find('='));
+        EXPECT_EQ(text_of(reply, {"meta", "field"}), parameter);
+        EXPECT_NE(text_of(reply, {"message"}).find(parameter), std::string::npos)
             << "the message names the parameter: " << reply.body;
     }
     // Review by use: on every other path parameters were ignored, so that a misspelt one seemed to work.
