@@ -1,7 +1,7 @@
 -- What the lists of the HTTP API need.
 
 -- The largest id whose message was created before that moment, as far as the ids follow the times: a binary search in the primary key, some
--- 60 look-ups at most. A message that waited for its transaction's end, or whose created_at was chosen, can stand on the other side.
+-- 60 look-ups at most. A message that waited for its transaction's end, or whose created_at was set by the INSERT, can stand on the other side.
 CREATE OR REPLACE FUNCTION messaging._last_id_before(moment timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,6 +1,6 @@
 -- Who may do what. Roles belong to the whole cluster, so the product makes none: it grants to roles that are there.
 --   writer    an application: inserts messages                                  SELECT messaging.grant_to('shop', 'writer');
---   reader    a person who looks: reads the messages, the tables and messaging.misplaced()
+--   reader    for people and tools that only read: the messages, the tables and messaging.misplaced()
 --   service   the role of `messaging serve`, where it is not the owner: reads and writes the messages and the tables
 -- Rights on what a later version brings are given by calling it again.
 

@@ -122,7 +122,7 @@ void Claimer::release_orphans() {
                            [this](const core::Result<OrphanCount>& result) {
                                end_statement();
                                if (!result) {
-                                   step_aside(orphans_, result.error());
+                                   back_off(orphans_, result.error());
                                } else {
                                    succeeded(orphans_);
                                    orphans_.wanted = false;
@@ -271,7 +271,7 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
     Work& failed = work(source);
     failed.wanted = true;
     if (error.kind == core::ErrorKind::kTimeout) on_too_slow(source, scan, request);
-    step_aside(failed, error);
+    back_off(failed, error);
     if (request.limit == 1 && lies_in_the_data(error) && active()) {
         isolate(source, request, error);
     } else {
@@ -328,10 +328,10 @@ void Claimer::succeeded(Work& work) {
     work.limit = std::min(work.limit * 2, max_claim_);
 }
 
-void Claimer::step_aside(Work& work, const core::Error& error) {
+void Claimer::back_off(Work& work, const core::Error& error) {
     observer_.on_error(work.name, error);
     // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
-    work.delay = lies_in_the_data(error) ? kFirstStepAside : std::clamp(work.delay * 2, kFirstStepAside, kLastStepAside);
+    work.delay = lies_in_the_data(error) ? kFirstBackOff : std::clamp(work.delay * 2, kFirstBackOff, kLastBackOff);
     work.not_before = clock_.mono() + work.delay;
     if (active()) again_timer_->start(work.delay);
 }

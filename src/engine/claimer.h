@@ -21,11 +21,11 @@ inline constexpr int kMaxClaim = 1000;                             // messages i
 inline constexpr std::chrono::milliseconds kFullScanPeriod{5000};  // a row the floor missed is found within it
 // A transaction that schedules messages has committed within this time; else a full scan finds its messages.
 inline constexpr std::chrono::seconds kDueOverlap{10};
-inline constexpr std::chrono::milliseconds kFirstStepAside{50};   // a failed kind of work waits so long, doubled each time …
-inline constexpr std::chrono::milliseconds kLastStepAside{1000};  // … up to this, while the other kinds go on
+inline constexpr std::chrono::milliseconds kFirstBackOff{50};   // a failed kind of work waits so long, doubled each time …
+inline constexpr std::chrono::milliseconds kLastBackOff{1000};  // … up to this, while the other kinds go on
 
 // Loop thread only. One statement is under way at a time, and the kinds of work take turns: a million due retries do not delay a
-// new message, and new messages do not delay a retry. A kind that fails steps aside for a while and then asks for half as many
+// new message, and new messages do not delay a retry. A kind that fails waits for a while and then asks for half as many
 // messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
 // with the reason.
 //
@@ -92,7 +92,7 @@ private:
     struct Work {
         const char* name;  // the operation that its errors are counted under
         bool wanted = false;
-        core::MonoTime not_before{};  // it has failed, and steps aside until then
+        core::MonoTime not_before{};  // it has failed, and waits until then
         std::chrono::milliseconds delay{0};
         int limit = kMaxClaim;
         core::MonoTime next_full_scan{};  // of its table
@@ -116,7 +116,7 @@ private:
     void on_too_slow(Source source, Scan scan, const ClaimRequest& request);
     void isolate(Source source, const ClaimRequest& request, const core::Error& error);
     void succeeded(Work& work);
-    void step_aside(Work& work, const core::Error& error);
+    void back_off(Work& work, const core::Error& error);
 
     ClaimStore& store_;
     const core::Clock& clock_;
@@ -125,7 +125,7 @@ private:
     const int max_claim_;
     Mediator mediator_;
     std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
-    std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest step aside
+    std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest such wait
     Work orphans_{kOrphansOperation};           // the ledger may name messages that the engine does not have
     Work due_{kClaimDueOperation};              // something scheduled may be due
     Work ready_{kClaimOperation};               // notified, or the last claim was full

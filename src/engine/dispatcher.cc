@@ -40,7 +40,7 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
     const auto former = std::exchange(endpoints_, {});
     for (const core::Endpoint& endpoint : endpoints) {
         endpoints_.emplace(endpoint.id, endpoint);
-        queues_.set_cap(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
+        queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
     }
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);

@@ -6,14 +6,14 @@
 namespace messaging::engine {
 
 void EndpointQueues::offer_turn(core::EndpointId endpoint, EndpointQueue& queue) {
-    if (queue.in_turn || queue.waiting.empty() || queue.in_flight >= queue.cap) return;
+    if (queue.in_turn || queue.waiting.empty() || queue.in_flight >= queue.max_in_flight) return;
     queue.in_turn = true;
     turns_.push_back(endpoint);
 }
 
-void EndpointQueues::set_cap(core::EndpointId endpoint, std::size_t cap) {
+void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t limit) {
     EndpointQueue& queue = queues_[endpoint];
-    queue.cap = cap;
+    queue.max_in_flight = limit;
     offer_turn(endpoint, queue);
 }
 
@@ -31,7 +31,8 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
         turns_.pop_front();
         EndpointQueue& queue = queues_[endpoint];
         queue.in_turn = false;
-        if (queue.waiting.empty() || queue.in_flight >= queue.cap) continue;  // its queue was taken, or its cap lowered
+        if (queue.waiting.empty() || queue.in_flight >= queue.max_in_flight)
+            continue;  // its queue was taken, or its limit lowered
         core::Delivery delivery = std::move(queue.waiting.front());
         queue.waiting.pop_front();
         --waiting_;
@@ -86,7 +87,7 @@ void EndpointQueues::measure(double interval_seconds, double horizon_seconds) {
         queue.rate = static_cast<double>(queue.finished) / interval_seconds;
         queue.finished = 0;
         queue.backed_up =
-            queue.in_flight >= queue.cap && static_cast<double>(queue.waiting.size()) > queue.rate * horizon_seconds;
+            queue.in_flight >= queue.max_in_flight && static_cast<double>(queue.waiting.size()) > queue.rate * horizon_seconds;
     }
 }
 

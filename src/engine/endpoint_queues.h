@@ -1,4 +1,4 @@
-// EndpointQueues: one FIFO per endpoint with a cap on requests in flight, served in turn; pure.
+// EndpointQueues: one FIFO per endpoint with a limit of requests in flight, served in turn; pure.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ public:
     // `max_in_flight`: over all endpoints together.
     explicit EndpointQueues(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}
 
-    // The cap of one endpoint; 1 until this is called.
-    void set_cap(core::EndpointId endpoint, std::size_t cap);
+    // How many requests the endpoint may have in flight; 1 until this is called.
+    void set_max_in_flight(core::EndpointId endpoint, std::size_t limit);
     void push(core::Delivery delivery);
     // The next delivery that may start, taking turns between endpoints; it counts as in flight until finished().
     std::optional<core::Delivery> next_startable();
@@ -32,7 +32,7 @@ public:
 
     std::vector<core::MessageId> waiting_messages() const;
 
-    // Ends an interval of measuring. Until the next call, backed_up() is true for endpoints that have their cap in flight and
+    // Ends an interval of measuring. Until the next call, backed_up() is true for endpoints that have that many in flight and
     // would need longer than `horizon_seconds` for what waits, at the rate of the interval that has ended.
     void measure(double interval_seconds, double horizon_seconds);
     bool backed_up(core::EndpointId endpoint) const;
@@ -48,7 +48,7 @@ public:
 private:
     struct EndpointQueue {
         std::deque<core::Delivery> waiting;
-        std::size_t cap = 1;
+        std::size_t max_in_flight = 1;
         std::size_t in_flight = 0;
         std::size_t finished = 0;  // in the interval being measured
         double rate = 0;

@@ -126,14 +126,14 @@ void Engine::register_anew() {
                                      report(observer_, kRegisterOperation, result);
                                      if (result) {
                                          registered_as_ = result.value();
-                                         take_over_claims();
+                                         on_registered();
                                      } else {
                                          register_timer_->start(kRegisterRetry);
                                      }
                                  });
 }
 
-void Engine::take_over_claims() {
+void Engine::on_registered() {
     if (instance_id_ == 0) {  // its first instance: it has none
         instance_id_ = registered_as_;
         become_active();

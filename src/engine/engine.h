@@ -88,7 +88,7 @@ private:
     bool shutting_down() const { return shutdown_ != Shutdown::kNone; }
     void enter(Phase next);
     void register_anew();
-    void take_over_claims();
+    void on_registered();
     void move_claims();
     void become_active();
     void read_control();

@@ -30,7 +30,7 @@ inline constexpr const char* kMoveClaimsOperation = "move claims";
 inline constexpr const char* kHeartbeatOperation = "heartbeat";
 inline constexpr const char* kDoorbellOperation = "doorbell";
 inline constexpr const char* kDeadLetterOperation = "dead-letter";
-inline constexpr const char* kLookAtOthersOperation = "look at others";
+inline constexpr const char* kCheckInstancesOperation = "check instances";
 inline constexpr const char* kEndSessionsOperation = "end unresponsive sessions";
 
 class EngineObserver {

@@ -37,8 +37,8 @@ public:
     // Reads messaging._state: true = running.
     virtual void read_state(core::Completion<bool> done) = 0;
     // One sample of every instance but `me`. Silent = no heartbeat for `silence`.
-    virtual void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
-                                core::Completion<std::vector<LivenessSample>> done) = 0;
+    virtual void check_instances(core::InstanceId me, std::chrono::milliseconds silence,
+                                 core::Completion<std::vector<LivenessSample>> done) = 0;
     // Ends all sessions of these instances, the holder of the lock included; answers how many sessions.
     virtual void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) = 0;
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims

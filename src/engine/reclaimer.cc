@@ -34,17 +34,17 @@ void Reclaimer::stop() {
 void Reclaimer::look_again() { timer_->start(core::jittered(kWatchPeriod, 0.75, 1.25, random_)); }
 
 void Reclaimer::look() {
-    store_.look_at_others(mediator_.instance_id(), kSilentAfter,
-                          [this, round = round_](const core::Result<std::vector<LivenessSample>>& signs) {
-                              if (round != round_) return;
-                              report(observer_, kLookAtOthersOperation, signs);
-                              if (signs) {
-                                  judge(signs.value());
-                              } else {
-                                  detector_.forget();
-                                  look_again();
-                              }
-                          });
+    store_.check_instances(mediator_.instance_id(), kSilentAfter,
+                           [this, round = round_](const core::Result<std::vector<LivenessSample>>& signs) {
+                               if (round != round_) return;
+                               report(observer_, kCheckInstancesOperation, signs);
+                               if (signs) {
+                                   judge(signs.value());
+                               } else {
+                                   detector_.forget();
+                                   look_again();
+                               }
+                           });
 }
 
 void Reclaimer::judge(const std::vector<LivenessSample>& signs) {

@@ -44,7 +44,8 @@ private:
 // first ServerOptions::body_step bytes take what has arrived, the next one takes the whole length: two large bodies do not stop
 // each other half way.
 //
-// Also a deadline for each request, from its first byte, and one for each answer: who drips or does not read is closed.
+// There is also a deadline for each request, from its first byte, and one for each answer: a client that sends or reads too
+// slowly is disconnected.
 class Connection {
 public:
     // What evhttp calls when it has closed the connection, which is when this must be destroyed.

@@ -32,7 +32,7 @@ WITH back AS (
 SELECT state = 'running' FROM messaging._state UNION ALL SELECT state = 'running' FROM back)sql"};
 
 // The inner LIMIT keeps the lock function to the rows meant. Shared: those who look are not in each other's way.
-constexpr pg::Statement kLookAtOthers{"look_at_others", R"sql(
+constexpr pg::Statement kCheckInstances{"check_instances", R"sql(
 SELECT instance_id, pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int),
        last_seen < now() - $2::bigint * interval '1 millisecond'
 FROM (SELECT instance_id, last_seen FROM messaging._instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
@@ -142,12 +142,12 @@ void PgInstanceStore::read_state(core::Completion<bool> done) {
     pg::run_statement<bool>(listen_, kReadState, {}, std::move(done), [](const pg::Rows& rows) { return rows.boolean(0, 0); });
 }
 
-void PgInstanceStore::look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
-                                     core::Completion<std::vector<engine::LivenessSample>> done) {
+void PgInstanceStore::check_instances(core::InstanceId me, std::chrono::milliseconds silence,
+                                      core::Completion<std::vector<engine::LivenessSample>> done) {
     pg::Params params;
     params.bigint(me).bigint(silence.count());
     pg::run_statement<std::vector<engine::LivenessSample>>(
-        listen_, kLookAtOthers, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        listen_, kCheckInstances, std::move(params), std::move(done), [](const pg::Rows& rows) {
             std::vector<engine::LivenessSample> signs;
             signs.reserve(static_cast<std::size_t>(rows.size()));
             for (int row = 0; row < rows.size(); ++row) {

@@ -19,8 +19,8 @@ public:
                      core::Completion<std::vector<core::ClaimId>> done) override;
     void heartbeat(core::InstanceId instance_id, int in_flight, engine::Xid floor, core::Completion<core::Unit> done) override;
     void read_state(core::Completion<bool> done) override;
-    void look_at_others(core::InstanceId me, std::chrono::milliseconds silence,
-                        core::Completion<std::vector<engine::LivenessSample>> done) override;
+    void check_instances(core::InstanceId me, std::chrono::milliseconds silence,
+                         core::Completion<std::vector<engine::LivenessSample>> done) override;
     void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) override;
     void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
                  core::Completion<engine::Reclaimed> done) override;

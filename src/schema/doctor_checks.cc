@@ -88,7 +88,7 @@ FROM (SELECT nullif(setrole, 0) AS setrole, setdatabase, unnest(setconfig) AS se
 WHERE setting = 'session_replication_role=replica'
   AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 UNION ALL
-SELECT 'warning', 'a subscription writes to messages: replicated rows come past the triggers, and are sent when reconcile finds them',
+SELECT 'warning', 'a subscription writes to messages: replicated rows fire no trigger, and are sent when reconcile finds them',
        'expect up to 15 seconds, or more than that for old ids'
 FROM pg_subscription_rel WHERE srrelid = 'public.messages'::regclass
 LIMIT 10)sql";

@@ -104,9 +104,9 @@ protected:
         db_.sql("UPDATE messages SET is_sent = false");
         engine.claim();
         EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
-        PgInstanceStore presence(db_.open_session(listen_session_settings()));
+        PgInstanceStore instances(db_.open_session(listen_session_settings()));
         db_.value<engine::Reclaimed>(
-            [&](auto done) { presence.reclaim(99, {}, std::chrono::seconds(2), true, std::move(done)); });
+            [&](auto done) { instances.reclaim(99, {}, std::chrono::seconds(2), true, std::move(done)); });
         expect_no_misplaced();
         engine.record(engine.claim_due(), OutcomeKind::kDelivered);
         expect_no_misplaced();

@@ -55,7 +55,7 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"move_receipt_backlog", {"_receipt_backlog_pkey"}},
     {"register_instance", {}},
     {"heartbeat", {}},
-    {"look_at_others", {}},
+    {"check_instances", {}},
     {"take_claims", {}},
     {"reclaim", {"messages_pkey"}},
     {"move_claims", {}},
@@ -154,17 +154,18 @@ protected:
     // Has the engine's statements prepared, by running them.
     void use_as_engine(pg::Connection& claim, pg::Connection& record, pg::Connection& listen) {
         test::EngineStores queue(claim, record);
-        PgInstanceStore presence(listen);
+        PgInstanceStore instances(listen);
         PgReceiptBacklogStore backlog(record);
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
-        const auto me = db_.value<core::InstanceId>([&](auto done) { presence.register_instance("plans", "", std::move(done)); });
-        db_.value<core::Unit>([&](auto done) { presence.heartbeat(me, 1, 0, std::move(done)); });
+        const auto me =
+            db_.value<core::InstanceId>([&](auto done) { instances.register_instance("plans", "", std::move(done)); });
+        db_.value<core::Unit>([&](auto done) { instances.heartbeat(me, 1, 0, std::move(done)); });
         using Signs = std::vector<engine::LivenessSample>;
-        db_.value<Signs>([&](auto done) { presence.look_at_others(me, std::chrono::seconds(8), std::move(done)); });
+        db_.value<Signs>([&](auto done) { instances.check_instances(me, std::chrono::seconds(8), std::move(done)); });
         db_.value<engine::Reclaimed>(
-            [&](auto done) { presence.reclaim(me, {me + 1}, std::chrono::seconds(2), true, std::move(done)); });
+            [&](auto done) { instances.reclaim(me, {me + 1}, std::chrono::seconds(2), true, std::move(done)); });
         using Claims = std::vector<core::ClaimId>;
-        db_.value<Claims>([&](auto done) { presence.move_claims(me, {1, 2}, std::move(done)); });
+        db_.value<Claims>([&](auto done) { instances.move_claims(me, {1, 2}, std::move(done)); });
         db_.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
         engine::ClaimRequest request;
         request.instance_id = me;

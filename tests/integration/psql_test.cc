@@ -36,8 +36,8 @@ protected:
     // An engine that listens, and sleeps with the doorbell's lock.
     void fall_asleep() {
         pg::Connection& listen = db_.open_session(listen_session_settings());
-        PgInstanceStore presence(listen);
-        db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
+        PgInstanceStore instances(listen);
+        db_.value<core::InstanceId>([&](auto done) { instances.register_instance("listener", "", std::move(done)); });
         ask_for_sleep(listen, engine::SleepAnswer::kGranted);
     }
     void ask_for_sleep(pg::Connection& listen, engine::SleepAnswer expected) {
@@ -59,8 +59,8 @@ TEST_F(Psql, ASingleInsertIsQueuedAndNotifiesOnce) {
 
 TEST_F(Psql, WhileAnEngineIsAwakeNothingNotifies) {
     pg::Connection& listen = db_.open_session(listen_session_settings());
-    PgInstanceStore presence(listen);
-    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
+    PgInstanceStore instances(listen);
+    db_.value<core::InstanceId>([&](auto done) { instances.register_instance("listener", "", std::move(done)); });
     run(application_, "BEGIN");
     run(application_, "INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
     ask_for_sleep(listen, engine::SleepAnswer::kInsertersOpen);

@@ -81,11 +81,11 @@ TEST_F(Reconcile, QueuesAtOnceWhatCamePastTheTriggerAndOnlyOnce) {
 }
 
 TEST_F(Reconcile, WakesTheEnginesForWhatItHasFound) {
-    PgInstanceStore presence(db_.open_session(listen_session_settings()));
-    db_.value<core::InstanceId>([&](auto done) { presence.register_instance("listener", "", std::move(done)); });
+    PgInstanceStore instances(db_.open_session(listen_session_settings()));
+    db_.value<core::InstanceId>([&](auto done) { instances.register_instance("listener", "", std::move(done)); });
     look_at_newest();
     // What was sent before it would have been received with its answer.
-    db_.value<bool>([&](auto done) { presence.read_state(std::move(done)); });
+    db_.value<bool>([&](auto done) { instances.read_state(std::move(done)); });
     EXPECT_TRUE(db_.notified().empty()) << "a round that finds nothing wakes no engine";
     insert_past_the_triggers(1);
     EXPECT_EQ(look_at_newest(), 1u);

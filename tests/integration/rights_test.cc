@@ -134,14 +134,14 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     Stores db(url_of_tester());
     EXPECT_TRUE(check_start(db).ok()) << check_start(db).error().message;
 
-    PgInstanceStore presence(db.open_session(listen_session_settings()));
-    const auto me = db.value<core::InstanceId>([&](auto done) { presence.register_instance("tester", "", std::move(done)); });
-    db.value<Unit>([&](auto done) { presence.heartbeat(me, 0, 1, std::move(done)); });
-    EXPECT_TRUE(db.value<bool>([&](auto done) { presence.read_state(std::move(done)); }));
+    PgInstanceStore instances(db.open_session(listen_session_settings()));
+    const auto me = db.value<core::InstanceId>([&](auto done) { instances.register_instance("tester", "", std::move(done)); });
+    db.value<Unit>([&](auto done) { instances.heartbeat(me, 0, 1, std::move(done)); });
+    EXPECT_TRUE(db.value<bool>([&](auto done) { instances.read_state(std::move(done)); }));
     db.value<std::vector<engine::LivenessSample>>(
-        [&](auto done) { presence.look_at_others(me, std::chrono::seconds(1), std::move(done)); });
-    db.value<std::size_t>([&](auto done) { presence.end_sessions({12345}, std::move(done)); });
-    db.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(me, {1}, std::move(done)); });
+        [&](auto done) { instances.check_instances(me, std::chrono::seconds(1), std::move(done)); });
+    db.value<std::size_t>([&](auto done) { instances.end_sessions({12345}, std::move(done)); });
+    db.value<std::vector<core::ClaimId>>([&](auto done) { instances.move_claims(me, {1}, std::move(done)); });
 
     PgMessageStore messages(db.open_session(api_session_settings()));
     const std::vector<service::NewMessage> three{{"a", "b"}, {"a", "c"}, {"a", "d"}};
@@ -202,8 +202,8 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<Unit>([&](auto done) { doorbell.wake_peers(std::move(done)); });
     PgReconcileStore reconcile(db.open_session(reconcile_session_settings()));
     db.value<engine::ReconcileRound>([&](auto done) { reconcile.reconcile(1000, std::move(done)); });
-    db.value<engine::Reclaimed>([&](auto done) { presence.reclaim(me, {}, std::chrono::seconds(2), true, std::move(done)); });
-    db.value<Unit>([&](auto done) { presence.unregister_instance(me, std::move(done)); });
+    db.value<engine::Reclaimed>([&](auto done) { instances.reclaim(me, {}, std::chrono::seconds(2), true, std::move(done)); });
+    db.value<Unit>([&](auto done) { instances.unregister_instance(me, std::move(done)); });
     EXPECT_EQ(db.sql("SELECT id, places FROM messaging.misplaced()"), "");
 }
 

@@ -31,7 +31,7 @@ private:
     void moved(std::size_t e);
     void reclaim(std::size_t e, bool failed_too, const Overlap& overlap = {});
     void end_instances(std::size_t e);
-    void lose_bell(std::size_t e);
+    void lose_listen_session(std::size_t e);
     void lose_session(Engine& engine);
     void die(std::size_t e);
     void vanish(std::size_t e);
@@ -95,7 +95,7 @@ void Change::make_engines(const Step& step) {
         case Action::kStart:
             engine = {};
             engine.life = Life::kUp;
-            engine.bell = Bell::kUp;
+            engine.listen_session = ListenSession::kUp;
             engine.row = true;
             tables_.commit();
             break;
@@ -107,10 +107,10 @@ void Change::make_engines(const Step& step) {
         case Action::kRecorded: recorded(e); break;
         case Action::kLoseRecord: lose_record(e); break;
         case Action::kEndSession:
-        case Action::kLoseBell: lose_bell(e); break;
-        case Action::kNotice: engine.bell = Bell::kDown; break;
+        case Action::kLoseListenSession: lose_listen_session(e); break;
+        case Action::kNotice: engine.listen_session = ListenSession::kDown; break;
         case Action::kRegister:
-            engine.bell = Bell::kNew;
+            engine.listen_session = ListenSession::kNew;
             tables_.commit();
             break;
         case Action::kMoved: moved(e); break;
@@ -261,7 +261,7 @@ void Change::move(std::size_t e) {
     for (std::size_t c = 0; c < s_.claim_count; ++c) {
         if (engine.open[c] != 0 && s_.claims[c].owner != kUndone) s_.claims[c].owner = next_instance_of(e);
     }
-    engine.bell = Bell::kMoving;
+    engine.listen_session = ListenSession::kMoving;
     forget_items(e, [&](const Item& item) {
         return item.phase == Phase::kWaiting && (item.claim == kGone || s_.claims[item.claim].owner != next_instance_of(e));
     });
@@ -275,7 +275,7 @@ void Change::moved(std::size_t e) {
         if (s_.claims[c].owner != instance_of(e)) engine.open[c] = 0;
     }
     engine.row = true;
-    engine.bell = Bell::kUp;
+    engine.listen_session = ListenSession::kUp;
 }
 
 void Change::reclaim(std::size_t e, bool failed_too, const Overlap& overlap) {
@@ -291,11 +291,13 @@ void Change::end_instances(std::size_t e) {
 }
 
 void Change::lose_session(Engine& engine) {
-    if (engine.bell != Bell::kNew && engine.bell != Bell::kMoving && engine.bell != Bell::kUp) return;
-    engine.bell = engine.bell == Bell::kUp ? Bell::kBroken : Bell::kDown;
+    if (engine.listen_session != ListenSession::kNew && engine.listen_session != ListenSession::kMoving &&
+        engine.listen_session != ListenSession::kUp)
+        return;
+    engine.listen_session = engine.listen_session == ListenSession::kUp ? ListenSession::kBroken : ListenSession::kDown;
 }
 
-void Change::lose_bell(std::size_t e) {
+void Change::lose_listen_session(std::size_t e) {
     rename_owner(next_instance_of(e), kFailed);
     lose_session(s_.engines[e]);
 }
@@ -304,7 +306,7 @@ void Change::die(std::size_t e) {
     rename_owner(next_instance_of(e), kFailed);
     forget_items(e, [](const Item& item) { return !is_outcome(item) || item.recording; });
     s_.engines[e].life = Life::kDying;
-    s_.engines[e].bell = Bell::kNone;
+    s_.engines[e].listen_session = ListenSession::kNone;
 }
 
 void Change::vanish(std::size_t e) {
@@ -321,8 +323,8 @@ void Change::crash() {
         } else if (s_.engines[e].life != Life::kOff) {
             arrive(e, false);
             lose_record(e);
-            lose_bell(e);
-            s_.engines[e].bell = Bell::kDown;  // a server that ends tells its clients
+            lose_listen_session(e);
+            s_.engines[e].listen_session = ListenSession::kDown;  // a server that ends tells its clients
         }
     }
 }
@@ -367,7 +369,7 @@ bool is_fault(const Step& step) {
     switch (step.action) {
         case Action::kLoseClaim:
         case Action::kLoseRecord:
-        case Action::kLoseBell:
+        case Action::kLoseListenSession:
         case Action::kDie:
         case Action::kFreeze:
         case Action::kCrash: return true;

@@ -28,7 +28,7 @@ enum class Action : std::uint8_t {
     kRecord,      // the outcome `which`, or kAll
     kRecorded,    // the record's answer
     kLoseRecord,  // or its loss: the outcomes will be recorded again
-    kLoseBell,
+    kLoseListenSession,
     kNotice,
     kRegister,
     kMove,

@@ -30,7 +30,7 @@ int standing_of(const State& state, std::size_t engine, Owner owner) {
     if (owner == instance_of(engine)) return 0;
     const Engine& other = state.engines[owner / 2U];
     if (owner % 2 == 1) return 4;
-    return !other.row ? 3 : other.bell == Bell::kUp ? 1 : 2;
+    return !other.row ? 3 : other.listen_session == ListenSession::kUp ? 1 : 2;
 }
 
 std::string word_of(const State& state, std::size_t engine, const Claim& claim, bool known) {
@@ -138,7 +138,7 @@ std::set<std::string> situations_of(const State& state, const Step& step) {
             if (is_overlap(step)) {
                 words = words_of_overlap(state, step);
             } else {
-                situation += one_word({static_cast<int>(engine.life), static_cast<int>(engine.bell), engine.row});
+                situation += one_word({static_cast<int>(engine.life), static_cast<int>(engine.listen_session), engine.row});
             }
             break;
     }

@@ -82,7 +82,7 @@ void ClaimReplay::prepare(test::EngineStores& queue) {
 
 void ClaimReplay::begin(const Bounds& bounds) {
     for (RealEngine& engine : engines_) {
-        if (engine.bell) spare(std::move(engine.bell));
+        if (engine.listen_session) spare(std::move(engine.listen_session));
         engine = {};
     }
     db_.sql(
@@ -120,7 +120,7 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
             db_.sql("INSERT INTO public.messages (id, recipient, content) OVERRIDING SYSTEM VALUE VALUES (" + id +
                     ", '+90', 'x')");
             break;
-        case Action::kStart: engine.instance = open_bell(engine); break;
+        case Action::kStart: engine.instance = open_listen_session(engine); break;
         case Action::kClaim:
         case Action::kClaimDue: claim(engine, step.which, step.action == Action::kClaimDue); break;
         case Action::kArrive:
@@ -133,8 +133,8 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
             break;
         case Action::kRecorded: recorded(engine); break;
         case Action::kLoseRecord: lose_record(engine); break;
-        case Action::kLoseBell: close_bell(engine); break;
-        case Action::kRegister: engine.next = open_bell(engine); break;
+        case Action::kLoseListenSession: close_listen_session(engine); break;
+        case Action::kRegister: engine.next = open_listen_session(engine); break;
         case Action::kMove: move(engine); break;
         case Action::kMoved:
             engine.instance = std::exchange(engine.next, 0);
@@ -148,12 +148,12 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
             }
             break;
         case Action::kShutDown:
-            db_.value<core::Unit>([&](auto done) { engine.presence->unregister_instance(engine.instance, std::move(done)); });
-            close_bell(engine);
+            db_.value<core::Unit>([&](auto done) { engine.instances->unregister_instance(engine.instance, std::move(done)); });
+            close_listen_session(engine);
             engine = {};
             break;
         case Action::kDie:
-            close_bell(engine);
+            close_listen_session(engine);
             std::erase_if(engine.items, [](const RealItem& item) { return item.phase <= Phase::kWaiting || item.recording; });
             break;
         case Action::kLateRecord:
@@ -187,9 +187,9 @@ std::unique_ptr<pg::Connection> ClaimReplay::new_session() {
     session->start();
     EXPECT_TRUE(test::run_until(db_.loop(), [&] { return session->up(); }));
     if (expected_.claim_count > 0) return session;
-    repository::PgInstanceStore presence(*session);
-    db_.value<engine::Reclaimed>([&](auto done) { presence.reclaim(0, {}, kReplayDelay, true, std::move(done)); });
-    db_.value<std::vector<core::ClaimId>>([&](auto done) { presence.move_claims(0, {}, std::move(done)); });
+    repository::PgInstanceStore instances(*session);
+    db_.value<engine::Reclaimed>([&](auto done) { instances.reclaim(0, {}, kReplayDelay, true, std::move(done)); });
+    db_.value<std::vector<core::ClaimId>>([&](auto done) { instances.move_claims(0, {}, std::move(done)); });
     return session;
 }
 
@@ -198,17 +198,17 @@ void ClaimReplay::spare(std::unique_ptr<pg::Connection> session) {
     spare_.push_back(std::move(session));
 }
 
-core::InstanceId ClaimReplay::open_bell(RealEngine& engine) {
-    engine.bell = spare_.empty() ? new_session() : std::move(spare_.back());
+core::InstanceId ClaimReplay::open_listen_session(RealEngine& engine) {
+    engine.listen_session = spare_.empty() ? new_session() : std::move(spare_.back());
     if (!spare_.empty()) spare_.pop_back();
-    engine.presence = std::make_unique<repository::PgInstanceStore>(*engine.bell);
-    return db_.value<core::InstanceId>([&](auto done) { engine.presence->register_instance("replay", "", std::move(done)); });
+    engine.instances = std::make_unique<repository::PgInstanceStore>(*engine.listen_session);
+    return db_.value<core::InstanceId>([&](auto done) { engine.instances->register_instance("replay", "", std::move(done)); });
 }
 
-void ClaimReplay::close_bell(RealEngine& engine) {
-    if (!engine.bell) return;
-    engine.presence.reset();
-    engine.bell.reset();
+void ClaimReplay::close_listen_session(RealEngine& engine) {
+    if (!engine.listen_session) return;
+    engine.instances.reset();
+    engine.listen_session.reset();
     await_free_lock(engine.next != 0 ? engine.next : engine.instance);
     engine.next = 0;
 }
@@ -301,8 +301,9 @@ void ClaimReplay::lose_record(RealEngine& engine) {
 }
 
 void ClaimReplay::move(RealEngine& engine) {
-    on_moved(engine, db_.value<std::vector<core::ClaimId>>(
-                         [&](auto done) { engine.presence->move_claims(engine.next, engine.ledger.claims(), std::move(done)); }));
+    on_moved(engine, db_.value<std::vector<core::ClaimId>>([&](auto done) {
+        engine.instances->move_claims(engine.next, engine.ledger.claims(), std::move(done));
+    }));
 }
 
 // The engine drops what waits for other claims with the answer, and starts nothing before it.
@@ -317,7 +318,7 @@ void ClaimReplay::on_moved(RealEngine& engine, std::vector<core::ClaimId> moved)
 std::vector<core::InstanceId> ClaimReplay::failed_instances(RealEngine& engine) {
     std::vector<core::InstanceId> failed;
     for (const engine::LivenessSample& sign : db_.value<std::vector<engine::LivenessSample>>(
-             [&](auto done) { engine.presence->look_at_others(engine.instance, engine::kSilentAfter, std::move(done)); })) {
+             [&](auto done) { engine.instances->check_instances(engine.instance, engine::kSilentAfter, std::move(done)); })) {
         if (sign.lock_free) failed.push_back(sign.id);
     }
     return failed;
@@ -326,7 +327,7 @@ std::vector<core::InstanceId> ClaimReplay::failed_instances(RealEngine& engine) 
 void ClaimReplay::reclaim(RealEngine& engine, bool failed_too) {
     const std::vector<core::InstanceId> failed = failed_too ? failed_instances(engine) : std::vector<core::InstanceId>{};
     db_.value<engine::Reclaimed>(
-        [&](auto done) { engine.presence->reclaim(engine.instance, failed, kReplayDelay, true, std::move(done)); });
+        [&](auto done) { engine.instances->reclaim(engine.instance, failed, kReplayDelay, true, std::move(done)); });
     lift_abandoned();
 }
 
@@ -345,9 +346,9 @@ void ClaimReplay::release_orphans(RealEngine& engine) {
 
 void ClaimReplay::end_session(RealEngine& doer, RealEngine& frozen) {
     const core::InstanceId instance = frozen.next != 0 ? frozen.next : frozen.instance;
-    const auto ended = db_.value<std::size_t>([&](auto done) { doer.presence->end_sessions({instance}, std::move(done)); });
+    const auto ended = db_.value<std::size_t>([&](auto done) { doer.instances->end_sessions({instance}, std::move(done)); });
     EXPECT_EQ(ended, 1U);
-    close_bell(frozen);
+    close_listen_session(frozen);
 }
 
 // As if what is not durable had never been committed.
@@ -365,7 +366,7 @@ void ClaimReplay::crash() {
         } else {
             arrive(engines_[e], false);
             lose_record(engines_[e]);
-            close_bell(engines_[e]);
+            close_listen_session(engines_[e]);
         }
     }
 }

@@ -44,8 +44,8 @@ private:
         bool recording = false;
     };
     struct RealEngine {
-        std::unique_ptr<pg::Connection> bell;
-        std::unique_ptr<repository::PgInstanceStore> presence;  // depends-on: bell
+        std::unique_ptr<pg::Connection> listen_session;
+        std::unique_ptr<repository::PgInstanceStore> instances;  // depends-on: listen_session
         core::InstanceId instance = 0;
         core::InstanceId next = 0;  // registered, claims not known to be moved
         std::vector<core::ClaimId> moved;
@@ -65,8 +65,8 @@ private:
     void prepare(test::EngineStores& queue);
     std::unique_ptr<pg::Connection> new_session();
     void spare(std::unique_ptr<pg::Connection> session);  // for the next path: a session costs more than a step
-    core::InstanceId open_bell(RealEngine& engine);
-    void close_bell(RealEngine& engine);
+    core::InstanceId open_listen_session(RealEngine& engine);
+    void close_listen_session(RealEngine& engine);
     void await_free_lock(core::InstanceId instance);
     void claim(RealEngine& engine, unsigned mask, bool due);
     void answer(RealItem& item, Action action);

@@ -67,7 +67,7 @@ void ClaimReplay::make_overlap(const Step& step) {
     };
     const auto start_reclaim = [&](const std::vector<core::InstanceId>& failed) {
         return begin_call<engine::Reclaimed>(
-            [&](auto done) { first.presence->reclaim(first.instance, failed, kReplayDelay, true, std::move(done)); });
+            [&](auto done) { first.instances->reclaim(first.instance, failed, kReplayDelay, true, std::move(done)); });
     };
     const bool reclaims = step.action != Action::kSentBehindFailure;
     const std::vector<core::InstanceId> failed = reclaims ? failed_instances(first) : std::vector<core::InstanceId>{};
@@ -90,7 +90,7 @@ void ClaimReplay::make_overlap(const Step& step) {
         case Action::kReclaimBehindMove: {
             hold(kAfterTheMove);
             const auto move = begin_call<std::vector<core::ClaimId>>(
-                [&](auto done) { second.presence->move_claims(second.next, second.ledger.claims(), std::move(done)); });
+                [&](auto done) { second.instances->move_claims(second.next, second.ledger.claims(), std::move(done)); });
             await_waiting(1);
             const auto reclaim = start_reclaim(failed);
             await_waiting(2);

@@ -127,7 +127,7 @@ void ClaimReplay::add_engines(State& state) const {
         const RealEngine& real = engines_[e];
         Engine& engine = state.engines[e];
         engine.life = expected_.engines[e].life;
-        engine.bell = expected_.engines[e].bell;
+        engine.listen_session = expected_.engines[e].listen_session;
         engine.row = std::find(rows_.begin(), rows_.end(), real.instance) != rows_.end();
         for (const RealItem& item : real.items) {
             const auto found = std::find(claims_.begin(), claims_.end(), item.outcome.claim_id);
@@ -147,9 +147,9 @@ void ClaimReplay::add_engines(State& state) const {
 bool ClaimReplay::locks_are_right() const {
     std::vector<core::InstanceId> awake;
     for (std::size_t e = 0; e < kMaxEngines; ++e) {
-        const Bell bell = expected_.engines[e].bell;
-        if (bell == Bell::kUp) awake.push_back(engines_[e].instance);
-        if (bell == Bell::kNew || bell == Bell::kMoving) awake.push_back(engines_[e].next);
+        const ListenSession listen_session = expected_.engines[e].listen_session;
+        if (listen_session == ListenSession::kUp) awake.push_back(engines_[e].instance);
+        if (listen_session == ListenSession::kNew || listen_session == ListenSession::kMoving) awake.push_back(engines_[e].next);
     }
     return std::is_permutation(awake.begin(), awake.end(), held_.begin(), held_.end());
 }

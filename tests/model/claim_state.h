@@ -76,7 +76,7 @@ struct Item {
 };
 
 enum class Life : std::uint8_t { kOff, kUp, kFrozen, kDying };  // dying = ended, but PostgreSQL may still have a request of its
-enum class Bell : std::uint8_t {                                // the listen session
+enum class ListenSession : std::uint8_t {                       // the listen session
     kNone,
     kUp,
     kBroken,  // gone, and the engine has not noticed
@@ -87,7 +87,7 @@ enum class Bell : std::uint8_t {                                // the listen se
 
 struct Engine {
     Life life = Life::kOff;
-    Bell bell = Bell::kNone;
+    ListenSession listen_session = ListenSession::kNone;
     bool row = false;  // of instance_of()
     std::uint8_t item_count = 0;
     std::array<Item, kMaxItems> items{};
@@ -125,6 +125,6 @@ inline bool is_fenced_off(const State& state, const Item& item) {
 }
 
 inline bool is_outcome(const Item& item) { return item.phase > Phase::kWaiting; }
-inline bool holds_lock(const Engine& engine) { return engine.bell == Bell::kUp; }
+inline bool holds_lock(const Engine& engine) { return engine.listen_session == ListenSession::kUp; }
 
 }  // namespace messaging::model

@@ -9,7 +9,9 @@ namespace {
 
 bool acts(const Engine& engine) { return engine.life == Life::kUp; }
 // Thinks that it is registered: it claims and sends.
-bool active(const Engine& engine) { return acts(engine) && (engine.bell == Bell::kUp || engine.bell == Bell::kBroken); }
+bool active(const Engine& engine) {
+    return acts(engine) && (engine.listen_session == ListenSession::kUp || engine.listen_session == ListenSession::kBroken);
+}
 
 template <typename Wanted>
 bool any_item(const Engine& engine, const Wanted& wanted) {
@@ -96,7 +98,8 @@ private:
     }
 
     static bool has_session(const Engine& engine) {
-        return engine.bell == Bell::kUp || engine.bell == Bell::kNew || engine.bell == Bell::kMoving;
+        return engine.listen_session == ListenSession::kUp || engine.listen_session == ListenSession::kNew ||
+               engine.listen_session == ListenSession::kMoving;
     }
 
     void add_of_living(std::size_t e, const Engine& engine) {
@@ -119,21 +122,21 @@ private:
             add_answers(e, engine);
         }
         add_records(e, engine);
-        switch (engine.bell) {
-            case Bell::kUp:
+        switch (engine.listen_session) {
+            case ListenSession::kUp:
                 add(Action::kReclaim, e, kAll);
                 add(Action::kReclaim, e, 0);
                 if (bounds_.stops && engine.item_count == 0) add(Action::kShutDown, e, 0);
                 break;
-            case Bell::kBroken: add(Action::kNotice, e, 0); break;
-            case Bell::kDown:
+            case ListenSession::kBroken: add(Action::kNotice, e, 0); break;
+            case ListenSession::kDown:
                 if (!claiming) add(Action::kRegister, e, 0);
                 break;
-            case Bell::kNew: add(Action::kMove, e, 0); break;
-            case Bell::kMoving: add(Action::kMoved, e, 0); break;
-            case Bell::kNone: break;
+            case ListenSession::kNew: add(Action::kMove, e, 0); break;
+            case ListenSession::kMoving: add(Action::kMoved, e, 0); break;
+            case ListenSession::kNone: break;
         }
-        if (has_session(engine)) add_fault(Action::kLoseBell, e, 0);
+        if (has_session(engine)) add_fault(Action::kLoseListenSession, e, 0);
         add_fault(Action::kFreeze, e, 0);
         add_fault(Action::kDie, e, 0);
     }
@@ -171,7 +174,7 @@ private:
         if (second.life != Life::kUp && second.life != Life::kDying) return;
         const bool may_record = !any_item(second, is_recording);
         const auto taken = reclaimable(s_, e, true);
-        const bool reclaims = engine.bell == Bell::kUp;
+        const bool reclaims = engine.listen_session == ListenSession::kUp;
         const auto is_taken_by_fence = [&](const Item& item) {
             const bool fenced = is_outcome(item) && item.phase != Phase::kDelivered && !is_fenced_off(s_, item);
             return fenced && taken[s_.claims[item.claim].owner];
@@ -180,7 +183,7 @@ private:
             add(Action::kReclaimBehindRecord, e, other);
         }
         if (second.life != Life::kUp) return;
-        if (reclaims && second.bell == Bell::kNew) {
+        if (reclaims && second.listen_session == ListenSession::kNew) {
             bool any = false;
             for (std::size_t c = 0; c < s_.claim_count; ++c) any = any || (second.open[c] != 0 && taken[s_.claims[c].owner]);
             if (any) add(Action::kReclaimBehindMove, e, other);

@@ -18,7 +18,7 @@ constexpr std::array<const char*, kActions> kActionNames{"insert",
                                                          "record",
                                                          "recorded",
                                                          "lose_record",
-                                                         "lose_bell",
+                                                         "lose_listen_session",
                                                          "notice",
                                                          "register",
                                                          "move",
@@ -79,8 +79,8 @@ void add_engine(std::ostringstream& text, const Engine& engine) {
     static constexpr std::array<const char*, 6> kBells{"none", "up", "broken", "down", "new", "moving"};
     static constexpr std::array<const char*, 7> kPhases{"arriving", "waiting",  "delivered", "retry",
                                                         "dead",     "deferred", "released"};
-    text << kLives[static_cast<std::size_t>(engine.life)] << ", listen session " << kBells[static_cast<std::size_t>(engine.bell)]
-         << (engine.row ? ", row" : ", no row");
+    text << kLives[static_cast<std::size_t>(engine.life)] << ", listen session "
+         << kBells[static_cast<std::size_t>(engine.listen_session)] << (engine.row ? ", row" : ", no row");
     for (std::size_t i = 0; i < engine.item_count; ++i) {
         const Item& item = engine.items[i];
         text << "; message " << int{item.message} << " generation " << int{item.generation} << " "

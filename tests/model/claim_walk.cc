@@ -49,7 +49,7 @@ auto order_of(const Message& message) {
                     message.queued, message.held, message.accepted, message.schedule);
 }
 auto order_of(const Engine& engine) {
-    return std::tie(engine.life, engine.bell, engine.row, engine.item_count, engine.items, engine.open);
+    return std::tie(engine.life, engine.listen_session, engine.row, engine.item_count, engine.items, engine.open);
 }
 
 // Where each of `things` belongs, for states that differ only in which message or engine is which to become (mostly) one.

@@ -102,8 +102,8 @@ public:
         heartbeats.push_back({id, std::move(done)});
     }
     void read_state(core::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
-    void look_at_others(core::InstanceId, std::chrono::milliseconds,
-                        core::Completion<std::vector<engine::LivenessSample>> done) override {
+    void check_instances(core::InstanceId, std::chrono::milliseconds,
+                         core::Completion<std::vector<engine::LivenessSample>> done) override {
         samples.push_back({0, std::move(done)});
     }
     void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) override {

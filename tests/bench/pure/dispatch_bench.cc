@@ -22,7 +22,7 @@ void dispatch_step(benchmark::State& state) {
     EndpointQueues queues(512);
     const core::EndpointId endpoints = state.range(0);
     for (core::EndpointId endpoint = 1; endpoint <= endpoints; ++endpoint) {
-        queues.set_cap(endpoint, 64);
+        queues.set_max_in_flight(endpoint, 64);
         for (int i = 0; i < kWaitingEach; ++i) queues.push(delivery_to(endpoint));
     }
     for (auto _ : state) {

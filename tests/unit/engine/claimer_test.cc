@@ -173,7 +173,7 @@ TEST_F(ClaimerTest, AFailingDueClaimStepsAsideForTheReadyOnes) {
         EXPECT_EQ(answer_ready(1, 61).limit, kMaxClaim);
     }
     EXPECT_TRUE(store_.due.empty());
-    time_.advance(kFirstStepAside);
+    time_.advance(kFirstBackOff);
     ASSERT_EQ(store_.due.size(), 1u);
     EXPECT_EQ(store_.due.front().request.limit, kMaxClaim / 2);
 }
@@ -414,7 +414,7 @@ TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {
     take_first(store_.ready).answer(test::unavailable());
     EXPECT_EQ(observer_.errors["claim"], 1);
     EXPECT_TRUE(store_.ready.empty()) << "not in a tight loop";
-    time_.advance(kFirstStepAside);
+    time_.advance(kFirstBackOff);
     EXPECT_EQ(store_.ready.size(), 1u);
 }
 

@@ -18,7 +18,7 @@ public:
     explicit Watched(std::size_t max_in_flight) : max_in_flight_(max_in_flight), queues_(max_in_flight) {
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
             caps_[endpoint] = *rc::gen::inRange<std::size_t>(1, 5);
-            queues_.set_cap(endpoint, caps_[endpoint]);
+            queues_.set_max_in_flight(endpoint, caps_[endpoint]);
         }
     }
 

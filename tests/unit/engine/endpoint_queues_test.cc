@@ -18,7 +18,7 @@ std::string drain(EndpointQueues& queues) {
 
 TEST(EndpointQueues, KeepOrderInsideAnEndpointAndTakeTurnsBetweenThem) {
     EndpointQueues queues(100);
-    for (const core::EndpointId endpoint : {1, 2, 3}) queues.set_cap(endpoint, 10);
+    for (const core::EndpointId endpoint : {1, 2, 3}) queues.set_max_in_flight(endpoint, 10);
     for (int id = 1; id <= 4; ++id) queues.push(delivery(10 + id, 1));
     for (int id = 1; id <= 2; ++id) queues.push(delivery(20 + id, 2));
     queues.push(delivery(31, 3));
@@ -28,8 +28,8 @@ TEST(EndpointQueues, KeepOrderInsideAnEndpointAndTakeTurnsBetweenThem) {
 
 TEST(EndpointQueues, StartNoMoreThanAnEndpointsCap) {
     EndpointQueues queues(100);
-    queues.set_cap(1, 2);
-    queues.set_cap(2, 1);
+    queues.set_max_in_flight(1, 2);
+    queues.set_max_in_flight(2, 1);
     for (int id = 1; id <= 5; ++id) queues.push(delivery(id, 1));
     queues.push(delivery(9, 2));
     EXPECT_EQ(drain(queues), "1 9 2 ");
@@ -41,7 +41,7 @@ TEST(EndpointQueues, StartNoMoreThanAnEndpointsCap) {
 
 TEST(EndpointQueues, StartNoMoreThanTheEnginesCap) {
     EndpointQueues queues(3);
-    queues.set_cap(1, 10);
+    queues.set_max_in_flight(1, 10);
     for (int id = 1; id <= 5; ++id) queues.push(delivery(id, 1));
     EXPECT_EQ(drain(queues), "1 2 3 ");
     queues.finished(1);
@@ -51,8 +51,8 @@ TEST(EndpointQueues, StartNoMoreThanTheEnginesCap) {
 
 TEST(EndpointQueues, AHangingEndpointKeepsNobodyElseWaiting) {
     EndpointQueues queues(100);
-    queues.set_cap(1, 1);
-    queues.set_cap(2, 1);
+    queues.set_max_in_flight(1, 1);
+    queues.set_max_in_flight(2, 1);
     for (int id = 1; id <= 100; ++id) queues.push(delivery(id, 1));
     for (int id = 201; id <= 203; ++id) queues.push(delivery(id, 2));
     EXPECT_EQ(drain(queues), "1 201 ");
@@ -64,10 +64,10 @@ TEST(EndpointQueues, AHangingEndpointKeepsNobodyElseWaiting) {
 
 TEST(EndpointQueues, ALoweredCapHoldsFromThenOn) {
     EndpointQueues queues(100);
-    queues.set_cap(1, 3);
+    queues.set_max_in_flight(1, 3);
     for (int id = 1; id <= 6; ++id) queues.push(delivery(id, 1));
     EXPECT_EQ(drain(queues), "1 2 3 ");
-    queues.set_cap(1, 1);
+    queues.set_max_in_flight(1, 1);
     queues.finished(1);
     queues.finished(1);
     EXPECT_EQ(drain(queues), "");
@@ -77,7 +77,7 @@ TEST(EndpointQueues, ALoweredCapHoldsFromThenOn) {
 
 TEST(EndpointQueues, GiveOutWhatWaitsAndGoOn) {
     EndpointQueues queues(100);
-    queues.set_cap(1, 1);
+    queues.set_max_in_flight(1, 1);
     for (int id = 1; id <= 4; ++id) queues.push(delivery(id, 1, id));
     EXPECT_EQ(drain(queues), "1 ");
     const auto taken = queues.take_waiting([](const core::Delivery& one) { return one.claim_id == 3; });
@@ -93,8 +93,8 @@ TEST(EndpointQueues, GiveOutWhatWaitsAndGoOn) {
 
 TEST(EndpointQueues, TellAnEndpointThatIsBackedUpFromOneThatIsBusy) {
     EndpointQueues queues(100);
-    queues.set_cap(1, 1);
-    queues.set_cap(2, 1);
+    queues.set_max_in_flight(1, 1);
+    queues.set_max_in_flight(2, 1);
     for (int id = 1; id <= 10; ++id) queues.push(delivery(id, 1));
     for (int id = 1; id <= 10; ++id) queues.push(delivery(id, 2));
     drain(queues);

@@ -122,7 +122,7 @@ TEST_F(ReclaimerTest, AFailedSampleMakesEarlierOnesWorthless) {
     take_first(instances_.samples).answer(test::unavailable());
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     EXPECT_TRUE(failed_.empty());
-    EXPECT_EQ(observer_.errors["look at others"], 1);
+    EXPECT_EQ(observer_.errors["check instances"], 1);
 }
 
 TEST_F(ReclaimerTest, AnAnswerThatComesAfterTheStopIsIgnored) {

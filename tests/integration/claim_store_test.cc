@@ -1,7 +1,8 @@
 // Claiming in PostgreSQL: what is taken, what is left, and what the ledger keeps.
+#include "engine/claim_store.h"
+
 #include <set>
 
-#include "engine/claim_store.h"
 #include "engine/queue_position.h"
 #include "support/engine_stores.h"
 #include "support/private_postgres.h"
@@ -22,7 +23,7 @@ std::string ids_of(const ClaimBatch& batch) {
     return ids;
 }
 
-class QueueStore : public testing::Test {
+class ClaimStoreTest : public testing::Test {
 protected:
     engine::ClaimRequest request(int limit, engine::QueuePosition behind = {}, core::InstanceId me = kMe) {
         engine::ClaimRequest one;
@@ -51,7 +52,7 @@ protected:
     test::EngineStores store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
 };
 
-TEST_F(QueueStore, ClaimsWhatWasInsertedWithItsContents) {
+TEST_F(ClaimStoreTest, ClaimsWhatWasInsertedWithItsContents) {
     db_.sql(
         "INSERT INTO messages (recipient, content) VALUES ('+905551111111', 'Merhaba 👋'), ('+4915112345678', E'two\\nlines')");
     const ClaimBatch batch = claim();
@@ -71,7 +72,7 @@ TEST_F(QueueStore, ClaimsWhatWasInsertedWithItsContents) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 0);
 }
 
-TEST_F(QueueStore, ClaimsInTheOrderOfInsertionAndNoMoreThanTheLimit) {
+TEST_F(ClaimStoreTest, ClaimsInTheOrderOfInsertionAndNoMoreThanTheLimit) {
     insert(7);
     EXPECT_EQ(ids_of(claim(3)), "1 2 3");
     EXPECT_EQ(ids_of(claim(3)), "4 5 6");
@@ -79,7 +80,7 @@ TEST_F(QueueStore, ClaimsInTheOrderOfInsertionAndNoMoreThanTheLimit) {
     EXPECT_EQ(ids_of(claim(3)), "");
 }
 
-TEST_F(QueueStore, GoesOnBehindAPlaceAndFindsWhatLiesBeforeItFromTheFloor) {
+TEST_F(ClaimStoreTest, GoesOnBehindAPlaceAndFindsWhatLiesBeforeItFromTheFloor) {
     insert(6);
     const ClaimBatch first = claim(2);
     EXPECT_EQ(first.last.id, 2);
@@ -93,14 +94,14 @@ TEST_F(QueueStore, GoesOnBehindAPlaceAndFindsWhatLiesBeforeItFromTheFloor) {
     EXPECT_EQ(ids_of(claim(9, first.last.xid)), "3") << "left out, and not lost";
 }
 
-TEST_F(QueueStore, AnEmptyClaimMovesTheFloorAndWritesNoLedger) {
+TEST_F(ClaimStoreTest, AnEmptyClaimMovesTheFloorAndWritesNoLedger) {
     const ClaimBatch batch = claim();
     EXPECT_EQ(batch.taken, 0U);
     EXPECT_GT(batch.snapshot.xmax, 0U);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
-TEST_F(QueueStore, SkipsWhatIsGoneOrSentAndKeepsItOutOfTheLedger) {
+TEST_F(ClaimStoreTest, SkipsWhatIsGoneOrSentAndKeepsItOutOfTheLedger) {
     insert(4);
     db_.sql("DELETE FROM messages WHERE id = 2");
     db_.as_engine("UPDATE messages SET is_sent = true WHERE id = 3");
@@ -110,20 +111,20 @@ TEST_F(QueueStore, SkipsWhatIsGoneOrSentAndKeepsItOutOfTheLedger) {
     EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1,4]");
 }
 
-TEST_F(QueueStore, WhereEverythingIsGoneNoLedgerIsWritten) {
+TEST_F(ClaimStoreTest, WhereEverythingIsGoneNoLedgerIsWritten) {
     insert(2);
     db_.sql("DELETE FROM messages");
     EXPECT_EQ(claim().taken, 2U);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
-TEST_F(QueueStore, TheContentIsTheOneAtTheClaim) {
+TEST_F(ClaimStoreTest, TheContentIsTheOneAtTheClaim) {
     insert(1);
     db_.sql("UPDATE messages SET content = 'changed'");
     EXPECT_EQ(claim().deliveries.at(0).content, "changed");
 }
 
-TEST_F(QueueStore, DoesNotWaitForARowThatAnotherSessionHasLocked) {
+TEST_F(ClaimStoreTest, DoesNotWaitForARowThatAnotherSessionHasLocked) {
     insert(3);
     pg::Session other = test::connect_or_abort(db_.url());
     ASSERT_TRUE(other.execute_script("BEGIN; SELECT FROM messaging._queue WHERE id = 2 FOR UPDATE"));
@@ -132,7 +133,7 @@ TEST_F(QueueStore, DoesNotWaitForARowThatAnotherSessionHasLocked) {
     EXPECT_EQ(ids_of(claim()), "2");
 }
 
-TEST_F(QueueStore, AClaimNamesTheTransactionsThatItCouldNotSee) {
+TEST_F(ClaimStoreTest, AClaimNamesTheTransactionsThatItCouldNotSee) {
     pg::Session open = test::connect_or_abort(db_.url());
     ASSERT_TRUE(open.execute_script("BEGIN; INSERT INTO messages (recipient, content) VALUES ('+1', 'early')"));
     insert(1);
@@ -149,7 +150,7 @@ TEST_F(QueueStore, AClaimNamesTheTransactionsThatItCouldNotSee) {
     EXPECT_EQ(ids_of(claim(100, before.snapshot.xmax)), "3");
 }
 
-TEST_F(QueueStore, WhatLiesBelowTheFloorIsLeftToAFullScan) {
+TEST_F(ClaimStoreTest, WhatLiesBelowTheFloorIsLeftToAFullScan) {
     const engine::Xid floor = claim().snapshot.xmax;
     insert(1);
     db_.sql("UPDATE messaging._queue SET xid = '5'");
@@ -157,7 +158,7 @@ TEST_F(QueueStore, WhatLiesBelowTheFloorIsLeftToAFullScan) {
     EXPECT_EQ(ids_of(claim(100, 0)), "1");
 }
 
-TEST_F(QueueStore, AStoppedServiceClaimsNothing) {
+TEST_F(ClaimStoreTest, AStoppedServiceClaimsNothing) {
     insert(2);
     db_.sql("INSERT INTO messaging._schedule VALUES (2, now())");
     db_.sql("UPDATE messaging._state SET state = 'stopped'");
@@ -169,7 +170,7 @@ TEST_F(QueueStore, AStoppedServiceClaimsNothing) {
     EXPECT_EQ(claim().taken, 2U);
 }
 
-TEST_F(QueueStore, EnginesThatClaimAtTheSameTimeShareWithoutOverlap) {
+TEST_F(ClaimStoreTest, EnginesThatClaimAtTheSameTimeShareWithoutOverlap) {
     constexpr int kMessages = 3000;
     insert(kMessages);
     test::EngineStores other(db_.open_session(claim_session_settings()), db_.open_session(record_session_settings()));
@@ -190,7 +191,7 @@ TEST_F(QueueStore, EnginesThatClaimAtTheSameTimeShareWithoutOverlap) {
     EXPECT_EQ(db_.number("SELECT count(DISTINCT id) FROM messaging._claim, unnest(ids) AS id"), kMessages);
 }
 
-TEST_F(QueueStore, ClaimsWhatIsDueAndTellsWhenTheNextOneIs) {
+TEST_F(ClaimStoreTest, ClaimsWhatIsDueAndTellsWhenTheNextOneIs) {
     insert(3);
     db_.sql("TRUNCATE messaging._queue");
     db_.as_engine("UPDATE messages SET attempts = 2 WHERE id = 2");
@@ -208,14 +209,14 @@ TEST_F(QueueStore, ClaimsWhatIsDueAndTellsWhenTheNextOneIs) {
     EXPECT_EQ(db_.sql("SELECT ids, attempts FROM messaging._claim"), "[1,2]|[0,2]");
 }
 
-TEST_F(QueueStore, AFullClaimOfDueOnesSaysThatMoreMayBeDueNow) {
+TEST_F(ClaimStoreTest, AFullClaimOfDueOnesSaysThatMoreMayBeDueNow) {
     insert(3);
     db_.sql("INSERT INTO messaging._schedule SELECT id, now() - id * interval '1 s' FROM messages");
     EXPECT_EQ(claim_due(2).next_due, std::chrono::milliseconds(0));
     EXPECT_FALSE(claim_due(2).next_due);
 }
 
-TEST_F(QueueStore, SchedulesWhatTheLedgerHasAndTheEngineDoesNotKnow) {
+TEST_F(ClaimStoreTest, SchedulesWhatTheLedgerHasAndTheEngineDoesNotKnow) {
     insert(4);
     const core::ClaimId known = claim(1).deliveries.at(0).claim_id;
     claim(3);
@@ -228,7 +229,7 @@ TEST_F(QueueStore, SchedulesWhatTheLedgerHasAndTheEngineDoesNotKnow) {
 }
 
 // Rule 6: a ledger entry alone makes no message safe.
-TEST_F(QueueStore, SchedulesWhatAClaimNamesAndTheEngineDoesNotHold) {
+TEST_F(ClaimStoreTest, SchedulesWhatAClaimNamesAndTheEngineDoesNotHold) {
     insert(5);
     const ClaimBatch batch = claim(5);
     const core::ClaimId known = batch.deliveries.at(0).claim_id;
@@ -242,7 +243,7 @@ TEST_F(QueueStore, SchedulesWhatAClaimNamesAndTheEngineDoesNotHold) {
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
-TEST_F(QueueStore, LeavesTheClaimsOfOthersAlone) {
+TEST_F(ClaimStoreTest, LeavesTheClaimsOfOthersAlone) {
     insert(1);
     claim(1, 0, kOther);
     EXPECT_EQ(release_orphans({}, {}).unknown, 0U);
@@ -250,7 +251,7 @@ TEST_F(QueueStore, LeavesTheClaimsOfOthersAlone) {
 }
 
 // Findings 5 and D3: a wrong endpoint_id was put off by five seconds, for ever.
-TEST_F(QueueStore, AMessageWithoutAnEndpointIsDeadLettered) {
+TEST_F(ClaimStoreTest, AMessageWithoutAnEndpointIsDeadLettered) {
     insert(2);
     db_.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('+1', 'x', 999), ('+1', 'x', -1)");
     const ClaimBatch batch = claim();
@@ -262,7 +263,7 @@ TEST_F(QueueStore, AMessageWithoutAnEndpointIsDeadLettered) {
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
-TEST_F(QueueStore, TheMessagesOfADeletedEndpointAreDeadLetteredAlsoWhenTheyAreDue) {
+TEST_F(ClaimStoreTest, TheMessagesOfADeletedEndpointAreDeadLetteredAlsoWhenTheyAreDue) {
     db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/')");
     db_.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('+1', 'x', 2), ('+1', 'y', 2)");
     db_.sql("DELETE FROM messaging._queue WHERE id = 2");
@@ -273,7 +274,7 @@ TEST_F(QueueStore, TheMessagesOfADeletedEndpointAreDeadLetteredAlsoWhenTheyAreDu
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._dead ORDER BY id"), "1 2");
 }
 
-TEST_F(QueueStore, TheMessagesOfAnEndpointOnHoldAreMovedThereOnce) {
+TEST_F(ClaimStoreTest, TheMessagesOfAnEndpointOnHoldAreMovedThereOnce) {
     insert(3);
     db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
     const ClaimBatch batch = claim();
@@ -284,7 +285,7 @@ TEST_F(QueueStore, TheMessagesOfAnEndpointOnHoldAreMovedThereOnce) {
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
-TEST_F(QueueStore, AnEndpointThatIsActiveAgainHasItsHeldMessagesReleasedInOrder) {
+TEST_F(ClaimStoreTest, AnEndpointThatIsActiveAgainHasItsHeldMessagesReleasedInOrder) {
     insert(3);
     db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
     claim(2);
@@ -294,7 +295,7 @@ TEST_F(QueueStore, AnEndpointThatIsActiveAgainHasItsHeldMessagesReleasedInOrder)
 }
 
 // A claim that had read an older state holds a message after its endpoint's release.
-TEST_F(QueueStore, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconcile) {
+TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconcile) {
     insert(3);
     db_.sql("DELETE FROM messaging._queue");
     db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/'), ('c', 'http://c/')");
@@ -306,7 +307,7 @@ TEST_F(QueueStore, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconcile)
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold"), "2");
 }
 
-TEST_F(QueueStore, AHeldMessageThatGetsAnotherEndpointIsReadyForIt) {
+TEST_F(ClaimStoreTest, AHeldMessageThatGetsAnotherEndpointIsReadyForIt) {
     insert(1);
     db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/')");
     db_.sql("UPDATE messaging._endpoint_state SET state = 'held' WHERE endpoint_id = 1");
@@ -316,7 +317,7 @@ TEST_F(QueueStore, AHeldMessageThatGetsAnotherEndpointIsReadyForIt) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 0);
 }
 
-TEST_F(QueueStore, EndpointsThatReplicationInsertsAndTruncateRemovesAreKnownAsSuch) {
+TEST_F(ClaimStoreTest, EndpointsThatReplicationInsertsAndTruncateRemovesAreKnownAsSuch) {
     db_.sql("SET session_replication_role = replica");
     db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/')");
     db_.sql("RESET session_replication_role");
@@ -328,7 +329,7 @@ TEST_F(QueueStore, EndpointsThatReplicationInsertsAndTruncateRemovesAreKnownAsSu
 }
 
 // A reader's finding: after ALTER COLUMN … TYPE nothing was claimed until somebody ended the session.
-TEST_F(QueueStore, AColumnOfAnotherTypeCostsOneClaim) {
+TEST_F(ClaimStoreTest, AColumnOfAnotherTypeCostsOneClaim) {
     insert(1);
     claim();
     db_.sql("ALTER TABLE messages ALTER COLUMN content TYPE varchar");
@@ -345,13 +346,13 @@ TEST_F(QueueStore, AColumnOfAnotherTypeCostsOneClaim) {
     EXPECT_EQ(claimed, "2");
 }
 
-TEST_F(QueueStore, AMessageWithTheMostAttemptsThatTheTableAcceptsIsDeadLetteredBecauseOneMoreCouldNotBeRecorded) {
+TEST_F(ClaimStoreTest, AMessageWithTheMostAttemptsThatTheTableAcceptsIsDeadLetteredBecauseOneMoreCouldNotBeRecorded) {
     db_.sql("INSERT INTO messages (recipient, content, attempts) VALUES ('+1', 'x', 32000), ('+1', 'y', 31998)");
     EXPECT_EQ(ids_of(claim()), "2");
     EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead"), "1|the attempts are used up");
 }
 
-TEST_F(QueueStore, AnIdThatStandsTwiceInTheQueueIsSentOnce) {
+TEST_F(ClaimStoreTest, AnIdThatStandsTwiceInTheQueueIsSentOnce) {
     insert(1);
     db_.sql("UPDATE messages SET is_sent = true");
     db_.sql("UPDATE messages SET is_sent = false");
@@ -363,7 +364,7 @@ TEST_F(QueueStore, AnIdThatStandsTwiceInTheQueueIsSentOnce) {
 }
 
 // Finding 10: a row that a policy hides looked gone, and left the queue.
-TEST_F(QueueStore, RowLevelSecurityMakesTheClaimFailAndTheQueueIsUntouched) {
+TEST_F(ClaimStoreTest, RowLevelSecurityMakesTheClaimFailAndTheQueueIsUntouched) {
     insert(2);
     db_.sql("CREATE ROLE bound LOGIN SUPERUSER");
     db_.sql("ALTER TABLE messages ENABLE ROW LEVEL SECURITY");
@@ -381,7 +382,7 @@ TEST_F(QueueStore, RowLevelSecurityMakesTheClaimFailAndTheQueueIsUntouched) {
     db_.sql("DROP ROLE bound");
 }
 
-TEST_F(QueueStore, OneMessageCanBeNamedClaimedAndGivenUpByItsName) {
+TEST_F(ClaimStoreTest, OneMessageCanBeNamedClaimedAndGivenUpByItsName) {
     insert(3);
     db_.sql("INSERT INTO messaging._schedule VALUES (3, now())");
     const auto peek = [&](engine::Source source) {
@@ -402,7 +403,7 @@ TEST_F(QueueStore, OneMessageCanBeNamedClaimedAndGivenUpByItsName) {
     EXPECT_FALSE(peek(engine::Source::kDue));
 }
 
-TEST_F(QueueStore, ADueClaimTellsWhereItEndedAndTheNextOneBeginsThere) {
+TEST_F(ClaimStoreTest, ADueClaimTellsWhereItEndedAndTheNextOneBeginsThere) {
     insert(3);
     db_.sql("TRUNCATE messaging._queue");
     db_.sql(
@@ -418,7 +419,7 @@ TEST_F(QueueStore, ADueClaimTellsWhereItEndedAndTheNextOneBeginsThere) {
     EXPECT_EQ(claim_due().last_due, engine::DueTime(0)) << "nothing was taken";
 }
 
-TEST_F(QueueStore, LoadsEndpointsAndTheirHeaders) {
+TEST_F(ClaimStoreTest, LoadsEndpointsAndTheirHeaders) {
     db_.sql("UPDATE messaging.endpoints SET url = 'http://a/', max_in_flight = 5");
     db_.sql(R"(INSERT INTO messaging.endpoints (name, url, headers) VALUES ('b', 'http://b/', '{"x-one": "1", "x-number": 2}'))");
     auto endpoints = db_.value<std::vector<core::Endpoint>>([&](auto done) { store_.load_endpoints(std::move(done)); });

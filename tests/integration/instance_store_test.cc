@@ -1,9 +1,10 @@
 // An instance's life in PostgreSQL, and what others do when it ends.
+#include "engine/instance_store.h"
+
 #include <optional>
 
 #include "core/outcome.h"
 #include "engine/claim_store.h"
-#include "engine/instance_store.h"
 #include "engine/record_store.h"
 #include "repository/instance_store.h"
 #include "support/engine_stores.h"
@@ -26,9 +27,9 @@ core::ClaimId next_number() {
 struct Engine {
     explicit Engine(Stores& stores)
         : db(stores),
-          presence(db.open_session(listen_session_settings())),
+          instances(db.open_session(listen_session_settings())),
           queue(db.open_session(claim_session_settings()), db.open_session(record_session_settings())) {
-        id = db.value<core::InstanceId>([&](auto done) { presence.register_instance("engine", "", std::move(done)); });
+        id = db.value<core::InstanceId>([&](auto done) { instances.register_instance("engine", "", std::move(done)); });
     }
     engine::ClaimBatch claim(int limit) {
         engine::ClaimRequest request;
@@ -47,7 +48,7 @@ struct Engine {
     }
     Reclaimed reclaim_from(const std::vector<core::InstanceId>& failed) {
         return db.value<Reclaimed>(
-            [&](auto done) { presence.reclaim(id, failed, std::chrono::seconds(2), true, std::move(done)); });
+            [&](auto done) { instances.reclaim(id, failed, std::chrono::seconds(2), true, std::move(done)); });
     }
     engine::RecordResult record(const std::vector<core::Outcome>& outcomes, const std::vector<core::ClaimId>& finished = {}) {
         engine::RecordRequest request;
@@ -58,16 +59,16 @@ struct Engine {
     }
     std::vector<engine::LivenessSample> sample() {
         return db.value<std::vector<engine::LivenessSample>>(
-            [&](auto done) { presence.look_at_others(id, engine::kSilentAfter, std::move(done)); });
+            [&](auto done) { instances.check_instances(id, engine::kSilentAfter, std::move(done)); });
     }
 
     Stores& db;
-    PgInstanceStore presence;
+    PgInstanceStore instances;
     test::EngineStores queue;
     core::InstanceId id = 0;
 };
 
-class Presence : public testing::Test {
+class InstanceStoreTest : public testing::Test {
 protected:
     void insert(int count) {
         mine_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, " + std::to_string(count) +
@@ -91,7 +92,7 @@ protected:
     Engine other_{theirs_};
 };
 
-TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndReceivesNotifications) {
+TEST_F(InstanceStoreTest, RegisteringGivesAnIdOfItsOwnAndReceivesNotifications) {
     EXPECT_NE(me_.id, other_.id);
     EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._instance"), 2);
     theirs_.sql("SELECT pg_advisory_lock(771, 1)");  // asleep: inserters notify
@@ -99,32 +100,32 @@ TEST_F(Presence, RegisteringGivesAnIdOfItsOwnAndReceivesNotifications) {
     mine_.sql("UPDATE messaging._state SET state = 'stopped'");
     ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return mine_.notified().size() >= 2; }));
     EXPECT_EQ(mine_.notified(), (std::vector<std::string>{kReadyChannel, kControlChannel}));
-    EXPECT_FALSE(mine_.value<bool>([&](auto done) { me_.presence.read_state(std::move(done)); }));
+    EXPECT_FALSE(mine_.value<bool>([&](auto done) { me_.instances.read_state(std::move(done)); }));
 }
 
-TEST_F(Presence, TheStatesRowComesBackWhenItIsRead) {
+TEST_F(InstanceStoreTest, TheStatesRowComesBackWhenItIsRead) {
     mine_.sql("DELETE FROM messaging._state");
-    const auto running = [this] { return mine_.value<bool>([&](auto done) { me_.presence.read_state(std::move(done)); }); };
+    const auto running = [this] { return mine_.value<bool>([&](auto done) { me_.instances.read_state(std::move(done)); }); };
     EXPECT_TRUE(running());
     EXPECT_EQ(mine_.sql("SELECT state FROM messaging._state"), "running");
     EXPECT_TRUE(running());
 }
 
-TEST_F(Presence, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
+TEST_F(InstanceStoreTest, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
     look_stale(me_.id);
-    mine_.value<core::Unit>([&](auto done) { me_.presence.heartbeat(me_.id, 42, 7777, std::move(done)); });
+    mine_.value<core::Unit>([&](auto done) { me_.instances.heartbeat(me_.id, 42, 7777, std::move(done)); });
     EXPECT_EQ(
         mine_.sql("SELECT in_flight, floor FROM messaging._instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
                   std::to_string(me_.id)),
         "42|7777");
 }
 
-TEST_F(Presence, UnregisteringRemovesTheRow) {
-    mine_.value<core::Unit>([&](auto done) { me_.presence.unregister_instance(me_.id, std::move(done)); });
+TEST_F(InstanceStoreTest, UnregisteringRemovesTheRow) {
+    mine_.value<core::Unit>([&](auto done) { me_.instances.unregister_instance(me_.id, std::move(done)); });
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._instance"), other_.id);
 }
 
-TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItFailed) {
+TEST_F(InstanceStoreTest, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItFailed) {
     insert(1);
     other_.claim(1);
     look_stale(other_.id);
@@ -136,7 +137,7 @@ TEST_F(Presence, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsItFailed) {
 }
 
 // A record that stands still, because its engine's host has vanished, holds its claims; the reclaim of all others waited for it.
-TEST_F(Presence, AClaimThatSomebodyHoldsDoesNotKeepTheOthersFromBeingReclaimed) {
+TEST_F(InstanceStoreTest, AClaimThatSomebodyHoldsDoesNotKeepTheOthersFromBeingReclaimed) {
     insert(4);
     other_.claim(2);
     const std::string first = mine_.sql("SELECT claim_id FROM messaging._claim");
@@ -151,27 +152,27 @@ TEST_F(Presence, AClaimThatSomebodyHoldsDoesNotKeepTheOthersFromBeingReclaimed) 
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule ORDER BY id"), "1 2 3 4");
 }
 
-TEST_F(Presence, EverySessionOfAnUnresponsiveInstanceEnds) {
+TEST_F(InstanceStoreTest, EverySessionOfAnUnresponsiveInstanceEnds) {
     mine_.sql("UPDATE messaging._instance SET session_tag = 'cafe0001' WHERE instance_id = " + std::to_string(other_.id));
     pg::Session record = test::connect_or_abort(mine_.url());
     pg::Session another = test::connect_or_abort(mine_.url());
     ASSERT_TRUE(record.execute_script("SET application_name = 'messaging record cafe0001'"));
     ASSERT_TRUE(another.execute_script("SET application_name = 'messaging record cafe0002'"));
-    const auto ended = mine_.value<std::size_t>([&](auto done) { me_.presence.end_sessions({other_.id}, std::move(done)); });
+    const auto ended = mine_.value<std::size_t>([&](auto done) { me_.instances.end_sessions({other_.id}, std::move(done)); });
     EXPECT_EQ(ended, 2u);
     EXPECT_FALSE(record.execute("SELECT 1"));
     EXPECT_TRUE(another.execute("SELECT 1"));
     // The same engine, registered anew, has the same tag.
     mine_.sql("INSERT INTO messaging._instance (name, session_tag) VALUES ('engine', 'cafe0001')");
     ASSERT_TRUE(another.execute_script("SET application_name = 'messaging record cafe0001'"));
-    mine_.value<std::size_t>([&](auto done) { me_.presence.end_sessions({other_.id}, std::move(done)); });
+    mine_.value<std::size_t>([&](auto done) { me_.instances.end_sessions({other_.id}, std::move(done)); });
     EXPECT_TRUE(another.execute("SELECT 1"));
 }
 
-TEST_F(Presence, AnUnresponsiveInstanceLosesItsLockAndNobodyElseDoes) {
+TEST_F(InstanceStoreTest, AnUnresponsiveInstanceLosesItsLockAndNobodyElseDoes) {
     Engine third(mine_);
     look_stale(other_.id);
-    const auto ended = mine_.value<std::size_t>([&](auto done) { me_.presence.end_sessions({other_.id}, std::move(done)); });
+    const auto ended = mine_.value<std::size_t>([&](auto done) { me_.instances.end_sessions({other_.id}, std::move(done)); });
     EXPECT_EQ(ended, 1U);
     const auto free = [&] {
         std::vector<core::InstanceId> ids;
@@ -193,7 +194,7 @@ core::Outcome refused(const core::Delivery& delivery) {
 }
 
 // Finding 12: what only waited in memory when its engine died has used up no attempt.
-TEST_F(Presence, TheMessagesOfAFailedInstanceAreScheduledOnceAndNoAttemptIsUsedUp) {
+TEST_F(InstanceStoreTest, TheMessagesOfAFailedInstanceAreScheduledOnceAndNoAttemptIsUsedUp) {
     insert(3);
     other_.claim(3);
     kill(other_.id);
@@ -207,7 +208,7 @@ TEST_F(Presence, TheMessagesOfAFailedInstanceAreScheduledOnceAndNoAttemptIsUsedU
     EXPECT_EQ(me_.reclaim().messages, 0U);
 }
 
-TEST_F(Presence, WhatWasAbandonedBeforeWaitsLongerAndIsGivenUpInTheEnd) {
+TEST_F(InstanceStoreTest, WhatWasAbandonedBeforeWaitsLongerAndIsGivenUpInTheEnd) {
     insert(3);
     mine_.as_engine("UPDATE messages SET abandoned = 3 WHERE id = 2");
     mine_.as_engine("UPDATE messages SET abandoned = " + std::to_string(engine::kMaxAbandonments - 1) + " WHERE id = 3");
@@ -219,7 +220,7 @@ TEST_F(Presence, WhatWasAbandonedBeforeWaitsLongerAndIsGivenUpInTheEnd) {
     EXPECT_EQ(mine_.sql("SELECT id, reason FROM messaging._dead"), "3|engines died 10 times while they held the message");
 }
 
-TEST_F(Presence, WhatTheFailedOneHadResolvedIsNotScheduledAgain) {
+TEST_F(InstanceStoreTest, WhatTheFailedOneHadResolvedIsNotScheduledAgain) {
     insert(4);
     const auto first = other_.claim(2).deliveries;
     const auto second = other_.claim(2).deliveries;
@@ -231,20 +232,20 @@ TEST_F(Presence, WhatTheFailedOneHadResolvedIsNotScheduledAgain) {
     EXPECT_EQ(mine_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
-TEST_F(Presence, AClaimWhoseInstanceIsUnknownIsReclaimed) {
+TEST_F(InstanceStoreTest, AClaimWhoseInstanceIsUnknownIsReclaimed) {
     insert(1);
     other_.claim(1);
     mine_.sql("DELETE FROM messaging._instance WHERE instance_id = " + std::to_string(other_.id));
     EXPECT_EQ(me_.reclaim().messages, 1U);
 }
 
-TEST_F(Presence, AClaimOfMineWhoseAnswerIsOnItsWayIsNotReclaimed) {
+TEST_F(InstanceStoreTest, AClaimOfMineWhoseAnswerIsOnItsWayIsNotReclaimed) {
     insert(1);
     me_.claim(1);
     EXPECT_EQ(me_.reclaim().claims, 0U);
 }
 
-TEST_F(Presence, ManyClaimsAreReclaimedInRounds) {
+TEST_F(InstanceStoreTest, ManyClaimsAreReclaimedInRounds) {
     insert(25);
     for (int i = 0; i < 25; ++i) other_.claim(1);
     kill(other_.id);
@@ -254,7 +255,7 @@ TEST_F(Presence, ManyClaimsAreReclaimedInRounds) {
     EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 25);
 }
 
-TEST_F(Presence, OfSeveralThatReclaimOnlyOneDoes) {
+TEST_F(InstanceStoreTest, OfSeveralThatReclaimOnlyOneDoes) {
     insert(100);
     other_.claim(100);
     kill(other_.id);
@@ -263,19 +264,19 @@ TEST_F(Presence, OfSeveralThatReclaimOnlyOneDoes) {
     std::size_t reclaimed = 0;
     int answers = 0;
     for (const auto& engine : engines) {
-        engine->presence.reclaim(engine->id, {other_.id}, std::chrono::seconds(2), true,
-                                 [&](const core::Result<Reclaimed>& result) {
-                                     ++answers;
-                                     ASSERT_TRUE(result.ok());
-                                     reclaimed += result->messages;
-                                 });
+        engine->instances.reclaim(engine->id, {other_.id}, std::chrono::seconds(2), true,
+                                  [&](const core::Result<Reclaimed>& result) {
+                                      ++answers;
+                                      ASSERT_TRUE(result.ok());
+                                      reclaimed += result->messages;
+                                  });
     }
     ASSERT_TRUE(test::run_until(mine_.loop(), [&] { return answers == 4; }));
     EXPECT_EQ(reclaimed, 100U);
 }
 
 // Rule 5: one locked row delays one message.
-TEST_F(Presence, ALockedRowKeepsNobodyFromBeingReclaimed) {
+TEST_F(InstanceStoreTest, ALockedRowKeepsNobodyFromBeingReclaimed) {
     insert(3);
     other_.claim(3);
     kill(other_.id);
@@ -286,22 +287,22 @@ TEST_F(Presence, ALockedRowKeepsNobodyFromBeingReclaimed) {
     EXPECT_EQ(mine_.sql("SELECT abandoned FROM messages ORDER BY id"), "1 0 1") << "not counted, and not held up";
 }
 
-TEST_F(Presence, ARowThatRefusesAnUpdateKeepsNobodyFromBeingReclaimedUncounted) {
+TEST_F(InstanceStoreTest, ARowThatRefusesAnUpdateKeepsNobodyFromBeingReclaimedUncounted) {
     insert(2);
     other_.claim(2);
     mine_.sql("ALTER TABLE messages ADD CONSTRAINT of_the_application CHECK (recipient LIKE '%@%') NOT VALID");
     kill(other_.id);
     const auto counted = mine_.answer<Reclaimed>(
-        [&](auto done) { me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), true, std::move(done)); });
+        [&](auto done) { me_.instances.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), true, std::move(done)); });
     EXPECT_FALSE(counted.ok());
     const auto uncounted = mine_.value<Reclaimed>(
-        [&](auto done) { me_.presence.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), false, std::move(done)); });
+        [&](auto done) { me_.instances.reclaim(me_.id, {other_.id}, std::chrono::seconds(2), false, std::move(done)); });
     EXPECT_EQ(uncounted.messages, 2U);
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now() ORDER BY id"), "1 2");
 }
 
 // A claim that a record holds is left alone, and the next reclaim sees what was recorded.
-TEST_F(Presence, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
+TEST_F(InstanceStoreTest, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
     insert(2);
     const auto deliveries = other_.claim(2).deliveries;
     pg::Session record = test::connect_or_abort(mine_.url());
@@ -316,7 +317,7 @@ TEST_F(Presence, WhatIsBeingRecordedByTheOneThoughtFailedIsNotScheduledTwice) {
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "2");
 }
 
-TEST_F(Presence, AFailureRecordedByTheOneThoughtFailedIsToldToBeLate) {
+TEST_F(InstanceStoreTest, AFailureRecordedByTheOneThoughtFailedIsToldToBeLate) {
     insert(1);
     const core::Delivery delivery = other_.claim(1).deliveries.at(0);
     kill(other_.id);
@@ -327,7 +328,7 @@ TEST_F(Presence, AFailureRecordedByTheOneThoughtFailedIsToldToBeLate) {
     EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 1);
 }
 
-TEST_F(Presence, ADeliveryRecordedAfterTheReclaimTakesTheMessageOutOfTheSchedule) {
+TEST_F(InstanceStoreTest, ADeliveryRecordedAfterTheReclaimTakesTheMessageOutOfTheSchedule) {
     insert(1);
     const core::Delivery delivery = other_.claim(1).deliveries.at(0);
     kill(other_.id);
@@ -337,7 +338,7 @@ TEST_F(Presence, ADeliveryRecordedAfterTheReclaimTakesTheMessageOutOfTheSchedule
 }
 
 // Finding 1: the move has committed, its answer is not here, and a failure is recorded.
-TEST_F(Presence, AFailureRecordedWhileItsClaimIsMovedCounts) {
+TEST_F(InstanceStoreTest, AFailureRecordedWhileItsClaimIsMovedCounts) {
     insert(2);
     const auto deliveries = me_.claim(2).deliveries;
     pg::Session elsewhere = test::connect_or_abort(mine_.url());
@@ -350,14 +351,14 @@ TEST_F(Presence, AFailureRecordedWhileItsClaimIsMovedCounts) {
     EXPECT_EQ(mine_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
-TEST_F(Presence, OnlyClaimsThatNobodyHasReclaimedMove) {
+TEST_F(InstanceStoreTest, OnlyClaimsThatNobodyHasReclaimedMove) {
     insert(3);
     const core::ClaimId mine = me_.claim(1).deliveries.at(0).claim_id;
     const core::ClaimId reclaimed = me_.claim(1).deliveries.at(0).claim_id;
     other_.claim(1);
     mine_.sql("DELETE FROM messaging._claim WHERE claim_id = " + std::to_string(reclaimed));
     const auto moved = mine_.value<std::vector<core::ClaimId>>([&](auto done) {
-        me_.presence.move_claims(99, {mine, reclaimed}, std::move(done));
+        me_.instances.move_claims(99, {mine, reclaimed}, std::move(done));
     });
     EXPECT_EQ(moved, std::vector<core::ClaimId>{mine});
     EXPECT_EQ(mine_.sql("SELECT instance_id FROM messaging._claim ORDER BY claim_id"), "99 " + std::to_string(other_.id));
