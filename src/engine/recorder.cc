@@ -147,7 +147,7 @@ void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unl
         return;
     }
     retry_delay_ = std::chrono::milliseconds(0);  // PostgreSQL works; nothing that comes now waits for a repeat
-    const std::unordered_set<core::MessageId> free(unlocked->begin(), unlocked->end());
+    const MessageIds free(unlocked->begin(), unlocked->end());
     const auto first_locked = std::stable_partition(sending_.begin(), sending_.end(),
                                                     [&free](const core::Outcome& outcome) { return free.contains(outcome.id); });
     if (first_locked != sending_.end()) {
@@ -191,10 +191,11 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     // What made PostgreSQL refuse this one may be over for the others as well.
     if (sending_refused_) refused_is_next_ = !refused_.empty();
     open_claims_.recorded(sending_);
-    note_late(result.value());
+    const MessageIds sent(result->sent.begin(), result->sent.end());
+    note_late(result.value(), sent);
     give_up_unchanged(result->kept);
-    if (!result->sent.empty() || result->failed > 0) give_up_refused();
-    publish(result.value());
+    if (!sent.empty() || result->failed > 0) give_up_refused();
+    publish(result.value(), sent);
     announce_schedule();
     sending_.clear();
     noting_.clear();
@@ -214,8 +215,7 @@ void Recorder::schedule_next() {
     }
 }
 
-void Recorder::note_late(const RecordResult& result) {
-    const std::unordered_set<core::MessageId> sent(result.sent.begin(), result.sent.end());
+void Recorder::note_late(const RecordResult& result, const MessageIds& sent) {
     std::size_t late = 0;
     std::size_t given_up = 0;
     for (const core::Outcome& outcome : sending_) {
@@ -267,9 +267,8 @@ void Recorder::announce_schedule() {
     if (soonest) mediator_.on_scheduled(*soonest);
 }
 
-void Recorder::publish(const RecordResult& result) {
+void Recorder::publish(const RecordResult& result, const MessageIds& sent) {
     if (!result.sent_batch) return;
-    const std::unordered_set<core::MessageId> sent(result.sent.begin(), result.sent.end());
     std::vector<core::Receipt> receipts;
     receipts.reserve(sent.size());
     for (core::Outcome& outcome : sending_) {

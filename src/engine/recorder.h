@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <unordered_set>
 #include <vector>
 
 #include "core/clock.h"
@@ -86,13 +87,14 @@ private:
     void record();
     void on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked);
     void retry_locked();
-    void note_late(const RecordResult& result);
+    using MessageIds = std::unordered_set<core::MessageId>;
+    void note_late(const RecordResult& result, const MessageIds& sent);
     void give_up_unchanged(const std::vector<KeptMessage>& kept);
     void give_up_refused();
     void schedule_next();
     void on_recorded(core::Result<RecordResult> result);
     void on_failed(const core::Error& error);
-    void publish(const RecordResult& result);
+    void publish(const RecordResult& result, const MessageIds& sent);
     void announce_schedule();
 
     RecordStore& store_;
