@@ -19,6 +19,15 @@ constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
 std::size_t size_of(const core::Delivery& delivery) { return delivery.content.size() + delivery.recipient.size(); }
 
+Ended ended(core::AttemptFault fault) {
+    switch (fault) {
+        case core::AttemptFault::kNone: return Ended::kAnswered;
+        case core::AttemptFault::kRemote: return Ended::kUnanswered;
+        case core::AttemptFault::kLocal: break;
+    }
+    return Ended::kUntried;
+}
+
 std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
 
 }  // namespace
@@ -91,7 +100,7 @@ void Dispatcher::release_waiting() { release(queues_.take_waiting()); }
 void Dispatcher::release_in_flight() {
     std::vector<core::Delivery> deliveries;
     for (auto& [flight_id, flight] : std::exchange(flights_, {})) {
-        queues_.finished(flight.endpoint_id);
+        queues_.finished(flight.endpoint_id, Ended::kUntried);
         deliveries.push_back(std::move(flight));
     }
     release(deliveries);
@@ -135,7 +144,7 @@ void Dispatcher::pump() {
         if (!delivery) break;
         const auto endpoint = endpoints_.find(delivery->endpoint_id);
         if (endpoint == endpoints_.end()) {  // removed while it waited
-            queues_.finished(delivery->endpoint_id);
+            queues_.finished(delivery->endpoint_id, Ended::kUntried);
             held_bytes_ -= size_of(*delivery);
             defer(*delivery, kUnknownEndpointWait, "the endpoint was removed");
             continue;
@@ -153,7 +162,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     const auto flight = flights_.extract(flight_id);
     if (flight.empty()) return;  // released at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
-    queues_.finished(delivery.endpoint_id);
+    queues_.finished(delivery.endpoint_id, ended(result.fault));
     held_bytes_ -= size_of(delivery);
     if (result.fault == core::AttemptFault::kLocal) local_fault_ = result.detail;
     core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);

@@ -1,9 +1,10 @@
-// EndpointQueues: one FIFO per endpoint with a limit of requests in flight, served in turn; pure.
+// EndpointQueues: one FIFO for each endpoint, and who may start a request next; pure.
 #pragma once
 
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <list>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -12,19 +13,37 @@
 
 namespace messaging::engine {
 
+// Requests that an endpoint may have in flight before anything is known of it.
+inline constexpr std::size_t kFirstLimit = 8;
+
+// How a request ended, as far as the endpoint's limit is concerned.
+enum class Ended {
+    kAnswered,    // by whatever status
+    kUnanswered,  // a time-out, a refused or broken connection
+    kUntried,     // our own fault, or released: says nothing of the endpoint
+};
+
 // Only a delivery that can start now leaves a queue. So no request's deadline includes the time of waiting, and a slow endpoint
-// does not delay another one.
+// does not delay another one. The slots (requests in flight of this engine) are shared by these rules:
+// - Each endpoint has a limit, 1 to its max_in_flight. It grows with the answers while it is used up: by one each at first, and
+// by
+//   one for as many answers as it has from half of where it last failed. Each request without an answer halves it.
+// - Endpoints that are silent (no answer yet, none in the last interval of measuring, or the last request had none) have at most
+//   half of the slots together, where there are others.
+// - An endpoint that has its share of the slots (slots / endpoints with something to do) starts another request only while a
+// quarter
+//   of the slots is free.
+// Within these rules endpoints take turns.
 class EndpointQueues {
 public:
-    // `max_in_flight`: over all endpoints together.
-    explicit EndpointQueues(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}
+    explicit EndpointQueues(std::size_t slots) : slots_(slots) {}
 
-    // How many requests the endpoint may have in flight; 1 until this is called.
-    void set_max_in_flight(core::EndpointId endpoint, std::size_t limit);
+    // 1 until this is called.
+    void set_max_in_flight(core::EndpointId endpoint, std::size_t max_in_flight);
     void push(core::Delivery delivery);
-    // The next delivery that may start, taking turns between endpoints; it counts as in flight until finished().
+    // The next delivery that may start; it counts as in flight until finished().
     std::optional<core::Delivery> next_startable();
-    void finished(core::EndpointId endpoint);
+    void finished(core::EndpointId endpoint, Ended how);
 
     // Takes out everything that waits, or what of it `match` picks.
     std::vector<core::Delivery> take_waiting();
@@ -32,7 +51,7 @@ public:
 
     std::vector<core::MessageId> waiting_messages() const;
 
-    // Ends an interval of measuring. Until the next call, backed_up() is true for endpoints that have that many in flight and
+    // Ends an interval of measuring. Until the next call, backed_up() is true for endpoints that have their limit in flight and
     // would need longer than `horizon_seconds` for what waits, at the rate of the interval that has ended.
     void measure(double interval_seconds, double horizon_seconds);
     bool backed_up(core::EndpointId endpoint) const;
@@ -44,24 +63,48 @@ public:
     // What waits at endpoints that are not backed up.
     std::size_t waiting_moving() const;
     std::size_t in_flight() const { return in_flight_; }
+    std::size_t limit(core::EndpointId endpoint) const;
 
 private:
     struct EndpointQueue {
         std::deque<core::Delivery> waiting;
         std::size_t max_in_flight = 1;
+        std::size_t limit = 1;
+        std::size_t slow_from =
+            0;                   // from this limit on it grows by one for as many answers as it has; 0 = nothing has failed yet
+        std::size_t growth = 0;  // answers towards the next growth of that kind
         std::size_t in_flight = 0;
-        std::size_t finished = 0;  // in the interval being measured
+        std::size_t was_in_flight = 0;  // when the interval being measured began
+        std::size_t answers = 0;        // in that interval
         double rate = 0;
         bool backed_up = false;
-        bool in_turn = false;  // stands in turns_
+        bool silent = true;
+        bool active = false;                               // has something in flight or waiting
+        std::list<core::EndpointId>* turns = nullptr;      // the list it stands in
+        std::list<core::EndpointId>::iterator place = {};  // there
     };
-    void offer_turn(core::EndpointId endpoint, EndpointQueue& queue);
+    EndpointQueue& queue_of(core::EndpointId endpoint);
+    bool may_start(const EndpointQueue& queue) const { return !queue.waiting.empty() && queue.in_flight < queue.limit; }
+    std::size_t share() const;
+    std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);
+    // The first endpoint of the lists, in this order, from which one may start now.
+    std::list<core::EndpointId>* next_turns();
+    void set_silent(EndpointQueue& queue, bool silent);
+    void adapt(EndpointQueue& queue, Ended how);
+    // Sets right what depends on the queue's numbers, after they have changed.
+    void update(core::EndpointId endpoint, EndpointQueue& queue);
 
-    std::size_t max_in_flight_;
+    const std::size_t slots_;
     std::unordered_map<core::EndpointId, EndpointQueue> queues_;
-    std::deque<core::EndpointId> turns_;  // endpoints that can start something
+    // Endpoints that may start something by their own limit, in the order of their turns.
+    std::list<core::EndpointId> within_share_;
+    std::list<core::EndpointId> beyond_share_;
+    std::list<core::EndpointId> silent_;
+    bool silent_is_next_ = false;
+    std::size_t active_ = 0;
     std::size_t waiting_ = 0;
     std::size_t in_flight_ = 0;
+    std::size_t silent_in_flight_ = 0;
 };
 
 }  // namespace messaging::engine

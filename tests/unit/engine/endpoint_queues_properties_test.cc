@@ -15,10 +15,11 @@ constexpr core::EndpointId kEndpoints = 4;
 // EndpointQueues beside the simplest account of what should be in it.
 class Watched {
 public:
-    explicit Watched(std::size_t max_in_flight) : max_in_flight_(max_in_flight), queues_(max_in_flight) {
+    explicit Watched(std::size_t slots) : slots_(slots), queues_(slots) {
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
-            caps_[endpoint] = *rc::gen::inRange<std::size_t>(1, 5);
-            queues_.set_max_in_flight(endpoint, caps_[endpoint]);
+            max_[endpoint] = *rc::gen::inRange<std::size_t>(1, 12);
+            queues_.set_max_in_flight(endpoint, max_[endpoint]);
+            silent_[endpoint] = true;
         }
     }
 
@@ -28,35 +29,49 @@ public:
         delivery.endpoint_id = endpoint;
         waiting_[endpoint].push_back(delivery.id);
         queues_.push(std::move(delivery));
+        note_share(endpoint);
     }
 
     void start() {
-        std::set<core::EndpointId> able;
+        std::set<core::EndpointId> able;    // by their own limit and the number of slots
+        std::set<core::EndpointId> surely;  // and by the other rules
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
-            if (!waiting_[endpoint].empty() && in_flight_[endpoint] < caps_[endpoint]) able.insert(endpoint);
+            if (waiting_[endpoint].empty() || in_flight_[endpoint] >= queues_.limit(endpoint)) continue;
+            if (in_flight() == slots_) continue;
+            able.insert(endpoint);
+            const bool may = silent_[endpoint] ? silent_in_flight() < silent_slots()
+                                               : in_flight_[endpoint] < share() || slots_ - in_flight() > slots_ / 4;
+            if (may) surely.insert(endpoint);
         }
         const auto delivery = queues_.next_startable();
-        RC_ASSERT(delivery.has_value() == (!able.empty() && total_in_flight_ < max_in_flight_));
+        RC_ASSERT(delivery.has_value() == !surely.empty());
         if (!delivery) return;
         const core::EndpointId endpoint = delivery->endpoint_id;
-        RC_ASSERT(able.contains(endpoint));
+        RC_ASSERT(able.contains(endpoint) && surely.contains(endpoint));
         RC_ASSERT(delivery->id == waiting_[endpoint].front());
         waiting_[endpoint].pop_front();
         ++in_flight_[endpoint];
-        ++total_in_flight_;
-        for (const core::EndpointId other : able) ++passed_over_[other];
-        passed_over_[endpoint] = 0;
+        note_share(endpoint);
         for (core::EndpointId other = 1; other <= kEndpoints; ++other) {
-            if (!able.contains(other)) passed_over_[other] = 0;
-            RC_ASSERT(passed_over_[other] < 2 * kEndpoints);
+            const bool owed = surely.contains(other) && other != endpoint && (silent_[other] || !beyond_share_[other]);
+            passed_over_[other] = owed ? passed_over_[other] + 1 : 0;
+            RC_ASSERT(passed_over_[other] <= 2 * kEndpoints);  // the silent ones and the others take turns
         }
     }
 
-    void finish(core::EndpointId endpoint) {
+    void finish(core::EndpointId endpoint, Ended how) {
         if (in_flight_[endpoint] == 0) return;
         --in_flight_[endpoint];
-        --total_in_flight_;
-        queues_.finished(endpoint);
+        if (how != Ended::kUntried && silent_[endpoint] != (how == Ended::kUnanswered)) {
+            silent_[endpoint] = !silent_[endpoint];
+            passed_over_[endpoint] = 0;  // it stands at the end of another line
+        }
+        const std::size_t before = queues_.limit(endpoint);
+        queues_.finished(endpoint, how);
+        note_share(endpoint);
+        RC_ASSERT(queues_.limit(endpoint) >= 1 && queues_.limit(endpoint) <= max_[endpoint]);
+        if (how == Ended::kUntried) RC_ASSERT(queues_.limit(endpoint) == before);
+        if (how == Ended::kUnanswered) RC_ASSERT(queues_.limit(endpoint) == std::max<std::size_t>(1, before / 2));
     }
 
     void check() {
@@ -66,39 +81,64 @@ public:
             waiting += ids.size();
         }
         RC_ASSERT(queues_.waiting() == waiting);
-        RC_ASSERT(queues_.in_flight() == total_in_flight_);
+        RC_ASSERT(queues_.in_flight() == in_flight());
     }
 
     // Everything comes out, each once: start() knows in which order.
     void drain() {
         for (std::size_t left = queues_.waiting(); left > 0; left = queues_.waiting()) {
-            for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) finish(endpoint);
+            for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) finish(endpoint, Ended::kAnswered);
             start();
             RC_ASSERT(queues_.waiting() == left - 1);
         }
     }
 
 private:
-    std::size_t max_in_flight_;
+    // An endpoint's place in the turns is decided when something happens to it, by the shares that there are then.
+    void note_share(core::EndpointId endpoint) { beyond_share_[endpoint] = in_flight_[endpoint] >= share(); }
+    std::size_t in_flight() const {
+        std::size_t sum = 0;
+        for (const auto& [endpoint, count] : in_flight_) sum += count;
+        return sum;
+    }
+    std::size_t silent_in_flight() {
+        std::size_t sum = 0;
+        for (const auto& [endpoint, count] : in_flight_) sum += silent_[endpoint] ? count : 0;
+        return sum;
+    }
+    std::size_t active() {
+        std::size_t count = 0;
+        for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
+            if (in_flight_[endpoint] > 0 || !waiting_[endpoint].empty()) ++count;
+        }
+        return count;
+    }
+    std::size_t share() { return std::max<std::size_t>(1, slots_ / std::max<std::size_t>(1, active())); }
+    std::size_t silent_slots() { return active() > 1 ? std::max<std::size_t>(1, slots_ / 2) : slots_; }
+
+    std::size_t slots_;
     EndpointQueues queues_;
     core::MessageId last_ = 0;
-    std::map<core::EndpointId, std::size_t> caps_;
+    std::map<core::EndpointId, std::size_t> max_;
     std::map<core::EndpointId, std::deque<core::MessageId>> waiting_;
     std::map<core::EndpointId, std::size_t> in_flight_;
-    std::map<core::EndpointId, core::EndpointId> passed_over_;  // starts of others while this one could have started
-    std::size_t total_in_flight_ = 0;
+    std::map<core::EndpointId, bool> silent_;
+    std::map<core::EndpointId, bool> beyond_share_;
+    std::map<core::EndpointId, core::EndpointId> passed_over_;  // starts of others while this one was owed a turn
 };
 
-RC_GTEST_PROP(EndpointQueuesProperties, NobodyStarvesNoCapIsExceededAndEachComesOutOnceInOrder, ()) {
-    Watched queues(*rc::gen::inRange<std::size_t>(1, 8));
-    for (const int step : *rc::gen::container<std::vector<int>>(rc::gen::inRange<int>(0, 3 * kEndpoints))) {
+RC_GTEST_PROP(EndpointQueuesProperties, NobodyStarvesNoLimitIsExceededAndEachComesOutOnceInOrder, ()) {
+    Watched queues(*rc::gen::inRange<std::size_t>(1, 24));
+    for (const int step :
+         *rc::gen::resize(1000, rc::gen::container<std::vector<int>>(rc::gen::inRange<int>(0, 6 * kEndpoints)))) {
         const core::EndpointId endpoint = step % kEndpoints + 1;
-        if (step < kEndpoints) {
-            queues.push(endpoint);
-        } else if (step < 2 * kEndpoints) {
-            queues.start();
-        } else {
-            queues.finish(endpoint);
+        switch (step / kEndpoints) {
+            case 0:
+            case 1: queues.push(endpoint); break;
+            case 2: queues.start(); break;
+            case 3: queues.finish(endpoint, Ended::kAnswered); break;
+            case 4: queues.finish(endpoint, Ended::kUnanswered); break;
+            default: queues.finish(endpoint, Ended::kUntried); break;
         }
         queues.check();
     }

@@ -1,4 +1,4 @@
-// Turns between endpoints, caps, order.
+// Turns between endpoints, limits, order.
 #include "engine/endpoint_queues.h"
 
 #include <gtest/gtest.h>
@@ -26,26 +26,26 @@ TEST(EndpointQueues, KeepOrderInsideAnEndpointAndTakeTurnsBetweenThem) {
     EXPECT_EQ(queues.in_flight(), 7u);
 }
 
-TEST(EndpointQueues, StartNoMoreThanAnEndpointsCap) {
+TEST(EndpointQueues, StartNoMoreThanAnEndpointsMaxInFlight) {
     EndpointQueues queues(100);
     queues.set_max_in_flight(1, 2);
     queues.set_max_in_flight(2, 1);
     for (int id = 1; id <= 5; ++id) queues.push(delivery(id, 1));
     queues.push(delivery(9, 2));
     EXPECT_EQ(drain(queues), "1 9 2 ");
-    queues.finished(1);
+    queues.finished(1, Ended::kAnswered);
     EXPECT_EQ(drain(queues), "3 ");
     EXPECT_EQ(queues.waiting(), 2u);
     EXPECT_EQ(queues.waiting(1), 2u);
 }
 
-TEST(EndpointQueues, StartNoMoreThanTheEnginesCap) {
+TEST(EndpointQueues, StartNoMoreThanTheSlots) {
     EndpointQueues queues(3);
     queues.set_max_in_flight(1, 10);
     for (int id = 1; id <= 5; ++id) queues.push(delivery(id, 1));
     EXPECT_EQ(drain(queues), "1 2 3 ");
-    queues.finished(1);
-    queues.finished(1);
+    queues.finished(1, Ended::kAnswered);
+    queues.finished(1, Ended::kAnswered);
     EXPECT_EQ(drain(queues), "4 5 ");
 }
 
@@ -56,22 +56,22 @@ TEST(EndpointQueues, AHangingEndpointKeepsNobodyElseWaiting) {
     for (int id = 1; id <= 100; ++id) queues.push(delivery(id, 1));
     for (int id = 201; id <= 203; ++id) queues.push(delivery(id, 2));
     EXPECT_EQ(drain(queues), "1 201 ");
-    queues.finished(2);
+    queues.finished(2, Ended::kAnswered);
     EXPECT_EQ(drain(queues), "202 ");
-    queues.finished(2);
+    queues.finished(2, Ended::kAnswered);
     EXPECT_EQ(drain(queues), "203 ");
 }
 
-TEST(EndpointQueues, ALoweredCapHoldsFromThenOn) {
+TEST(EndpointQueues, ALoweredMaxInFlightHoldsFromThenOn) {
     EndpointQueues queues(100);
     queues.set_max_in_flight(1, 3);
     for (int id = 1; id <= 6; ++id) queues.push(delivery(id, 1));
     EXPECT_EQ(drain(queues), "1 2 3 ");
     queues.set_max_in_flight(1, 1);
-    queues.finished(1);
-    queues.finished(1);
+    queues.finished(1, Ended::kAnswered);
+    queues.finished(1, Ended::kAnswered);
     EXPECT_EQ(drain(queues), "");
-    queues.finished(1);
+    queues.finished(1, Ended::kAnswered);
     EXPECT_EQ(drain(queues), "4 ");
 }
 
@@ -85,7 +85,7 @@ TEST(EndpointQueues, GiveOutWhatWaitsAndGoOn) {
     EXPECT_EQ(taken[0].id, 3);
     EXPECT_EQ(queues.take_waiting().size(), 2u);
     EXPECT_EQ(queues.waiting(), 0u);
-    queues.finished(1);
+    queues.finished(1, Ended::kAnswered);
     EXPECT_EQ(drain(queues), "");
     queues.push(delivery(7, 1));
     EXPECT_EQ(drain(queues), "7 ");
@@ -99,7 +99,7 @@ TEST(EndpointQueues, TellAnEndpointThatIsBackedUpFromOneThatIsBusy) {
     for (int id = 1; id <= 10; ++id) queues.push(delivery(id, 2));
     drain(queues);
     for (int i = 0; i < 5; ++i) {
-        queues.finished(2);
+        queues.finished(2, Ended::kAnswered);
         drain(queues);
     }
     queues.measure(1.0, 2.0);
@@ -108,6 +108,143 @@ TEST(EndpointQueues, TellAnEndpointThatIsBackedUpFromOneThatIsBusy) {
     EXPECT_EQ(queues.rate(2), 5.0);
     EXPECT_EQ(queues.waiting_moving(), 4u);
     EXPECT_FALSE(queues.backed_up(99));
+}
+
+// How many requests endpoint 1 can have in flight now; all of them are started.
+std::size_t fill(EndpointQueues& queues, core::EndpointId endpoint = 1) {
+    static core::MessageId id = 1000;
+    for (int i = 0; i < 300; ++i) queues.push(delivery(++id, endpoint));
+    std::size_t started = 0;
+    while (queues.next_startable()) ++started;
+    queues.take_waiting();
+    return started;
+}
+
+void finish(EndpointQueues& queues, core::EndpointId endpoint, std::size_t count, Ended how) {
+    for (std::size_t i = 0; i < count; ++i) queues.finished(endpoint, how);
+}
+
+TEST(EndpointQueues, ALimitGrowsWithAnswersHalvesWithoutAndGrowsSlowlyFromThere) {
+    EndpointQueues queues(1000);
+    queues.set_max_in_flight(1, 64);
+    for (const std::size_t limit : {8u, 16u, 32u, 64u, 64u}) {
+        EXPECT_EQ(fill(queues), limit);
+        // Each answer makes room for one more request than it has ended, while the limit is used up.
+        for (std::size_t i = 0; i < limit; ++i) {
+            queues.finished(1, Ended::kAnswered);
+            fill(queues);
+        }
+        finish(queues, 1, queues.in_flight(), Ended::kUntried);
+    }
+    EXPECT_EQ(fill(queues), 64u);
+    queues.finished(1, Ended::kUnanswered);
+    EXPECT_EQ(queues.limit(1), 32u);
+    finish(queues, 1, 63, Ended::kUnanswered);
+    EXPECT_EQ(queues.limit(1), 1u) << "nothing came back at all";
+    for (int i = 0; i < 3; ++i) {  // 1 answer for 1 to 2, 2 for 2 to 3
+        fill(queues);
+        queues.finished(1, Ended::kAnswered);
+    }
+    EXPECT_EQ(queues.limit(1), 3u);
+}
+
+TEST(EndpointQueues, AnswersOfAnEndpointThatDoesNotUseItsLimitLeaveItAsItIs) {
+    EndpointQueues queues(1000);
+    queues.set_max_in_flight(1, 64);
+    for (int id = 1; id <= 100; ++id) {
+        queues.push(delivery(id, 1));
+        ASSERT_TRUE(queues.next_startable());
+        queues.finished(1, Ended::kAnswered);
+    }
+    EXPECT_EQ(queues.limit(1), kFirstLimit);
+}
+
+TEST(EndpointQueues, OurOwnFaultsChangeNoLimit) {
+    EndpointQueues queues(1000);
+    queues.set_max_in_flight(1, 64);
+    const std::size_t started = fill(queues);
+    finish(queues, 1, started, Ended::kUntried);
+    EXPECT_EQ(queues.limit(1), kFirstLimit);
+}
+
+// With twelve endpoints that hang, nothing of the thirteenth was sent.
+TEST(EndpointQueues, EndpointsThatHangHaveHalfOfTheSlotsTogether) {
+    EndpointQueues queues(100);
+    for (core::EndpointId endpoint = 1; endpoint <= 50; ++endpoint) queues.set_max_in_flight(endpoint, 64);
+    std::size_t hanging = 0;
+    for (core::EndpointId endpoint = 1; endpoint <= 49; ++endpoint) {
+        for (int i = 0; i < 20; ++i) queues.push(delivery(1000 * endpoint + i, endpoint));
+    }
+    while (queues.next_startable()) ++hanging;
+    EXPECT_EQ(hanging, 50u);
+    EXPECT_EQ(fill(queues, 50), 0u) << "it is not known yet: it waits with the others";
+    queues.finished(1, Ended::kUnanswered);
+    queues.push(delivery(7, 50));
+    core::EndpointId next = 0;
+    for (int turn = 0; turn < 50 && next != 50; ++turn) {  // its turn comes
+        next = queues.next_startable()->endpoint_id;
+        queues.finished(next, Ended::kUnanswered);
+    }
+    ASSERT_EQ(next, 50);
+    queues.push(delivery(8, 50));
+    while (const auto started = queues.next_startable()) {
+        if (started->endpoint_id == 50) queues.finished(50, Ended::kAnswered);
+    }
+    for (int i = 0; i < 10; ++i) {
+        queues.push(delivery(100 + i, 50));
+        const auto started = queues.next_startable();
+        ASSERT_TRUE(started && started->endpoint_id == 50) << "and once it answers, nobody is before it";
+        queues.finished(50, Ended::kAnswered);
+    }
+}
+
+// Each endpoint has answered, so that it is not silent, and may have many in flight.
+void prove(EndpointQueues& queues, core::EndpointId endpoint, std::size_t max_in_flight) {
+    queues.set_max_in_flight(endpoint, max_in_flight);
+    while (queues.limit(endpoint) < max_in_flight) {
+        while (queues.in_flight() < queues.limit(endpoint)) {
+            queues.push(delivery(1, endpoint));
+            ASSERT_TRUE(queues.next_startable());
+        }
+        queues.finished(endpoint, Ended::kAnswered);
+    }
+    finish(queues, endpoint, queues.in_flight(), Ended::kAnswered);
+}
+
+TEST(EndpointQueues, EndpointsThatBeginToHangAreSilentAfterASecondIntervalOfMeasuring) {
+    EndpointQueues queues(40);
+    for (const core::EndpointId endpoint : {1, 2, 3}) prove(queues, endpoint, 25);
+    const auto hang = [&](core::EndpointId endpoint) {
+        for (int id = 0; id < 20; ++id) queues.push(delivery(100 * endpoint + id, endpoint));
+    };
+    hang(1);
+    hang(2);
+    EXPECT_FALSE(drain(queues).empty());
+    EXPECT_EQ(queues.in_flight(), 40u) << "all that they have, each up to its share of 20";
+    queues.measure(1, 2);
+    queues.measure(1, 2);
+    finish(queues, 1, 10, Ended::kUntried);
+    EXPECT_EQ(drain(queues), "") << "what they have is more than half of the slots";
+    queues.push(delivery(7, 3));
+    EXPECT_EQ(drain(queues), "7 ");
+}
+
+TEST(EndpointQueues, NobodyTakesTheLastQuarterOfTheSlotsBeyondItsShare) {
+    EndpointQueues queues(40);
+    prove(queues, 1, 40);
+    prove(queues, 2, 40);
+    queues.push(delivery(5, 2));
+    EXPECT_EQ(drain(queues), "5 ");
+    for (int id = 100; id < 200; ++id) queues.push(delivery(id, 1));
+    drain(queues);
+    EXPECT_EQ(queues.in_flight(), 30u) << "29 of endpoint 1";
+    for (int id = 200; id < 300; ++id) queues.push(delivery(id, 2));
+    drain(queues);
+    EXPECT_EQ(queues.in_flight(), 40u) << "11 of endpoint 2: it is below its share";
+    finish(queues, 1, 10, Ended::kAnswered);
+    std::size_t of_one = 29 - 10;
+    while (const auto next = queues.next_startable()) of_one += next->endpoint_id == 1 ? 1u : 0u;
+    EXPECT_EQ(of_one, 20u) << "its share, and the other one has the other half";
 }
 
 }  // namespace
