@@ -28,7 +28,7 @@ void dispatch_step(benchmark::State& state) {
     for (auto _ : state) {
         auto delivery = queues.next_startable();
         if (!delivery) std::abort();
-        queues.finished(delivery->endpoint_id);
+        queues.finished(delivery->endpoint_id, engine::Ended::kAnswered);
         queues.push(std::move(*delivery));
     }
 }

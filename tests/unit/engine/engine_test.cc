@@ -144,13 +144,13 @@ TEST_F(EngineTest, AStopReleasesWhatWasNotStartedAndLetsTheRestFinish) {
     std::vector<core::Delivery> many;
     for (int id = 1; id <= 12; ++id) many.push_back(delivery(id));
     claim(many);
-    EXPECT_EQ(sender_.attempts.size(), 10u);
+    EXPECT_EQ(sender_.attempts.size(), kFirstLimit);
     engine_.on_control_changed();
     answer_control(false);
     EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReleased);
-    EXPECT_EQ(engine_.in_flight(), 10u);
+    EXPECT_EQ(engine_.in_flight(), kFirstLimit);
     sender_.answer(200);
-    EXPECT_EQ(sender_.attempts.size(), 9u) << "nothing new";
+    EXPECT_EQ(sender_.attempts.size(), kFirstLimit - 1) << "nothing new";
 }
 
 TEST_F(EngineTest, WithoutItsListenSessionItStartsNothingAndAfterwardsMovesItsClaims) {
@@ -160,7 +160,7 @@ TEST_F(EngineTest, WithoutItsListenSessionItStartsNothingAndAfterwardsMovesItsCl
     claim(many);
     engine_.on_listen_session_down();
     sender_.answer(200);
-    EXPECT_EQ(sender_.attempts.size(), 9u) << "another engine may take this one for dead";
+    EXPECT_EQ(sender_.attempts.size(), kFirstLimit - 1) << "another engine may take this one for dead";
     register_as(6);
     auto move = take_first(instances_.moves);
     EXPECT_EQ(move.request.to, 6);
