@@ -26,6 +26,9 @@ COMMENT ON COLUMN messaging.endpoints.headers IS 'A JSON object of header names 
 
 -- One row for each endpoint, kept by a trigger. Small and hot, apart from the configuration: each claim reads it. A state other than
 -- active moves the endpoint's messages into messaging._hold at their claim.
+--   active     its messages are sent as they come
+--   held       they come faster than it takes them: they wait in the hold, and engines claim them there as fast as it takes them
+--   disabled   they wait in the hold until the state is set to active
 CREATE TABLE messaging._endpoint_state (
     endpoint_id bigint PRIMARY KEY,
     state       text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'held', 'disabled')),

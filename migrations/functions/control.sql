@@ -38,16 +38,21 @@ BEGIN
     RAISE EXCEPTION 'an endpoint keeps its id' USING HINT = 'Insert a new endpoint instead.', ERRCODE = 'integrity_constraint_violation';
 END $$;
 
--- An endpoint that is active again gets back what was held for it, in order.
+-- An endpoint for which messages are held cannot be active at once: it is held, and engines give it what it can take, in order, until
+-- nothing is held any more. So a million of them delay no other endpoint's messages.
 CREATE OR REPLACE FUNCTION messaging._on_endpoint_state_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    WITH released AS (DELETE FROM messaging._hold WHERE endpoint_id = NEW.endpoint_id RETURNING id)
-    INSERT INTO messaging._queue (id) SELECT id FROM released ORDER BY id;
-    IF FOUND THEN
-        PERFORM pg_notify('messaging_ready', '');
+    IF NEW.state = 'active' AND EXISTS (SELECT FROM messaging._hold WHERE endpoint_id = NEW.endpoint_id) THEN
+        NEW.state := 'held';
     END IF;
-    RETURN NULL;
+    IF NEW.state = 'active' THEN
+        NEW.reason := NULL;
+    END IF;
+    IF NEW.state <> OLD.state THEN
+        NEW.since := now();
+    END IF;
+    RETURN NEW;
 END $$;
 
 SELECT messaging._make_trigger('state_changed', 'AFTER UPDATE', 'messaging._state',
@@ -62,8 +67,8 @@ SELECT messaging._make_trigger('endpoints_truncated', 'AFTER TRUNCATE', 'messagi
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_endpoint_change()');
 -- Also for rows that replication or a restore inserts: an endpoint without its state would be taken for none.
 ALTER TABLE messaging.endpoints ENABLE ALWAYS TRIGGER endpoints_state, ENABLE ALWAYS TRIGGER endpoints_truncated;
-SELECT messaging._make_trigger('endpoint_released', 'AFTER UPDATE OF state', 'messaging._endpoint_state',
-    'FOR EACH ROW WHEN (OLD.state <> ''active'' AND NEW.state = ''active'') EXECUTE FUNCTION messaging._on_endpoint_state_change()');
+SELECT messaging._make_trigger('endpoint_state_changed', 'BEFORE UPDATE OF state', 'messaging._endpoint_state',
+    'FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION messaging._on_endpoint_state_change()');
 
 -- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Once: an operator may delete it.
 INSERT INTO messaging.endpoints (name, url)

@@ -62,7 +62,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
         WHERE h.endpoint_id IS NOT NULL AND coalesce(s.state, 'active') = 'active'),
     strays AS MATERIALIZED (
         SELECT s.id FROM free f CROSS JOIN LATERAL (
-            SELECT id FROM messaging._hold h WHERE h.endpoint_id = f.endpoint_id ORDER BY h.id LIMIT max_rows) s LIMIT max_rows),
+            SELECT id FROM messaging._hold h WHERE h.endpoint_id = f.endpoint_id ORDER BY h.id + 0 LIMIT max_rows) s LIMIT max_rows),
     released AS (
         DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM strays)) RETURNING id),
     queued AS (
@@ -117,7 +117,7 @@ BEGIN
         END IF;
         -- A claim dead-letters a message without its row's lock: somebody may have marked it as sent in a transaction that was open then.
         DELETE FROM messaging._dead WHERE id = ANY (ARRAY(
-            SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id DESC LIMIT 1000) d
+            SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id + 0 DESC LIMIT 1000) d
             JOIN public.messages m ON m.id = d.id WHERE m.is_sent));
         released := messaging._release_strays(50000);
         IF released > 0 THEN

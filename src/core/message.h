@@ -34,6 +34,7 @@ struct Delivery {
     std::string recipient;
     std::string content;
     double age_seconds = 0;  // of the message when it was claimed, by PostgreSQL's clock
+    bool was_held = false;   // it was claimed from the hold
     MonoTime claimed{};      // when the engine had it, by the engine's own clock
 };
 
@@ -43,6 +44,13 @@ struct Endpoint {
     std::string url;
     std::vector<std::pair<std::string, std::string>> headers;
     int max_in_flight = 64;
+    bool held = false;  // its messages go through the hold, because it cannot take them as fast as they come
+};
+
+// How many messages an endpoint should be given now, of those that are held for it.
+struct EndpointRoom {
+    EndpointId endpoint = 0;
+    int room = 0;
 };
 
 // What one attempt led to.
@@ -51,6 +59,7 @@ enum class OutcomeKind {
     kRetry,     // counted; again after `delay`
     kDead,      // counted; given up
     kDeferred,  // not counted (our own fault, or no capacity): again after `delay`
+    kHeld,      // not counted: moved to the hold, because its endpoint cannot take it soon
     kReleased,  // not counted: released at a stop, back to the queue now (its request may have been under way)
     kGivenUp,   // not counted: its row refuses every change, so it is dead-lettered without one
 };

@@ -16,17 +16,21 @@ namespace messaging::engine {
 // A time by PostgreSQL's clock, since 1970. Where the schedule is read from.
 using DueTime = std::chrono::microseconds;
 
-// Where unclaimed messages wait.
-enum class Source { kReady, kDue };
+// Where unclaimed messages wait. Claims from these take turns, in this order.
+enum class Source { kReady, kDue, kHeld };
+inline constexpr std::size_t kSources = 3;
 
 struct ClaimRequest {
     core::InstanceId instance_id = 0;
-    core::ClaimId claim_id = 0;           // a number that the engine has chosen and uses once
-    QueuePosition behind;                 // ready claims: only rows behind it; xid 0 = a full scan
-    int limit = 0;                        // > 0
-    std::optional<core::MessageId> only;  // this message alone
-    Xid until = kLastXid;                 // ready claims: only rows of transactions up to this one
-    DueTime due_from{0};                  // due claims: only rows due at this time or later; 0 = a full scan
+    core::ClaimId claim_id = 0;               // a number that the engine has chosen and uses once
+    QueuePosition behind;                     // ready claims: only rows behind it; xid 0 = a full scan
+    int limit = 0;                            // > 0
+    std::optional<core::MessageId> only;      // this message alone
+    Xid until = kLastXid;                     // ready claims: only rows of transactions up to this one
+    DueTime due_from{0};                      // due claims: only rows due at this time or later; 0 = a full scan
+    std::vector<core::EndpointRoom> rooms{};  // held claims: of the endpoints that the engine is sending to
+    int other_room = 0;                       // held claims: of every other endpoint whose messages are held
+    core::EndpointId after = 0;               // held claims: begins behind this endpoint, and goes on from the first one
 };
 
 struct ClaimBatch {
@@ -35,6 +39,7 @@ struct ClaimBatch {
     std::size_t dead = 0;   // dead-lettered by the claim: their endpoint does not exist, or their attempts are used up
     QueuePosition last;     // ready claims: of the furthest entry taken, when any was
     Snapshot snapshot;      // ready claims: what this claim could see
+    bool holding = false;   // ready and due claims: messages are held for endpoints that are not disabled
     bool running = true;    // the service state at the time of the claim; stopped = nothing was claimed
     DueTime now{0};         // due claims: PostgreSQL's time
     DueTime last_due{0};    // due claims: of the latest entry taken, when any was
@@ -53,6 +58,9 @@ public:
 
     virtual void claim_ready(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
     virtual void claim_due(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
+    // Messages of endpoints in state held, in the order of their ids for each. An endpoint for which nothing is held any more,
+    // and whose room is not 0, is active again.
+    virtual void claim_held(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
     // The message that this claim from `source` would begin with; nothing is locked.
     virtual void peek(Source source, const ClaimRequest& claim, core::Completion<std::optional<core::MessageId>> done) = 0;
     // Moves exactly this message from `source` to the dead letters. For a message that cannot be claimed.

@@ -32,7 +32,7 @@ Claimer::Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Cloc
           next();
       })),
       again_timer_(timers.make_timer([this] { next(); })) {
-    due_.limit = ready_.limit = max_claim_;
+    due_.limit = ready_.limit = held_.limit = max_claim_;
 }
 
 void Claimer::set_active(bool active) {
@@ -79,7 +79,12 @@ void Claimer::expect_due(std::chrono::milliseconds delay) {
 }
 
 void Claimer::on_capacity() {
-    if (ready_.wanted || due_.wanted) next();
+    if (ready_.wanted || due_.wanted || held_.wanted) next();
+}
+
+void Claimer::expect_held() {
+    held_.wanted = true;
+    next();
 }
 
 void Claimer::on_session_up() {
@@ -97,23 +102,37 @@ void Claimer::on_session_up() {
 
 void Claimer::next() {
     if (state_ != State::kReady) return;
-    if (!orphans_.wanted && !due_.wanted && !ready_.wanted) {
-        mediator_.on_idle();
-        return;
-    }
+    if (!orphans_.wanted && !due_.wanted && !ready_.wanted) mediator_.on_idle();
     if (may(orphans_)) {
         release_orphans();
         return;
     }
-    const bool may_ready = may(ready_);
-    if (!may_ready && !may(due_)) return;  // again_timer_ or poll_all comes back
-    if (mediator_.capacity() == 0) {
-        if (ready_.wanted && !by_poll_) mediator_.on_overload();
+    const bool capacity = (may(ready_) || may(due_)) && mediator_.capacity() > 0;
+    if (const auto source = next_source(capacity)) {
+        last_source_ = *source;
+        claim(*source);
         return;
     }
-    const Source source = may_ready && (turn_ == Source::kReady || !may(due_)) ? Source::kReady : Source::kDue;
-    turn_ = source == Source::kReady ? Source::kDue : Source::kReady;
-    claim(source);
+    if (!capacity && (may(ready_) || may(due_)) && ready_.wanted && !by_poll_) mediator_.on_overload();
+    await_work();
+}
+
+std::optional<Source> Claimer::next_source(bool capacity) {
+    for (std::size_t turn = 1; turn <= kSources; ++turn) {
+        const auto source = static_cast<Source>((static_cast<std::size_t>(last_source_) + turn) % kSources);
+        if (may(work(source)) && (capacity || source == Source::kHeld)) return source;
+    }
+    return std::nullopt;
+}
+
+// What may not run yet comes back by its timer; what lacks capacity by on_capacity.
+void Claimer::await_work() {
+    std::optional<core::MonoTime> soonest;
+    for (const Work* const work : {&orphans_, &due_, &ready_, &held_}) {
+        if (work->wanted && work->not_before > clock_.mono())
+            soonest = std::min(soonest.value_or(work->not_before), work->not_before);
+    }
+    if (soonest) again_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(*soonest - clock_.mono()));
 }
 
 void Claimer::release_orphans() {
@@ -136,14 +155,22 @@ void Claimer::release_orphans() {
 void Claimer::claim(Source source) {
     const Scan scan = choose_scan(source);
     ClaimRequest request;
-    request.limit = static_cast<int>(std::min<std::size_t>(mediator_.capacity(), static_cast<std::size_t>(work(source).limit)));
-    request.limit = std::max(1, request.limit);
-    set_range(scan, request);
+    request.limit = work(source).limit;
+    if (source == Source::kHeld) {
+        request.rooms = mediator_.held_rooms();
+        request.other_room = mediator_.other_held_room();
+        request.after = held_after_;
+    } else {
+        request.limit = static_cast<int>(std::min<std::size_t>(mediator_.capacity(), static_cast<std::size_t>(request.limit)));
+        request.limit = std::max(1, request.limit);
+        set_range(scan, request);
+    }
     if (source == Source::kReady) ready_.wanted = false;
     send(source, scan, request);
 }
 
 Claimer::Scan Claimer::choose_scan(Source source) {
+    if (source == Source::kHeld) return Scan::kRest;
     if (clock_.mono() >= work(source).next_full_scan) return Scan::kFull;
     if (source == Source::kDue) return Scan::kRest;
     if (pass_over_) return Scan::kSnapshot;
@@ -169,10 +196,10 @@ void Claimer::send(Source source, Scan scan, const ClaimRequest& range) {
     auto done = [this, source, scan, request](core::Result<ClaimBatch> result) {
         on_answer(source, scan, request, std::move(result));
     };
-    if (source == Source::kReady) {
-        store_.claim_ready(request, std::move(done));
-    } else {
-        store_.claim_due(request, std::move(done));
+    switch (source) {
+        case Source::kReady: store_.claim_ready(request, std::move(done)); break;
+        case Source::kDue: store_.claim_due(request, std::move(done)); break;
+        case Source::kHeld: store_.claim_held(request, std::move(done)); break;
     }
 }
 
@@ -183,11 +210,12 @@ void Claimer::on_answer(Source source, Scan scan, const ClaimRequest& request, c
         return;
     }
     succeeded(work(source));
-    if (source == Source::kReady) {
-        on_ready(result.value(), request, scan);
-    } else {
-        on_due(result.value(), request, scan);
+    switch (source) {
+        case Source::kReady: on_ready(result.value(), request, scan); break;
+        case Source::kDue: on_due(result.value(), request, scan); break;
+        case Source::kHeld: on_held(result.value(), request); break;
     }
+    if (result->holding) held_.wanted = true;
     if (result->dead > 0) observer_.on_dead_lettered(result->dead);
     if (!result->running) {
         mediator_.on_stopped();
@@ -208,6 +236,15 @@ core::MonoTime Claimer::after_full_scan() const {
 
 std::chrono::microseconds Claimer::elapsed() const {
     return std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
+}
+
+// More may be held for the same endpoints; whether they can take more is known when they answer, at the latest a second later.
+void Claimer::on_held(const ClaimBatch& batch, const ClaimRequest& request) {
+    held_.wanted = batch.taken > 0;
+    held_.not_before = clock_.mono() + (batch.taken > 0 ? kHeldPause : kEmptyHeldPause);
+    const auto last = std::max_element(batch.deliveries.begin(), batch.deliveries.end(),
+                                       [](const auto& a, const auto& b) { return a.endpoint_id < b.endpoint_id; });
+    held_after_ = last == batch.deliveries.end() || batch.taken < static_cast<std::size_t>(request.limit) ? 0 : last->endpoint_id;
 }
 
 void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
@@ -283,7 +320,7 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
 // What cannot end in time must not delay the claims that can.
 void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request) {
     if (scan == Scan::kFull) work(source).next_full_scan = after_full_scan();
-    if (source == Source::kDue) return;
+    if (source != Source::kReady) return;
     if (scan == Scan::kFull && floor_.floor() == 0) {
         floor_ = last_floor_;
         pass_over_ = floor_.floor() == 0;
@@ -333,7 +370,6 @@ void Claimer::back_off(Work& work, const core::Error& error) {
     // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
     work.delay = lies_in_the_data(error) ? kFirstBackOff : std::clamp(work.delay * 2, kFirstBackOff, kLastBackOff);
     work.not_before = clock_.mono() + work.delay;
-    if (active()) again_timer_->start(work.delay);
 }
 
 }  // namespace messaging::engine

@@ -1,4 +1,5 @@
-// Claimer: what to claim next: ready messages when asked for, due messages on time, full scans and orphans at intervals.
+// Claimer: what to claim next: ready messages when asked for, due messages on time, held ones when their endpoints can take them,
+// full scans and orphans at intervals.
 #pragma once
 
 #include <chrono>
@@ -24,6 +25,10 @@ inline constexpr std::chrono::seconds kDueOverlap{10};
 inline constexpr std::chrono::milliseconds kFirstBackOff{50};   // a failed kind of work waits so long, doubled each time …
 inline constexpr std::chrono::milliseconds kLastBackOff{1000};  // … up to this, while the other kinds go on
 
+// Pauses between claims of held messages: after one that has found some, and after one that has not.
+inline constexpr std::chrono::milliseconds kHeldPause{5};
+inline constexpr std::chrono::milliseconds kEmptyHeldPause{100};
+
 // Loop thread only. One statement is under way at a time, and the kinds of work take turns: a million due retries do not delay a
 // new message, and new messages do not delay a retry. A kind that fails waits for a while and then asks for half as many
 // messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
@@ -38,6 +43,9 @@ public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
         std::function<std::size_t()> capacity;  // how many more deliveries may be claimed now; 0 = none
+        // How many held messages each endpoint that the engine is sending to, and every other one, may be given now.
+        std::function<std::vector<core::EndpointRoom>()> held_rooms;
+        std::function<int()> other_held_room;
         std::function<std::vector<core::ClaimId>()> known_claims;
         std::function<std::vector<core::MessageId>()> held_messages;  // all that the engine has and has not recorded
         std::function<void(std::vector<core::Delivery>)> on_claimed;
@@ -61,6 +69,8 @@ public:
     void expect_due(std::chrono::milliseconds delay);
     // There is capacity again.
     void on_capacity();
+    // Messages are held for an endpoint that can take some.
+    void expect_held();
     // The claim session is new: an answer may have been lost, and the floor with it.
     void on_session_up();
 
@@ -97,8 +107,11 @@ private:
         int limit = kMaxClaim;
         core::MonoTime next_full_scan{};  // of its table
     };
-    Work& work(Source source) { return source == Source::kReady ? ready_ : due_; }
+    Work& work(Source source) { return source == Source::kReady ? ready_ : source == Source::kDue ? due_ : held_; }
     bool may(const Work& work) const { return work.wanted && clock_.mono() >= work.not_before; }
+    // Sources whose turn it may be; those of the ready and due messages only while there is capacity for them.
+    std::optional<Source> next_source(bool capacity);
+    void await_work();
 
     void next();
     core::MonoTime after_full_scan() const;
@@ -109,6 +122,7 @@ private:
     void set_range(Scan scan, ClaimRequest& request) const;
     void send(Source source, Scan scan, const ClaimRequest& request);
     void on_answer(Source source, Scan scan, const ClaimRequest& request, core::Result<ClaimBatch> result);
+    void on_held(const ClaimBatch& batch, const ClaimRequest& request);
     void on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan scan);
     void on_ready(const ClaimBatch& batch, const ClaimRequest& request, Scan scan);
     void on_range_read(const ClaimBatch& batch, const ClaimRequest& request, Scan scan);
@@ -125,11 +139,13 @@ private:
     const int max_claim_;
     Mediator mediator_;
     std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
-    std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest such wait
+    std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest wait of a kind that is wanted
     Work orphans_{kOrphansOperation};           // the ledger may name messages that the engine does not have
     Work due_{kClaimDueOperation};              // something scheduled may be due
     Work ready_{kClaimOperation};               // notified, or the last claim was full
-    Source turn_ = Source::kReady;              // who goes first where both are wanted
+    Work held_{kClaimHeldOperation};            // messages may be held for endpoints that are not disabled
+    Source last_source_ = Source::kHeld;        // the others go first
+    core::EndpointId held_after_ = 0;           // the last endpoint that a claim of held messages has come to
     QueueFloor floor_;
     QueueFloor last_floor_;                    // of an earlier session: used where a full scan cannot finish
     std::optional<QueuePosition> full_until_;  // where the last claim, which was full, ended; not of an unread range

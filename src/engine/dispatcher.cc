@@ -9,12 +9,9 @@
 namespace messaging::engine {
 namespace {
 
-constexpr std::chrono::milliseconds kMeasurePeriod{1000};
-constexpr double kBackedUpSeconds = 2.0;  // what waits at an endpoint would need longer than this
-// A message for such an endpoint is postponed until its turn may have come.
-constexpr std::chrono::milliseconds kShedMin{1000};
-constexpr std::chrono::milliseconds kShedMax{600000};
-constexpr std::chrono::milliseconds kShedStalled{10000};  // nothing was answered in the last interval
+constexpr std::chrono::milliseconds kMeasurePeriod{100};
+constexpr std::chrono::milliseconds kFaultMemory{1000};  // requests start again when for so long none of them could not
+constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
 std::size_t size_of(const core::Delivery& delivery) { return delivery.content.size() + delivery.recipient.size(); }
@@ -41,15 +38,17 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
       options_(options),
       mediator_(std::move(mediator)),
       queues_(options_.max_in_flight),
-      measure_timer_(timers.make_timer([this] { measure(); })) {
-    measure_timer_->start(kMeasurePeriod);
-}
+      measure_timer_(timers.make_timer([this] { measure(); })),
+      fault_timer_(timers.make_timer([this] { tell(kStarting, "", false); })) {}
 
 void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
     const auto former = std::exchange(endpoints_, {});
     for (const core::Endpoint& endpoint : endpoints) {
         endpoints_.emplace(endpoint.id, endpoint);
         queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
+        tell(label(endpoint),
+             "messages for it come faster than it takes them; they wait in the hold, and other endpoints are not affected",
+             endpoint.held);
     }
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);
@@ -59,14 +58,12 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
 }
 
 void Dispatcher::add(std::vector<core::Delivery> deliveries) {
-    // With one endpoint no other message waits behind it, so nothing is postponed.
-    const bool may_shed = endpoints_.size() > 1;
     for (core::Delivery& delivery : deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
-            defer(delivery, kUnknownEndpointWait, "the endpoint is not known yet");
-        } else if (may_shed && queues_.backed_up(endpoint) && queues_.waiting(endpoint) >= options_.prefetch_limit / 4) {
-            defer(delivery, turn_of(endpoint), "the endpoint is backed up");
+            defer(delivery, "the endpoint is not known yet");
+        } else if (may_hold() && queues_.waiting(endpoint) >= queues_.allowance(endpoint, options_.prefetch_limit)) {
+            hold(delivery);
         } else {
             delivery.claimed = clock_.mono();
             held_bytes_ += size_of(delivery);
@@ -74,14 +71,20 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         }
     }
     pump();
+    start_measuring();
 }
 
 std::size_t Dispatcher::capacity() const {
     if (held_bytes_ >= kMaxHeldBytes) return 0;
-    const std::size_t waiting = endpoints_.size() > 1 ? queues_.waiting_moving() : queues_.waiting();
+    const std::size_t waiting = may_hold() ? queues_.waiting_for_answering() : queues_.waiting();
     // Half full is full enough: claims stay large, and what waits outlasts the claim.
     return waiting > options_.prefetch_limit / 2 ? 0 : options_.prefetch_limit - waiting;
 }
+
+// An endpoint whose messages are held is given a quarter of what may wait at most: its backlog must leave room for the others.
+std::vector<core::EndpointRoom> Dispatcher::held_rooms() const { return queues_.rooms(options_.prefetch_limit / 4); }
+
+int Dispatcher::other_held_room() const { return held_bytes_ >= kMaxHeldBytes ? 0 : static_cast<int>(kFirstLimit); }
 
 void Dispatcher::set_paused(bool paused) {
     paused_ = paused;
@@ -109,9 +112,7 @@ void Dispatcher::release_in_flight() {
 void Dispatcher::release(const std::vector<core::Delivery>& deliveries) {
     for (const core::Delivery& delivery : deliveries) {
         held_bytes_ -= size_of(delivery);
-        core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kReleased);
-        observer_.on_outcome(outcome);
-        mediator_.on_outcome(std::move(outcome));
+        leave(core::uncounted(delivery, core::OutcomeKind::kReleased));
     }
     observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
 }
@@ -121,17 +122,16 @@ void Dispatcher::drop_waiting_unless(const std::function<bool(core::ClaimId)>& s
     for (const core::Delivery& delivery : dropped) held_bytes_ -= size_of(delivery);
 }
 
-std::chrono::milliseconds Dispatcher::turn_of(core::EndpointId endpoint) const {
-    const double rate = queues_.rate(endpoint);
-    if (rate <= 0) return kShedStalled;
-    const std::chrono::duration<double> wait(static_cast<double>(queues_.waiting(endpoint)) / rate);
-    return std::chrono::round<std::chrono::milliseconds>(std::clamp<std::chrono::duration<double>>(wait, kShedMin, kShedMax));
+void Dispatcher::defer(const core::Delivery& delivery, const char* why) {
+    core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kDeferred);
+    outcome.delay = core::jittered(kUnknownEndpointWait, 0.5, 1.5, random_);
+    outcome.error = why;
+    leave(std::move(outcome));
 }
 
-void Dispatcher::defer(const core::Delivery& delivery, std::chrono::milliseconds delay, const char* why) {
-    core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kDeferred);
-    outcome.delay = core::jittered(delay, 0.5, 1.5, random_);
-    outcome.error = why;
+void Dispatcher::hold(const core::Delivery& delivery) { leave(core::uncounted(delivery, core::OutcomeKind::kHeld)); }
+
+void Dispatcher::leave(core::Outcome outcome) {
     observer_.on_outcome(outcome);
     mediator_.on_outcome(std::move(outcome));
 }
@@ -146,7 +146,7 @@ void Dispatcher::pump() {
         if (endpoint == endpoints_.end()) {  // removed while it waited
             queues_.finished(delivery->endpoint_id, Ended::kUntried);
             held_bytes_ -= size_of(*delivery);
-            defer(*delivery, kUnknownEndpointWait, "the endpoint was removed");
+            defer(*delivery, "the endpoint was removed");
             continue;
         }
         const std::uint64_t flight_id = next_flight_++;
@@ -162,18 +162,18 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     const auto flight = flights_.extract(flight_id);
     if (flight.empty()) return;  // released at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
-    queues_.finished(delivery.endpoint_id, ended(result.fault));
+    queues_.finished(delivery.endpoint_id, ended(result.fault), result.duration);
     held_bytes_ -= size_of(delivery);
-    if (result.fault == core::AttemptFault::kLocal) local_fault_ = result.detail;
+    if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
     core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);
-    observer_.on_outcome(outcome);
     if (outcome.kind == core::OutcomeKind::kDelivered) {
         const std::chrono::duration<double> here = clock_.mono() - delivery.claimed;
         observer_.on_delivered(delivery.age_seconds + here.count());
     }
-    mediator_.on_outcome(std::move(outcome));
+    leave(std::move(outcome));
     pump();
     mediator_.on_capacity();
+    if (delivery.was_held && queues_.room(delivery.endpoint_id, options_.prefetch_limit / 4) > 0) mediator_.on_held_capacity();
 }
 
 void Dispatcher::tell(const std::string& what, const std::string& reason, bool degraded) {
@@ -181,19 +181,26 @@ void Dispatcher::tell(const std::string& what, const std::string& reason, bool d
     if (!degraded && degraded_.erase(what) > 0) observer_.on_recovered(what);
 }
 
+void Dispatcher::start_measuring() {
+    if (!measure_timer_->armed() && queues_.waiting() + queues_.in_flight() > 0) measure_timer_->start(kMeasurePeriod);
+}
+
 void Dispatcher::measure() {
-    measure_timer_->start(kMeasurePeriod);
-    queues_.measure(std::chrono::duration<double>(kMeasurePeriod).count(), kBackedUpSeconds);
-    for (const auto& [id, endpoint] : endpoints_) {
-        tell(label(endpoint),
-             "slower than its incoming messages; messages that it cannot take soon are postponed, and other endpoints are not "
-             "affected",
-             queues_.backed_up(id));
+    queues_.measure(kMeasurePeriod);
+    if (may_hold()) {
+        for (const core::Delivery& delivery : queues_.take_excess(options_.prefetch_limit)) {
+            held_bytes_ -= size_of(delivery);
+            hold(delivery);
+        }
     }
-    const std::string fault = std::exchange(local_fault_, {});
-    tell("starting requests", fault + "; requests that could not be started are postponed, and no attempt is used",
-         !fault.empty());
+    pump();
+    start_measuring();
     mediator_.on_capacity();
+}
+
+void Dispatcher::on_local_fault(const std::string& detail) {
+    tell(kStarting, detail + "; requests that could not be started are postponed, and no attempt is used", true);
+    fault_timer_->start(kFaultMemory);
 }
 
 }  // namespace messaging::engine

@@ -25,7 +25,7 @@ inline constexpr std::size_t kMaxHeldBytes = 64u << 20;  // of recipients and co
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
     std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
-    // Deliveries that may wait in memory, of all endpoints together. An endpoint that is backed up keeps a quarter of it at most.
+    // Deliveries that may wait in memory for endpoints that answer. For the silent ones only a few wait each.
     std::size_t prefetch_limit = 1024;
 };
 
@@ -34,7 +34,8 @@ class Dispatcher {
 public:
     struct Mediator {
         std::function<void(core::Outcome)> on_outcome;
-        std::function<void()> on_capacity;  // a delivery has left: there may be capacity to claim
+        std::function<void()> on_capacity;       // a delivery has left: there may be capacity to claim
+        std::function<void()> on_held_capacity;  // an endpoint whose messages are held can take more of them
     };
 
     Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -44,8 +45,12 @@ public:
     bool knows(core::EndpointId endpoint) const { return endpoints_.contains(endpoint); }
 
     void add(std::vector<core::Delivery> deliveries);
-    // How many more may be claimed now; what waits at endpoints that are backed up does not count.
+    // How many more may be claimed now; what waits for endpoints that are silent does not count.
     std::size_t capacity() const;
+    // How many messages each endpoint that has something to do, and each other one, should be given of those that are held for
+    // it.
+    std::vector<core::EndpointRoom> held_rooms() const;
+    int other_held_room() const;
 
     // Paused: nothing is started; what is in flight goes on.
     void set_paused(bool paused);
@@ -66,9 +71,13 @@ private:
     void pump();
     void on_answer(std::uint64_t flight_id, const core::AttemptResult& result);
     void release(const std::vector<core::Delivery>& deliveries);
-    std::chrono::milliseconds turn_of(core::EndpointId endpoint) const;
-    void defer(const core::Delivery& delivery, std::chrono::milliseconds delay, const char* why);
+    bool may_hold() const { return endpoints_.size() > 1; }
+    void defer(const core::Delivery& delivery, const char* why);
+    void hold(const core::Delivery& delivery);
+    void leave(core::Outcome outcome);
+    void start_measuring();
     void measure();
+    void on_local_fault(const std::string& detail);
     void tell(const std::string& what, const std::string& reason, bool degraded);
 
     Sender& sender_;
@@ -81,11 +90,11 @@ private:
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;
     std::uint64_t next_flight_ = 1;
-    std::size_t held_bytes_ = 0;  // of what waits and what is in flight
-    std::unique_ptr<loop::Timer> measure_timer_;
+    std::size_t held_bytes_ = 0;                  // of what waits and what is in flight
+    std::unique_ptr<loop::Timer> measure_timer_;  // armed while anything waits or is in flight
+    std::unique_ptr<loop::Timer> fault_timer_;
     bool paused_ = false;
     bool pumping_ = false;
-    std::string local_fault_;         // the last one since the last measuring
     std::set<std::string> degraded_;  // what the observer has been told of
 };
 

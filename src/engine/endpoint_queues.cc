@@ -7,7 +7,21 @@
 
 namespace messaging::engine {
 
-EndpointQueues::EndpointQueue& EndpointQueues::queue_of(core::EndpointId endpoint) { return queues_[endpoint]; }
+namespace {
+
+constexpr int kDurationMemory = 8;  // each duration moves the average by an eighth
+
+}  // namespace
+
+const EndpointQueues::EndpointQueue* EndpointQueues::find(core::EndpointId endpoint) const {
+    const auto queue = queues_.find(endpoint);
+    return queue == queues_.end() ? nullptr : &queue->second;
+}
+
+void EndpointQueues::count_waiting(const EndpointQueue& queue, std::ptrdiff_t change) {
+    waiting_ += static_cast<std::size_t>(change);
+    if (queue.silent) silent_waiting_ += static_cast<std::size_t>(change);
+}
 
 std::size_t EndpointQueues::share() const { return std::max<std::size_t>(1, slots_ / std::max<std::size_t>(1, active_)); }
 
@@ -28,7 +42,7 @@ void EndpointQueues::update(core::EndpointId endpoint, EndpointQueue& queue) {
 }
 
 void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t max_in_flight) {
-    EndpointQueue& queue = queue_of(endpoint);
+    EndpointQueue& queue = queues_[endpoint];
     const bool known = queue.max_in_flight == max_in_flight;
     queue.max_in_flight = max_in_flight;
     if (!known) queue.limit = std::min(max_in_flight, std::max(queue.limit, kFirstLimit));
@@ -37,9 +51,9 @@ void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t ma
 
 void EndpointQueues::push(core::Delivery delivery) {
     const core::EndpointId endpoint = delivery.endpoint_id;
-    EndpointQueue& queue = queue_of(endpoint);
+    EndpointQueue& queue = queues_[endpoint];
     queue.waiting.push_back(std::move(delivery));
-    ++waiting_;
+    count_waiting(queue, 1);
     update(endpoint, queue);
 }
 
@@ -64,7 +78,7 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
         }
         core::Delivery delivery = std::move(queue.waiting.front());
         queue.waiting.pop_front();
-        --waiting_;
+        count_waiting(queue, -1);
         ++queue.in_flight;
         ++in_flight_;
         if (queue.silent) ++silent_in_flight_;
@@ -80,7 +94,9 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
 void EndpointQueues::set_silent(EndpointQueue& queue, bool silent) {
     if (queue.silent == silent) return;
     queue.silent = silent;
-    silent_in_flight_ += silent ? queue.in_flight : std::size_t(0) - queue.in_flight;
+    const std::size_t sign = silent ? 1 : std::size_t(-1);
+    silent_in_flight_ += sign * queue.in_flight;
+    silent_waiting_ += sign * queue.waiting.size();
 }
 
 void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
@@ -96,11 +112,15 @@ void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
     ++queue.limit;
 }
 
-void EndpointQueues::finished(core::EndpointId endpoint, Ended how) {
-    EndpointQueue& queue = queue_of(endpoint);
+void EndpointQueues::finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took) {
+    EndpointQueue& queue = queues_[endpoint];
     adapt(queue, how);
-    if (how == Ended::kAnswered) ++queue.answers;
-    if (how != Ended::kUntried) set_silent(queue, how == Ended::kUnanswered);
+    if (how == Ended::kAnswered) queue.answered = true;
+    if (how != Ended::kUntried) {
+        took = std::max(took, std::chrono::microseconds(1));
+        queue.took = queue.took.count() == 0 ? took : queue.took + (took - queue.took) / kDurationMemory;
+        set_silent(queue, how == Ended::kUnanswered);
+    }
     if (queue.silent) --silent_in_flight_;
     --queue.in_flight;
     --in_flight_;
@@ -114,13 +134,14 @@ std::vector<core::Delivery> EndpointQueues::take_waiting() {
 std::vector<core::Delivery> EndpointQueues::take_waiting(const std::function<bool(const core::Delivery&)>& match) {
     std::vector<core::Delivery> taken;
     for (auto& [endpoint, queue] : queues_) {
+        if (queue.waiting.empty()) continue;
         const auto stays = [&](const core::Delivery& delivery) { return !match(delivery); };
         const auto first = std::stable_partition(queue.waiting.begin(), queue.waiting.end(), stays);
+        count_waiting(queue, first - queue.waiting.end());
         std::move(first, queue.waiting.end(), std::back_inserter(taken));
         queue.waiting.erase(first, queue.waiting.end());
         update(endpoint, queue);
     }
-    waiting_ -= taken.size();
     return taken;
 }
 
@@ -133,44 +154,82 @@ std::vector<core::MessageId> EndpointQueues::waiting_messages() const {
     return ids;
 }
 
-void EndpointQueues::measure(double interval_seconds, double horizon_seconds) {
+bool EndpointQueues::is_quiet(const EndpointQueue& queue) {
+    return queue.quiet >= std::max<std::chrono::microseconds>(kSilentAfterQuiet, 4 * queue.took);
+}
+
+void EndpointQueues::measure(std::chrono::milliseconds interval) {
     for (auto& [endpoint, queue] : queues_) {
-        queue.rate = static_cast<double>(queue.answers) / interval_seconds;
-        queue.backed_up =
-            queue.in_flight >= queue.limit && static_cast<double>(queue.waiting.size()) > queue.rate * horizon_seconds;
-        if (queue.was_in_flight > 0 && queue.in_flight > 0 && queue.answers == 0) set_silent(queue, true);
-        queue.was_in_flight = queue.in_flight;
-        queue.answers = 0;
+        if (!queue.active) continue;
+        if (std::exchange(queue.answered, false) || queue.in_flight == 0) {
+            queue.quiet = std::chrono::milliseconds(0);
+        } else {
+            queue.quiet += interval;
+        }
+        if (is_quiet(queue)) set_silent(queue, true);
         update(endpoint, queue);
     }
 }
 
-bool EndpointQueues::backed_up(core::EndpointId endpoint) const {
-    const auto queue = queues_.find(endpoint);
-    return queue != queues_.end() && queue->second.backed_up;
+double EndpointQueues::takes_per_second(const EndpointQueue& queue) {
+    return static_cast<double>(queue.limit) / std::chrono::duration<double>(queue.took).count();
 }
 
-double EndpointQueues::rate(core::EndpointId endpoint) const {
-    const auto queue = queues_.find(endpoint);
-    return queue == queues_.end() ? 0 : queue->second.rate;
+std::size_t EndpointQueues::allowance(const EndpointQueue& queue, std::size_t most) {
+    const std::size_t least = std::min(most, 2 * queue.limit);
+    if (is_quiet(queue)) return least;
+    if (queue.took.count() == 0) return std::clamp(kFirstWaiting, least, most);
+    const double soon = takes_per_second(queue) * std::chrono::duration<double>(kWaitingHorizon).count();
+    return static_cast<std::size_t>(std::clamp(soon, static_cast<double>(least), static_cast<double>(most)));
+}
+
+std::size_t EndpointQueues::allowance(core::EndpointId endpoint, std::size_t most) const {
+    const EndpointQueue* const queue = find(endpoint);
+    return queue == nullptr ? std::min(kFirstWaiting, most) : allowance(*queue, most);
+}
+
+std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
+    std::vector<core::Delivery> taken;
+    for (auto& [endpoint, queue] : queues_) {
+        const std::size_t allowed = allowance(queue, most);
+        if (queue.waiting.size() <= allowed) continue;
+        const auto first = queue.waiting.begin() + static_cast<std::ptrdiff_t>(allowed);
+        count_waiting(queue, first - queue.waiting.end());
+        std::move(first, queue.waiting.end(), std::back_inserter(taken));
+        queue.waiting.erase(first, queue.waiting.end());
+        update(endpoint, queue);
+    }
+    return taken;
+}
+
+std::size_t EndpointQueues::room(const EndpointQueue& queue, std::size_t most) {
+    const std::size_t waiting = queue.waiting.size();
+    if (queue.silent) return queue.limit - std::min(queue.limit, queue.in_flight + waiting);
+    const std::size_t allowed = allowance(queue, most);
+    return 2 * waiting > allowed ? 0 : allowed - waiting;
+}
+
+std::size_t EndpointQueues::room(core::EndpointId endpoint, std::size_t most) const {
+    const EndpointQueue* const queue = find(endpoint);
+    return queue == nullptr ? kFirstLimit : room(*queue, most);
+}
+
+std::vector<core::EndpointRoom> EndpointQueues::rooms(std::size_t most) const {
+    std::vector<core::EndpointRoom> rooms;
+    for (const auto& [endpoint, queue] : queues_) {
+        if (queue.active) rooms.push_back({endpoint, static_cast<int>(room(queue, most))});
+    }
+    return rooms;
 }
 
 std::size_t EndpointQueues::waiting(core::EndpointId endpoint) const {
-    const auto queue = queues_.find(endpoint);
-    return queue == queues_.end() ? 0 : queue->second.waiting.size();
+    const EndpointQueue* const queue = find(endpoint);
+    return queue == nullptr ? 0 : queue->waiting.size();
 }
 
 std::size_t EndpointQueues::limit(core::EndpointId endpoint) const {
-    const auto queue = queues_.find(endpoint);
-    return queue == queues_.end() ? 0 : queue->second.limit;
-}
-
-std::size_t EndpointQueues::waiting_moving() const {
-    std::size_t sum = 0;
-    for (const auto& [endpoint, queue] : queues_) {
-        if (!queue.backed_up) sum += queue.waiting.size();
-    }
-    return sum;
+    const EndpointQueue* const queue = find(endpoint);
+    return queue == nullptr ? 0 : queue->limit;
 }
 
 }  // namespace messaging::engine

@@ -1,6 +1,7 @@
 // EndpointQueues: one FIFO for each endpoint, and who may start a request next; pure.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -13,8 +14,13 @@
 
 namespace messaging::engine {
 
-// Requests that an endpoint may have in flight before anything is known of it.
+// Requests that an endpoint may have in flight before anything is known of it, and deliveries that may wait for it then.
 inline constexpr std::size_t kFirstLimit = 8;
+inline constexpr std::size_t kFirstWaiting = 64;
+// An endpoint from which no answer has come for so long, or for four times its usual duration where that is more, is silent.
+inline constexpr std::chrono::milliseconds kSilentAfterQuiet{250};
+// What an endpoint will have taken within this time may wait for it in memory.
+inline constexpr std::chrono::seconds kWaitingHorizon{1};
 
 // How a request ended, as far as the endpoint's limit is concerned.
 enum class Ended {
@@ -28,12 +34,14 @@ enum class Ended {
 // - Each endpoint has a limit, 1 to its max_in_flight. It grows with the answers while it is used up: by one each at first, and
 // by
 //   one for as many answers as it has from half of where it last failed. Each request without an answer halves it.
-// - Endpoints that are silent (no answer yet, none in the last interval of measuring, or the last request had none) have at most
-//   half of the slots together, where there are others.
+// - Endpoints that are silent (none of their requests has been answered yet, the last one was not, or no answer has come for
+//   kSilentAfterQuiet) have at most half of the slots together, where there are others.
 // - An endpoint that has its share of the slots (slots / endpoints with something to do) starts another request only while a
 // quarter
 //   of the slots is free.
 // Within these rules endpoints take turns.
+// An endpoint's allowance is how many deliveries may wait for it: what it takes within kWaitingHorizon by its limit and the
+// duration of its requests, and at least twice its limit.
 class EndpointQueues {
 public:
     explicit EndpointQueues(std::size_t slots) : slots_(slots) {}
@@ -43,7 +51,7 @@ public:
     void push(core::Delivery delivery);
     // The next delivery that may start; it counts as in flight until finished().
     std::optional<core::Delivery> next_startable();
-    void finished(core::EndpointId endpoint, Ended how);
+    void finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took = {});
 
     // Takes out everything that waits, or what of it `match` picks.
     std::vector<core::Delivery> take_waiting();
@@ -51,17 +59,21 @@ public:
 
     std::vector<core::MessageId> waiting_messages() const;
 
-    // Ends an interval of measuring. Until the next call, backed_up() is true for endpoints that have their limit in flight and
-    // would need longer than `horizon_seconds` for what waits, at the rate of the interval that has ended.
-    void measure(double interval_seconds, double horizon_seconds);
-    bool backed_up(core::EndpointId endpoint) const;
-    // Messages a second in the last interval.
-    double rate(core::EndpointId endpoint) const;
+    // Ends an interval of measuring: says which endpoints are silent. To be called while anything waits or is in flight.
+    void measure(std::chrono::milliseconds interval);
+    // At most `most`.
+    std::size_t allowance(core::EndpointId endpoint, std::size_t most) const;
+    // Takes out, from the ends of the queues, what waits beyond the allowances.
+    std::vector<core::Delivery> take_excess(std::size_t most);
+    // How many more the endpoint should be given: nothing while half of its allowance waits; while it is silent, what may start.
+    std::size_t room(core::EndpointId endpoint, std::size_t most) const;
+    // Of all endpoints with something to do.
+    std::vector<core::EndpointRoom> rooms(std::size_t most) const;
 
     std::size_t waiting() const { return waiting_; }
     std::size_t waiting(core::EndpointId endpoint) const;
-    // What waits at endpoints that are not backed up.
-    std::size_t waiting_moving() const;
+    // At endpoints that are not silent.
+    std::size_t waiting_for_answering() const { return waiting_ - silent_waiting_; }
     std::size_t in_flight() const { return in_flight_; }
     std::size_t limit(core::EndpointId endpoint) const;
 
@@ -74,16 +86,19 @@ private:
             0;                   // from this limit on it grows by one for as many answers as it has; 0 = nothing has failed yet
         std::size_t growth = 0;  // answers towards the next growth of that kind
         std::size_t in_flight = 0;
-        std::size_t was_in_flight = 0;  // when the interval being measured began
-        std::size_t answers = 0;        // in that interval
-        double rate = 0;
-        bool backed_up = false;
+        std::chrono::microseconds took{0};   // a moving average of the requests' durations; 0 = none has ended yet
+        std::chrono::milliseconds quiet{0};  // so long requests have been in flight without an answer, in whole intervals
+        bool answered = false;               // in the interval being measured
         bool silent = true;
         bool active = false;                               // has something in flight or waiting
         std::list<core::EndpointId>* turns = nullptr;      // the list it stands in
         std::list<core::EndpointId>::iterator place = {};  // there
     };
-    EndpointQueue& queue_of(core::EndpointId endpoint);
+    const EndpointQueue* find(core::EndpointId endpoint) const;
+    static bool is_quiet(const EndpointQueue& queue);
+    static double takes_per_second(const EndpointQueue& queue);
+    static std::size_t allowance(const EndpointQueue& queue, std::size_t most);
+    static std::size_t room(const EndpointQueue& queue, std::size_t most);
     bool may_start(const EndpointQueue& queue) const { return !queue.waiting.empty() && queue.in_flight < queue.limit; }
     std::size_t share() const;
     std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);
@@ -93,6 +108,8 @@ private:
     void adapt(EndpointQueue& queue, Ended how);
     // Sets right what depends on the queue's numbers, after they have changed.
     void update(core::EndpointId endpoint, EndpointQueue& queue);
+    // `change`: of what waits.
+    void count_waiting(const EndpointQueue& queue, std::ptrdiff_t change);
 
     const std::size_t slots_;
     std::unordered_map<core::EndpointId, EndpointQueue> queues_;
@@ -105,6 +122,7 @@ private:
     std::size_t waiting_ = 0;
     std::size_t in_flight_ = 0;
     std::size_t silent_in_flight_ = 0;
+    std::size_t silent_waiting_ = 0;
 };
 
 }  // namespace messaging::engine

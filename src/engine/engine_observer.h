@@ -18,6 +18,7 @@ inline constexpr const char* kReceiptsOperation = "receipts";        // Redis re
 inline constexpr const char* kBacklogOperation = "receipt backlog";  // reading or reclaiming what Redis has missed
 // Work that each engine must get done: where one of them fails for long, the engine is not ready.
 inline constexpr const char* kClaimOperation = "claim";
+inline constexpr const char* kClaimHeldOperation = "claim held";
 inline constexpr const char* kClaimDueOperation = "claim due";
 inline constexpr const char* kOrphansOperation = "release orphans";
 inline constexpr const char* kRecordOperation = "record";

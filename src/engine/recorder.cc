@@ -196,7 +196,7 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     give_up_unchanged(result->kept);
     if (!sent.empty() || result->failed > 0) give_up_refused();
     publish(result.value(), sent);
-    announce_schedule();
+    announce();
     sending_.clear();
     noting_.clear();
     if (!confirming_.empty()) mediator_.on_confirmations_recorded(std::exchange(confirming_, {}));
@@ -258,13 +258,16 @@ void Recorder::give_up_refused() {
     refused_.erase(refused_.begin(), end);
 }
 
-void Recorder::announce_schedule() {
+void Recorder::announce() {
     std::optional<std::chrono::milliseconds> soonest;
+    bool held = false;
     for (const core::Outcome& outcome : sending_) {
+        held = held || outcome.kind == core::OutcomeKind::kHeld;
         if (outcome.kind != core::OutcomeKind::kRetry && outcome.kind != core::OutcomeKind::kDeferred) continue;
         soonest = std::min(soonest.value_or(outcome.delay), outcome.delay);
     }
     if (soonest) mediator_.on_scheduled(*soonest);
+    if (held) mediator_.on_held();
 }
 
 void Recorder::publish(const RecordResult& result, const MessageIds& sent) {

@@ -55,6 +55,7 @@ public:
         std::function<void(std::int64_t batch_id, std::vector<core::Receipt>)> on_sent_batch;
         std::function<void(const std::vector<std::int64_t>&)> on_confirmations_recorded;
         std::function<void(std::chrono::milliseconds)> on_scheduled;  // something falls due after so long
+        std::function<void()> on_held;                                // messages were moved to the hold
         std::function<void()> on_progress;                            // a transaction has committed
     };
 
@@ -95,7 +96,7 @@ private:
     void on_recorded(core::Result<RecordResult> result);
     void on_failed(const core::Error& error);
     void publish(const RecordResult& result, const MessageIds& sent);
-    void announce_schedule();
+    void announce();
 
     RecordStore& store_;
     OpenClaims& open_claims_;

@@ -12,24 +12,34 @@ namespace {
 //   sent, or the row is gone   the entry goes, nothing else happens
 //   no such endpoint           dead-lettered
 //   attempts used up           dead-lettered: the CHECK on attempts allows one more record, not two
-//   the endpoint is not active moved to the hold
+//   the endpoint is not active moved to the hold; claims of held messages pass on those of an endpoint in state held
 //   everything else            into the ledger, and to the engine
 // No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that stands twice in
 // the queue is sent once. The DELETE goes by ctid: with USING or IN the planner chose a hash join over a sequential scan.
-std::string claim_sql(const std::string& table, const std::string& pick, const std::string& more_columns,
-                      const std::string& more_from) {
+struct ClaimText {
+    std::string table;
+    std::string ctes{};  // before `pick`
+    std::string pick;
+    std::string kept_back;  // the states of endpoints whose messages are moved to the hold
+    std::string more_columns;
+    std::string more_from{};
+};
+
+std::string claim_sql(const ClaimText& text) {
     return R"sql(
-WITH control AS MATERIALIZED (SELECT state = 'running' AS running FROM messaging._state),
+WITH control AS MATERIALIZED (SELECT state = 'running' AS running FROM messaging._state),)sql" +
+           text.ctes + R"sql(
 picked AS MATERIALIZED ()sql" +
-           pick + R"sql(),
+           text.pick + R"sql(),
 taken AS (
     DELETE FROM )sql" +
-           table + R"sql( WHERE ctid = ANY (ARRAY(SELECT ctid FROM picked)) RETURNING id),
+           text.table + R"sql( WHERE ctid = ANY (ARRAY(SELECT ctid FROM picked)) RETURNING id),
 found AS MATERIALIZED (
     SELECT m.id, m.endpoint_id, m.attempts, m.generation, m.recipient, m.content, date_part('epoch', now() - m.created_at) AS age,
            CASE WHEN s.endpoint_id IS NULL THEN 'no such endpoint: ' || m.endpoint_id
                 WHEN m.attempts >= 31999 THEN 'the attempts are used up'
-                WHEN s.state <> 'active' THEN 'hold' END AS fate
+                WHEN s.state IN ()sql" +
+           text.kept_back + R"sql() THEN 'hold' END AS fate
     FROM (SELECT DISTINCT id FROM taken) t JOIN public.messages m ON m.id = t.id
     LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = m.endpoint_id WHERE NOT m.is_sent),
 held AS (
@@ -43,39 +53,84 @@ ledger AS (
 SELECT pg_current_snapshot()::text, (SELECT count(*) FROM taken), (SELECT running FROM control),
        (SELECT count(*) FROM found WHERE fate <> 'hold'),
        r.id, r.endpoint_id, r.attempts, r.generation, r.recipient, r.content, r.age, )sql" +
-           more_columns + R"sql(
+           text.more_columns + R"sql(
 FROM (SELECT) one )sql" +
-           more_from + R"sql( LEFT JOIN found r ON r.fate IS NULL ORDER BY r.id)sql";
+           text.more_from + R"sql( LEFT JOIN found r ON r.fate IS NULL ORDER BY r.id)sql";
 }
 
+// Messages wait in the hold, or may have got there by a claim that had read an older state of the endpoint.
+const std::string kIsHeld = "(state = 'held' OR state = 'active' AND since > now() - interval '10 seconds')";
+
 const std::string kReadySql =
-    claim_sql("messaging._queue", R"sql(
+    claim_sql({.table = "messaging._queue",
+               .pick = R"sql(
     SELECT ctid, xid, id FROM messaging._queue
     WHERE (xid, id) > ($5::text::xid8, $6::bigint) AND xid <= $7::text::xid8 AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
     ORDER BY xid, id LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
-              "p.xid::text, p.id", "LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true");
+               .kept_back = "'held', 'disabled'",
+               .more_columns = "p.xid::text, p.id, EXISTS (SELECT FROM found WHERE fate = 'hold')",
+               .more_from = "LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true"});
 
-const std::string kDueSql = claim_sql("messaging._schedule", R"sql(
+const std::string kDueSql = claim_sql({.table = "messaging._schedule",
+                                       .pick = R"sql(
     SELECT ctid, due_at FROM messaging._schedule
     WHERE due_at >= 'epoch'::timestamptz + $5::bigint * interval '1 microsecond' AND due_at <= now() AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
-    ORDER BY due_at, id LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
-                                      R"sql(
+    ORDER BY due_at, id + 0 LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
+                                       .kept_back = "'held', 'disabled'",
+                                       .more_columns = R"sql(
        CASE WHEN (SELECT count(*) FROM taken) = $3::int THEN 0 ELSE (
            SELECT ceil(extract(epoch FROM due_at - now()) * 1000)::bigint FROM messaging._schedule
            WHERE due_at > now() ORDER BY due_at LIMIT 1) END,
        (extract(epoch FROM now()) * 1000000)::bigint,
-       (SELECT (extract(epoch FROM max(due_at)) * 1000000)::bigint FROM picked))sql",
-                                      "");
+       (SELECT (extract(epoch FROM max(due_at)) * 1000000)::bigint FROM picked),
+       EXISTS (SELECT FROM messaging._endpoint_state WHERE )sql" +
+                                                       kIsHeld + ")"});
+
+// The endpoints that may be given some: $`first` and the next one are the endpoints whose room is known and their rooms, the next
+// two the others' room and the endpoint to begin behind, so that no endpoint is always behind the limit.
+std::string wanted(int first) {
+    const auto parameter = [first](int number, const char* type) { return "$" + std::to_string(first + number) + "::" + type; };
+    const std::string room = "coalesce(r.room, " + parameter(2, "int") + ")";
+    return "wanted AS MATERIALIZED (SELECT s.endpoint_id, " + room +
+           " AS room FROM messaging._endpoint_state s LEFT JOIN unnest(" + parameter(0, "bigint[]") + ", " +
+           parameter(1, "int[]") + ") AS r(endpoint_id, room) ON r.endpoint_id = s.endpoint_id WHERE " + kIsHeld + " AND " +
+           room + " > 0 ORDER BY s.endpoint_id <= " + parameter(3, "bigint") + ", s.endpoint_id)";
+}
+
+// An endpoint for which nothing is held is active again, when it has been held for a second; the trigger on _endpoint_state looks
+// once more.
+const std::string kHeldSql = claim_sql({.table = "messaging._hold",
+                                        .ctes = wanted(5) + R"sql(,
+free AS (
+    UPDATE messaging._endpoint_state SET state = 'active' WHERE endpoint_id IN (
+        SELECT s.endpoint_id FROM messaging._endpoint_state s JOIN wanted w ON w.endpoint_id = s.endpoint_id
+        WHERE s.state = 'held' AND s.since < now() - interval '1 second' AND (SELECT running FROM control)
+          AND NOT EXISTS (SELECT FROM messaging._hold h WHERE h.endpoint_id = s.endpoint_id)
+        FOR UPDATE OF s SKIP LOCKED)),)sql",
+                                        .pick = R"sql(
+    SELECT h.ctid FROM wanted w CROSS JOIN LATERAL (
+        SELECT ctid FROM messaging._hold
+        WHERE endpoint_id = w.endpoint_id AND ($4::bigint IS NULL OR id = $4::bigint)
+        ORDER BY id + 0 LIMIT w.room FOR UPDATE SKIP LOCKED) h
+    WHERE (SELECT running FROM control) LIMIT $3::int)sql",
+                                        .kept_back = "'disabled'",
+                                        .more_columns = "NULL"});
 
 const pg::Statement kClaimReady{"claim_ready", kReadySql.c_str()};
 const pg::Statement kClaimDue{"claim_due", kDueSql.c_str()};
+const pg::Statement kClaimHeld{"claim_held", kHeldSql.c_str()};
 
 constexpr pg::Statement kPeekReady{"peek_ready", R"sql(
 SELECT id FROM messaging._queue WHERE (xid, id) > ($1::text::xid8, $2::bigint) AND xid <= $3::text::xid8
 ORDER BY xid, id LIMIT 1)sql"};
 constexpr pg::Statement kPeekDue{"peek_due", R"sql(
 SELECT id FROM messaging._schedule
-WHERE due_at >= 'epoch'::timestamptz + $1::bigint * interval '1 microsecond' AND due_at <= now() ORDER BY due_at, id LIMIT 1)sql"};
+WHERE due_at >= 'epoch'::timestamptz + $1::bigint * interval '1 microsecond' AND due_at <= now() ORDER BY due_at, id + 0 LIMIT 1)sql"};
+
+const std::string kPeekHeldSql = "WITH " + wanted(1) + R"sql(
+SELECT h.id FROM wanted w CROSS JOIN LATERAL (
+    SELECT id FROM messaging._hold WHERE endpoint_id = w.endpoint_id ORDER BY id + 0 LIMIT 1) h LIMIT 1)sql";
+const pg::Statement kPeekHeld{"peek_held", kPeekHeldSql.c_str()};
 
 constexpr pg::Statement kDeadLetterReady{"dead_letter_ready", R"sql(
 WITH taken AS (DELETE FROM messaging._queue WHERE xid >= '0'::xid8 AND id = $1::bigint RETURNING id)
@@ -83,15 +138,34 @@ INSERT INTO messaging._dead (id, reason) SELECT DISTINCT id, $2::text FROM taken
 constexpr pg::Statement kDeadLetterDue{"dead_letter_due", R"sql(
 WITH taken AS (DELETE FROM messaging._schedule WHERE id = $1::bigint RETURNING id)
 INSERT INTO messaging._dead (id, reason) SELECT id, $2::text FROM taken ON CONFLICT DO NOTHING)sql"};
+constexpr pg::Statement kDeadLetterHeld{"dead_letter_held", R"sql(
+WITH taken AS (DELETE FROM messaging._hold WHERE id = $1::bigint RETURNING id)
+INSERT INTO messaging._dead (id, reason) SELECT id, $2::text FROM taken ON CONFLICT DO NOTHING)sql"};
+
+struct SourceStatements {
+    const pg::Statement& claim;
+    const pg::Statement& peek;
+    const pg::Statement& dead_letter;
+};
+
+const SourceStatements& statements_of(engine::Source source) {
+    static const SourceStatements ready{kClaimReady, kPeekReady, kDeadLetterReady};
+    static const SourceStatements due{kClaimDue, kPeekDue, kDeadLetterDue};
+    static const SourceStatements held{kClaimHeld, kPeekHeld, kDeadLetterHeld};
+    switch (source) {
+        case engine::Source::kReady: return ready;
+        case engine::Source::kDue: return due;
+        case engine::Source::kHeld: break;
+    }
+    return held;
+}
 
 }  // namespace
 
-const pg::Statement& claim_statement(engine::Source source) { return source == engine::Source::kReady ? kClaimReady : kClaimDue; }
+const pg::Statement& claim_statement(engine::Source source) { return statements_of(source).claim; }
 
-const pg::Statement& peek_statement(engine::Source source) { return source == engine::Source::kReady ? kPeekReady : kPeekDue; }
+const pg::Statement& peek_statement(engine::Source source) { return statements_of(source).peek; }
 
-const pg::Statement& dead_letter_statement(engine::Source source) {
-    return source == engine::Source::kReady ? kDeadLetterReady : kDeadLetterDue;
-}
+const pg::Statement& dead_letter_statement(engine::Source source) { return statements_of(source).dead_letter; }
 
 }  // namespace messaging::repository

@@ -18,7 +18,7 @@ namespace {
 // What the ledger has of this instance, and the engine has not: whole claims whose answer was lost …
 constexpr pg::Statement kReleaseOrphans{"release_orphans", R"sql(
 WITH orphans AS (
-    DELETE FROM messaging._claim WHERE instance_id = $1::bigint AND claim_id <> ALL ($2::bigint[])
+    DELETE FROM messaging._claim WHERE instance_id = $1::bigint AND (claim_id IN (SELECT unnest($2::bigint[]))) IS NOT TRUE
     RETURNING ids, attempts, generations)
 INSERT INTO messaging._schedule (id, due_at)
 SELECT m.id, now() FROM orphans o CROSS JOIN LATERAL unnest(o.ids, o.attempts, o.generations) AS u(id, attempts, generation)
@@ -93,8 +93,16 @@ pg::Params claim_params(const engine::ClaimRequest& request) {
 void add_range(engine::Source source, const engine::ClaimRequest& request, pg::Params& params) {
     if (source == engine::Source::kReady) {
         params.text(std::to_string(request.behind.xid)).bigint(request.behind.id).text(std::to_string(request.until));
-    } else {
+    } else if (source == engine::Source::kDue) {
         params.bigint(request.due_from.count());
+    } else {
+        std::vector<std::int64_t> endpoints;
+        std::vector<std::int32_t> rooms;
+        for (const core::EndpointRoom& room : request.rooms) {
+            endpoints.push_back(room.endpoint);
+            rooms.push_back(room.room);
+        }
+        params.bigint_array(endpoints).integer_array(rooms).integer(request.other_room).bigint(request.after);
     }
 }
 
@@ -110,6 +118,7 @@ void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Comple
                                               if (batch.taken > 0) {
                                                   batch.last = {static_cast<engine::Xid>(rows.bigint(0, 11)), rows.bigint(0, 12)};
                                               }
+                                              batch.holding = rows.boolean(0, 13);
                                               return batch;
                                           });
 }
@@ -124,6 +133,18 @@ void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completi
                                                   batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
                                               batch.now = engine::DueTime(rows.bigint(0, 12));
                                               if (!rows.is_null(0, 13)) batch.last_due = engine::DueTime(rows.bigint(0, 13));
+                                              batch.holding = rows.boolean(0, 14);
+                                              return batch;
+                                          });
+}
+
+void PgClaimStore::claim_held(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
+    pg::Params params = claim_params(request);
+    add_range(engine::Source::kHeld, request, params);
+    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kHeld), std::move(params), std::move(done),
+                                          [claim_id = request.claim_id](const pg::Rows& rows) {
+                                              engine::ClaimBatch batch = read_claim(rows, claim_id);
+                                              for (core::Delivery& delivery : batch.deliveries) delivery.was_held = true;
                                               return batch;
                                           });
 }

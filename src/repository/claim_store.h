@@ -18,6 +18,7 @@ public:
 
     void claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override;
     void claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override;
+    void claim_held(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override;
     void peek(engine::Source source, const engine::ClaimRequest& claim,
               core::Completion<std::optional<core::MessageId>> done) override;
     void dead_letter(engine::Source source, core::MessageId id, const std::string& reason,

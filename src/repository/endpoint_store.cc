@@ -11,7 +11,9 @@
 namespace messaging::repository {
 namespace {
 
-constexpr pg::Statement kLoadEndpoints{"load_endpoints", "SELECT id, name, url, headers, max_in_flight FROM messaging.endpoints"};
+constexpr pg::Statement kLoadEndpoints{"load_endpoints", R"sql(
+SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state IS NOT DISTINCT FROM 'held'
+FROM messaging.endpoints e LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = e.id)sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
 WITH before AS MATERIALIZED (SELECT url FROM messaging.endpoints WHERE name = 'default'),
@@ -40,7 +42,7 @@ void PgEndpointStore::load_endpoints(core::Completion<std::vector<core::Endpoint
         endpoints.reserve(static_cast<std::size_t>(rows.size()));
         for (int row = 0; row < rows.size(); ++row) {
             endpoints.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1)), std::string(rows.text(row, 2)),
-                                 read_headers(rows.text(row, 3)), rows.integer(row, 4)});
+                                 read_headers(rows.text(row, 3)), rows.integer(row, 4), rows.boolean(row, 5)});
         }
         return endpoints;
     });

@@ -133,8 +133,8 @@ const std::string kHeldSql = place_sql("messaging._hold", "held");
 
 const std::string kScheduledSql =
     list_sql({"SELECT due_at, id FROM messaging._schedule"
-              " WHERE (due_at, id) > (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', '-infinity'),"
-              " coalesce($3::bigint, 0)) ORDER BY due_at, id",
+              " WHERE (due_at, id + 0) > (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', '-infinity'),"
+              " coalesce($3::bigint, 0)) ORDER BY due_at, id + 0",
               kMaxEntriesScanned, kJoinUnsent, has_status("'scheduled'") + " AND ($7::text IS NULL OR m.recipient = $7::text)",
               Order::kNextAttemptFirst});
 

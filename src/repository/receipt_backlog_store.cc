@@ -12,7 +12,7 @@ namespace {
 // out, it would take one of the LIMIT's places for ever.
 constexpr pg::Statement kReadBacklog{"read_receipt_backlog", R"sql(
 WITH missed AS MATERIALIZED (
-    SELECT batch_id FROM messaging._receipt_backlog WHERE instance_id = $1::bigint AND batch_id <> ALL ($2::bigint[])
+    SELECT batch_id FROM messaging._receipt_backlog WHERE instance_id = $1::bigint AND (batch_id IN (SELECT unnest($2::bigint[]))) IS NOT TRUE
     ORDER BY batch_id LIMIT $3::int)
 SELECT missed.batch_id, u.id, m.receiver_message_id, to_char(s.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        coalesce(m.sent_at = s.sent_at, false)

@@ -74,28 +74,37 @@ dead AS (
     INSERT INTO messaging._dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)
 SELECT count(*) FROM failed)sql"};
 
-// Released, deferred or given up without an attempt: out of the ledger's arrays too, because messages.attempts does not tell.
-// Only what the ledger still has is released: a repeat after a lost answer must not queue a message twice. And only what is still
-// open: the message may have been sent late, sent again, or be another one by now, and then it has a place already. IS TRUE keeps
-// the sub-selects from becoming joins, which would compare every pair while hash joins are off; as they are, they are hashed.
+// Released, deferred, held or given up without an attempt: out of the ledger's arrays too, because messages.attempts does not
+// tell. Only what the ledger still has is released: a repeat after a lost answer must not queue a message twice. And only what is
+// still open: the message may have been sent late, sent again, or be another one by now, and then it has a place already. IS TRUE
+// keeps the sub-selects from becoming joins, which would compare every pair while hash joins are off; as they are, they are
+// hashed.
 constexpr pg::Statement kRelease{"release", R"sql(
 WITH live AS MATERIALIZED (
-    SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($6::bigint[])),
+    SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($8::bigint[])),
 released AS MATERIALIZED (
-    SELECT u.id, u.claim_id, u.generation, u.attempts, u.delay_ms, u.reason
-    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $7::text[])
-         AS u(id, claim_id, generation, attempts, delay_ms, reason)
+    SELECT u.id, u.claim_id, u.generation, u.attempts, u.place, u.delay_ms, u.reason
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::int[], $7::text[])
+         AS u(id, claim_id, generation, attempts, place, delay_ms, reason)
     WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM live)) IS TRUE),
 open AS MATERIALIZED (
-    SELECT r.id, r.delay_ms, r.reason FROM released r JOIN public.messages m ON m.id = r.id
+    SELECT r.id, m.endpoint_id, r.place, r.delay_ms, r.reason FROM released r JOIN public.messages m ON m.id = r.id
     WHERE NOT m.is_sent AND m.generation = r.generation AND m.attempts = r.attempts),
 queued AS (
-    INSERT INTO messaging._queue (id) SELECT id FROM open WHERE delay_ms IS NULL AND reason IS NULL),
+    INSERT INTO messaging._queue (id) SELECT id FROM open WHERE place = 'queue'),
 dead AS (
-    INSERT INTO messaging._dead (id, reason) SELECT id, reason FROM open WHERE reason IS NOT NULL ON CONFLICT (id) DO NOTHING),
+    INSERT INTO messaging._dead (id, reason) SELECT id, reason FROM open WHERE place = 'dead' ON CONFLICT (id) DO NOTHING),
+held AS (
+    INSERT INTO messaging._hold (id, endpoint_id) SELECT id, endpoint_id FROM open WHERE place = 'hold' ON CONFLICT (id) DO NOTHING),
+full_endpoints AS (
+    UPDATE messaging._endpoint_state SET state = 'held', reason = 'messages for it come faster than it takes them'
+    WHERE endpoint_id IN (
+        SELECT endpoint_id FROM messaging._endpoint_state
+        WHERE state = 'active' AND endpoint_id IN (SELECT endpoint_id FROM open WHERE place = 'hold')
+        FOR UPDATE SKIP LOCKED)),
 scheduled AS (
     INSERT INTO messaging._schedule (id, due_at)
-    SELECT id, now() + delay_ms * interval '1 millisecond' FROM open WHERE delay_ms IS NOT NULL
+    SELECT id, now() + delay_ms * interval '1 millisecond' FROM open WHERE place = 'schedule'
     ON CONFLICT (id) DO NOTHING)
 UPDATE messaging._claim c SET (ids, attempts, generations) = (
     SELECT coalesce(array_agg(u.id ORDER BY u.id), '{}'), coalesce(array_agg(u.attempts ORDER BY u.id), '{}'),
@@ -192,22 +201,32 @@ pg::Params failed_params(const std::vector<const Outcome*>& failed) {
     return params;
 }
 
+// Where a message waits after an outcome without an attempt, in the words of kRelease.
+const char* place_of(OutcomeKind kind) {
+    switch (kind) {
+        case OutcomeKind::kDeferred: return "schedule";
+        case OutcomeKind::kHeld: return "hold";
+        case OutcomeKind::kGivenUp: return "dead";
+        default: return "queue";
+    }
+}
+
 pg::Params release_params(const std::vector<const Outcome*>& released) {
     std::vector<std::int64_t> claim_ids;
     std::vector<std::int32_t> attempts;
-    std::vector<std::optional<std::int32_t>> delays;
-    std::vector<std::optional<std::string>> reasons;
+    std::vector<std::string> places;
+    std::vector<std::int32_t> delays;
+    std::vector<std::string> reasons;
     for (const Outcome* outcome : released) {
         claim_ids.push_back(outcome->claim_id);
         attempts.push_back(outcome->attempts);
-        delays.push_back(outcome->kind == OutcomeKind::kDeferred ? std::optional(clamp_to_int(outcome->delay)) : std::nullopt);
-        reasons.push_back(outcome->kind == OutcomeKind::kGivenUp
-                              ? std::optional(core::clean_text(outcome->error, core::kMaxErrorBytes))
-                              : std::nullopt);
+        places.emplace_back(place_of(outcome->kind));
+        delays.push_back(clamp_to_int(outcome->delay));
+        reasons.push_back(core::clean_text(outcome->error, core::kMaxErrorBytes));
     }
     pg::Params params;
     params.bigint_array(ids_of(released)).bigint_array(claim_ids).integer_array(generations_of(released));
-    params.integer_array(attempts).integer_array(delays).bigint_array(claims_of(released)).text_array(reasons);
+    params.integer_array(attempts).text_array(places).integer_array(delays).text_array(reasons).bigint_array(claims_of(released));
     return params;
 }
 

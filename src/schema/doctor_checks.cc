@@ -58,7 +58,7 @@ WITH expected (relation, name, function, type) AS (VALUES
     ('messaging.endpoints', 'endpoints_state', 'messaging._on_endpoint_change', 1 + 4 + 8),
     ('messaging.endpoints', 'endpoints_keep_id', 'messaging._keep_endpoint_id', 1 + 2 + 16),
     ('messaging.endpoints', 'endpoints_truncated', 'messaging._on_endpoint_change', 32),
-    ('messaging._endpoint_state', 'endpoint_released', 'messaging._on_endpoint_state_change', 1 + 16)),
+    ('messaging._endpoint_state', 'endpoint_state_changed', 'messaging._on_endpoint_state_change', 1 + 2 + 16)),
 compared AS (
     SELECT e.relation, e.name, t.tgenabled, t.tgfoid = to_regproc(e.function) AND t.tgtype = e.type AS same
     FROM expected e LEFT JOIN pg_trigger t ON t.tgrelid = to_regclass(e.relation) AND t.tgname = e.name AND NOT t.tgisinternal)

@@ -520,7 +520,7 @@ TEST_F(ApiTest, TheListsHaveTheOrdersAndTheStatesThatTheDocumentSays) {
         "INSERT INTO messaging._claim SELECT 1, 1, array_agg(id), array_agg(attempts), array_agg(generation)"
         " FROM messages WHERE id IN (3, 4)");
     service_.sql("INSERT INTO messaging._schedule VALUES (5, now() + interval '1 h'), (6, now() + interval '2 h')");
-    service_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    service_.sql("UPDATE messaging._endpoint_state SET state = 'disabled'");
     service_.sql("INSERT INTO messaging._hold (id, endpoint_id) VALUES (7, 1), (8, 1)");
     service_.sql("UPDATE messages SET is_sent = true WHERE id IN (9, 10)");
     service_.sql("INSERT INTO messaging._dead (id, reason) VALUES (11, 'x'), (12, 'x')");

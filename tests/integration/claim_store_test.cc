@@ -39,6 +39,17 @@ protected:
     ClaimBatch claim_due(int limit = 100) {
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_due(request(limit), std::move(done)); });
     }
+    ClaimBatch claim_held(std::vector<core::EndpointRoom> rooms, int other_room = 0, int limit = 100,
+                          core::EndpointId after = 0) {
+        engine::ClaimRequest held = request(limit);
+        held.rooms = std::move(rooms);
+        held.other_room = other_room;
+        held.after = after;
+        return db_.value<ClaimBatch>([&](auto done) { store_.claim_held(held, std::move(done)); });
+    }
+    std::string endpoint_state(core::EndpointId id) {
+        return db_.sql("SELECT state FROM messaging._endpoint_state WHERE endpoint_id = " + std::to_string(id));
+    }
     engine::OrphanCount release_orphans(std::vector<core::ClaimId> known, std::vector<core::MessageId> held) {
         return db_.value<engine::OrphanCount>([&](auto done) { store_.release_orphans(kMe, known, held, std::move(done)); });
     }
@@ -285,13 +296,77 @@ TEST_F(ClaimStoreTest, TheMessagesOfAnEndpointOnHoldAreMovedThereOnce) {
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
-TEST_F(ClaimStoreTest, AnEndpointThatIsActiveAgainHasItsHeldMessagesReleasedInOrder) {
-    insert(3);
+TEST_F(ClaimStoreTest, HeldMessagesAreClaimedInOrderAndThenTheirEndpointIsActiveAgain) {
+    insert(5);
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'disabled', reason = 'maintenance'");
+    claim(4);
+    EXPECT_EQ(claim_held({{1, 10}}).taken, 0U) << "disabled: they wait";
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'active'");
+    EXPECT_EQ(endpoint_state(1), "held") << "what waits comes first";
+    EXPECT_TRUE(claim(1).holding);
+    EXPECT_TRUE(claim_due().holding);
+    const ClaimBatch first = claim_held({{1, 3}});
+    EXPECT_EQ(ids_of(first), "1 2 3");
+    EXPECT_TRUE(first.deliveries[0].was_held);
+    EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1,2,3]");
+    EXPECT_EQ(claim_held({{1, 0}}).taken, 0U);
+    EXPECT_EQ(ids_of(claim_held({{1, 3}})), "4 5") << "also the one that was ready";
+    EXPECT_EQ(claim_held({{1, 3}}).taken, 0U);
+    EXPECT_EQ(endpoint_state(1), "held") << "not at once: others may be about to hold some";
+    db_.sql("UPDATE messaging._endpoint_state SET since = now() - interval '2 seconds'");
+    claim_held({{1, 0}});
+    EXPECT_EQ(endpoint_state(1), "held") << "nobody has looked";
+    claim_held({{1, 3}});
+    EXPECT_EQ(endpoint_state(1), "active");
+    EXPECT_EQ(db_.sql("SELECT reason IS NULL, since > now() - interval '1 s' FROM messaging._endpoint_state"), "true|true");
+    insert(1);
+    EXPECT_EQ(ids_of(claim()), "6");
+}
+
+TEST_F(ClaimStoreTest, EndpointsWhoseMessagesAreHeldTakeTurns) {
+    for (int id = 2; id <= 4; ++id) {
+        db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('" + std::to_string(id) + "', 'http://b/')");
+    }
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'disabled'");
+    db_.sql(
+        "INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', e FROM generate_series(1, 3), "
+        "generate_series(1, 4) e");
+    claim();
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'active' WHERE endpoint_id <> 4");
+    const auto endpoints = [](const ClaimBatch& batch) {
+        std::multiset<core::EndpointId> found;
+        for (const core::Delivery& delivery : batch.deliveries) found.insert(delivery.endpoint_id);
+        return found;
+    };
+    EXPECT_EQ(endpoints(claim_held({{2, 1}}, 2, 3)), (std::multiset<core::EndpointId>{1, 1, 2}));
+    EXPECT_EQ(endpoints(claim_held({{2, 1}}, 2, 3, 2)), (std::multiset<core::EndpointId>{1, 3, 3})) << "begins behind 2";
+}
+
+// A claim that had read an older state holds a message after its endpoint has become active.
+TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatHasJustBecomeActiveIsClaimed) {
+    insert(1);
+    claim();
+    db_.sql("INSERT INTO messaging._hold VALUES (1, 1)");
+    db_.sql("DELETE FROM messaging._claim");
+    EXPECT_TRUE(claim_due().holding);
+    EXPECT_EQ(ids_of(claim_held({}, 8)), "1");
+    db_.sql("UPDATE messaging._endpoint_state SET since = now() - interval '11 seconds'");
+    EXPECT_FALSE(claim_due().holding);
+}
+
+TEST_F(ClaimStoreTest, AHeldMessageCanBeNamedAndGivenUp) {
+    insert(2);
     db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
-    claim(2);
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'active', reason = NULL");
-    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 0);
-    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY xid, id"), "3 1 2");
+    claim();
+    engine::ClaimRequest one = request(1);
+    one.other_room = 8;
+    const auto first =
+        db_.value<std::optional<core::MessageId>>([&](auto done) { store_.peek(engine::Source::kHeld, one, std::move(done)); });
+    EXPECT_EQ(first, 1);
+    db_.value<core::Unit>([&](auto done) { store_.dead_letter(engine::Source::kHeld, 1, "unreadable", std::move(done)); });
+    EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead"), "1|unreadable");
+    one.only = 2;
+    EXPECT_EQ(ids_of(db_.value<ClaimBatch>([&](auto done) { store_.claim_held(one, std::move(done)); })), "2");
 }
 
 // A claim that had read an older state holds a message after its endpoint's release.

@@ -45,6 +45,9 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"note_suspects", {}},
     {"find_unlocked", {"messages_pkey"}},
     {"release_not_held", {"_claim_pkey", "messages_pkey"}},
+    {"claim_held", {"_hold_endpoint", "messages_pkey"}},
+    {"peek_held", {"_hold_endpoint"}},
+    {"dead_letter_held", {"_hold_pkey"}},
     {"peek_ready", {"_queue_fifo"}},
     {"peek_due", {"_schedule_due"}},
     {"dead_letter_ready", {"_queue_fifo"}},
@@ -111,7 +114,7 @@ constexpr std::array kGrowing{"messages", "_queue",      "_claim",           "_s
                               "_dead",    "_sent_batch", "_receipt_backlog", "_attempt",  "_idempotency_key"};
 
 // Statistics as a database may have them when it matters.
-enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight };
+enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight, kOfDeadRows };
 
 std::string qualified(const std::string& table) { return (table[0] == '_' ? "messaging." : "public.") + table; }
 
@@ -121,7 +124,15 @@ protected:
         for (const char* table : kGrowing) db_.sql("ALTER TABLE " + qualified(table) + " SET (autovacuum_enabled = false)");
         if (GetParam() == Statistics::kFromWhenItWasEmpty) db_.sql("ANALYZE");
         if (GetParam() != Statistics::kOfAnEmptyDatabase) fill();
-        if (GetParam() == Statistics::kRight) db_.sql("VACUUM ANALYZE");
+        if (GetParam() >= Statistics::kRight) db_.sql("VACUUM ANALYZE");
+        // As autovacuum leaves them where all rows are dead and an old snapshot keeps them: no rows on many pages.
+        if (GetParam() == Statistics::kOfDeadRows) {
+            for (const char* table : {"_queue", "_schedule", "_hold", "_claim", "_receipt_backlog"}) {
+                db_.sql("UPDATE pg_class SET reltuples = 0 WHERE oid = '" + qualified(table) +
+                        "'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '" + qualified(table) +
+                        "'::regclass)");
+            }
+        }
     }
 
     // A large archive; thousands that wait, are scheduled, or are dead.
@@ -174,7 +185,10 @@ protected:
         db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_due(request, std::move(done)); });
         request.claim_id = 1'000'002;
         const auto batch = db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
-        for (const auto source : {engine::Source::kReady, engine::Source::kDue}) {
+        request.claim_id = 1'000'003;
+        request.other_room = 8;
+        db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_held(request, std::move(done)); });
+        for (const auto source : {engine::Source::kReady, engine::Source::kDue, engine::Source::kHeld}) {
             using First = std::optional<core::MessageId>;
             db_.value<First>([&](auto done) { queue.peek(source, engine::ClaimRequest{}, std::move(done)); });
             db_.value<core::Unit>([&](auto done) { queue.dead_letter(source, 1, "x", std::move(done)); });
@@ -308,13 +322,15 @@ protected:
     const std::int64_t server_version_ = db_.number("SELECT current_setting('server_version_num')");
 };
 
-TEST_P(Plans, NoStatementOfAnEngineScansATableThatGrows) {
+using EnginePlans = Plans;
+
+TEST_P(EnginePlans, NoStatementOfAnEngineScansATableThatGrows) {
     pg::Connection& claim = db_.open_session(claim_session_settings());
     pg::Connection& record = db_.open_session(record_session_settings());
     pg::Connection& listen = db_.open_session(listen_session_settings());
     use_as_engine(claim, record, listen);
     EXPECT_EQ(check_all(claim, claim_session_settings(), true),
-              9);  // two claims, two peeks, two dead letters, two of orphans, endpoints
+              12);  // three claims, three peeks, three dead letters, two of orphans, endpoints
     EXPECT_EQ(
         check_all(record, record_session_settings(), true),
         12);  // lock, sent, places, failed, release, finished, confirmed, suspects, unlocked; the backlog read, reclaimed, moved
@@ -377,11 +393,16 @@ std::string name_of(const testing::TestParamInfo<Statistics>& each) {
         case Statistics::kOfAnEmptyDatabase: return "OfAnEmptyDatabase";
         case Statistics::kNone: return "NeverAnalysed";
         case Statistics::kFromWhenItWasEmpty: return "FromWhenItWasEmpty";
-        case Statistics::kRight: break;
+        case Statistics::kRight: return "Right";
+        case Statistics::kOfDeadRows: break;
     }
-    return "Right";
+    return "OfDeadRows";
 }
 
+INSTANTIATE_TEST_SUITE_P(WithStatistics, EnginePlans,
+                         testing::Values(Statistics::kOfAnEmptyDatabase, Statistics::kNone, Statistics::kFromWhenItWasEmpty,
+                                         Statistics::kRight, Statistics::kOfDeadRows),
+                         name_of);
 INSTANTIATE_TEST_SUITE_P(WithStatistics, Plans,
                          testing::Values(Statistics::kOfAnEmptyDatabase, Statistics::kNone, Statistics::kFromWhenItWasEmpty,
                                          Statistics::kRight),

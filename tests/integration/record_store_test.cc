@@ -1,8 +1,9 @@
 // Recording outcomes in PostgreSQL: what each kind leaves behind, fencing, and that a repeat does nothing.
+#include "engine/record_store.h"
+
 #include <algorithm>
 
 #include "engine/claim_store.h"
-#include "engine/record_store.h"
 #include "support/engine_stores.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
@@ -70,6 +71,22 @@ protected:
     Stores db_{test::fresh_database()};
     test::EngineStores store_{db_.open_session(claim_session_settings()), db_.open_session(record_session_settings())};
 };
+
+TEST_F(Record, WhatItsEndpointCannotTakeIsMovedToTheHoldWhichTheEndpointIsThenOn) {
+    const core::ClaimId claim = claimed(3);
+    record({outcome(1, claim, OutcomeKind::kHeld, 0), outcome(2, claim, OutcomeKind::kHeld, 0)});
+    EXPECT_EQ(db_.sql("SELECT id, endpoint_id FROM messaging._hold ORDER BY id"), "1|1 2|1");
+    EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[3]");
+    EXPECT_EQ(db_.sql("SELECT state, since > now() - interval '1 minute' FROM messaging._endpoint_state"), "held|true");
+    EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
+    record({outcome(1, claim, OutcomeKind::kHeld, 0), outcome(2, claim, OutcomeKind::kHeld, 0)});
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 2) << "a repeat changes nothing";
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'disabled'");
+    record({outcome(3, claim, OutcomeKind::kHeld, 0)}, {claim});
+    EXPECT_EQ(db_.sql("SELECT state FROM messaging._endpoint_state"), "disabled") << "an operator's word stands";
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 3);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
+}
 
 TEST_F(Record, ADeliveredMessageIsMarkedAndItsBatchWaitsForItsReceipts) {
     const core::ClaimId claim = claimed(2);

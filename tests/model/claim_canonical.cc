@@ -28,7 +28,7 @@ std::uint64_t sum_of_items(const Engine& engine, std::uint8_t claim) {
 
 bool comes_before(const State& state, std::uint8_t a, std::uint8_t b) {
     const auto key = [](const Claim& claim) {
-        return std::tie(claim.owner, claim.from_schedule, claim.durable, claim.attempts, claim.generations);
+        return std::tie(claim.owner, claim.from, claim.durable, claim.attempts, claim.generations);
     };
     const Claim& left = state.claims[a];
     const Claim& right = state.claims[b];

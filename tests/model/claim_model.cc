@@ -19,7 +19,7 @@ public:
 private:
     void make_engines(const Step& step);
     void make_overlap(const Step& step);
-    void claim(std::size_t e, unsigned mask, bool due);
+    void claim(std::size_t e, unsigned mask, Source source);
     void arrive(std::size_t e, bool here);
     void answer(std::size_t e, std::size_t item, Action action);
     template <typename Chosen>
@@ -54,10 +54,11 @@ void Change::make(const Step& step) {
     if (is_wish(step)) ++s_.wishes;
     switch (step.action) {
         case Action::kInsert: tables_.insert(step.which); break;
-        case Action::kClaim: claim(e, step.which, false); return;
-        case Action::kClaimDue: claim(e, step.which, true); return;
+        case Action::kClaim: claim(e, step.which, Source::kQueue); return;
+        case Action::kClaimDue: claim(e, step.which, Source::kSchedule); return;
+        case Action::kClaimHeld: claim(e, step.which, Source::kHold); return;
         case Action::kLateClaim:
-            claim(e, step.which, false);
+            claim(e, step.which, Source::kQueue);
             vanish(e);
             return;
         case Action::kReleaseOrphans: tables_.release_orphans(e); return;
@@ -103,7 +104,8 @@ void Change::make_engines(const Step& step) {
         case Action::kLoseClaim: arrive(e, false); break;
         case Action::kAccept:
         case Action::kRefuse:
-        case Action::kLocalFault: answer(e, step.which, step.action); break;
+        case Action::kLocalFault:
+        case Action::kHold: answer(e, step.which, step.action); break;
         case Action::kRecorded: recorded(e); break;
         case Action::kLoseRecord: lose_record(e); break;
         case Action::kEndSession:
@@ -182,8 +184,8 @@ void Change::reclaim_behind_record(std::size_t e, std::size_t other) {
     if (s_.engines[other].life == Life::kDying) vanish(other);
 }
 
-void Change::claim(std::size_t e, unsigned mask, bool due) {
-    const auto [claim, place] = tables_.claim(instance_of(e), mask, due);
+void Change::claim(std::size_t e, unsigned mask, Source source) {
+    const auto [claim, place] = tables_.claim(instance_of(e), mask, source);
     for (std::uint8_t m = 0; m < kMaxMessages; ++m) {
         if (claim.attempts[m] == kAbsent) continue;
         push(e, {m, place, Phase::kArriving, false, static_cast<std::uint8_t>(claim.attempts[m]), claim.generations[m]});
@@ -203,8 +205,8 @@ void Change::arrive(std::size_t e, bool here) {
 
 void Change::answer(std::size_t e, std::size_t item, Action action) {
     Item& answered = s_.engines[e].items[item];
-    if (action == Action::kLocalFault) {
-        answered.phase = Phase::kDeferred;
+    if (action == Action::kLocalFault || action == Action::kHold) {
+        answered.phase = action == Action::kHold ? Phase::kHeld : Phase::kDeferred;
         return;
     }
     ++answered.attempts;

@@ -20,11 +20,13 @@ enum class Action : std::uint8_t {
     kStart,
     kClaim,       // what is ready: those of the mask `which`
     kClaimDue,    // what is due, likewise
+    kClaimHeld,   // what is held, likewise
     kArrive,      // the claim's answer
     kLoseClaim,   // or its loss
     kAccept,      // the item `which` is sent and answered: 2xx,
     kRefuse,      // anything else,
     kLocalFault,  // or it could not be sent
+    kHold,        // or its endpoint cannot take it soon
     kRecord,      // the outcome `which`, or kAll
     kRecorded,    // the record's answer
     kLoseRecord,  // or its loss: the outcomes will be recorded again

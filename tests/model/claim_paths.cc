@@ -39,7 +39,8 @@ std::string word_of(const State& state, std::size_t engine, const Claim& claim, 
         if (claim.attempts[m] == kAbsent) continue;
         entries.insert(one_word({claim.attempts[m], is_open(state, claim, m)}));
     }
-    std::string word = "claim " + one_word({standing_of(state, engine, claim.owner), claim.durable, claim.from_schedule, known});
+    std::string word =
+        "claim " + one_word({standing_of(state, engine, claim.owner), claim.durable, static_cast<int>(claim.from), known});
     for (const std::string& entry : entries) word += entry;
     return word;
 }
@@ -108,6 +109,7 @@ std::set<std::string> situations_of(const State& state, const Step& step) {
         case Action::kAccept:
         case Action::kRefuse:
         case Action::kLocalFault:
+        case Action::kHold:
         case Action::kRecord: words = words_of_items(state, step.engine, step.which, Phase::kDelivered); break;
         case Action::kLateRecord: words = words_of_items(state, step.engine, kAll, Phase::kDelivered); break;
         case Action::kArrive:
@@ -124,6 +126,7 @@ std::set<std::string> situations_of(const State& state, const Step& step) {
             break;
         case Action::kClaim:
         case Action::kClaimDue:
+        case Action::kClaimHeld:
         case Action::kLateClaim:
             situation += one_word({engine.row, static_cast<int>(state.endpoint)});
             for (std::size_t m = 0; m < kMaxMessages; ++m) {

@@ -67,6 +67,7 @@ bool heals(const Step& step) {
         case Action::kInsert:
         case Action::kRefuse:
         case Action::kLocalFault:
+        case Action::kHold:
         case Action::kStop:
         case Action::kShutDown:
         case Action::kSetEndpoint: return false;

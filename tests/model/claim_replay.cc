@@ -41,6 +41,7 @@ Phase phase_of(OutcomeKind kind) {
         case OutcomeKind::kRetry: return Phase::kRetry;
         case OutcomeKind::kDead: return Phase::kDead;
         case OutcomeKind::kDeferred: return Phase::kDeferred;
+        case OutcomeKind::kHeld: return Phase::kHeld;
         default: return Phase::kReleased;
     }
 }
@@ -121,13 +122,15 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
                     ", '+90', 'x')");
             break;
         case Action::kStart: engine.instance = open_listen_session(engine); break;
-        case Action::kClaim:
-        case Action::kClaimDue: claim(engine, step.which, step.action == Action::kClaimDue); break;
+        case Action::kClaim: claim(engine, step.which, Source::kQueue); break;
+        case Action::kClaimDue: claim(engine, step.which, Source::kSchedule); break;
+        case Action::kClaimHeld: claim(engine, step.which, Source::kHold); break;
         case Action::kArrive:
         case Action::kLoseClaim: arrive(engine, step.action == Action::kArrive); break;
         case Action::kAccept:
         case Action::kRefuse:
-        case Action::kLocalFault: answer(engine.items[place_of(step.engine, step.which)], step.action); break;
+        case Action::kLocalFault:
+        case Action::kHold: answer(engine.items[place_of(step.engine, step.which)], step.action); break;
         case Action::kRecord:
             record(engine, step.which == kAll ? outcomes_of(engine) : Items{place_of(step.engine, step.which)});
             break;
@@ -161,7 +164,7 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
             engine = {};
             break;
         case Action::kLateClaim:
-            claim(engine, step.which, false);
+            claim(engine, step.which, Source::kQueue);
             engine = {};
             break;
         case Action::kVanish: engine = {}; break;
@@ -221,27 +224,29 @@ void ClaimReplay::await_free_lock(core::InstanceId instance) {
     EXPECT_TRUE(test::wait_until([&] { return db_.number(held) == 0; }));
 }
 
-// Of what is ready or due, only the messages meant: the others are held, as another engine's claim would.
-void ClaimReplay::claim(RealEngine& engine, unsigned mask, bool due) {
+// Of what is ready, due or held, only the messages meant: the others are locked, as another engine's claim would.
+void ClaimReplay::claim(RealEngine& engine, unsigned mask, Source source) {
     const auto others = std::any_of(expected_.messages.begin(), expected_.messages.end(), [&](const Message& message) {
         const auto m = static_cast<std::size_t>(&message - expected_.messages.data());
-        return ((mask >> m) & 1U) == 0 && (message.queued || message.schedule != Schedule::kNone);
+        return ((mask >> m) & 1U) == 0 && (message.queued || message.held || message.schedule != Schedule::kNone);
     });
     if (others) {
         db_.sql("BEGIN");
-        db_.sql(std::string("SELECT id FROM ") + (due ? "messaging._schedule" : "messaging._queue") + " WHERE id <> ALL (" +
+        static constexpr std::array<const char*, 3> kTables{"_queue", "_schedule", "_hold"};
+        db_.sql(std::string("SELECT id FROM messaging.") + kTables[static_cast<std::size_t>(source)] + " WHERE id <> ALL (" +
                 ids_of_mask(mask) + ") FOR UPDATE");
     }
     engine::ClaimRequest request;
     request.instance_id = engine.instance;
     request.claim_id = next_claim_++;
     request.limit = 100;
-    durability_[request.claim_id] = {expected_.crashes && due, !expected_.crashes};
+    request.other_room = 100;
+    durability_[request.claim_id] = {expected_.crashes ? source : Source::kQueue, !expected_.crashes};
     auto batch = db_.value<engine::ClaimBatch>([&](auto done) {
-        if (due) {
-            queue_.claim_due(request, std::move(done));
-        } else {
-            queue_.claim_ready(request, std::move(done));
+        switch (source) {
+            case Source::kQueue: queue_.claim_ready(request, std::move(done)); break;
+            case Source::kSchedule: queue_.claim_due(request, std::move(done)); break;
+            case Source::kHold: queue_.claim_held(request, std::move(done)); break;
         }
     });
     if (others) db_.sql("COMMIT");
@@ -258,6 +263,11 @@ void ClaimReplay::arrive(RealEngine& engine, bool here) {
 }
 
 void ClaimReplay::answer(RealItem& item, Action action) {
+    if (action == Action::kHold) {
+        item.outcome.kind = OutcomeKind::kHeld;
+        item.phase = Phase::kHeld;
+        return;
+    }
     core::Delivery delivery;
     delivery.id = item.outcome.id;
     delivery.claim_id = item.outcome.claim_id;
@@ -356,8 +366,13 @@ void ClaimReplay::crash() {
     for (const auto& [claim, durability] : durability_) {
         if (durability.durable) continue;
         const std::string from = " FROM messaging._claim WHERE claim_id = " + std::to_string(claim);
-        db_.sql(durability.from_schedule ? "INSERT INTO messaging._schedule (id, due_at) SELECT unnest(ids), now()" + from
-                                         : "INSERT INTO messaging._queue (id) SELECT unnest(ids)" + from);
+        switch (durability.from) {
+            case Source::kQueue: db_.sql("INSERT INTO messaging._queue (id) SELECT unnest(ids)" + from); break;
+            case Source::kSchedule:
+                db_.sql("INSERT INTO messaging._schedule (id, due_at) SELECT unnest(ids), now()" + from);
+                break;
+            case Source::kHold: db_.sql("INSERT INTO messaging._hold (id, endpoint_id) SELECT unnest(ids), 1" + from); break;
+        }
         db_.sql("DELETE" + from);
     }
     for (std::size_t e = 0; e < kMaxEngines; ++e) {

@@ -53,7 +53,7 @@ private:
         std::vector<RealItem> items;
     };
     struct Durability {
-        bool from_schedule = false;
+        Source from = Source::kQueue;
         bool durable = true;
     };
     using Items = std::vector<std::size_t>;
@@ -68,7 +68,7 @@ private:
     core::InstanceId open_listen_session(RealEngine& engine);
     void close_listen_session(RealEngine& engine);
     void await_free_lock(core::InstanceId instance);
-    void claim(RealEngine& engine, unsigned mask, bool due);
+    void claim(RealEngine& engine, unsigned mask, Source source);
     void answer(RealItem& item, Action action);
     void arrive(RealEngine& engine, bool here);
     void record(RealEngine& engine, const Items& chosen);

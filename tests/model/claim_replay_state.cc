@@ -114,7 +114,7 @@ void ClaimReplay::add_claim(State& state, const std::array<std::int64_t, 10>& ro
     Claim& claim = state.claims[static_cast<std::size_t>(std::find(claims_.begin(), claims_.end(), row[1]) - claims_.begin())];
     const Durability& durability = durability_[row[1]];
     claim.owner = owner_of(row[2]);
-    claim.from_schedule = durability.from_schedule;
+    claim.from = durability.from;
     claim.durable = durability.durable;
     if (row[3] == 0) return;
     const auto m = static_cast<std::size_t>(row[3] - 1);

@@ -14,6 +14,8 @@ inline constexpr int kMaxAttempts = 2;
 inline constexpr int kMaxAbandoned = 2;  // the service's own limit is 10
 
 enum class Schedule : std::uint8_t { kNone, kLater, kDue };
+// Where a claim finds its messages.
+enum class Source : std::uint8_t { kQueue, kSchedule, kHold };
 
 // A row of public.messages and its places. Two rows of the queue count as one, because a claim takes both and sends once.
 struct Message {
@@ -43,7 +45,7 @@ inline constexpr Owner kUndone = kNobody + 1;      // no claim: a crash has lost
 inline constexpr std::int8_t kAbsent = -1;
 struct Claim {
     Owner owner = kNobody;
-    bool from_schedule = false;                                                 // where its messages were
+    Source from = Source::kQueue;                                               // where its messages were, if a crash may undo it
     bool durable = true;                                                        // no crash can lose it
     std::array<std::int8_t, kMaxMessages> attempts{kAbsent, kAbsent, kAbsent};  // of each message, as at the claim
     std::array<std::uint8_t, kMaxMessages> generations{};
@@ -58,6 +60,7 @@ enum class Phase : std::uint8_t {
     kRetry,
     kDead,
     kDeferred,
+    kHeld,  // its endpoint cannot take it soon
     kReleased,
 };
 
@@ -96,6 +99,7 @@ struct Engine {
     bool operator==(const Engine&) const = default;
 };
 
+// Held: its messages go through the hold. Disabled would be the same with no claims of held messages.
 enum class Endpoint : std::uint8_t { kActive, kHeld, kMissing };
 
 struct State {

@@ -36,6 +36,7 @@ std::vector<std::uint8_t> masks(const State& state, const Bounds& bounds, const 
 
 bool is_queued(const Message& message) { return message.queued; }
 bool is_due(const Message& message) { return message.schedule == Schedule::kDue; }
+bool is_held(const Message& message) { return message.held; }
 
 class Choice {
 public:
@@ -117,6 +118,9 @@ private:
                 for (const std::uint8_t mask : masks(s_, bounds_, is_due)) {
                     if (has_capacity) add(Action::kClaimDue, e, mask);
                 }
+                for (const std::uint8_t mask : masks(s_, bounds_, is_held)) {
+                    if (has_capacity && s_.endpoint != Endpoint::kMissing) add(Action::kClaimHeld, e, mask);
+                }
                 add(Action::kReleaseOrphans, e, 0);
             }
             add_answers(e, engine);
@@ -149,6 +153,7 @@ private:
             add(Action::kAccept, e, i);
             add(Action::kRefuse, e, i);
             add(Action::kLocalFault, e, i);
+            if (bounds_.endpoints) add(Action::kHold, e, i);
         }
         if (waits && !s_.running) add(Action::kRelease, e, 0);
     }

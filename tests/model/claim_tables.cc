@@ -56,10 +56,10 @@ void Tables::undo_claims() {
         if (claim.durable) continue;
         for (std::size_t m = 0; m < kMaxMessages; ++m) {
             if (claim.attempts[m] == kAbsent) continue;
-            if (claim.from_schedule) {
-                s_.messages[m].schedule = Schedule::kDue;
-            } else {
-                s_.messages[m].queued = true;
+            switch (claim.from) {
+                case Source::kQueue: s_.messages[m].queued = true; break;
+                case Source::kSchedule: s_.messages[m].schedule = Schedule::kDue; break;
+                case Source::kHold: s_.messages[m].held = true; break;
             }
         }
         if (mistakes_.has(Mistake::kNumbersComeAgain)) {
@@ -71,35 +71,31 @@ void Tables::undo_claims() {
     }
 }
 
-// What is held for an endpoint without a row stays until reconcile finds it.
+// An endpoint for which messages are held stays held. So does what is held for an endpoint without a row.
 void Tables::set_endpoint(Endpoint endpoint) {
-    const bool released = s_.endpoint == Endpoint::kHeld && endpoint == Endpoint::kActive;
+    const bool any = std::any_of(s_.messages.begin(), s_.messages.end(), [](const Message& row) { return row.held; });
+    if (s_.endpoint == Endpoint::kHeld && endpoint == Endpoint::kActive && any) return;
     s_.endpoint = endpoint;
-    for (Message& row : s_.messages) {
-        if (!released || !row.held) continue;
-        row.held = false;
-        row.queued = true;
-    }
 }
 
-Tables::Claimed Tables::claim(Owner owner, unsigned mask, bool due) {
+Tables::Claimed Tables::claim(Owner owner, unsigned mask, Source source) {
     Claim claim;
     claim.owner = owner;
-    claim.from_schedule = s_.crashes && due;
+    if (s_.crashes) claim.from = source;
     claim.durable = !s_.crashes;
     bool any = false;
     for (std::size_t m = 0; m < kMaxMessages; ++m) {
         if (!has(mask, m)) continue;
         Message& row = s_.messages[m];
-        if (due) {
-            row.schedule = Schedule::kNone;
-        } else {
-            row.queued = false;
+        switch (source) {
+            case Source::kQueue: row.queued = false; break;
+            case Source::kSchedule: row.schedule = Schedule::kNone; break;
+            case Source::kHold: row.held = false; break;
         }
         if (!row.inserted || row.sent) continue;
         if (s_.endpoint == Endpoint::kMissing) {
             row.dead = true;
-        } else if (s_.endpoint == Endpoint::kHeld) {
+        } else if (s_.endpoint == Endpoint::kHeld && source != Source::kHold) {
             row.held = true;
         } else {
             claim.attempts[m] = static_cast<std::int8_t>(row.attempts);
@@ -126,7 +122,8 @@ void Tables::record(Owner instance, const std::vector<Item>& outcomes, const std
         if ((item.phase == Phase::kRetry || item.phase == Phase::kDead) && counts(item)) mark_failed(item);
     }
     for (const Item& item : outcomes) {
-        if ((item.phase == Phase::kDeferred || item.phase == Phase::kReleased) && counts(item)) release(item);
+        const bool untried = item.phase == Phase::kDeferred || item.phase == Phase::kHeld || item.phase == Phase::kReleased;
+        if (untried && counts(item)) release(item);
     }
     commit();
     for (std::size_t c = s_.claim_count; c-- > 0;) {
@@ -181,6 +178,9 @@ void Tables::release(const Item& item) {
     if (resolved && !mistakes_.has(Mistake::kReleasesWhatIsResolved)) return;
     if (item.phase == Phase::kReleased) {
         row.queued = true;
+    } else if (item.phase == Phase::kHeld) {
+        row.held = true;
+        if (s_.endpoint == Endpoint::kActive) s_.endpoint = Endpoint::kHeld;
     } else {
         schedule(item.message, Schedule::kLater);
     }

@@ -33,7 +33,7 @@ public:
         Claim claim;
         std::uint8_t place = kGone;  // in the ledger
     };
-    Claimed claim(Owner owner, unsigned mask, bool due);
+    Claimed claim(Owner owner, unsigned mask, Source source);
     // One record transaction. `instance`: who the engine believed to be; `finished`: by its place.
     void record(Owner instance, const std::vector<Item>& outcomes, const std::array<bool, kMaxClaims>& finished,
                 const Overlap& overlap = {});

@@ -10,11 +10,13 @@ constexpr std::array<const char*, kActions> kActionNames{"insert",
                                                          "start",
                                                          "claim",
                                                          "claim_due",
+                                                         "claim_held",
                                                          "arrive",
                                                          "lose_claim",
                                                          "accept",
                                                          "refuse",
                                                          "local_fault",
+                                                         "hold",
                                                          "record",
                                                          "recorded",
                                                          "lose_record",
@@ -66,7 +68,9 @@ void add_message(std::ostringstream& text, std::size_t number, const Message& me
 
 void add_claim(std::ostringstream& text, std::size_t number, const Claim& claim) {
     text << "claim " << number << " of " << name_of(claim.owner) << (claim.durable ? "" : ", not durable")
-         << (claim.from_schedule ? ", from the schedule" : "");
+         << (claim.from == Source::kSchedule ? ", from the schedule"
+             : claim.from == Source::kHold   ? ", from the hold"
+                                             : "");
     for (std::size_t m = 0; m < kMaxMessages; ++m) {
         if (claim.attempts[m] == kAbsent) continue;
         text << "; message " << m << " attempts " << int{claim.attempts[m]} << " generation " << int{claim.generations[m]};

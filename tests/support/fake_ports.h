@@ -50,6 +50,9 @@ public:
     void claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         due.push_back({request, std::move(done)});
     }
+    void claim_held(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
+        held_claims.push_back({request, std::move(done)});
+    }
     void peek(engine::Source source, const engine::ClaimRequest& claim,
               core::Completion<std::optional<core::MessageId>> done) override {
         peeks.push_back({{source, claim.behind}, std::move(done)});
@@ -73,6 +76,7 @@ public:
 
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> ready;
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> due;
+    std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> held_claims;
     struct Orphans {
         std::vector<core::ClaimId> known;
         std::vector<core::MessageId> held;

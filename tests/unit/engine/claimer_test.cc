@@ -88,6 +88,7 @@ protected:
     test::FakeEngineStores store_;
     test::FakeObserver observer_;
     std::size_t room_ = 5000;
+    std::vector<core::EndpointRoom> rooms_;
     std::size_t claimed_ = 0;
     int stopped_ = 0;
     int idles_ = 0;
@@ -101,6 +102,8 @@ protected:
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
                       .capacity = [this] { return room_; },
+                      .held_rooms = [this] { return rooms_; },
+                      .other_held_room = [] { return 8; },
                       .known_claims = [] { return std::vector<core::ClaimId>{7}; },
                       .held_messages = [] { return std::vector<core::MessageId>{70}; },
                       .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
@@ -406,6 +409,61 @@ TEST_F(ClaimerTest, AScheduledMessageIsClaimedWhenItIsDue) {
     EXPECT_TRUE(store_.due.empty());
     time_.advance(milliseconds(1));
     EXPECT_EQ(store_.due.size(), 1u);
+}
+
+TEST_F(ClaimerTest, HeldMessagesAreClaimedWhereTheirEndpointsHaveRoomAndInPauses) {
+    activate();
+    rooms_ = {{3, 10}};
+    claimer_.poll_all();
+    answer_ready(0, 60);
+    ClaimBatch due;
+    due.holding = true;
+    take_first(store_.due).answer(due);
+    ASSERT_EQ(store_.held_claims.size(), 1u) << "a due claim says that messages are held";
+    EXPECT_EQ(store_.held_claims.front().request.rooms.front().endpoint, 3);
+    EXPECT_EQ(store_.held_claims.front().request.other_room, 8);
+    ClaimBatch some;
+    some.taken = 10;
+    for (int id = 1; id <= 10; ++id) some.deliveries.push_back(test::delivery(id, 3));
+    take_first(store_.held_claims).answer(some);
+    EXPECT_EQ(claimed_, 10u);
+    EXPECT_TRUE(store_.held_claims.empty());
+    time_.advance(kHeldPause);
+    take_first(store_.held_claims).answer(ClaimBatch{});
+    time_.advance(kEmptyHeldPause);
+    EXPECT_TRUE(store_.held_claims.empty()) << "nothing was left";
+    claimer_.expect_held();
+    EXPECT_EQ(store_.held_claims.size(), 1u);
+}
+
+TEST_F(ClaimerTest, HeldMessagesNeedNoCapacityForOthersAndDelayNone) {
+    activate();
+    room_ = 0;
+    claimer_.expect_held();
+    claimer_.on_notified();
+    ClaimBatch some;
+    some.taken = 1;
+    take_first(store_.held_claims).answer(some);
+    room_ = 100;
+    claimer_.expect_held();
+    claimer_.on_capacity();
+    EXPECT_EQ(answer_ready(0, 60).limit, 100) << "the ready ones are next";
+}
+
+TEST_F(ClaimerTest, AFullClaimOfHeldMessagesGoesOnBehindItsLastEndpoint) {
+    activate();
+    claimer_.expect_held();
+    EXPECT_EQ(store_.held_claims.front().request.after, 0);
+    ClaimBatch full;
+    full.taken = kMaxClaim;
+    full.deliveries = {test::delivery(1, 3), test::delivery(2, 7), test::delivery(3, 5)};
+    take_first(store_.held_claims).answer(full);
+    time_.advance(kHeldPause);
+    EXPECT_EQ(store_.held_claims.front().request.after, 7);
+    full.taken = 3;
+    take_first(store_.held_claims).answer(full);
+    time_.advance(kHeldPause);
+    EXPECT_EQ(store_.held_claims.front().request.after, 0) << "all had their turn";
 }
 
 TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {

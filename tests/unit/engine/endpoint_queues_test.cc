@@ -8,6 +8,7 @@
 namespace messaging::engine {
 namespace {
 
+using std::chrono::milliseconds;
 using test::delivery;
 
 std::string drain(EndpointQueues& queues) {
@@ -89,25 +90,6 @@ TEST(EndpointQueues, GiveOutWhatWaitsAndGoOn) {
     EXPECT_EQ(drain(queues), "");
     queues.push(delivery(7, 1));
     EXPECT_EQ(drain(queues), "7 ");
-}
-
-TEST(EndpointQueues, TellAnEndpointThatIsBackedUpFromOneThatIsBusy) {
-    EndpointQueues queues(100);
-    queues.set_max_in_flight(1, 1);
-    queues.set_max_in_flight(2, 1);
-    for (int id = 1; id <= 10; ++id) queues.push(delivery(id, 1));
-    for (int id = 1; id <= 10; ++id) queues.push(delivery(id, 2));
-    drain(queues);
-    for (int i = 0; i < 5; ++i) {
-        queues.finished(2, Ended::kAnswered);
-        drain(queues);
-    }
-    queues.measure(1.0, 2.0);
-    EXPECT_TRUE(queues.backed_up(1)) << "nothing came back";
-    EXPECT_FALSE(queues.backed_up(2)) << "4 waiting at 5 a second";
-    EXPECT_EQ(queues.rate(2), 5.0);
-    EXPECT_EQ(queues.waiting_moving(), 4u);
-    EXPECT_FALSE(queues.backed_up(99));
 }
 
 // How many requests endpoint 1 can have in flight now; all of them are started.
@@ -211,7 +193,9 @@ void prove(EndpointQueues& queues, core::EndpointId endpoint, std::size_t max_in
     finish(queues, endpoint, queues.in_flight(), Ended::kAnswered);
 }
 
-TEST(EndpointQueues, EndpointsThatBeginToHangAreSilentAfterASecondIntervalOfMeasuring) {
+constexpr milliseconds kInterval{100};
+
+TEST(EndpointQueues, AnEndpointThatBeginsToHangIsSilentSoon) {
     EndpointQueues queues(40);
     for (const core::EndpointId endpoint : {1, 2, 3}) prove(queues, endpoint, 25);
     const auto hang = [&](core::EndpointId endpoint) {
@@ -221,12 +205,49 @@ TEST(EndpointQueues, EndpointsThatBeginToHangAreSilentAfterASecondIntervalOfMeas
     hang(2);
     EXPECT_FALSE(drain(queues).empty());
     EXPECT_EQ(queues.in_flight(), 40u) << "all that they have, each up to its share of 20";
-    queues.measure(1, 2);
-    queues.measure(1, 2);
+    for (milliseconds passed{0}; passed < kSilentAfterQuiet; passed += kInterval) queues.measure(kInterval);
     finish(queues, 1, 10, Ended::kUntried);
     EXPECT_EQ(drain(queues), "") << "what they have is more than half of the slots";
     queues.push(delivery(7, 3));
     EXPECT_EQ(drain(queues), "7 ");
+}
+
+TEST(EndpointQueues, AnEndpointThatAlwaysTakesLongIsSilentLater) {
+    EndpointQueues queues(40);
+    queues.set_max_in_flight(1, 8);
+    queues.push(delivery(1, 1));
+    drain(queues);
+    queues.finished(1, Ended::kAnswered, std::chrono::seconds(1));
+    queues.push(delivery(2, 1));
+    queues.push(delivery(3, 1));
+    drain(queues);
+    const auto room_after = [&](milliseconds quiet) {
+        for (milliseconds passed{0}; passed < quiet; passed += kInterval) queues.measure(kInterval);
+        return queues.room(1, 1000);
+    };
+    EXPECT_EQ(room_after(milliseconds(3900)), 16u) << "twice its limit, which is more than the 8 that it takes in a second";
+    EXPECT_EQ(room_after(milliseconds(200)), 6u) << "silent: what may start";
+}
+
+TEST(EndpointQueues, AnAllowanceIsWhatAnEndpointTakesInASecond) {
+    EndpointQueues queues(1000);
+    queues.set_max_in_flight(1, 8);
+    EXPECT_EQ(queues.allowance(1, 1000), kFirstWaiting) << "nothing is known of it";
+    for (int id = 0; id < 200; ++id) queues.push(delivery(id, 1));
+    drain(queues);
+    EXPECT_EQ(queues.take_excess(1000).size(), 192 - kFirstWaiting);
+    for (milliseconds passed{0}; passed < kSilentAfterQuiet; passed += kInterval) queues.measure(kInterval);
+    EXPECT_EQ(queues.allowance(1, 1000), 16u) << "no answer yet: twice its limit";
+    const auto excess = queues.take_excess(1000);
+    ASSERT_EQ(excess.size(), kFirstWaiting - 16);
+    EXPECT_EQ(excess.front().id, 24) << "the last ones, in order";
+    queues.finished(1, Ended::kAnswered, milliseconds(40));
+    queues.measure(kInterval);
+    EXPECT_EQ(queues.allowance(1, 1000), 200u) << "8 at a time, in 40 ms";
+    EXPECT_EQ(queues.allowance(1, 100), 100u);
+    EXPECT_EQ(queues.room(1, 1000), 200u - 16);
+    for (int id = 300; id < 400; ++id) queues.push(delivery(id, 1));
+    EXPECT_EQ(queues.room(1, 1000), 0u) << "half of it waits: enough for now";
 }
 
 TEST(EndpointQueues, NobodyTakesTheLastQuarterOfTheSlotsBeyondItsShare) {

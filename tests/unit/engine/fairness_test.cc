@@ -45,6 +45,9 @@ public:
             done(std::move(batch));
         });
     }
+    void claim_held(const ClaimRequest&, core::Completion<ClaimBatch> done) override {
+        later([done = std::move(done)] { done(ClaimBatch{}); });
+    }
     void release_orphans(core::InstanceId, std::vector<core::ClaimId>, std::vector<core::MessageId>,
                          core::Completion<OrphanCount> done) override {
         later([this, done = std::move(done)] {
@@ -121,6 +124,8 @@ protected:
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
                       .capacity = [this] { return in_memory_ > kCapacity / 2 ? 0 : kCapacity - in_memory_; },
+                      .held_rooms = [] { return std::vector<core::EndpointRoom>{}; },
+                      .other_held_room = [] { return 8; },
                       .known_claims = [] { return std::vector<core::ClaimId>{}; },
                       .held_messages = [] { return std::vector<core::MessageId>{}; },
                       .on_claimed =

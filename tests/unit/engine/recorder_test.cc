@@ -54,18 +54,22 @@ protected:
     std::int64_t last_batch_ = 0;
     std::vector<std::int64_t> forgotten_;
     int progress_ = 0;
+    int held_ = 0;
     std::vector<milliseconds> due_;
     Recorder recorder_{store_,
                        open_claims_,
                        time_,
                        time_,
                        observer_,
-                       {[] { return 5; },
-                        [this](std::int64_t, std::vector<core::Receipt> receipts) {
-                            receipts_.insert(receipts_.end(), receipts.begin(), receipts.end());
-                        },
-                        [this](const std::vector<std::int64_t>& batches) { forgotten_ = batches; },
-                        [this](milliseconds delay) { due_.push_back(delay); }, [this] { ++progress_; }}};
+                       {.instance_id = [] { return 5; },
+                        .on_sent_batch =
+                            [this](std::int64_t, std::vector<core::Receipt> receipts) {
+                                receipts_.insert(receipts_.end(), receipts.begin(), receipts.end());
+                            },
+                        .on_confirmations_recorded = [this](const std::vector<std::int64_t>& batches) { forgotten_ = batches; },
+                        .on_scheduled = [this](milliseconds delay) { due_.push_back(delay); },
+                        .on_held = [this] { ++held_; },
+                        .on_progress = [this] { ++progress_; }}};
 };
 
 TEST_F(RecorderTest, OneAloneGoesAtOnceAndWhatComesMeanwhileGoesTogether) {
@@ -141,6 +145,19 @@ TEST_F(RecorderTest, TellsWhenTheFirstScheduledOneFallsDue) {
     commit();
     commit();
     EXPECT_EQ(due_, (std::vector<milliseconds>{milliseconds(700), milliseconds(300)}));
+}
+
+TEST_F(RecorderTest, TellsWhenMessagesWereMovedToTheHold) {
+    core::Outcome held;
+    held.id = 1;
+    held.kind = core::OutcomeKind::kHeld;
+    recorder_.add(std::move(held));
+    EXPECT_EQ(held_, 0);
+    commit();
+    EXPECT_EQ(held_, 1);
+    add(2);
+    commit();
+    EXPECT_EQ(held_, 1);
 }
 
 TEST_F(RecorderTest, NoTransactionHoldsMoreThanItsLimit) {
