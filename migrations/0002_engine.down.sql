@@ -1,10 +1,16 @@
--- Removes the queue and everything else of the engines. Unsent messages stay in the archive, in no place. The triggers go as well, which
--- need these tables: `migrate up` makes them again.
-DROP TRIGGER messaging_insert ON public.messages;
-DROP TRIGGER zz_messaging_1_keep ON public.messages;
-DROP TRIGGER zz_messaging_2_send_again ON public.messages;
-DROP TRIGGER messaging_delete ON public.messages;
-DROP TRIGGER messaging_truncate ON public.messages;
+-- Removes the queue and everything else of the engines. Unsent messages stay in the table messages, in no place. The triggers on the
+-- tables that stay go as well, because they need the tables that go: `migrate up` makes them again.
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN SELECT t.tgname AS name, t.tgrelid::regclass AS target
+               FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+               WHERE NOT t.tgisinternal AND p.pronamespace = 'messaging'::regnamespace
+                 AND t.tgrelid IN ('public.messages'::regclass, 'messaging._endpoint_state'::regclass) LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', one.name, one.target);
+    END LOOP;
+END $$;
 DELETE FROM messaging._function_file;
 DROP TABLE messaging._queue, messaging._schedule, messaging._hold, messaging._claim, messaging._dead, messaging._sent_batch,
            messaging._receipt_backlog, messaging._attempt, messaging._instance, messaging._state, messaging._reconcile,

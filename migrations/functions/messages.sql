@@ -130,7 +130,9 @@ BEGIN
     DELETE FROM messaging._receipt_backlog;
     DELETE FROM messaging._sent_batch;
     DELETE FROM messaging._suspect;
-    DELETE FROM messaging._idempotency_key;
+    IF to_regclass('messaging._idempotency_key') IS NOT NULL THEN  -- `migrate down` may have removed it
+        DELETE FROM messaging._idempotency_key;
+    END IF;
     RETURN NULL;
 END $$;
 
