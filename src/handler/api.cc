@@ -130,6 +130,13 @@ std::optional<http::Response> Api::screen(const http::Request& request) {
     return response;
 }
 
+http::Response Api::default_response(int status, const std::string& why) {
+    const Problem problem = refusal(status, why);
+    const std::string id = new_request_id();
+    if (problem.status == 500) options_.on_fault(id, {core::ErrorKind::kInternal, kUnansweredReason});
+    return to_response(problem, id);
+}
+
 http_server::RequestHandler Api::handler() {
     return [this](http::Request request, http_server::Responder responder) {
         request.id = choose_request_id(request, new_request_id());

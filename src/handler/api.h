@@ -53,9 +53,7 @@ public:
         ApiOptions options);
     http_server::RequestHandler handler();
     // For http_server::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
-    http::Response default_response(int status, const std::string& why) {
-        return to_response(refusal(status, why), new_request_id());
-    }
+    http::Response default_response(int status, const std::string& why);
     std::optional<http::Response> screen(const http::Request& request);
 
 private:

@@ -25,8 +25,12 @@ struct Reply::State {
         : responder(std::move(responder_)), request_id(std::move(request_id_)), on_fault(on_fault_) {}
     State(const State&) = delete;
     State& operator=(const State&) = delete;
+    // A server that has gone has answered already, and may have taken on_fault with it.
     ~State() {
-        if (!sent) responder.send(to_response(refusal(500), request_id));
+        if (sent || !responder.pending()) return;
+        const core::Error unanswered{core::ErrorKind::kInternal, kUnansweredReason};
+        on_fault(request_id, unanswered);
+        responder.send(to_response(to_problem(unanswered), request_id));
     }
     void send(http::Response response, const http::Headers& headers) {
         if (std::exchange(sent, true)) return;

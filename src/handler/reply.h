@@ -11,8 +11,10 @@
 
 namespace messaging::handler {
 
+inline constexpr const char* kUnansweredReason = "nothing has answered the request";
+
 // Loop only. Copies share one answer: the first one given counts, so that a completion can hold a copy. When the last copy
-// goes without an answer, the client gets a 500.
+// goes without an answer, the client gets a 500, and the fault is reported.
 class Reply {
 public:
     // Faults of ours, with the request's id; clients never see the error.

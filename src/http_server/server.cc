@@ -194,7 +194,7 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 }
 
 Responder::~Responder() {
-    if (state_ && state_->raw != nullptr) state_->send(state_->options->default_response(500, ""));
+    if (pending()) state_->send(state_->options->default_response(500, ""));
 }
 
 void Responder::send(const http::Response& response) {
@@ -204,6 +204,8 @@ void Responder::send(const http::Response& response) {
 void Responder::abort() {
     if (state_) state_->abort();
 }
+
+bool Responder::pending() const { return state_ && state_->raw != nullptr; }
 
 void Responder::on_sent(std::function<void(int)> callback) {
     if (state_) state_->on_sent = std::move(callback);

@@ -29,6 +29,8 @@ public:
     void send(const http::Response& response);
     // Closes the connection without an answer, as a receiver that breaks does. Counts as the answer.
     void abort();
+    // There is no answer yet, and the server still takes one.
+    bool pending() const;
     // Called once with the status, when the answer is given.
     void on_sent(std::function<void(int status)> callback);
 
