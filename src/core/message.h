@@ -57,12 +57,15 @@ struct EndpointRoom {
 enum class OutcomeKind {
     kDelivered,
     kRetry,     // counted; again after `delay`
-    kDead,      // counted; given up
+    kDead,      // counted; the last attempt has failed
     kDeferred,  // not counted (our own fault, or no capacity): again after `delay`
     kHeld,      // not counted: moved to the hold, because its endpoint cannot take it soon
     kReleased,  // not counted: released at a stop, back to the queue now (its request may have been under way)
-    kGivenUp,   // not counted: its row refuses every change, so it is dead-lettered without one
+    kGivenUp,   // not counted: its row cannot be changed, so it is dead-lettered by a row in _dead alone
 };
+
+inline constexpr std::array kOutcomeKinds{OutcomeKind::kDelivered, OutcomeKind::kRetry,    OutcomeKind::kDead,
+                                          OutcomeKind::kDeferred,  OutcomeKind::kReleased, OutcomeKind::kGivenUp};
 
 // An attempt that counts, where the others leave the message's attempts as they were.
 constexpr bool is_counted(OutcomeKind kind) {

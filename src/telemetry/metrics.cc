@@ -24,7 +24,6 @@ using Buckets = prometheus::Histogram::BucketBoundaries;
 const Buckets kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 const Buckets kSizes = {1, 3, 10, 30, 100, 300, 1000};
 
-constexpr std::array<const char*, 5> kOutcomeNames = {"delivered", "retry", "dead", "deferred", "released"};
 constexpr std::array<const char*, 7> kStatusClasses = {"none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"};
 
 prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
@@ -47,6 +46,19 @@ const char* name_of(engine::Dependency dependency) {
         case engine::Dependency::kRedis: return "redis";
     }
     return "unknown";
+}
+
+// The label of messaging_deliveries_total; null for a kind that is counted by on_dead_lettered instead.
+const char* name_of(core::OutcomeKind kind) {
+    switch (kind) {
+        case core::OutcomeKind::kDelivered: return "delivered";
+        case core::OutcomeKind::kRetry: return "retry";
+        case core::OutcomeKind::kDead: return "dead";
+        case core::OutcomeKind::kDeferred: return "deferred";
+        case core::OutcomeKind::kReleased: return "released";
+        case core::OutcomeKind::kGivenUp: break;
+    }
+    return nullptr;
 }
 
 std::size_t status_class(const core::Outcome& outcome) {
@@ -164,7 +176,10 @@ Metrics::Metrics()
                 "last time); deferred (postponed without using an attempt); released (had no outcome when the engine stopped: "
                 "moved back to the queue, and sent again if its request was under way).")
             .Register(registry_);
-    for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) outcomes_[i] = &outcomes.Add({{"outcome", kOutcomeNames[i]}});
+    for (const auto kind : core::kOutcomeKinds) {
+        if (const char* const name = name_of(kind))
+            outcomes_[static_cast<std::size_t>(kind)] = &outcomes.Add({{"outcome", name}});
+    }
     auto& attempts = BuildCounter()
                          .Name("messaging_attempts_total")
                          .Help("Requests to receivers by class of HTTP status; none = no status was received.")
@@ -228,7 +243,7 @@ void EngineMetrics::on_claim(std::size_t deliveries, std::chrono::microseconds d
 }
 
 void EngineMetrics::on_outcome(const core::Outcome& outcome) {
-    metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]->Increment();
+    if (prometheus::Counter* const counter = metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]) counter->Increment();
     if (!core::is_counted(outcome.kind)) return;
     metrics_.status_classes_[status_class(outcome)]->Increment();
     metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "core/clock.h"
+#include "core/message.h"
 #include "engine/engine_observer.h"
 #include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
@@ -46,8 +47,8 @@ public:
 private:
     friend class EngineMetrics;
     prometheus::Registry registry_;
-    std::array<prometheus::Counter*, 5> outcomes_{};        // by core::OutcomeKind
-    std::array<prometheus::Counter*, 7> status_classes_{};  // none, 1xx … 5xx, other
+    std::array<prometheus::Counter*, core::kOutcomeKinds.size()> outcomes_{};  // by core::OutcomeKind; null: not a delivery's own
+    std::array<prometheus::Counter*, 7> status_classes_{};                     // none, 1xx … 5xx, other
     prometheus::Histogram& attempt_seconds_;
     prometheus::Histogram& insert_to_sent_seconds_;
     prometheus::Histogram& claim_seconds_;
