@@ -48,7 +48,7 @@ BEGIN
 END $$;
 
 -- Queues what is held for an endpoint that is active or gone: a claim that had read an older state may hold a message after the
--- endpoint's release. It steps through the index from one endpoint to the next, so its cost follows the endpoints on hold. At most
+-- endpoint has become active. It steps through the index from one endpoint to the next, so its cost follows the endpoints on hold. At most
 -- `max_rows`, so that no endpoint's millions outlast the statement's time; answers how many.
 CREATE OR REPLACE FUNCTION messaging._release_strays(max_rows integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -63,10 +63,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     strays AS MATERIALIZED (
         SELECT s.id FROM free f CROSS JOIN LATERAL (
             SELECT id FROM messaging._hold h WHERE h.endpoint_id = f.endpoint_id ORDER BY h.id + 0 LIMIT max_rows) s LIMIT max_rows),
-    released AS (
+    returned AS (
         DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM strays)) RETURNING id),
     queued AS (
-        INSERT INTO messaging._queue (id) SELECT id FROM released ORDER BY id RETURNING id)
+        INSERT INTO messaging._queue (id) SELECT id FROM returned ORDER BY id RETURNING id)
     SELECT count(*) FROM queued
 $$;
 
@@ -82,7 +82,7 @@ DECLARE
     candidates bigint[];
     last_id bigint;
     rows_read bigint;
-    released bigint;
+    returned bigint;
     began timestamptz := clock_timestamp();
     ended timestamptz;
 BEGIN
@@ -119,11 +119,11 @@ BEGIN
         DELETE FROM messaging._dead WHERE id = ANY (ARRAY(
             SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id + 0 DESC LIMIT 1000) d
             JOIN public.messages m ON m.id = d.id WHERE m.is_sent));
-        released := messaging._release_strays(50000);
-        IF released > 0 THEN
+        returned := messaging._release_strays(50000);
+        IF returned > 0 THEN
             PERFORM pg_notify('messaging_ready', '');
         END IF;
-        mark.next_tail := clock_timestamp() + CASE WHEN released = 50000 THEN interval '1 second' ELSE interval '15 seconds' END;
+        mark.next_tail := clock_timestamp() + CASE WHEN returned = 50000 THEN interval '1 second' ELSE interval '15 seconds' END;
         -- Where some were lost there may be more, further back.
         IF lost > 0 THEN
             mark.next_round := began;

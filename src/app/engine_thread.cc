@@ -72,20 +72,19 @@ std::string fresh_tag(core::Random& random) {
 struct EngineThread::Inside {
     explicit Inside(EngineThread& owner)
         : owner_(owner),
-          metrics_(owner.metrics_, clock_),
+          metrics_(owner.metrics_, clock_, owner.name_),
           lag_(loop_, owner.metrics_, owner.name_),
           claim_(loop_, random_, session_options(owner.config_, SessionRole::kClaim, tag_),
                  events(
-                     claim_, engine::Dependency::kClaimSession, "claim session", claim_errors_,
-                     [this] { engine_.on_claim_session_up(); }, [] {})),
+                     claim_, engine::Dependency::kClaimSession, claim_errors_, [this] { engine_.on_claim_session_up(); }, [] {})),
           record_(loop_, random_, session_options(owner.config_, SessionRole::kRecord, tag_),
                   events(
-                      record_, engine::Dependency::kRecordSession, "record session", record_errors_,
-                      [this] { engine_.on_record_session_up(); }, [] {})),
+                      record_, engine::Dependency::kRecordSession, record_errors_, [this] { engine_.on_record_session_up(); },
+                      [] {})),
           listen_(loop_, random_, session_options(owner.config_, SessionRole::kListen, tag_),
                   events(
-                      listen_, engine::Dependency::kListenSession, "listen session", listen_errors_,
-                      [this] { engine_.on_listen_session_up(); }, [this] { engine_.on_listen_session_down(); })),
+                      listen_, engine::Dependency::kListenSession, listen_errors_, [this] { engine_.on_listen_session_up(); },
+                      [this] { engine_.on_listen_session_down(); })),
           redis_(loop_, random_, redis_options(owner.config_), redis_events()),
           client_(loop_, client_options(owner.config_)),
           claim_store_(claim_),
@@ -120,8 +119,8 @@ struct EngineThread::Inside {
         if (!owner_.config_.redis_url.empty()) redis_.start();
     }
 
-    pg::Connection::Events events(const pg::Connection& session, engine::Dependency dependency, const char* what,
-                                  telemetry::DependencyLog& errors, std::function<void()> on_up, std::function<void()> on_down) {
+    pg::Connection::Events events(const pg::Connection& session, engine::Dependency dependency, telemetry::DependencyLog& errors,
+                                  std::function<void()> on_up, std::function<void()> on_down) {
         pg::Connection::Events events;
         events.on_up = [this, &session, dependency, &errors, on_up = std::move(on_up)] {
             if (session.reconnects() > 0) owner_.metrics_.on_reconnect(dependency);
@@ -129,13 +128,13 @@ struct EngineThread::Inside {
             update_ready();
             on_up();
         };
-        events.on_down = [this, what, &errors, on_down = std::move(on_down)](const core::Error& error) {
-            errors.failed(std::string(what) + " to PostgreSQL is lost: " + error.message);
+        events.on_down = [this, &errors, on_down = std::move(on_down)](const core::Error& error) {
+            errors.failed("lost: " + error.message);
             update_ready();
             on_down();
         };
-        events.on_connect_failed = [what, &errors](const core::Error& error) {
-            errors.failed(std::string(what) + " waits for PostgreSQL: " + error.message);
+        events.on_connect_failed = [&errors](const core::Error& error) {
+            errors.failed("waiting for PostgreSQL: " + error.message);
         };
         events.on_notify = [this](const std::string& channel) {
             if (channel == repository::kReadyChannel) {
@@ -173,11 +172,13 @@ struct EngineThread::Inside {
     telemetry::EngineMetrics metrics_;
     SystemRandom random_;
     const std::string tag_ = fresh_tag(random_);
-    telemetry::DependencyLog claim_errors_{"engine", clock_, telemetry::SecondReason::kAtOnce};
-    telemetry::DependencyLog record_errors_{"engine", clock_, telemetry::SecondReason::kAtOnce};
-    telemetry::DependencyLog listen_errors_{"engine", clock_, telemetry::SecondReason::kAtOnce};
-    telemetry::DependencyLog redis_errors_log_{"Redis (receipts wait, sending goes on)", clock_,
-                                               telemetry::SecondReason::kAtOnce};
+    telemetry::DependencyLog errors_of(const char* what) const {
+        return {"engine " + owner_.name_ + ", " + what, clock_, telemetry::SecondReason::kAtOnce};
+    }
+    telemetry::DependencyLog claim_errors_ = errors_of("claim session");
+    telemetry::DependencyLog record_errors_ = errors_of("record session");
+    telemetry::DependencyLog listen_errors_ = errors_of("listen session");
+    telemetry::DependencyLog redis_errors_log_ = errors_of("Redis (receipts wait, sending goes on)");
     loop::EventLoop loop_;
     telemetry::LoopLag lag_;
     pg::Connection claim_;

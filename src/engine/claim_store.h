@@ -36,7 +36,7 @@ struct ClaimRequest {
 struct ClaimBatch {
     std::vector<core::Delivery> deliveries;
     std::size_t taken = 0;  // entries consumed, those whose message is gone, sent, held or dead-lettered included
-    std::size_t dead = 0;   // dead-lettered by the claim: their endpoint does not exist, or their attempts are used up
+    std::size_t dead = 0;   // dead-lettered by the claim: no such endpoint, or `attempts` cannot be counted further
     QueuePosition last;     // ready claims: of the furthest entry taken, when any was
     Snapshot snapshot;      // ready claims: what this claim could see
     bool holding = false;   // ready and due claims: messages are held for endpoints that are not disabled
@@ -47,8 +47,8 @@ struct ClaimBatch {
 };
 
 struct OrphanCount {
-    std::size_t unknown = 0;   // messages of claims whose answer was lost
-    std::size_t not_held = 0;  // messages of the engine's own claims that it does not have: a defect of the engine
+    std::size_t unknown = 0;        // messages of claims whose answer was lost
+    std::size_t not_in_memory = 0;  // of the engine's own claims, and not in its memory: a defect of the engine
 };
 
 // Loop thread only. Every call is safe to repeat.
@@ -65,11 +65,11 @@ public:
     virtual void peek(Source source, const ClaimRequest& claim, core::Completion<std::optional<core::MessageId>> done) = 0;
     // Moves exactly this message from `source` to the dead letters. For a message that cannot be claimed.
     virtual void dead_letter(Source source, core::MessageId id, const std::string& reason, core::Completion<core::Unit> done) = 0;
-    // Releases orphans: schedules, due now, the messages that the ledger says this instance holds and that the engine does not
-    // have. These are the messages of claims that the engine does not know, because their answer was lost, and messages of
-    // known claims that are not among `held`.
-    virtual void release_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
-                                 std::vector<core::MessageId> held, core::Completion<OrphanCount> done) = 0;
+    // Reschedules orphans: schedules, due now, the messages that the ledger names as this instance's and that the engine does not
+    // have in memory. These are the messages of claims that the engine does not know, because their answer was lost, and messages
+    // of known claims that are not among `in_memory`.
+    virtual void reschedule_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
+                                    std::vector<core::MessageId> in_memory, core::Completion<OrphanCount> done) = 0;
 };
 
 }  // namespace messaging::engine

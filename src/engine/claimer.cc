@@ -104,7 +104,7 @@ void Claimer::next() {
     if (state_ != State::kReady) return;
     if (!orphans_.wanted && !due_.wanted && !ready_.wanted) mediator_.on_idle();
     if (may(orphans_)) {
-        release_orphans();
+        reschedule_orphans();
         return;
     }
     const bool capacity = (may(ready_) || may(due_)) && mediator_.capacity() > 0;
@@ -135,21 +135,21 @@ void Claimer::await_work() {
     if (soonest) again_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(*soonest - clock_.mono()));
 }
 
-void Claimer::release_orphans() {
+void Claimer::reschedule_orphans() {
     begin_statement();
-    store_.release_orphans(mediator_.instance_id(), mediator_.known_claims(), mediator_.held_messages(),
-                           [this](const core::Result<OrphanCount>& result) {
-                               end_statement();
-                               if (!result) {
-                                   back_off(orphans_, result.error());
-                               } else {
-                                   succeeded(orphans_);
-                                   orphans_.wanted = false;
-                                   if (result->unknown + result->not_held > 0) due_.wanted = true;
-                                   if (result->not_held > 0) observer_.on_not_held(result->not_held);
-                               }
-                               next();
-                           });
+    store_.reschedule_orphans(mediator_.instance_id(), mediator_.known_claims(), mediator_.messages_in_memory(),
+                              [this](const core::Result<OrphanCount>& result) {
+                                  end_statement();
+                                  if (!result) {
+                                      back_off(orphans_, result.error());
+                                  } else {
+                                      succeeded(orphans_);
+                                      orphans_.wanted = false;
+                                      if (result->unknown + result->not_in_memory > 0) due_.wanted = true;
+                                      if (result->not_in_memory > 0) observer_.on_not_in_memory(result->not_in_memory);
+                                  }
+                                  next();
+                              });
 }
 
 void Claimer::claim(Source source) {

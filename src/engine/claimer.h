@@ -47,7 +47,7 @@ public:
         std::function<std::vector<core::EndpointRoom>()> held_rooms;
         std::function<int()> other_held_room;
         std::function<std::vector<core::ClaimId>()> known_claims;
-        std::function<std::vector<core::MessageId>()> held_messages;  // all that the engine has and has not recorded
+        std::function<std::vector<core::MessageId>()> messages_in_memory;  // all that the engine has and has not recorded
         std::function<void(std::vector<core::Delivery>)> on_claimed;
         std::function<void()> on_stopped;  // the service state, seen by a claim, is stopped
         std::function<void()> on_idle;     // nothing more is ready, and no notification has come since
@@ -59,7 +59,7 @@ public:
     Claimer(ClaimStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
             EngineObserver& observer, int max_claim, Mediator mediator);
 
-    // Active = may claim. Becoming active begins with a full scan and with the release of orphaned claims.
+    // Active = may claim. Becoming active begins with a full scan and with the rescheduling of orphans.
     void set_active(bool active);
     // Something is ready: a notification, or the doorbell's poll.
     void on_notified();
@@ -116,7 +116,7 @@ private:
     void next();
     core::MonoTime after_full_scan() const;
     std::chrono::microseconds elapsed() const;  // since the statement under way began
-    void release_orphans();
+    void reschedule_orphans();
     void claim(Source source);
     Scan choose_scan(Source source);
     void set_range(Scan scan, ClaimRequest& request) const;

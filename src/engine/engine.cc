@@ -44,7 +44,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                 .held_rooms = [this] { return recorder_.full() ? std::vector<core::EndpointRoom>() : dispatcher_.held_rooms(); },
                 .other_held_room = [this] { return recorder_.full() ? 0 : dispatcher_.other_held_room(); },
                 .known_claims = [this] { return open_claims_.claims(); },
-                .held_messages = [this] { return held_messages(); },
+                .messages_in_memory = [this] { return messages_in_memory(); },
                 .on_claimed = [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
                 .on_stopped = [this] { on_claim_saw_stop(); },
                 .on_idle = [this] { doorbell_.on_idle(); },
@@ -223,12 +223,12 @@ void Engine::heartbeat() {
     read_control();
 }
 
-std::vector<core::MessageId> Engine::held_messages() const {
-    std::vector<core::MessageId> held = dispatcher_.held_messages();
+std::vector<core::MessageId> Engine::messages_in_memory() const {
+    std::vector<core::MessageId> messages = dispatcher_.held_messages();
     const std::vector<core::MessageId> unrecorded = recorder_.unrecorded_messages();
-    held.insert(held.end(), unrecorded.begin(), unrecorded.end());
-    held.insert(held.end(), awaiting_endpoints_.begin(), awaiting_endpoints_.end());
-    return held;
+    messages.insert(messages.end(), unrecorded.begin(), unrecorded.end());
+    messages.insert(messages.end(), awaiting_endpoints_.begin(), awaiting_endpoints_.end());
+    return messages;
 }
 
 void Engine::on_reclaimed(const Reclaimed& reclaimed) {
@@ -268,7 +268,7 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
     give_up_timer_->start(deadline * 2);
     relay_.stop();
     update_activity();
-    if (instance_id_ == 0) {  // never was an instance: nothing is held
+    if (instance_id_ == 0) {  // never was an instance: nothing is in memory
         finish_shutdown(true);
     } else {
         shutdown_timer_->start(kShutdownPeriod);

@@ -97,7 +97,7 @@ private:
     void set_running(bool running);
     void update_activity();
     void heartbeat();
-    std::vector<core::MessageId> held_messages() const;
+    std::vector<core::MessageId> messages_in_memory() const;
     void on_reclaimed(const Reclaimed& reclaimed);
     void on_claim_saw_stop();
     void add_claimed(std::vector<core::Delivery> deliveries);

@@ -13,14 +13,15 @@ namespace messaging::engine {
 
 enum class Dependency { kClaimSession, kRecordSession, kListenSession, kRedis };
 
-// Of on_error and on_success: what an engine asks of PostgreSQL and Redis. Each one tells its own successes, too.
+// Of on_error and on_success: what an engine asks of PostgreSQL and Redis. For each operation both failures and
+// successes are reported.
 inline constexpr const char* kReceiptsOperation = "receipts";        // Redis refused or lost a batch
 inline constexpr const char* kBacklogOperation = "receipt backlog";  // reading or reclaiming what Redis has missed
 // Work that each engine must get done: where one of them fails for long, the engine is not ready.
 inline constexpr const char* kClaimOperation = "claim";
 inline constexpr const char* kClaimHeldOperation = "claim held";
 inline constexpr const char* kClaimDueOperation = "claim due";
-inline constexpr const char* kOrphansOperation = "release orphans";
+inline constexpr const char* kOrphansOperation = "reschedule orphans";
 inline constexpr const char* kRecordOperation = "record";
 inline constexpr const char* kReclaimOperation = "reclaim";
 // The rest can fail for a while.
@@ -46,19 +47,22 @@ public:
     virtual void on_receipts(std::size_t written) = 0;
     // Messages of failed instances that are scheduled again, or dead-lettered.
     virtual void on_reclaimed(std::size_t messages) = 0;
-    // Dead-lettered by a claim, without an attempt: no such endpoint, no attempts left, or the message cannot be read.
+    // Dead-lettered without a failed attempt: no such endpoint, `attempts` cannot be counted further, or PostgreSQL cannot read
+    // or change the message's row.
     virtual void on_dead_lettered(std::size_t messages) = 0;
     // Outcomes that changed nothing, because their claim had ended or the message had been sent again; reconcile looks for them.
     virtual void on_late_outcomes(std::size_t outcomes) = 0;
     // Messages that were open although the engine considered their claims finished; they are scheduled again.
     virtual void on_kept(std::size_t messages) = 0;
-    // The ledger named messages as this engine's that the engine does not have; they are scheduled again. A defect of the engine.
-    virtual void on_not_held(std::size_t messages) = 0;
+    // Messages that the ledger names as this engine's and that are not in its memory; they are scheduled again. A defect of the
+    // engine.
+    virtual void on_not_in_memory(std::size_t messages) = 0;
     // Outcomes that wait because another session has locked their messages' rows.
     virtual void on_locked(std::size_t outcomes) = 0;
-    // So many sessions of unresponsive instances were ended.
-    virtual void on_unresponsive(std::size_t sessions) = 0;
-    // Only the 1 s poll has found them, while the engine slept with the doorbell's lock: a notification was lost.
+    // Sessions of unresponsive instances, which this engine has ended.
+    virtual void on_ended_sessions(std::size_t sessions) = 0;
+    // Only the 1 s poll has found them, while the engine slept with the doorbell's lock, and no notification has followed. It was
+    // lost, or there was none: a peer's shutdown and messaging.notify = 'off' send none.
     virtual void on_missed_notifications(std::size_t messages) = 0;
     // Something other than a store is degraded: reported when this begins, with the reason, and when it has ended. `what` names
     // it.

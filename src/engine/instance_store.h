@@ -14,7 +14,7 @@
 namespace messaging::engine {
 
 inline constexpr int kReclaimClaims = 10;    // in one round: the listen session runs it, and receives no notification meanwhile
-inline constexpr int kMaxAbandonments = 10;  // so many engines may fail while they hold a message; then it is dead-lettered
+inline constexpr int kMaxAbandonments = 10;  // so many engines may fail while they have a message; then it is dead-lettered
 
 struct Reclaimed {
     std::size_t claims = 0;

@@ -38,17 +38,17 @@ void ReceiptRelay::stop() {
 }
 
 void ReceiptRelay::add(std::int64_t batch_id, const std::vector<core::Receipt>& receipts) {
-    if (!open() || held_receipts_ + receipts.size() > kMaxHeldReceipts) return;
+    if (!open() || receipts_in_memory_ + receipts.size() > kMaxReceiptsInMemory) return;
     write(batch_id, receipts);
 }
 
 void ReceiptRelay::write(std::int64_t batch_id, const std::vector<core::Receipt>& receipts) {
-    held_[batch_id] = receipts.size();
+    in_memory_[batch_id] = receipts.size();
     if (receipts.empty()) {  // its messages are gone or sent again, or it was pruned: Redis need not be asked
         mediator_.on_confirmed(batch_id);
         return;
     }
-    held_receipts_ += receipts.size();
+    receipts_in_memory_ += receipts.size();
     log_.write(receipts, [this, batch_id](const core::Result<core::Unit>& result) {
         if (result) {
             on_written(batch_id);
@@ -59,8 +59,8 @@ void ReceiptRelay::write(std::int64_t batch_id, const std::vector<core::Receipt>
 }
 
 void ReceiptRelay::on_written(std::int64_t batch_id) {
-    const std::size_t written = std::exchange(held_[batch_id], 0);
-    held_receipts_ -= written;
+    const std::size_t written = std::exchange(in_memory_[batch_id], 0);
+    receipts_in_memory_ -= written;
     // During a back-off this is the late answer to what was written before the failure: it says nothing about now.
     if (!backing_off_) {
         failures_ = 0;
@@ -72,8 +72,8 @@ void ReceiptRelay::on_written(std::int64_t batch_id) {
 }
 
 void ReceiptRelay::on_failed(std::int64_t batch_id, const core::Error& error) {
-    held_receipts_ -= held_[batch_id];
-    held_.erase(batch_id);
+    receipts_in_memory_ -= in_memory_[batch_id];
+    in_memory_.erase(batch_id);
     observer_.on_error(kReceiptsOperation, error);
     if (backing_off_) return;  // written before the failure that began it
     if (std::exchange(probing_, false)) {
@@ -86,16 +86,16 @@ void ReceiptRelay::on_failed(std::int64_t batch_id, const core::Error& error) {
 }
 
 void ReceiptRelay::forget(const std::vector<std::int64_t>& batches) {
-    for (const std::int64_t batch_id : batches) held_.erase(batch_id);
+    for (const std::int64_t batch_id : batches) in_memory_.erase(batch_id);
 }
 
 // The others of the old instance's rows are whoever's that claims them first.
 void ReceiptRelay::on_registered_anew(core::InstanceId from, core::InstanceId to) {
-    if (held_.empty()) return;
-    std::vector<std::int64_t> held;
-    held.reserve(held_.size());
-    for (const auto& [batch_id, size] : held_) held.push_back(batch_id);
-    backlog_.move_backlog(from, to, std::move(held), [this](const core::Result<core::Unit>& moved) {
+    if (in_memory_.empty()) return;
+    std::vector<std::int64_t> in_memory;
+    in_memory.reserve(in_memory_.size());
+    for (const auto& [batch_id, size] : in_memory_) in_memory.push_back(batch_id);
+    backlog_.move_backlog(from, to, std::move(in_memory), [this](const core::Result<core::Unit>& moved) {
         if (!moved) observer_.on_error(kBacklogOperation, moved.error());
     });
 }
@@ -107,10 +107,10 @@ void ReceiptRelay::on_timer() {
 
 void ReceiptRelay::catch_up() {
     timer_->start(kBacklogPeriod);
-    if (reading_ || !log_.up() || held_receipts_ >= kMaxHeldReceipts || mediator_.instance_id() == 0) return;
+    if (reading_ || !log_.up() || receipts_in_memory_ >= kMaxReceiptsInMemory || mediator_.instance_id() == 0) return;
     reading_ = true;
     std::vector<std::int64_t> not_these = refused_probes_;
-    for (const auto& [batch_id, size] : held_) not_these.push_back(batch_id);
+    for (const auto& [batch_id, size] : in_memory_) not_these.push_back(batch_id);
     const int limit = probing_ ? 1 : kBacklogBatches;
     backlog_.read_backlog(mediator_.instance_id(), std::move(not_these), limit,
                           [this, limit](const core::Result<std::vector<BacklogBatch>>& result) {
@@ -127,7 +127,7 @@ void ReceiptRelay::catch_up() {
 
 void ReceiptRelay::on_backlog(const std::vector<BacklogBatch>& batches, int limit) {
     for (const BacklogBatch& batch : batches) {
-        if (held_.contains(batch.batch_id)) continue;
+        if (in_memory_.contains(batch.batch_id)) continue;
         write(batch.batch_id, batch.receipts);
         if (probing_ && !batch.receipts.empty()) return;  // the answer to this one decides
     }

@@ -18,8 +18,8 @@
 
 namespace messaging::engine {
 
-inline constexpr std::size_t kMaxHeldReceipts = 20000;  // in memory; more than that is read from the backlog later
-inline constexpr int kBacklogBatches = 20;              // read, or reclaimed from a failed instance, at a time
+inline constexpr std::size_t kMaxReceiptsInMemory = 20000;  // more than that is read from the backlog later
+inline constexpr int kBacklogBatches = 20;                  // read, or reclaimed from a failed instance, at a time
 inline constexpr std::chrono::milliseconds kBacklogPeriod{1000};
 inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // batches of failed instances are looked for so often
 // The wait after Redis has failed a batch. It doubles with each failure in a row, and the first success ends it.
@@ -46,12 +46,12 @@ public:
     void add(std::int64_t batch_id, const std::vector<core::Receipt>& receipts);
     // The confirmations of these batches are committed: their backlog rows are gone.
     void forget(const std::vector<std::int64_t>& batches);
-    // The engine that was `from` is now `to`: the backlog rows of the batches held here move with it.
+    // The engine that was `from` is now `to`: the backlog rows of the batches in memory move with it.
     void on_registered_anew(core::InstanceId from, core::InstanceId to);
 
     // Batches were given to Redis, and it has not answered yet. False while Redis is down or refuses: then nothing is written.
-    bool writing() const { return held_receipts_ > 0; }
-    bool idle() const { return held_.empty(); }
+    bool writing() const { return receipts_in_memory_ > 0; }
+    bool idle() const { return in_memory_.empty(); }
 
 private:
     void write(std::int64_t batch_id, const std::vector<core::Receipt>& receipts);
@@ -70,8 +70,8 @@ private:
     Mediator mediator_;
     std::unique_ptr<loop::Timer> timer_;  // the next reading of the backlog; during a back-off, its end
     std::unique_ptr<loop::Timer> reclaim_timer_;
-    std::unordered_map<std::int64_t, std::size_t> held_;  // batch -> receipts being written; 0 = confirmed
-    std::size_t held_receipts_ = 0;
+    std::unordered_map<std::int64_t, std::size_t> in_memory_;  // batch -> receipts being written; 0 = confirmed
+    std::size_t receipts_in_memory_ = 0;
     std::vector<std::int64_t> refused_probes_;  // left out until the rest of the backlog has been tried
     int failures_ = 0;                          // in a row
     bool backing_off_ = false;

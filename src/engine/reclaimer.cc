@@ -52,7 +52,7 @@ void Reclaimer::judge(const std::vector<LivenessSample>& signs) {
     if (!failures.unresponsive.empty()) {
         store_.end_sessions(std::move(failures.unresponsive), [this](const core::Result<std::size_t>& ended) {
             report(observer_, kEndSessionsOperation, ended);
-            if (ended && ended.value() > 0) observer_.on_unresponsive(ended.value());
+            if (ended && ended.value() > 0) observer_.on_ended_sessions(ended.value());
         });
     }
     // A sleeping instance that ends takes the doorbell's lock with it: somebody must ask for it again.

@@ -11,7 +11,7 @@ namespace {
 // What a claim does with each entry is decided here, in the database, because it costs no round trip and needs no row twice:
 //   sent, or the row is gone   the entry goes, nothing else happens
 //   no such endpoint           dead-lettered
-//   attempts used up           dead-lettered: the CHECK on attempts allows one more record, not two
+//   attempts >= 31999          dead-lettered: the CHECK on attempts allows one more record, not two
 //   the endpoint is not active moved to the hold; claims of held messages pass on those of an endpoint in state held
 //   everything else            into the ledger, and to the engine
 // No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that stands twice in
@@ -37,7 +37,7 @@ taken AS (
 found AS MATERIALIZED (
     SELECT m.id, m.endpoint_id, m.attempts, m.generation, m.recipient, m.content, date_part('epoch', now() - m.created_at) AS age,
            CASE WHEN s.endpoint_id IS NULL THEN 'no such endpoint: ' || m.endpoint_id
-                WHEN m.attempts >= 31999 THEN 'the attempts are used up'
+                WHEN m.attempts >= 31999 THEN 'attempts is too high: one more could not be recorded'
                 WHEN s.state IN ()sql" +
            text.kept_back + R"sql() THEN 'hold' END AS fate
     FROM (SELECT DISTINCT id FROM taken) t JOIN public.messages m ON m.id = t.id

@@ -1,4 +1,4 @@
-// Claims, and the release of messages that the ledger names and the engine does not hold.
+// Claims, and the rescheduling of messages that the ledger names and the engine does not have in memory.
 #include "repository/claim_store.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace messaging::repository {
 namespace {
 
 // What the ledger has of this instance, and the engine has not: whole claims whose answer was lost …
-constexpr pg::Statement kReleaseOrphans{"release_orphans", R"sql(
+constexpr pg::Statement kRescheduleOrphans{"reschedule_orphans", R"sql(
 WITH orphans AS (
     DELETE FROM messaging._claim WHERE instance_id = $1::bigint AND (claim_id IN (SELECT unnest($2::bigint[]))) IS NOT TRUE
     RETURNING ids, attempts, generations)
@@ -26,7 +26,7 @@ JOIN public.messages m ON m.id = u.id
 WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation ON CONFLICT DO NOTHING)sql"};
 
 // … and single messages. What the engine has recorded before it asked is resolved in this snapshot, everything else is in $2.
-constexpr pg::Statement kReleaseNotHeld{"release_not_held", R"sql(
+constexpr pg::Statement kRescheduleNotInMemory{"reschedule_not_in_memory", R"sql(
 WITH lost AS MATERIALIZED (
     SELECT c.claim_id, u.id FROM messaging._claim c
     CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
@@ -166,18 +166,18 @@ void PgClaimStore::dead_letter(engine::Source source, core::MessageId id, const 
     pg::run_statement<core::Unit>(session_, dead_letter_statement(source), std::move(params), std::move(done), pg::nothing);
 }
 
-void PgClaimStore::release_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
-                                   std::vector<core::MessageId> held, core::Completion<engine::OrphanCount> done) {
+void PgClaimStore::reschedule_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
+                                      std::vector<core::MessageId> in_memory, core::Completion<engine::OrphanCount> done) {
     pg::Params orphans;
     orphans.bigint(instance_id).bigint_array(known);
-    pg::Params not_held;
-    not_held.bigint_array(known).bigint_array(held);
-    pg::run_steps<engine::OrphanCount>(session_,
-                                       {{&kReleaseOrphans, std::move(orphans)}, {&kReleaseNotHeld, std::move(not_held)}},
-                                       std::move(done), [](const std::vector<pg::Rows>& rows) {
-                                           return engine::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
-                                                                      static_cast<std::size_t>(rows[1].affected())};
-                                       });
+    pg::Params not_in_memory;
+    not_in_memory.bigint_array(known).bigint_array(in_memory);
+    pg::run_steps<engine::OrphanCount>(
+        session_, {{&kRescheduleOrphans, std::move(orphans)}, {&kRescheduleNotInMemory, std::move(not_in_memory)}},
+        std::move(done), [](const std::vector<pg::Rows>& rows) {
+            return engine::OrphanCount{static_cast<std::size_t>(rows[0].affected()),
+                                       static_cast<std::size_t>(rows[1].affected())};
+        });
 }
 
 }  // namespace messaging::repository

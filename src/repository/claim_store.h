@@ -23,8 +23,8 @@ public:
               core::Completion<std::optional<core::MessageId>> done) override;
     void dead_letter(engine::Source source, core::MessageId id, const std::string& reason,
                      core::Completion<core::Unit> done) override;
-    void release_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
-                         core::Completion<engine::OrphanCount> done) override;
+    void reschedule_orphans(core::InstanceId instance_id, std::vector<core::ClaimId> known,
+                            std::vector<core::MessageId> in_memory, core::Completion<engine::OrphanCount> done) override;
 
 private:
     pg::Connection& session_;

@@ -92,7 +92,7 @@ counted AS (
     RETURNING m.id, m.abandoned),
 dead AS (
     INSERT INTO messaging._dead (id, reason)
-    SELECT id, 'engines died ' || abandoned || ' times while they held the message' FROM counted WHERE abandoned >= $1::int
+    SELECT id, 'engines failed ' || abandoned || ' times while they had the message' FROM counted WHERE abandoned >= $1::int
     ON CONFLICT DO NOTHING),
 scheduled AS (
     INSERT INTO messaging._schedule (id, due_at)

@@ -114,7 +114,7 @@ UPDATE messaging._claim c SET (ids, attempts, generations) = (
 WHERE claim_id IN (SELECT claim_id FROM live))sql"};
 
 // A claim ends only when none of its messages is open. The engine believes so of those it names, and this is the check: were the
-// engine wrong, the message would be in no place at all. What stays in the ledger is found by release_orphans.
+// engine wrong, the message would be in no place at all. What stays in the ledger is found by reschedule_orphans.
 constexpr pg::Statement kFinishClaims{"finish_claims", R"sql(
 WITH open AS MATERIALIZED (
     SELECT c.claim_id, m.id FROM messaging._claim c

@@ -96,25 +96,28 @@ Metrics::Metrics()
       reclaimed_(counter(registry_, "messaging_reclaimed_messages_total",
                          "Messages of failed instances that were scheduled again, or dead-lettered after ten such failures.")),
       dead_lettered_(counter(registry_, "messaging_dead_lettered_messages_total",
-                             "Messages dead-lettered for another reason than a failed attempt: their endpoint does not exist, "
-                             "their attempts are used up, or PostgreSQL cannot read or change their rows.")),
+                             "Messages dead-lettered without a failed attempt: their endpoint does not exist, their column "
+                             "attempts is 31999 or more, or PostgreSQL cannot read or change their rows. "
+                             "messaging_reclaimed_messages_total counts those dead-lettered after ten engine failures.")),
       late_outcomes_(counter(registry_, "messaging_late_outcomes_total",
                              "Outcomes that changed nothing, because their claim had ended or the message had been sent or sent "
                              "again. Some are normal after a reclaim.")),
       kept_(counter(registry_, "messaging_kept_messages_total",
                     "Messages that were open although the engine considered their claim finished. They are sent again. More "
                     "than 0 is a defect of the service, or a trigger on messages that leaves rows unchanged.")),
-      not_held_(counter(registry_, "messaging_not_held_messages_total",
-                        "Messages that the ledger named as this engine's and the engine did not have. They are sent again. More "
-                        "than 0 is a defect of the service.")),
+      not_in_memory_(
+          counter(registry_, "messaging_not_in_memory_messages_total",
+                  "Messages that the ledger named as an engine's and that were not in its memory. They are sent again. More "
+                  "than 0 is a defect of the service.")),
       locked_(counter(registry_, "messaging_locked_outcomes_total",
                       "Outcomes that waited because another session had locked the message's row.")),
-      unresponsive_(counter(registry_, "messaging_unresponsive_instances_total",
-                            "Sessions of unresponsive instances that this process has ended; an engine has three or more.")),
-      missed_notifications_(counter(registry_, "messaging_missed_notifications_total",
-                                    "Messages found by the poll (1 s) while this engine slept with the doorbell and no "
-                                    "notification followed. Each waited up to 1 s; none is lost. Messages that another instance "
-                                    "released at its shutdown, and inserts with messaging.notify = 'off', are counted too.")),
+      ended_sessions_(counter(registry_, "messaging_ended_sessions_total",
+                              "Sessions of unresponsive instances that this process has ended. An instance has three or more.")),
+      missed_notifications_(
+          counter(registry_, "messaging_missed_notifications_total",
+                  "Messages found by the poll (1 s) while this engine slept and held the doorbell's lock, and "
+                  "no NOTIFY followed within 250 ms. Each waited up to 1 s; none is lost. Messages that another "
+                  "instance released at its shutdown, and inserts with messaging.notify = 'off', are counted too.")),
       reconciled_(counter(registry_, "messaging_reconciled_messages_total",
                           "Messages that were unsent and in no place, and were queued by reconcile. This includes rows inserted "
                           "without the trigger.")),
@@ -141,12 +144,12 @@ Metrics::Metrics()
                   "statistics.")),
       oldest_pending_seconds_(
           gauge(registry_, "messaging_oldest_pending_age_seconds",
-                "All instances: age of the oldest message that is ready to be claimed; 0 when there is none.")),
+                "All instances: age of the message with the lowest id among the first 5,001 in the queue; 0 when it is empty.")),
       running_(gauge(registry_, "messaging_running", "All instances: 1 while sending is on, 0 after POST /stop.")),
       dependency_errors_(
           BuildCounter()
               .Name("messaging_dependency_errors_total")
-              .Help("Failed calls to PostgreSQL or Redis by operation (claim, claim due, release orphans, record, heartbeat, "
+              .Help("Failed calls to PostgreSQL or Redis by operation (claim, claim due, reschedule orphans, record, heartbeat, "
                     "reclaim, register, doorbell, receipts, receipt backlog and others). All are tried again.")
               .Register(registry_)),
       reconnects_(
@@ -165,8 +168,8 @@ Metrics::Metrics()
               .Register(registry_)),
       degraded_(BuildGauge()
                     .Name("messaging_degraded")
-                    .Help("Engines of this process that report a degradation. endpoint NAME: the endpoint is slower than its "
-                          "incoming messages. starting requests: no file descriptors or no memory.")
+                    .Help("Engines of this process that report a degradation. endpoint NAME: messages for the endpoint arrive "
+                          "faster than it accepts them. starting requests: no file descriptors or no memory.")
                     .Register(registry_)) {
     auto& outcomes =
         BuildCounter()
@@ -293,22 +296,22 @@ void EngineMetrics::on_kept(std::size_t messages) {
         messages);
 }
 
-void EngineMetrics::on_not_held(std::size_t messages) {
-    metrics_.not_held_.Increment(static_cast<double>(messages));
-    spdlog::warn("{} messages of this engine's claims were not in its memory; they are sent again (a defect: please report it)",
+void EngineMetrics::on_not_in_memory(std::size_t messages) {
+    metrics_.not_in_memory_.Increment(static_cast<double>(messages));
+    spdlog::warn("{}{} messages of its claims were not in its memory; they are sent again (a defect: please report it)", subject_,
                  messages);
 }
 
 void EngineMetrics::on_locked(std::size_t outcomes) {
     metrics_.locked_.Increment(static_cast<double>(outcomes));
-    dependency_errors_.try_emplace(engine::kLockedRowsOperation, engine::kLockedRowsOperation, clock_)
+    dependency_errors_.try_emplace(engine::kLockedRowsOperation, subject_ + engine::kLockedRowsOperation, clock_)
         .first->second.failed(
             "another session has locked rows whose outcomes are to be recorded; they are recorded when that session releases the "
             "locks (see pg_locks)");
 }
 
-void EngineMetrics::on_unresponsive(std::size_t sessions) {
-    metrics_.unresponsive_.Increment(static_cast<double>(sessions));
+void EngineMetrics::on_ended_sessions(std::size_t sessions) {
+    metrics_.ended_sessions_.Increment(static_cast<double>(sessions));
     spdlog::warn("ended {} sessions of instances that had written no heartbeat for {} s; their messages are reclaimed", sessions,
                  std::chrono::duration_cast<std::chrono::seconds>(engine::kSilentAfter).count());
 }
@@ -316,32 +319,32 @@ void EngineMetrics::on_unresponsive(std::size_t sessions) {
 void EngineMetrics::on_missed_notifications(std::size_t messages) {
     metrics_.missed_notifications_.Increment(static_cast<double>(messages));
     spdlog::warn(
-        "{} messages were found by polling, up to 1 s late, because no notification had arrived; if this repeats, check "
-        "pg_notification_queue_usage()",
+        "{} messages were found by polling, up to 1 s late, because no notification had arrived; this is normal while another "
+        "instance stops, and for inserts with messaging.notify = 'off'; otherwise check pg_notification_queue_usage()",
         messages);
 }
 
 void EngineMetrics::on_degraded(const std::string& what, const std::string& reason) {
     metrics_.degraded_.Add({{"what", what}}).Increment();
-    spdlog::warn("{}: {}", what, reason);
+    spdlog::warn("{}{}: {}", subject_, what, reason);
 }
 
 void EngineMetrics::on_recovered(const std::string& what) {
     metrics_.degraded_.Add({{"what", what}}).Decrement();
-    spdlog::info("{}: recovered", what);
+    spdlog::info("{}{}: recovered", subject_, what);
 }
 
 void EngineMetrics::on_error(const char* what, const core::Error& error) {
     metrics_.dependency_errors_.Add({{"operation", what}}).Increment();
     if (std::string_view(what) == engine::kReceiptsOperation) metrics_.on_redis_error();
-    dependency_errors_.try_emplace(what, subject_of(what), clock_).first->second.failed(error.message);
+    dependency_errors_.try_emplace(what, subject_ + subject_of(what), clock_).first->second.failed(error.message);
     if (!is_work(what)) return;
     const std::lock_guard lock(failures_mutex_);
     Failure& failure = failures_.try_emplace(what, Failure{clock_.mono(), "", false}).first->second;
     failure.reason = error.message;
     if (clock_.mono() - failure.since < kFailingTooLong || std::exchange(failure.told, true)) return;
-    spdlog::error("{} has failed for {} s without a success, and this engine is not ready: {}", what, kFailingTooLong.count(),
-                  error.message);
+    spdlog::error("{}{} has failed for {} s without a success, and the engine is not ready: {}", subject_, what,
+                  kFailingTooLong.count(), error.message);
 }
 
 void EngineMetrics::on_success(const char* what) {

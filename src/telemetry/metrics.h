@@ -60,9 +60,9 @@ private:
     prometheus::Counter& dead_lettered_;
     prometheus::Counter& late_outcomes_;
     prometheus::Counter& kept_;
-    prometheus::Counter& not_held_;
+    prometheus::Counter& not_in_memory_;
     prometheus::Counter& locked_;
-    prometheus::Counter& unresponsive_;
+    prometheus::Counter& ended_sessions_;
     prometheus::Counter& missed_notifications_;
     prometheus::Counter& reconciled_;
     prometheus::Gauge& reconcile_walk_;
@@ -86,7 +86,9 @@ private:
 // One engine's observer. That engine's thread only; the registry behind it is shared.
 class EngineMetrics : public engine::EngineObserver {
 public:
-    EngineMetrics(Metrics& metrics, const core::Clock& clock) : metrics_(metrics), clock_(clock) {}
+    // `name`: what its log lines call the engine.
+    EngineMetrics(Metrics& metrics, const core::Clock& clock, const std::string& name)
+        : metrics_(metrics), clock_(clock), subject_("engine " + name + ", ") {}
     // Any thread: the work that has not succeeded for kFailingTooLong, with the reason; empty when all is well.
     std::string failing() const;
     ~EngineMetrics() override { EngineMetrics::on_in_flight(0, 0); }
@@ -101,9 +103,9 @@ public:
     void on_dead_lettered(std::size_t messages) override;
     void on_late_outcomes(std::size_t outcomes) override;
     void on_kept(std::size_t messages) override;
-    void on_not_held(std::size_t messages) override;
+    void on_not_in_memory(std::size_t messages) override;
     void on_locked(std::size_t outcomes) override;
-    void on_unresponsive(std::size_t sessions) override;
+    void on_ended_sessions(std::size_t sessions) override;
     void on_missed_notifications(std::size_t messages) override;
     void on_degraded(const std::string& what, const std::string& reason) override;
     void on_recovered(const std::string& what) override;
@@ -113,6 +115,7 @@ public:
 private:
     Metrics& metrics_;
     const core::Clock& clock_;
+    const std::string subject_;                                            // the beginning of its log lines
     std::map<std::string, DependencyLog, std::less<>> dependency_errors_;  // one line per change of state
     struct Failure {
         core::MonoTime since;

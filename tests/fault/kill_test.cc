@@ -156,7 +156,7 @@ TEST(Kill, AMessageThatKillsEnginesEndsAmongTheDeadAndTheOthersAreSent) {
     tally.expect_settled();
     tally.expect_recovered();
     EXPECT_EQ(last.sql("SELECT string_agg(id::text, ' ') FROM messaging._dead"), "100") << "no other message may die with it";
-    EXPECT_EQ(last.sql("SELECT reason FROM messaging._dead"), "engines died 10 times while they held the message");
+    EXPECT_EQ(last.sql("SELECT reason FROM messaging._dead"), "engines failed 10 times while they had the message");
     tally.expect_none_lost(10 * 1000);
 }
 

@@ -27,7 +27,7 @@ protected:
     }
     bool lost_all_three() {
         for (const std::string session : {"claim", "record", "listen"}) {
-            if (service_.output().find(session + " session to PostgreSQL is lost") == std::string::npos) return false;
+            if (service_.output().find(session + " session: lost") == std::string::npos) return false;
         }
         return true;
     }

@@ -284,7 +284,7 @@ TEST_F(Strangers, AMessageWhoseRowATriggerKeepsUnchangedIsDeadLettered) {
               "accepted by the receiver, but it cannot be recorded: a trigger on messages leaves its row unchanged");
     EXPECT_EQ(number(kMisplaced), 0);
     const std::size_t received = receiver_.count();
-    wait(seconds(7));  // a full scan and a release of orphans fit into it
+    wait(seconds(7));  // a full scan and a rescheduling of orphans fit into it
     EXPECT_EQ(receiver_.count(), received) << "nothing is sent again";
     EXPECT_EQ(service.metric("messaging_dead_lettered_messages_total"), 2);
 }

@@ -50,8 +50,9 @@ protected:
     std::string endpoint_state(core::EndpointId id) {
         return db_.sql("SELECT state FROM messaging._endpoint_state WHERE endpoint_id = " + std::to_string(id));
     }
-    engine::OrphanCount release_orphans(std::vector<core::ClaimId> known, std::vector<core::MessageId> held) {
-        return db_.value<engine::OrphanCount>([&](auto done) { store_.release_orphans(kMe, known, held, std::move(done)); });
+    engine::OrphanCount reschedule_orphans(std::vector<core::ClaimId> known, std::vector<core::MessageId> in_memory) {
+        return db_.value<engine::OrphanCount>(
+            [&](auto done) { store_.reschedule_orphans(kMe, known, in_memory, std::move(done)); });
     }
     void insert(int count) {
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+9055511' || g, 'text ' || g FROM generate_series(1, " +
@@ -233,10 +234,10 @@ TEST_F(ClaimStoreTest, SchedulesWhatTheLedgerHasAndTheEngineDoesNotKnow) {
     claim(3);
     db_.as_engine("UPDATE messages SET is_sent = true WHERE id = 2");
     db_.as_engine("UPDATE messages SET attempts = 1 WHERE id = 3");
-    EXPECT_EQ(release_orphans({known}, {1}).unknown, 1U);
+    EXPECT_EQ(reschedule_orphans({known}, {1}).unknown, 1U);
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "4");
     EXPECT_EQ(db_.number("SELECT claim_id FROM messaging._claim"), known);
-    EXPECT_EQ(release_orphans({known}, {1}).unknown, 0U);
+    EXPECT_EQ(reschedule_orphans({known}, {1}).unknown, 0U);
 }
 
 // Rule 6: a ledger entry alone makes no message safe.
@@ -245,19 +246,19 @@ TEST_F(ClaimStoreTest, SchedulesWhatAClaimNamesAndTheEngineDoesNotHold) {
     const ClaimBatch batch = claim(5);
     const core::ClaimId known = batch.deliveries.at(0).claim_id;
     db_.as_engine("UPDATE messages SET is_sent = true WHERE id = 4");
-    const auto count = release_orphans({known}, {1, 3});
+    const auto count = reschedule_orphans({known}, {1, 3});
     EXPECT_EQ(count.unknown, 0U);
-    EXPECT_EQ(count.not_held, 2U);
+    EXPECT_EQ(count.not_in_memory, 2U);
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._schedule ORDER BY id"), "2 5");
     EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1,3,4]");
-    EXPECT_EQ(release_orphans({known}, {1, 3}).not_held, 0U);
+    EXPECT_EQ(reschedule_orphans({known}, {1, 3}).not_in_memory, 0U);
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
 }
 
 TEST_F(ClaimStoreTest, LeavesTheClaimsOfOthersAlone) {
     insert(1);
     claim(1, 0, kOther);
-    EXPECT_EQ(release_orphans({}, {}).unknown, 0U);
+    EXPECT_EQ(reschedule_orphans({}, {}).unknown, 0U);
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
 }
 
@@ -369,7 +370,7 @@ TEST_F(ClaimStoreTest, AHeldMessageCanBeNamedAndGivenUp) {
     EXPECT_EQ(ids_of(db_.value<ClaimBatch>([&](auto done) { store_.claim_held(one, std::move(done)); })), "2");
 }
 
-// A claim that had read an older state holds a message after its endpoint's release.
+// A claim that had read an older state holds a message after its endpoint has become active.
 TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconcile) {
     insert(3);
     db_.sql("DELETE FROM messaging._queue");
@@ -424,7 +425,7 @@ TEST_F(ClaimStoreTest, AColumnOfAnotherTypeCostsOneClaim) {
 TEST_F(ClaimStoreTest, AMessageWithTheMostAttemptsThatTheTableAcceptsIsDeadLetteredBecauseOneMoreCouldNotBeRecorded) {
     db_.sql("INSERT INTO messages (recipient, content, attempts) VALUES ('+1', 'x', 32000), ('+1', 'y', 31998)");
     EXPECT_EQ(ids_of(claim()), "2");
-    EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead"), "1|the attempts are used up");
+    EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead"), "1|attempts is too high: one more could not be recorded");
 }
 
 TEST_F(ClaimStoreTest, AnIdThatStandsTwiceInTheQueueIsSentOnce) {

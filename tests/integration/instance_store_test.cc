@@ -217,7 +217,7 @@ TEST_F(InstanceStoreTest, WhatWasAbandonedBeforeWaitsLongerAndIsGivenUpInTheEnd)
     EXPECT_EQ(me_.reclaim().messages, 3U);
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at <= now()"), "1");
     EXPECT_EQ(mine_.sql("SELECT id FROM messaging._schedule WHERE due_at BETWEEN now() + '5 s' AND now() + '24 s'"), "2");
-    EXPECT_EQ(mine_.sql("SELECT id, reason FROM messaging._dead"), "3|engines died 10 times while they held the message");
+    EXPECT_EQ(mine_.sql("SELECT id, reason FROM messaging._dead"), "3|engines failed 10 times while they had the message");
 }
 
 TEST_F(InstanceStoreTest, WhatTheFailedOneHadResolvedIsNotScheduledAgain) {

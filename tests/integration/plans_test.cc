@@ -34,7 +34,7 @@ constexpr pg::Statement kPrepared{
 const std::map<std::string, std::vector<std::string>> kIndexes{
     {"claim_ready", {"_queue_fifo", "messages_pkey"}},
     {"claim_due", {"_schedule_due", "messages_pkey"}},
-    {"release_orphans", {"messages_pkey"}},
+    {"reschedule_orphans", {"messages_pkey"}},
     {"load_endpoints", {}},
     {"lock_claims", {"_claim_pkey"}},
     {"mark_sent", {"messages_pkey"}},
@@ -44,7 +44,7 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"finish_claims", {"_claim_pkey", "messages_pkey"}},
     {"note_suspects", {}},
     {"find_unlocked", {"messages_pkey"}},
-    {"release_not_held", {"_claim_pkey", "messages_pkey"}},
+    {"reschedule_not_in_memory", {"_claim_pkey", "messages_pkey"}},
     {"claim_held", {"_hold_endpoint", "messages_pkey"}},
     {"peek_held", {"_hold_endpoint"}},
     {"dead_letter_held", {"_hold_pkey"}},
@@ -101,7 +101,7 @@ const std::map<std::string, std::vector<std::string>> kMayScan{
     {"take_claims", {"_claim"}},  // the ledger of what is in flight, once an engine has failed
     {"reclaim", {"_claim"}},
     {"move_claims", {"_claim"}},
-    {"release_orphans", {"_claim"}},
+    {"reschedule_orphans", {"_claim"}},
 };
 
 // The plans of PostgreSQL 13 list both ways of an EXISTS, a lookup and a scan for a hash table; the executor takes the cheaper
@@ -210,7 +210,7 @@ protected:
         record_all.suspects = {1};
         db_.value<engine::RecordResult>([&](auto done) { queue.record(record_all, std::move(done)); });
         db_.value<std::vector<core::MessageId>>([&](auto done) { queue.find_unlocked({1, 2}, std::move(done)); });
-        db_.value<engine::OrphanCount>([&](auto done) { queue.release_orphans(me, {claimed}, {1}, std::move(done)); });
+        db_.value<engine::OrphanCount>([&](auto done) { queue.reschedule_orphans(me, {claimed}, {1}, std::move(done)); });
         db_.value<std::vector<engine::BacklogBatch>>([&](auto done) { backlog.read_backlog(me, {}, 10, std::move(done)); });
         db_.value<std::size_t>([&](auto done) { backlog.reclaim_backlog(me, 10, std::move(done)); });
         db_.value<core::Unit>([&](auto done) { backlog.move_backlog(me, me + 1, {1}, std::move(done)); });

@@ -235,7 +235,7 @@ TEST_F(ReceiptBacklog, GivesMyUnconfirmedBatchesOldestFirst) {
     EXPECT_EQ(batches[1].batch_id, second);
 }
 
-TEST_F(ReceiptBacklog, LeavesOutWhatIsHeldAndStopsAtTheLimit) {
+TEST_F(ReceiptBacklog, LeavesOutWhatIsInMemoryAndStopsAtTheLimit) {
     const auto first = sent(1, 1);
     const auto second = sent(1, 1);
     sent(1, 1);

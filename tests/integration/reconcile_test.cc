@@ -333,7 +333,7 @@ TEST_F(Reconcile, FindsWhatIsHeldForAnotherEndpointThanItsOwn) {
 }
 
 // 12 million in one statement took longer than it may, and reconcile did nothing else any more.
-TEST_F(Reconcile, AnEndpointThatIsDeletedWithManyOnHoldIsReleasedByAndBy) {
+TEST_F(Reconcile, ManyMessagesOnHoldForADeletedEndpointReturnByAndBy) {
     past_the_triggers("INSERT INTO messaging._hold SELECT g, 77 FROM generate_series(1, 120000) g");
     look_at_newest();
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 70000);

@@ -167,7 +167,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
         db.value<std::optional<core::MessageId>>([&](auto done) { queue.peek(source, {}, std::move(done)); });
         db.value<Unit>([&](auto done) { queue.dead_letter(source, 5, "unclaimable", std::move(done)); });
     }
-    db.value<engine::OrphanCount>([&](auto done) { queue.release_orphans(me, {}, {}, std::move(done)); });
+    db.value<engine::OrphanCount>([&](auto done) { queue.reschedule_orphans(me, {}, {}, std::move(done)); });
     engine::RecordRequest rest;
     rest.instance_id = me;
     rest.confirmed_batches = {99};

@@ -61,7 +61,7 @@ void Change::make(const Step& step) {
             claim(e, step.which, Source::kQueue);
             vanish(e);
             return;
-        case Action::kReleaseOrphans: tables_.release_orphans(e); return;
+        case Action::kRescheduleOrphans: tables_.reschedule_orphans(e); return;
         case Action::kRecord: record(e, step.which); break;
         case Action::kLateRecord:
             record(e, kAll);

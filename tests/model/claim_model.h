@@ -36,7 +36,7 @@ enum class Action : std::uint8_t {
     kMove,
     kMoved,    // the move's answer
     kReclaim,  // kAll = also of all instances whose lock is free, 0 = only of instances without a row
-    kReleaseOrphans,
+    kRescheduleOrphans,
     kRelease,  // stopped: what waits becomes outcomes
     kShutDown,
     kDie,
@@ -81,7 +81,7 @@ enum class Mistake : std::uint8_t {
     kFenceByInstance,         // failures count only for the instance that the engine believed to be when it sent them
     kRecordDoesNotLock,       // the fence is looked at, not locked
     kFinishUnchecked,         // a claim ends when the engine says so
-    kOrphansStay,             // a claim whose answer was lost is never released
+    kOrphansStay,             // a claim whose answer was lost is never rescheduled
     kNumbersComeAgain,        // claim numbers are a sequence's, which a crash sets back
     kReclaimByOneSnapshot,    // one statement takes the claims and looks at their messages
     kReclaimIsRemembered,     // reclaim ends the claims, and only the reclaiming engine knows their messages

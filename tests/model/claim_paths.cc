@@ -119,7 +119,7 @@ std::set<std::string> situations_of(const State& state, const Step& step) {
         case Action::kMove:
         case Action::kMoved:
         case Action::kReclaim:
-        case Action::kReleaseOrphans:
+        case Action::kRescheduleOrphans:
         case Action::kShutDown:
             situation += one_word({step.which, engine.row});
             words = words_of_claims(state, step);

@@ -144,7 +144,7 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
             engine.ledger.keep_only(engine.moved);
             break;
         case Action::kReclaim: reclaim(engine, step.which == kAll); break;
-        case Action::kReleaseOrphans: release_orphans(engine); break;
+        case Action::kRescheduleOrphans: reschedule_orphans(engine); break;
         case Action::kRelease:
             for (RealItem& item : engine.items) {
                 if (item.phase == Phase::kWaiting) item.phase = Phase::kReleased;
@@ -217,11 +217,11 @@ void ClaimReplay::close_listen_session(RealEngine& engine) {
 }
 
 void ClaimReplay::await_free_lock(core::InstanceId instance) {
-    const std::string held =
+    const std::string locks =
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 772 AND database = (SELECT oid FROM pg_database "
         "WHERE datname = current_database()) AND objid = " +
         std::to_string(instance);
-    EXPECT_TRUE(test::wait_until([&] { return db_.number(held) == 0; }));
+    EXPECT_TRUE(test::wait_until([&] { return db_.number(locks) == 0; }));
 }
 
 // Of what is ready, due or held, only the messages meant: the others are locked, as another engine's claim would.
@@ -347,11 +347,11 @@ void ClaimReplay::lift_abandoned() {
                   " WHERE abandoned = 1");
 }
 
-void ClaimReplay::release_orphans(RealEngine& engine) {
-    std::vector<core::MessageId> held;
-    for (const RealItem& item : engine.items) held.push_back(item.outcome.id);
+void ClaimReplay::reschedule_orphans(RealEngine& engine) {
+    std::vector<core::MessageId> in_memory;
+    for (const RealItem& item : engine.items) in_memory.push_back(item.outcome.id);
     db_.value<engine::OrphanCount>(
-        [&](auto done) { queue_.release_orphans(engine.instance, engine.ledger.claims(), held, std::move(done)); });
+        [&](auto done) { queue_.reschedule_orphans(engine.instance, engine.ledger.claims(), in_memory, std::move(done)); });
 }
 
 void ClaimReplay::end_session(RealEngine& doer, RealEngine& frozen) {

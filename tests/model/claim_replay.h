@@ -80,7 +80,7 @@ private:
     std::vector<core::InstanceId> failed_instances(RealEngine& engine);
     void reclaim(RealEngine& engine, bool failed_too);
     void lift_abandoned();
-    void release_orphans(RealEngine& engine);
+    void reschedule_orphans(RealEngine& engine);
     void end_session(RealEngine& doer, RealEngine& frozen);
     void crash();
     void set_endpoint(Endpoint endpoint);

@@ -121,7 +121,7 @@ private:
                 for (const std::uint8_t mask : masks(s_, bounds_, is_held)) {
                     if (has_capacity && s_.endpoint != Endpoint::kMissing) add(Action::kClaimHeld, e, mask);
                 }
-                add(Action::kReleaseOrphans, e, 0);
+                add(Action::kRescheduleOrphans, e, 0);
             }
             add_answers(e, engine);
         }

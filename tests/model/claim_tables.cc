@@ -208,16 +208,16 @@ void Tables::reclaim(const std::array<bool, kUndone + 1>& taken, const Overlap& 
     commit();
 }
 
-void Tables::release_orphans(std::size_t e) {
+void Tables::reschedule_orphans(std::size_t e) {
     const Engine& engine = s_.engines[e];
-    std::array<bool, kMaxMessages> held{};
-    for (std::size_t i = 0; i < engine.item_count; ++i) held[engine.items[i].message] = true;
+    std::array<bool, kMaxMessages> in_memory{};
+    for (std::size_t i = 0; i < engine.item_count; ++i) in_memory[engine.items[i].message] = true;
     for (std::size_t c = s_.claim_count; c-- > 0;) {
         Claim& claim = s_.claims[c];
         const bool known = engine.open[c] != 0;
         if (!known && (claim.owner != instance_of(e) || mistakes_.has(Mistake::kOrphansStay))) continue;
         for (std::size_t m = 0; m < kMaxMessages; ++m) {
-            if (!is_open(s_, claim, m) || (known && held[m])) continue;
+            if (!is_open(s_, claim, m) || (known && in_memory[m])) continue;
             schedule(m, Schedule::kDue);
             claim.attempts[m] = kAbsent;
             claim.generations[m] = 0;

@@ -38,7 +38,7 @@ public:
     void record(Owner instance, const std::vector<Item>& outcomes, const std::array<bool, kMaxClaims>& finished,
                 const Overlap& overlap = {});
     void reclaim(const std::array<bool, kUndone + 1>& taken, const Overlap& overlap = {});
-    void release_orphans(std::size_t e);
+    void reschedule_orphans(std::size_t e);
     void commit();  // waits for the disk, so that everything before it is durable too
 
     void remove_claim(std::size_t claim);

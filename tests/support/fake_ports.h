@@ -60,9 +60,9 @@ public:
     void dead_letter(engine::Source, core::MessageId id, const std::string& reason, core::Completion<core::Unit> done) override {
         dead_letters.push_back({{id, reason}, std::move(done)});
     }
-    void release_orphans(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::MessageId> held,
-                         core::Completion<engine::OrphanCount> done) override {
-        orphans.push_back({{std::move(known), std::move(held)}, std::move(done)});
+    void reschedule_orphans(core::InstanceId, std::vector<core::ClaimId> known, std::vector<core::MessageId> in_memory,
+                            core::Completion<engine::OrphanCount> done) override {
+        orphans.push_back({{std::move(known), std::move(in_memory)}, std::move(done)});
     }
     void find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) override {
         unlocks.push_back({std::move(ids), std::move(done)});
@@ -79,7 +79,7 @@ public:
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> held_claims;
     struct Orphans {
         std::vector<core::ClaimId> known;
-        std::vector<core::MessageId> held;
+        std::vector<core::MessageId> in_memory;
     };
     std::deque<Call<Orphans, engine::OrphanCount>> orphans;
     std::deque<Call<std::pair<engine::Source, engine::QueuePosition>, std::optional<core::MessageId>>> peeks;
@@ -225,9 +225,9 @@ public:
     void on_dead_lettered(std::size_t messages) override { dead_lettered += messages; }
     void on_late_outcomes(std::size_t outcomes) override { late_outcomes += outcomes; }
     void on_kept(std::size_t messages) override { kept += messages; }
-    void on_not_held(std::size_t messages) override { not_held += messages; }
+    void on_not_in_memory(std::size_t messages) override { not_in_memory += messages; }
     void on_locked(std::size_t outcomes) override { locked += outcomes; }
-    void on_unresponsive(std::size_t sessions) override { ended_sessions += sessions; }
+    void on_ended_sessions(std::size_t sessions) override { ended_sessions += sessions; }
     void on_missed_notifications(std::size_t messages) override { missed_rings += messages; }
     void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
     void on_recovered(const std::string& what) override { std::erase(degraded, what); }
@@ -243,7 +243,7 @@ public:
     std::size_t dead_lettered = 0;
     std::size_t late_outcomes = 0;
     std::size_t kept = 0;
-    std::size_t not_held = 0;
+    std::size_t not_in_memory = 0;
     std::size_t locked = 0;
     std::size_t missed_rings = 0;
     std::size_t ended_sessions = 0;

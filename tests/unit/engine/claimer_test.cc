@@ -19,7 +19,7 @@ using test::take_first;
 
 class ClaimerTest : public testing::Test {
 protected:
-    // Becoming active: the orphans are released, then a full scan, then what is due.
+    // Becoming active: the orphans are rescheduled, then a full scan, then what is due.
     void activate() {
         claimer_.set_active(true);
         answer_orphans();
@@ -105,7 +105,7 @@ protected:
                       .held_rooms = [this] { return rooms_; },
                       .other_held_room = [] { return 8; },
                       .known_claims = [] { return std::vector<core::ClaimId>{7}; },
-                      .held_messages = [] { return std::vector<core::MessageId>{70}; },
+                      .messages_in_memory = [] { return std::vector<core::MessageId>{70}; },
                       .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
                       .on_stopped = [this] { ++stopped_; },
                       .on_idle = [this] { ++idles_; },
@@ -124,7 +124,7 @@ TEST_F(ClaimerTest, BeginsWithOrphansAFullScanAndDueOnes) {
     claimer_.set_active(true);
     ASSERT_EQ(store_.orphans.size(), 1u);
     EXPECT_EQ(store_.orphans.front().request.known, std::vector<core::ClaimId>{7});
-    EXPECT_EQ(store_.orphans.front().request.held, std::vector<core::MessageId>{70});
+    EXPECT_EQ(store_.orphans.front().request.in_memory, std::vector<core::MessageId>{70});
     EXPECT_TRUE(store_.due.empty() && store_.ready.empty()) << "one statement at a time";
     answer_orphans();
     EXPECT_EQ(answer_ready(0, 50).behind.xid, 0u) << "a full scan";
@@ -262,8 +262,8 @@ TEST_F(ClaimerTest, MessagesNobodyHoldsAreClaimedAtOnce) {
     activate();
     wait_for_full_scan();
     answer_ready(0, 50);
-    answer_orphans({.unknown = 0, .not_held = 3});
-    EXPECT_EQ(observer_.not_held, 3u);
+    answer_orphans({.unknown = 0, .not_in_memory = 3});
+    EXPECT_EQ(observer_.not_in_memory, 3u);
     EXPECT_EQ(store_.due.size(), 1u) << "they are scheduled, due now";
 }
 
@@ -479,7 +479,7 @@ TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {
 TEST_F(ClaimerTest, ANewSessionForgetsTheFloorAndAsksForOrphans) {
     activate();
     claimer_.on_session_up();
-    answer_orphans({.unknown = 2, .not_held = 0});
+    answer_orphans({.unknown = 2, .not_in_memory = 0});
     EXPECT_EQ(answer_ready(0, 80).behind.xid, 0u);
 }
 

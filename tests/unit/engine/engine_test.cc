@@ -221,7 +221,7 @@ TEST_F(EngineTest, AClaimThatSawTheServiceStoppedHasTheStateReadAgain) {
     EXPECT_FALSE(queue_.orphans.empty()) << "it claims again";
 }
 
-TEST_F(EngineTest, SaysWhichMessagesItHolds) {
+TEST_F(EngineTest, SaysWhichMessagesItHasInMemory) {
     start();
     std::vector<core::Delivery> many;
     for (int id = 1; id <= 12; ++id) many.push_back(delivery(id, 1, 100));
@@ -231,9 +231,10 @@ TEST_F(EngineTest, SaysWhichMessagesItHolds) {
     if (!queue_.due.empty()) take_first(queue_.due).answer(ClaimBatch{});
     take_first(queue_.ready).answer(ClaimBatch{});  // a full scan
     ASSERT_FALSE(queue_.orphans.empty());
-    std::vector<core::MessageId> held = queue_.orphans.front().request.held;
-    std::sort(held.begin(), held.end());
-    EXPECT_EQ(held, (std::vector<core::MessageId>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})) << "1 is sent, but not recorded yet";
+    std::vector<core::MessageId> in_memory = queue_.orphans.front().request.in_memory;
+    std::sort(in_memory.begin(), in_memory.end());
+    EXPECT_EQ(in_memory, (std::vector<core::MessageId>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}))
+        << "1 is sent, but not recorded yet";
 }
 
 TEST_F(EngineTest, AClaimUnderWayWhenTheListenSessionIsLostIsWaitedForBeforeItRegistersAnew) {

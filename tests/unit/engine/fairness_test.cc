@@ -48,8 +48,8 @@ public:
     void claim_held(const ClaimRequest&, core::Completion<ClaimBatch> done) override {
         later([done = std::move(done)] { done(ClaimBatch{}); });
     }
-    void release_orphans(core::InstanceId, std::vector<core::ClaimId>, std::vector<core::MessageId>,
-                         core::Completion<OrphanCount> done) override {
+    void reschedule_orphans(core::InstanceId, std::vector<core::ClaimId>, std::vector<core::MessageId>,
+                            core::Completion<OrphanCount> done) override {
         later([this, done = std::move(done)] {
             if (orphans_fail) return done(core::Error{core::ErrorKind::kTimeout, "slow", "57014"});
             done(OrphanCount{});
@@ -127,7 +127,7 @@ protected:
                       .held_rooms = [] { return std::vector<core::EndpointRoom>{}; },
                       .other_held_room = [] { return 8; },
                       .known_claims = [] { return std::vector<core::ClaimId>{}; },
-                      .held_messages = [] { return std::vector<core::MessageId>{}; },
+                      .messages_in_memory = [] { return std::vector<core::MessageId>{}; },
                       .on_claimed =
                           [this](const std::vector<core::Delivery>& deliveries) {
                               in_memory_ += deliveries.size();

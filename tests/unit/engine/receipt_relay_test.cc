@@ -57,7 +57,7 @@ protected:
         random_, observer_, {[this] { return instance_id_; }, [this](std::int64_t batch_id) { confirmed_.push_back(batch_id); }}};
 };
 
-TEST_F(ReceiptRelayTest, ABatchIsHeldUntilItsConfirmationIsRecorded) {
+TEST_F(ReceiptRelayTest, ABatchStaysInMemoryUntilItsConfirmationIsRecorded) {
     add(7, 3);
     EXPECT_TRUE(relay_.writing());
     confirm();
@@ -78,7 +78,7 @@ TEST_F(ReceiptRelayTest, WithoutRedisNothingIsWrittenOrRead) {
     EXPECT_TRUE(relay_.idle());
 }
 
-TEST_F(ReceiptRelayTest, WhatWasMissedIsReadBackEachSecondWithoutWhatIsHeld) {
+TEST_F(ReceiptRelayTest, WhatWasMissedIsReadBackEachSecondWithoutWhatIsInMemory) {
     add(7);
     time_.advance(kBacklogPeriod);
     ASSERT_EQ(backlog_.reads.size(), 1U);
@@ -274,9 +274,9 @@ TEST_F(ReceiptRelayTest, BeforeItIsRegisteredTheBacklogIsLeftAlone) {
     EXPECT_TRUE(backlog_.reads.empty());
 }
 
-TEST_F(ReceiptRelayTest, WhatIsHeldMovesWithAnEngineThatRegistersAnew) {
+TEST_F(ReceiptRelayTest, WhatIsInMemoryMovesWithAnEngineThatRegistersAnew) {
     relay_.on_registered_anew(5, 6);
-    EXPECT_TRUE(backlog_.moves.empty()) << "nothing is held";
+    EXPECT_TRUE(backlog_.moves.empty()) << "nothing is in memory";
     add(7);
     relay_.on_registered_anew(5, 6);
     ASSERT_EQ(backlog_.moves.size(), 1U);
@@ -308,8 +308,8 @@ TEST_F(ReceiptRelayTest, AFailedReadIsAnErrorUntilTheNextOneSucceeds) {
     EXPECT_EQ(observer_.successes[kBacklogOperation], 1);
 }
 
-TEST_F(ReceiptRelayTest, NoMoreThanItsLimitIsHeld) {
-    add(1, kMaxHeldReceipts);
+TEST_F(ReceiptRelayTest, NoMoreThanItsLimitIsInMemory) {
+    add(1, kMaxReceiptsInMemory);
     add(2);
     EXPECT_EQ(log_.writes.size(), 1U);
     time_.advance(kBacklogPeriod);

@@ -343,7 +343,7 @@ TEST_F(RecorderTest, AMessageWhoseRowStaysAsItWasIsGivenUp) {
     RecordResult unchanged;
     unchanged.kept = {{70, 7}, {70, 8}};
     take_first(store_.records).answer(unchanged);
-    EXPECT_EQ(open_claims_.claims(), std::vector<core::ClaimId>{70}) << "or the message would be released meanwhile";
+    EXPECT_EQ(open_claims_.claims(), std::vector<core::ClaimId>{70}) << "or the message would be rescheduled meanwhile";
     time_.advance(kSmallBatchDelay);
     const RecordRequest request = store_.records.front().request;
     EXPECT_EQ(ids(request), "7 ") << "of 8 this transaction had no outcome";

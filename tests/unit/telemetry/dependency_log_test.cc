@@ -121,7 +121,7 @@ TEST_F(DependencyLogTest, AFailureInTheSameMinuteIsLoggedIfItLasts) {
 // The log said "well again" of Redis with each transaction, and "OOM" with each batch.
 TEST_F(DependencyLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
     Metrics metrics;
-    EngineMetrics engine(metrics, time_);
+    EngineMetrics engine(metrics, time_, "host:1/2");
     const core::Error full{core::ErrorKind::kInternal, "OOM", ""};
     for (int i = 0; i < 5; ++i) {
         engine.on_error(engine::kReceiptsOperation, full);
@@ -129,9 +129,10 @@ TEST_F(DependencyLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
         engine.on_recorded(1, milliseconds(1));
         engine.on_success(engine::kBacklogOperation);
     }
-    EXPECT_EQ(lines(), (std::vector<std::string>{"warning receipts (they wait in PostgreSQL, sending goes on): OOM; trying again",
-                                                 "warning receipt backlog: OOM; trying again",
-                                                 "info receipt backlog: recovered (0 failures since the last line)"}));
+    EXPECT_EQ(lines(), (std::vector<std::string>{
+                           "warning engine host:1/2, receipts (they wait in PostgreSQL, sending goes on): OOM; trying again",
+                           "warning engine host:1/2, receipt backlog: OOM; trying again",
+                           "info engine host:1/2, receipt backlog: recovered (0 failures since the last line)"}));
     engine.on_success(engine::kReceiptsOperation);
     EXPECT_EQ(lines().size(), 4U);
     EXPECT_NE(metrics.text().find("messaging_redis_errors_total 5"), std::string::npos);
@@ -140,7 +141,7 @@ TEST_F(DependencyLogTest, ARecordedTransactionIsNoRecoveryOfRedis) {
 // Whoever may insert can cause one with each row.
 TEST_F(DependencyLogTest, DeadLettersHaveALineAMinuteThatCountsThemAll) {
     Metrics metrics;
-    EngineMetrics engine(metrics, time_);
+    EngineMetrics engine(metrics, time_, "host:1/2");
     for (int i = 0; i < 121; ++i) {
         engine.on_dead_lettered(10);
         time_.advance(milliseconds(1000));
@@ -153,7 +154,7 @@ TEST_F(DependencyLogTest, DeadLettersHaveALineAMinuteThatCountsThemAll) {
 
 TEST_F(DependencyLogTest, AnEngineWhoseWorkFailsForLongIsNotReadyAndSaysSoOnce) {
     Metrics metrics;
-    EngineMetrics engine(metrics, time_);
+    EngineMetrics engine(metrics, time_, "host:1/2");
     const core::Error broken{core::ErrorKind::kInternal, "no replica identity", ""};
     const auto count_errors = [&] {
         const auto all = lines();

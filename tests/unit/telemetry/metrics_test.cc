@@ -19,7 +19,7 @@ protected:
 
     test::FakeTime time_;
     Metrics metrics_;
-    EngineMetrics engine_{metrics_, time_};
+    EngineMetrics engine_{metrics_, time_, "host:1/1"};
 };
 
 TEST_F(MetricsTest, EachKindOfOutcomeHasACounter) {
