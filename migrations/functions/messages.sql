@@ -3,8 +3,9 @@
 -- nobody can put these functions on a table of their own; a trigger fires without that right.
 
 -- The doorbell. A NOTIFY holds a lock of the whole cluster until its commit is on the disk, so that inserters wait for each
--- other; it is sent only when no engine is awake. Engines hold the advisory lock (771, 1) exclusively while they sleep: an
--- inserter that gets it shared, until its own transaction ends, knows that an engine is awake and will look again.
+-- other. A sleeping engine holds the advisory lock (771, 1) exclusively. An inserter tries to take the lock shared, until its own
+-- transaction ends. Where it gets the lock, no engine sleeps with it, and no NOTIFY is sent. Where it does not, one does, and the
+-- inserter sends a NOTIFY, even if other engines are awake (docs/claim-protocol.md).
 -- SET messaging.notify = 'off' leaves both out, for transactions that PostgreSQL must PREPARE (two-phase commit), which it refuses
 -- after a NOTIFY. Their messages are found by the engines' poll, within a second of the commit.
 CREATE OR REPLACE FUNCTION messaging._ring() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -44,7 +45,7 @@ END $$;
 -- sent to unsent is sent again, also where an application's own trigger has decided so. A message that somebody marks as sent
 -- leaves its places; its row in the queue goes at the next claim.
 -- 'is_sent' as the argument: the statement names is_sent = false, which also sends again what is dead-lettered or waits for a
--- retry. What is queued, held or in flight stays as it is. All attempts are before the message again, and its generation changes,
+-- retry. What is queued, held or in flight stays as it is. The message gets all its attempts back, and its generation changes,
 -- so that no late outcome of the earlier sending is taken for the new one's.
 CREATE OR REPLACE FUNCTION messaging._on_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

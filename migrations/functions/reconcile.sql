@@ -3,7 +3,7 @@
 
 -- Queues those of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead; answers how many. One
 -- statement, so one snapshot: a message on its way from one place to the next is seen in one of them. LATERAL … LIMIT keeps the reading
--- of the archive a look-up for each candidate: PostgreSQL 18 would read it whole for some thousands of them.
+-- of messages a look-up for each candidate: PostgreSQL 18 would read it whole for some thousands of them.
 -- What is held for another endpoint than its own is in no place either: a claim that had read the older row may hold it so. A claim
 -- that names a message with other attempts, or another generation, has resolved it already.
 CREATE OR REPLACE FUNCTION messaging._queue_lost(candidates bigint[]) RETURNS bigint
@@ -31,7 +31,7 @@ $$;
 
 -- Those of the `max_rows` messages after `after_id` that are unsent and, by a look into each place's index, in none: most are found in the
 -- queue, by the transaction that inserted them. What is left goes on to messaging._queue_lost(), which reads the whole queue. CASE keeps
--- the probes look-ups: in WHERE the planner can turn them into joins. No sequential scan: PostgreSQL 18 would read the whole archive for a
+-- the probes look-ups: in WHERE the planner can turn them into joins. No sequential scan: PostgreSQL 18 would read all of messages for a
 -- fifth of it.
 CREATE OR REPLACE FUNCTION messaging._look_for_lost(
     after_id bigint, max_rows integer, OUT last_id bigint, OUT rows_read bigint, OUT candidates bigint[])
@@ -91,7 +91,7 @@ BEGIN
     cost_ms := 0;
     SELECT * INTO mark FROM messaging._reconcile FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        -- Another instance has it, or it was deleted. Without EXISTS this would wait for the other instance.
+        -- Another process has it, or it was deleted. Without EXISTS this would wait for the other process.
         IF NOT EXISTS (SELECT FROM messaging._reconcile) THEN
             INSERT INTO messaging._reconcile DEFAULT VALUES ON CONFLICT DO NOTHING;
         END IF;
@@ -163,7 +163,7 @@ BEGIN
 END $$;
 
 -- An operator's check of the rule "an unsent message is in exactly one place, a sent one in none". Answers each message that
--- breaks it, with the places it is in. It reads the whole archive. A sent message can stand in the queue or the schedule for a
+-- breaks it, with the places it is in. It reads all of messages. A sent message can stand in the queue or the schedule for a
 -- moment (an answer that came late); it leaves at its next claim, unsent.
 CREATE OR REPLACE FUNCTION messaging.misplaced() RETURNS TABLE (id bigint, is_sent boolean, places text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -183,4 +183,4 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE cardinality(coalesce(p.places, '{}')) <> CASE WHEN m.is_sent THEN 0 ELSE 1 END
 $$;
 COMMENT ON FUNCTION messaging.misplaced() IS
-    'Messages that are unsent and not in exactly one place, or sent and still in one. Reads the whole archive; no rows = all is well.';
+    'Messages that are unsent and not in exactly one place, or sent and still in one. Reads the whole table messages; no rows = all is well.';

@@ -233,10 +233,10 @@ private:
                                         });
     }
 
-    // All instances of one database obey the row of the last one that was started.
+    // All processes of one database obey the row of the last one that was started.
     void tell_redirection(const std::string& before) const {
         if (before.empty() || before == config_.webhook_url || before == kNoUrlYet) return;
-        spdlog::warn("WEBHOOK_URL has changed: every instance sent to {} and sends to {} from now on", server_of(before),
+        spdlog::warn("WEBHOOK_URL has changed: every process sent to {} and sends to {} from now on", server_of(before),
                      server_of(config_.webhook_url));
     }
 
@@ -271,10 +271,10 @@ private:
         if (url.empty() || url == told_url_) return;
         told_url_ = url;
         if (url == config_.webhook_url) {
-            spdlog::info("WEBHOOK_URL of this instance is in force");
+            spdlog::info("WEBHOOK_URL of this process is in force");
         } else {
             spdlog::warn(
-                "WEBHOOK_URL of this instance is not in force: another instance, or SQL, has changed it, and messages go to {}",
+                "WEBHOOK_URL of this process is not in force: another process, or SQL, has changed it, and messages go to {}",
                 server_of(url));
         }
     }
@@ -293,7 +293,7 @@ private:
                     if (!clean)
                         spdlog::warn(
                             "an engine stopped before all outcomes were recorded; the messages concerned are sent again by "
-                            "another instance or at the next start");
+                            "another process or at the next start");
                     if (--left_ == 0) leave();
                 });
             });

@@ -13,7 +13,7 @@ namespace {
 using schema::FindingLevel;
 
 // Sessions of one process: claim, record and listen for each engine, and those of the API and of reconcile.
-int sessions_of_an_instance(const app::Config& config) { return 3 * config.engines + 4; }
+int sessions_of_a_process(const app::Config& config) { return 3 * config.engines + 4; }
 
 const char* level_word(FindingLevel level) {
     switch (level) {
@@ -54,7 +54,7 @@ int run_doctor(const app::Config& config) {
               count);
     } else {
         schema::DoctorLimits limits;
-        limits.instance_sessions = sessions_of_an_instance(config);
+        limits.process_sessions = sessions_of_a_process(config);
         schema::examine(session.value(), files.value(), limits,
                         [&count](const schema::CheckResult& result) { print(result, count); });
     }

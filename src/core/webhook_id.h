@@ -9,9 +9,9 @@
 
 namespace messaging::core {
 
-// The same on every attempt and when the message is sent again, without a full stop (Standard Webhooks puts one behind it in what
-// is signed). The tag tells databases apart, and the salt two messages that have the same id: after TRUNCATE … RESTART IDENTITY,
-// a failover or a restore. SQL has the same as messaging.webhook_id(id).
+// The same on every attempt and when the message is sent again. It contains no '.', because Standard Webhooks signs
+// `id.timestamp.body`. The tag tells databases apart, and the salt two messages that have the same id: after TRUNCATE … RESTART
+// IDENTITY, a failover or a restore. SQL has the same as messaging.webhook_id(id).
 std::string format_webhook_id(std::string_view database_tag, MessageId id, int generation);
 
 // The message's id in a text of that form; nullopt where it has another form. The id is positive and has no leading zero.

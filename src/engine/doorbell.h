@@ -16,8 +16,8 @@
 namespace messaging::engine {
 
 inline constexpr std::chrono::milliseconds kPollPeriod{1000};  // a message whose notification was lost is found within it
-// The pause between a poll that found nothing and the request for the lock. There is a pause because the messages found just
-// before are being sent, and the request would compete with them for the CPU. The pause grows while inserters are open. While
+// The pause between the moment when nothing more is ready and the request for the lock. The engine is still sending then what the
+// last polls have found, and the request would compete with that for the CPU. The pause grows while inserters are open. While
 // consecutive polls find messages, the lock is not requested, and this is the pause between polls.
 inline constexpr std::chrono::milliseconds kIdleDelayMin{1};
 inline constexpr std::chrono::milliseconds kIdleDelayMax{5};
@@ -48,7 +48,7 @@ public:
 
     // The engine claims: from now on it polls once in kPollPeriod at least.
     void join();
-    // A poll found nothing more, and no notification has come since.
+    // Nothing more is ready, and no notification has come since.
     void on_idle();
     // A poll has found something. `by_poll`: only poll_all had asked for it.
     void on_found(std::size_t messages, bool by_poll);

@@ -76,7 +76,7 @@ public:
     // What the engine is to the other engines.
     enum class Phase {
         kOffline,       // no listen session
-        kRegistering,   // has one, and is not an instance of it yet
+        kRegistering,   // has a listen session, and no instance row yet
         kMovingClaims,  // is a new instance, and the older one's claims are on their way to it
         kActive,        // is an instance that may claim, if the service runs
     };

@@ -15,7 +15,7 @@ namespace messaging::engine {
 // so it is short.
 inline constexpr std::chrono::milliseconds kFailedAfter{1000};
 // An instance that holds its lock and writes no heartbeat for this long is silent: its process is stopped, or its host has
-// vanished and PostgreSQL keeps the session open for hours.
+// vanished and PostgreSQL has not noticed yet (session_settings.h).
 inline constexpr std::chrono::milliseconds kSilentAfter{8000};
 // An instance that is silent in every sample for this long is unresponsive. One silent sample says little: after a time in which
 // nobody could write to PostgreSQL, every instance is silent for a moment.

@@ -42,9 +42,10 @@ public:
     // Ends all sessions of these instances, the holder of the lock included; answers how many sessions.
     virtual void end_sessions(std::vector<core::InstanceId> unresponsive, core::Completion<std::size_t> done) = 0;
     // Ends the claims of those of `failed` whose lock is still free, and of instances that have no row, at most kReclaimClaims
-    // of them. Each message that was open is scheduled, due at once the first time and then after `delay`, doubled each time up
-    // to five minutes; after kMaxAbandonments times it is dead-lettered. No attempt is used up, because most of the messages
-    // only waited. Without `counted` no row of messages is written: for the case that one of these rows refuses every change.
+    // of them. Each message that was open is scheduled, due at once the first time. After n times, n > 1, it waits for
+    // `delay` × 2^(n-1), five minutes at most, × 0.5 to 1.5; after kMaxAbandonments times it is dead-lettered. No attempt is used
+    // up, because most of the messages only waited. Without `counted` no row of messages is written: for the case that one of
+    // these rows refuses every change.
     virtual void reclaim(core::InstanceId me, std::vector<core::InstanceId> failed, std::chrono::milliseconds delay, bool counted,
                          core::Completion<Reclaimed> done) = 0;
     // At a clean end: deletes the instance's row. All of its claims must have been recorded.

@@ -51,7 +51,7 @@ public:
 
     // Zero: nothing is known, and the next claim reads the whole queue.
     Xid floor() const { return floor_; }
-    // No ready row is below it, and none will be.
+    // No unread row is below it, and none will be, except rows that another engine had locked and rolled back.
     Xid lowest() const;
 
 private:

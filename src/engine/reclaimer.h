@@ -28,7 +28,7 @@ public:
         std::function<void()> on_instance_gone;  // another instance's lock has become free
     };
 
-    // `delay`: how long a message waits that has been abandoned twice (InstanceStore::reclaim).
+    // `delay`: of InstanceStore::reclaim.
     Reclaimer(InstanceStore& store, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
               EngineObserver& observer, std::chrono::milliseconds delay, Mediator mediator);
 

@@ -20,7 +20,7 @@ struct ReconcileRound {
 class ReconcileStore {
 public:
     virtual ~ReconcileStore() = default;
-    // Once, later. The database sets the pace: all instances share one walk, and a call during another instance's round finds
+    // Once, later. The database sets the pace: all processes share one walk, and a call during another process's round finds
     // nothing to do.
     virtual void reconcile(int max_rows, core::Completion<ReconcileRound> done) = 0;
 };

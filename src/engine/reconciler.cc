@@ -9,7 +9,7 @@
 namespace messaging::engine {
 namespace {
 
-// Several instances that wait for the same moment come one after the other within it.
+// Several processes that wait for the same moment come one after the other within it.
 constexpr std::chrono::milliseconds kSpread{100};
 
 }  // namespace

@@ -71,7 +71,7 @@ void WebhookSender::start_attempt(const core::Delivery& delivery, const core::En
     request.headers.emplace_back("Content-Type", "application/json");
     request.headers.emplace_back("webhook-id", core::format_webhook_id(options_.database_tag, delivery.id, delivery.generation));
     request.headers.emplace_back("webhook-timestamp", std::to_string(now.count()));
-    // The key is the secret of the receiver at WEBHOOK_URL. Endpoint 1 can have another instance's WEBHOOK_URL for a while; other
+    // The key is the secret of the receiver at WEBHOOK_URL. Endpoint 1 can have another process's WEBHOOK_URL for a while; other
     // endpoints bring headers of their own.
     if (endpoint.id == core::kDefaultEndpointId && !options_.auth_key.empty() && endpoint.url == options_.auth_key_url) {
         request.headers.emplace_back("x-ins-auth-key", options_.auth_key);

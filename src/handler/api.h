@@ -37,7 +37,7 @@ struct ServedRequest {
 
 struct ApiOptions {
     std::string token;               // empty = open to everybody who reaches the port
-    std::vector<std::string> hosts;  // names that the API is reached by, besides addresses and localhost
+    std::vector<std::string> hosts;  // names under which clients call the API; addresses and localhost are always allowed
     std::size_t max_content_bytes = 4096;
     std::string docs_dir;
     std::function<std::vector<Check>()> checks;

@@ -25,7 +25,7 @@ struct ClientOptions {
     std::size_t max_response_bytes = 64u << 10;  // of a body are kept; what comes after is counted and dropped
     std::size_t max_received_bytes = 1u << 20;   // of a body: reading stops, the status still decides
     std::string user_agent = "messaging-system";
-    std::string ca_file;  // PEM: authorities to trust besides the system's; empty = only those
+    std::string ca_file;  // PEM: authorities to trust besides the system's; empty = only the system's
     bool http2 = false;   // over TLS, where the receiver offers it (ALPN, RFC 7301)
 };
 

@@ -289,13 +289,13 @@ PostResult Transfer::take_result(CURLcode code) {
     } else {
         const long shortage = is_shortage(socket_error_) ? socket_error_ : is_shortage(os_error) ? os_error : 0;
         if (unfit_) {
-            fail(TransportFault::kProtocol, "the receiver sends before it is asked");
+            fail(TransportFault::kProtocol, "the receiver sent data before the request");
         } else if (!strange_line_.empty()) {
             fail(TransportFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + strange_line_ + '"');
         } else if (shortage != 0) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
         } else if (header_bytes_ > kMaxHeaderBytes) {
-            fail(TransportFault::kProtocol, "more than 64 KiB of headers came before the answer");
+            fail(TransportFault::kProtocol, "more than 64 KiB of interim answers (1xx) came before the final status");
         } else {
             // The protocol that curl does not support may be the URL's or the answer's.
             const bool strange_answer = code == CURLE_UNSUPPORTED_PROTOCOL && sent_bytes > 0;

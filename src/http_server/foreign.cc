@@ -52,7 +52,7 @@ std::optional<std::string> why_foreign(const http::Request& request, const std::
     const std::string host = host_of(authority);
     if (check_host && !host.empty() && !is_address(host) && !http::equal_ignoring_case(host, "localhost") &&
         !is_listed(host, own_hosts)) {
-        return "this name is not known to be the API's: use its address, or list the name in API_HOSTS";
+        return "this Host is not in API_HOSTS: call the API by its address, or add the name to API_HOSTS";
     }
     return std::nullopt;
 }

@@ -34,8 +34,9 @@ core::Result<core::Unit> read_request_line(std::string_view line, http::Request&
     const std::string_view method = line.substr(0, first);
     const std::string_view target = line.substr(first + 1, last - first - 1);
     const std::string_view version = line.substr(last + 1);
-    if (!http::is_token(method)) return wrong("the method is not one");
-    if (target.empty() || !std::all_of(target.begin(), target.end(), is_visible)) return wrong("the target is not one");
+    if (!http::is_token(method)) return wrong("the method has a character that HTTP does not allow");
+    if (target.empty() || !std::all_of(target.begin(), target.end(), is_visible))
+        return wrong("the target is empty, or has a blank or a control character");
     if (version != "HTTP/1.1" && version != "HTTP/1.0") return wrong("the version must be HTTP/1.1");
     is_1_1 = version == "HTTP/1.1";
     request.method = method;

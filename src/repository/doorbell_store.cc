@@ -13,7 +13,7 @@ namespace {
 constexpr pg::Statement kTryToSleep{"try_to_sleep", R"sql(
 SELECT pg_try_advisory_lock(771, 1) AS mine, pg_try_advisory_xact_lock_shared(771, 1) AS shared)sql"};
 constexpr pg::Statement kWakeUp{"wake_up", "SELECT pg_advisory_unlock(771, 1)"};
-constexpr pg::Statement kWakePeers{"call_help", "SELECT pg_notify('messaging_ready', '')"};
+constexpr pg::Statement kWakePeers{"wake_peers", "SELECT pg_notify('messaging_ready', '')"};
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// Each list walks an index that has its order, and joins the archive for the rows of one page only.
+// Each list walks an index that has its order, and joins the table messages for the rows of one page only.
 #include "repository/list_statements.h"
 
 #include <cstdlib>
@@ -91,14 +91,14 @@ std::string list_sql(const List& list) {
 
 // Of lists that have no sent messages: the other places of those need not be looked up.
 const std::string kJoinUnsent = "JOIN public.messages m ON m.id = w.id AND NOT m.is_sent";
-// Where the scan reads the archive itself. LATERAL, because the columns are the scan's.
-const std::string kIsArchive = "CROSS JOIN LATERAL (SELECT w.id, w.is_sent, w.created_at, w.attempts, w.generation) m";
-const std::string kArchive = "SELECT id, is_sent, created_at, attempts, generation FROM public.messages WHERE ";
+// Where the scan reads messages itself. LATERAL, because the columns are the scan's.
+const std::string kScanIsMessages = "CROSS JOIN LATERAL (SELECT w.id, w.is_sent, w.created_at, w.attempts, w.generation) m";
+const std::string kMessages = "SELECT id, is_sent, created_at, attempts, generation FROM public.messages WHERE ";
 
 std::string has_status(const std::string& status) { return kStatus + " = " + status + " AND " + kCreatedInRange; }
 
-std::string archive_sql(const std::string& where) {
-    return list_sql({kArchive + kIdsInRange + " ORDER BY id DESC", kMaxIdsScanned, kIsArchive, where + kCreatedInRange});
+std::string messages_sql(const std::string& where) {
+    return list_sql({kMessages + kIdsInRange + " ORDER BY id DESC", kMaxIdsScanned, kScanIsMessages, where + kCreatedInRange});
 }
 
 // Of a small table whose primary key is the message's id.
@@ -126,8 +126,8 @@ const std::string kSentSql =
     " LEFT JOIN public.messages m ON m.id = p.id" +
     kMessageJoins + "ORDER BY p.batch_id DESC, p.id DESC";
 
-const std::string kSentByIdSql = archive_sql("m.is_sent AND ");
-const std::string kAllSql = archive_sql("");
+const std::string kSentByIdSql = messages_sql("m.is_sent AND ");
+const std::string kAllSql = messages_sql("");
 const std::string kDeadSql = place_sql("messaging._dead", "dead");
 const std::string kHeldSql = place_sql("messaging._hold", "held");
 
@@ -144,7 +144,7 @@ const std::string kSendingSql = list_sql(
 
 // The queue has the order in which it is claimed, and no index on the id. A short one is sorted; the LIMIT is a sub-select,
 // because for a constant PostgreSQL would sort the whole queue. Behind a long one the newest messages are the ones that wait, as
-// a rule, so the archive is walked. Where they are not (many old messages were sent again), the next page goes on at the next id
+// a rule, so messages is walked. Where they are not (many old messages were sent again), the next page goes on at the next id
 // of the queue, for which the whole queue is read once.
 const std::string kQueue =
     "messaging._queue q WHERE q.xid >= coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8)";
@@ -153,15 +153,15 @@ const std::string kQueueFront = "front AS MATERIALIZED (SELECT id FROM " + kQueu
                                 std::to_string(kMaxQueueSorted) + " AS is_short FROM front), ";
 const std::string kShortQueueIds =
     "SELECT DISTINCT id FROM front WHERE (SELECT is_short FROM size) AND " + kIdsInRange + " ORDER BY id DESC";
-const std::string kArchiveIds = "SELECT id FROM public.messages WHERE NOT (SELECT is_short FROM size) AND " + kIdsInRange +
-                                " ORDER BY id DESC LIMIT " + std::to_string(kMaxIdsScanned);
+const std::string kMessagesIds = "SELECT id FROM public.messages WHERE NOT (SELECT is_short FROM size) AND " + kIdsInRange +
+                                 " ORDER BY id DESC LIMIT " + std::to_string(kMaxIdsScanned);
 const std::string kPendingSql =
-    list_sql({"SELECT id FROM ((" + kShortQueueIds + ") UNION ALL (" + kArchiveIds + ")) either ORDER BY id DESC", kMaxIdsScanned,
-              kJoinUnsent, has_status("'pending'"), Order::kNewestIdFirst, kQueueFront,
+    list_sql({"SELECT id FROM ((" + kShortQueueIds + ") UNION ALL (" + kMessagesIds + ")) either ORDER BY id DESC",
+              kMaxIdsScanned, kJoinUnsent, has_status("'pending'"), Order::kNewestIdFirst, kQueueFront,
               "(SELECT coalesce(max(q.id), 0) + 1 FROM " + kQueue + " AND q.id < c.id) AS id"});
 
 const std::string kRecipientSql =
-    list_sql({kArchive + "recipient = $7::text AND " + kIdsInRange + " ORDER BY id DESC", kMaxRowsScanned, kIsArchive,
+    list_sql({kMessages + "recipient = $7::text AND " + kIdsInRange + " ORDER BY id DESC", kMaxRowsScanned, kScanIsMessages,
               "($8::text = 'all' OR " + kStatus + " = $8::text) AND " + kCreatedInRange});
 
 const std::string kGetSql = "SELECT " + message_columns("m.content") + " FROM public.messages m" + kMessageJoins +

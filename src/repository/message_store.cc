@@ -66,7 +66,7 @@ service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& quer
 core::Result<std::vector<service::CreatedMessage>> read_created(const pg::Rows& rows, std::size_t expected) {
     if (static_cast<std::size_t>(rows.size()) != expected) {
         return core::Error{core::ErrorKind::kInternal,
-                           "the database has made another number of messages than were accepted: does a trigger of the "
+                           "the database has made fewer or more messages than were accepted: does a trigger of the "
                            "application's drop some?",
                            ""};
     }

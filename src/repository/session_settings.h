@@ -62,7 +62,7 @@ inline SessionSettings reconcile_session_settings() {
     return with_settings(base_settings("engine"), {{"statement_timeout", "30s"}, {"lock_timeout", "1s"}});
 }
 
-// Lists are pages of an index, joined row by row: a hash join would read the whole archive for one page.
+// Lists are pages of an index, joined row by row: a hash join would read all of messages for one page.
 inline SessionSettings api_session_settings() {
     return with_settings(base_settings("api"), {{"plan_cache_mode", "force_generic_plan"},
                                                 {"enable_hashjoin", "off"},

@@ -109,8 +109,7 @@ core::Result<Misplaced> look_for_misplaced(pg::Session& session) {
 
 std::string advice_for(const std::string& what) {
     if (what == "unsent and in no place") {
-        return "reconcile queues them by itself while an instance is running (see reconcile for its pace); please report how it "
-               "came to it";
+        return "reconcile queues them by itself while the service is running (see reconcile for its pace); please report it";
     }
     if (what == "sent, and still in dead")
         return "DELETE FROM messaging._dead d USING messages m WHERE m.id = d.id AND m.is_sent";

@@ -36,7 +36,7 @@ struct DoctorLimits {
         200'000;  // of one of the queue's tables, ten minutes after its last vacuum; ten times as many at any time
     std::int64_t xid_age = 1'000'000'000;         // of 2.1 thousand million; an error at 1.8 times as many
     std::int64_t retained_wal_bytes = 1 << 30;    // by a replication slot that nobody uses
-    int instance_sessions = 7;                    // connections that one more instance opens
+    int process_sessions = 7;                     // connections that one more process opens
     std::chrono::milliseconds second_look{1000};  // after which a misplaced message is looked for again
     std::chrono::milliseconds patience{60'000};   // for a statement; it is a finding where it takes longer
 };

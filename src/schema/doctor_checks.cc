@@ -96,7 +96,7 @@ LIMIT 10)sql";
 // $1: seconds. Each round moves next_tail or next_round on.
 constexpr const char* kReconcile = R"sql(
 SELECT 'warning', format('reconcile has looked at nothing since %s', to_char(next_tail - interval '15 s', 'YYYY-MM-DD HH24:MI:SS')),
-       'start an instance; if one is running, look for "reconcile" in its log'
+       'start `messaging serve`; if it is running, look for "reconcile" in its log'
 FROM messaging._reconcile WHERE next_tail < now() - $1::bigint * interval '1 s'
 UNION ALL
 SELECT 'warning', format('the walk of reconcile over all messages has been under way since %s; the last one took %s',
@@ -120,11 +120,11 @@ WHERE NOT EXISTS (SELECT FROM messaging._instance WHERE last_seen > now() - $1::
 UNION ALL
 SELECT * FROM (
     SELECT 'warning', format('instance %s (%s) was last seen %s ago', instance_id, name, date_trunc('second', now() - last_seen)),
-           'a running instance reclaims its messages within seconds; if one is running and this stays, look for "instance" in its log'
+           'a running instance reclaims its messages within seconds; if one is running and this stays, look for "instances" in its process''s log'
     FROM messaging._instance WHERE last_seen < now() - $1::bigint * interval '1 s' ORDER BY last_seen LIMIT 10) gone
 UNION ALL
 (SELECT DISTINCT 'warning', format('an instance runs as the role %s: others cannot end its sessions when it hangs', usename),
-        'let all instances use one role, or GRANT pg_signal_backend to each'
+        'let all processes use one role, or GRANT pg_signal_backend to each'
  FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'messaging listen%'
    AND NOT pg_has_role(usesysid, 'MEMBER') AND NOT pg_has_role('pg_signal_backend', 'MEMBER') LIMIT 10)
 UNION ALL
@@ -137,7 +137,7 @@ SELECT * FROM (
     FROM messaging.endpoints e WHERE NOT EXISTS (SELECT FROM messaging._endpoint_state s WHERE s.endpoint_id = e.id) LIMIT 10) stateless
 UNION ALL
 SELECT * FROM (
-    SELECT 'error', format('there is a state of endpoint %s, which does not exist: its messages are claimed in vain', endpoint_id),
+    SELECT 'error', format('there is a state of endpoint %s, which does not exist: its messages are claimed and postponed again and again', endpoint_id),
            format('DELETE FROM messaging._endpoint_state WHERE endpoint_id = %s', endpoint_id)
     FROM messaging._endpoint_state s WHERE NOT EXISTS (SELECT FROM messaging.endpoints e WHERE e.id = s.endpoint_id) LIMIT 10) orphaned
 UNION ALL
@@ -184,8 +184,8 @@ WHERE current_setting('track_activities') = 'off')sql";
 // $1, $2: seconds.
 constexpr const char* kPrepared = R"sql(
 SELECT CASE WHEN prepared < now() - $2::bigint * interval '1 s' THEN 'error' ELSE 'warning' END,
-       format('the prepared transaction %L of %s has been open for %s: vacuum removes nothing that was deleted since, and without '
-              'messaging.notify = ''off'' no engine sleeps', gid, owner, date_trunc('second', now() - prepared)),
+       format('the prepared transaction %L of %s has been open for %s: vacuum removes nothing that was deleted since, and unless it set '
+              'messaging.notify = ''off'', no engine can sleep', gid, owner, date_trunc('second', now() - prepared)),
        format('COMMIT PREPARED %L, or ROLLBACK PREPARED %L', gid, gid)
 FROM pg_prepared_xacts WHERE database = current_database() AND prepared < now() - $1::bigint * interval '1 s'
 ORDER BY prepared LIMIT 10)sql";
@@ -213,7 +213,7 @@ SELECT * FROM (
            'end the long queries of the standby'
     FROM pg_stat_replication WHERE age(backend_xmin) > 10000000 LIMIT 10) feedback)sql";
 
-// $1: how many an instance opens.
+// $1: how many a process opens.
 constexpr const char* kConnections = R"sql(
 WITH free AS (
     SELECT 'of the server (max_connections)' AS what,
@@ -226,7 +226,7 @@ WITH free AS (
     UNION ALL
     SELECT format('of the role %I (CONNECTION LIMIT)', rolname), rolconnlimit - (SELECT count(*) FROM pg_stat_activity a WHERE a.usesysid = r.oid)
     FROM pg_roles r WHERE rolname = current_user AND rolconnlimit >= 0)
-SELECT 'warning', format('%s connection(s) %s are free, and one more instance opens %s', greatest(count, 0), what, $1::int), 'raise the limit, or end sessions'
+SELECT 'warning', format('%s connection(s) %s are free, and one more process opens %s', greatest(count, 0), what, $1::int), 'raise the limit, or end sessions'
 FROM free WHERE count < $1::int
 UNION ALL
 SELECT 'ok', format('%s connections are free', min(count)), '' FROM free)sql";
@@ -316,7 +316,7 @@ std::vector<SqlCheck> schema_checks(const DoctorLimits& limits) {
         {"transactions", "none is old", kTransactions, seconds(limits.long_transaction, limits.stuck_transaction)},
         {"prepared transactions", "none is old", kPrepared, seconds(limits.long_transaction, limits.stuck_transaction)},
         {"replication", "nothing stands still", kReplication, number(limits.retained_wal_bytes)},
-        {"connections", "", kConnections, number(limits.instance_sessions)},
+        {"connections", "", kConnections, number(limits.process_sessions)},
         {"vacuum", "the queue's tables are clean", kVacuum, number(limits.dead_rows)},
         {"wraparound", "far off", kWraparound, number(limits.xid_age)},
         {"sequences", "ahead of the ids", kSequences, {}},

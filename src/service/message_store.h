@@ -1,4 +1,4 @@
-// MessageStore: the archive as the API uses it. A port; repository implements it.
+// MessageStore: the messages as the API uses them. A port; repository implements it.
 #pragma once
 
 #include <array>
@@ -85,10 +85,10 @@ public:
     virtual void get(const MessageRef& message, core::Completion<MessageDetail> done) = 0;
     // Answers the messages in the order given. kInternal: not all of them were created, because a trigger dropped some.
     virtual void enqueue(std::vector<NewMessage> messages, core::Completion<std::vector<CreatedMessage>> done) = 0;
-    // As enqueue(), but once for each key, and with any number of messages. `response` has two gaps for each message, its id
-    // and its created_at, and is stored in the same transaction. A repeat creates nothing and gets the stored response. On any
-    // error nothing is created or stored. kConflict: the key was used with another fingerprint, or (SQLSTATE 55P03) by a
-    // request that is still open.
+    // As enqueue(), but once for each key. `messages` may be empty: all items were refused. `response` has two gaps for each
+    // message, its id and its created_at, and is stored in the same transaction. A repeat creates nothing and gets the stored
+    // response. On any error nothing is created or stored. kConflict: the key was used with another fingerprint, or (SQLSTATE
+    // 55P03) by a request that is still open.
     virtual void enqueue_once(std::vector<NewMessage> messages, const IdempotencyKey& key, const ResponseTemplate& response,
                               core::Completion<StoredResponse> done) = 0;
     // Sends a message again that is sent, dead-lettered or scheduled, and answers the message as it is then. kNotFound;

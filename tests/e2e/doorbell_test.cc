@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-double missed_rings(const Service& service) {
+double missed_notifications(const Service& service) {
     return sample(call("GET", service.url("/metrics")).body, "messaging_missed_notifications_total");
 }
 
@@ -60,8 +60,8 @@ TEST(Doorbell, NoMessageWaitsForTheFallback) {
     EXPECT_GT(all, 200);
     EXPECT_TRUE(wait_until([&] { return receiver.stat("distinct") == all; }));
     EXPECT_EQ(receiver.stat("duplicates"), 0);
-    EXPECT_EQ(missed_rings(first), 0);
-    EXPECT_EQ(missed_rings(second), 0);
+    EXPECT_EQ(missed_notifications(first), 0);
+    EXPECT_EQ(missed_notifications(second), 0);
 }
 
 TEST(Doorbell, AnInsertThatIsOpenWhenTheEngineSleepsRingsAtItsCommit) {
@@ -100,16 +100,16 @@ TEST(Doorbell, AStoppedHolderDoesNotKeepTheOthersAsleep) {
     Service second({{"WEBHOOK_URL", receiver.url()}}, first.database_url());
     pid_t stopped = 0;
     ASSERT_TRUE(wait_until([&] { return (stopped = holder(first)) != 0; }));
-    Service& hung = stopped == first.pid() ? first : second;
+    Service& unresponsive = stopped == first.pid() ? first : second;
     Service& left = stopped == first.pid() ? second : first;
-    hung.send(SIGSTOP);
+    unresponsive.send(SIGSTOP);
     for (int i = 1; i <= 20; ++i) {
         left.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
         EXPECT_TRUE(wait_until([&] { return receiver.stat("distinct") == i; }));
     }
     EXPECT_EQ(left.sql("SELECT count(*) FROM messages WHERE sent_at - created_at > interval '700 milliseconds'"), "0")
-        << "rung by the inserters, not found by the fallback";
-    hung.send(SIGCONT);
+        << "notified by the inserters, not found by the poll";
+    unresponsive.send(SIGCONT);
 }
 
 }  // namespace

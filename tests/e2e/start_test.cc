@@ -236,7 +236,7 @@ TEST(Start, AnotherWebhookUrlOnTheSameDatabaseIsToldByBoth) {
     Service second({{"WEBHOOK_URL", receiver.url() + "two?token=secret"}}, database);
     EXPECT_NE(second.output().find("WEBHOOK_URL has changed"), std::string::npos) << second.output();
     EXPECT_TRUE(wait_until([&] {
-        return first.output().find("WEBHOOK_URL of this instance is not in force") != std::string::npos;
+        return first.output().find("WEBHOOK_URL of this process is not in force") != std::string::npos;
     })) << first.output();
     EXPECT_EQ(first.output().find("secret"), std::string::npos);
     EXPECT_EQ(second.output().find("secret"), std::string::npos);

@@ -1,4 +1,4 @@
-// kill -9: at random, between a response and its record, with and without another engine to take over, and by one message.
+// kill -9: at random, between a response and its record, with and without another engine to reclaim, and by one message.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -83,14 +83,14 @@ TEST(Kill, BetweenTheResponseAndItsRecord) {
     EXPECT_EQ(tally.duplicated(), 200) << "all had been answered, none recorded";
 }
 
-TEST(Kill, AnotherRunningInstanceTakesOver) {
+TEST(Kill, AnotherRunningProcessReclaims) {
     ScriptedReceiver receiver([](const http::Request&, std::size_t nth) {
         ScriptedAnswer answer;
         answer.hang = nth == 1;
         return answer;
     });
     const std::string database = migrated(empty_database());
-    Tally tally("kill -9, another instance runs", database, receiver);
+    Tally tally("kill -9, another process runs", database, receiver);
     Service first(to(receiver), database);
     commit_messages(database, 1000);
     ASSERT_TRUE(receiver.wait_for(64));
@@ -103,7 +103,7 @@ TEST(Kill, AnotherRunningInstanceTakesOver) {
     tally.expect_none_lost(64);
 }
 
-TEST(Kill, ARestartTakesOverWithinTwoSeconds) {
+TEST(Kill, ARestartReclaimsWithinTwoSeconds) {
     ScriptedReceiver receiver([](const http::Request&, std::size_t nth) {
         ScriptedAnswer answer;
         answer.hang = nth == 1;

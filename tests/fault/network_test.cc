@@ -58,8 +58,8 @@ TEST_F(Network, ABlackHoleIsNoticedWithinFifteenSecondsAndLeftAsSoonAsItIsGone) 
     }));
 }
 
-TEST_F(Network, ABlackHoledInstanceIsTakenOverByAnotherAndSendsNothingMore) {
-    Tally tally("one of two instances black-holed", database_, receiver_);
+TEST_F(Network, AnotherProcessReclaimsFromABlackHoledOneThatSendsNothingMore) {
+    Tally tally("one of two processes black-holed", database_, receiver_);
     ScriptedAnswer hang;
     hang.hang = true;
     receiver_.set_script(ScriptedReceiver::always(hang));

@@ -67,8 +67,8 @@ TEST_F(Postgres, ACrashIsOutlived) {
     expect_unharmed(tally);
 }
 
-TEST_F(Postgres, AnAbsenceOfTenSecondsIsOutlivedByTwoInstances) {
-    Tally tally("PostgreSQL away for 10 s, two instances", database_, receiver_);
+TEST_F(Postgres, AnAbsenceOfTenSecondsIsOutlivedByTwoProcesses) {
+    Tally tally("PostgreSQL away for 10 s, two processes", database_, receiver_);
     const Service second({{"WEBHOOK_URL", receiver_.url()}}, database_);
     send_some();
     shared_postgres().stop(SIGQUIT);

@@ -250,7 +250,7 @@ TEST_F(Redis, WithABacklogOfRefusedBatchesItIsAskedOnceABackOff) {
     expect_two_lines_a_minute(service.output());
 }
 
-TEST_F(Redis, ThreeInstancesThatAreRestartedOneAfterTheOtherWriteEachReceiptOnce) {
+TEST_F(Redis, ThreeProcessesThatAreRestartedOneAfterTheOtherWriteEachReceiptOnce) {
     Tally tally("rolling restarts with receipts", database_, receiver_);
     Stores db(database_);
     std::vector<std::unique_ptr<Service>> services;

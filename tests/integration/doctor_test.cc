@@ -395,10 +395,10 @@ TEST_F(Doctor, AStandbyAndTheSlotItLeavesBehind) {
 }
 
 TEST_F(Doctor, Connections) {
-    limits_.instance_sessions = 1000;
+    limits_.process_sessions = 1000;
     expect("connections", schema::FindingLevel::kWarning,
-           "of the server (max_connections) are free, and one more instance opens 1000");
-    limits_.instance_sessions = 5;
+           "of the server (max_connections) are free, and one more process opens 1000");
+    limits_.process_sessions = 5;
     expect_ok("connections");
     db_.sql("ALTER DATABASE " + db_.sql("SELECT current_database()") + " CONNECTION LIMIT 4");
     expect("connections", schema::FindingLevel::kWarning, "(CONNECTION LIMIT) are free");

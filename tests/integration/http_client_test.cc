@@ -177,7 +177,7 @@ TEST_F(HttpClientTest, AReceiverThatSpeaksFirstHasAcceptedNothing) {
         // Or it is taken for the answer: what comes after the request is written cannot be told from one.
         if (result.fault == TransportFault::kNone) continue;
         EXPECT_EQ(result.fault, TransportFault::kProtocol);
-        EXPECT_EQ(result.fault_detail, "the receiver sends before it is asked");
+        EXPECT_EQ(result.fault_detail, "the receiver sent data before the request");
     }
 }
 

@@ -135,7 +135,7 @@ protected:
         }
     }
 
-    // A large archive; thousands that wait, are scheduled, or are dead.
+    // A large table messages; thousands that wait, are scheduled, or are dead.
     void fill() {
         constexpr const char* kInsert =
             "INSERT INTO messages (recipient, content, is_sent, attempts, sent_at) SELECT '+90' || g % 500, ";

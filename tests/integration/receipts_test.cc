@@ -320,7 +320,7 @@ TEST_F(ReceiptBacklog, APrunedBatchIsEmptyAndDoesNotHideThoseBehindIt) {
     EXPECT_EQ(behind[0].receipts.size(), 1U);
 }
 
-// An instance with a wrong REDIS_URL had every other one read all of its rows each second.
+// A process with a wrong REDIS_URL had every other one read all of its rows each second.
 TEST_F(ReceiptBacklog, ManyRowsOfALivingInstanceCostTheOthersNothing) {
     add_instance(1);
     add_instance(2);

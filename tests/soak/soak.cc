@@ -25,7 +25,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::size_t kInstances = 3;
+constexpr std::size_t kProcesses = 3;
 // Sent and not yet recorded when an engine dies: MAX_IN_FLIGHT at the most, under a load as light as this.
 constexpr long kExposedPerEngine = 512;
 
@@ -183,7 +183,7 @@ protected:
             "CREATE TRIGGER slow AFTER INSERT ON messaging._sent_batch FOR EACH STATEMENT EXECUTE FUNCTION slow();"
             "CREATE TRIGGER slow AFTER INSERT ON messaging._attempt FOR EACH STATEMENT EXECUTE FUNCTION slow();"
             "CREATE ROLE soak_writer; GRANT INSERT ON messages TO soak_writer"));
-        for (auto& instance : instances_) instance = start();
+        for (auto& process : processes_) process = start();
     }
     std::unique_ptr<Service> start() {
         return std::make_unique<Service>(Environment{{"WEBHOOK_URL", receiver_.url()},
@@ -222,16 +222,16 @@ protected:
         const auto locked = session->execute_script("BEGIN; SELECT FROM messages WHERE NOT is_sent LIMIT 20 FOR UPDATE");
         wait(milliseconds(500 + random_() % 4000));
     }
-    // An instance that leaves; one that is not asked to may have sent what it has not recorded.
+    // A process that leaves; one that is not asked to may have sent what it has not recorded.
     void end(int signal_number) {
-        victim_ = &instances_[random_() % kInstances];
+        victim_ = &processes_[random_() % kProcesses];
         (*victim_)->send(signal_number);
         if (signal_number != SIGTERM) ++deaths_;
         if (signal_number == SIGSTOP) return;
         EXPECT_TRUE((*victim_)->wait().has_value());
     }
 
-    // After a fault's end the instances, PostgreSQL, Redis and the receiver are what they were.
+    // After a fault's end the processes, PostgreSQL, Redis and the receiver are what they were.
     std::vector<Fault> faults() {
         const auto nothing = [] {};
         const auto restart_victim = [this] { *victim_ = start(); };
@@ -274,7 +274,7 @@ protected:
     PrivateRedis redis_;
     ScriptedReceiver receiver_;
     std::string database_;
-    std::array<std::unique_ptr<Service>, kInstances> instances_;
+    std::array<std::unique_ptr<Service>, kProcesses> processes_;
     std::unique_ptr<Service>* victim_ = nullptr;
 };
 

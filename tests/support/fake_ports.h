@@ -137,11 +137,11 @@ class FakeDoorbellStore : public engine::DoorbellStore {
 public:
     void try_to_sleep(core::Completion<engine::SleepAnswer> done) override { sleeps.push_back({0, std::move(done)}); }
     void wake_up(core::Completion<core::Unit>) override { ++wakes; }
-    void wake_peers(core::Completion<core::Unit>) override { ++helps; }
+    void wake_peers(core::Completion<core::Unit>) override { ++wakes_of_peers; }
 
     std::deque<Call<int, engine::SleepAnswer>> sleeps;
     int wakes = 0;
-    int helps = 0;
+    int wakes_of_peers = 0;
 };
 
 class FakeReconcileStore : public engine::ReconcileStore {
@@ -228,7 +228,7 @@ public:
     void on_not_in_memory(std::size_t messages) override { not_in_memory += messages; }
     void on_locked(std::size_t outcomes) override { locked += outcomes; }
     void on_ended_sessions(std::size_t sessions) override { ended_sessions += sessions; }
-    void on_missed_notifications(std::size_t messages) override { missed_rings += messages; }
+    void on_missed_notifications(std::size_t messages) override { missed_notifications += messages; }
     void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
     void on_recovered(const std::string& what) override { std::erase(degraded, what); }
     void on_error(const char* what, const core::Error&) override { ++errors[what]; }
@@ -245,7 +245,7 @@ public:
     std::size_t kept = 0;
     std::size_t not_in_memory = 0;
     std::size_t locked = 0;
-    std::size_t missed_rings = 0;
+    std::size_t missed_notifications = 0;
     std::size_t ended_sessions = 0;
     std::map<std::string, int> errors;
     std::map<std::string, int> successes;

@@ -147,11 +147,11 @@ TEST_F(DoorbellTest, CountsWhatOnlyThePollFindsUnlessANotificationComesAfterAll)
     doorbell_.on_found(2, true);
     doorbell_.on_notification();
     time_.advance(kNotificationGrace);
-    EXPECT_EQ(observer_.missed_rings, 0u);
+    EXPECT_EQ(observer_.missed_notifications, 0u);
     sleep();
     doorbell_.on_found(3, true);
     time_.advance(kNotificationGrace);
-    EXPECT_EQ(observer_.missed_rings, 3u);
+    EXPECT_EQ(observer_.missed_notifications, 3u);
     EXPECT_EQ(store_.wakes, 2);
 }
 
@@ -182,7 +182,7 @@ TEST_F(DoorbellTest, WakesPeersNoMoreThanTenTimesASecond) {
         doorbell_.on_overload();
         time_.advance(milliseconds(1));
     }
-    EXPECT_EQ(store_.helps, 10);
+    EXPECT_EQ(store_.wakes_of_peers, 10);
 }
 
 TEST_F(DoorbellTest, AFailedLockRequestIsReportedAndRepeatedAtTheNextPoll) {

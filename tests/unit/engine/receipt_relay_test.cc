@@ -265,7 +265,7 @@ TEST_F(ReceiptRelayTest, NothingIsReclaimedWhileRedisRefuses) {
     refuse();
     wait_for_probe();
     answer_read({1});
-    EXPECT_TRUE(backlog_.reclaims.empty()) << "an instance with a wrong REDIS_URL must not collect the others' receipts";
+    EXPECT_TRUE(backlog_.reclaims.empty()) << "an engine with a wrong REDIS_URL must not collect the others' receipts";
 }
 
 TEST_F(ReceiptRelayTest, BeforeItIsRegisteredTheBacklogIsLeftAlone) {

@@ -1,4 +1,4 @@
-// Several instances on one database: started, ended, stopped in their tracks and set going again, under load.
+// Several processes on one database: started, ended, stopped in their tracks and set going again, under load.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -25,7 +25,7 @@ ScriptedReceiver::Script answer_after(milliseconds delay) {
 
 Environment to(const ScriptedReceiver& receiver) { return {{"WEBHOOK_URL", receiver.url()}}; }
 
-TEST(Instances, TermUnderLoadLosesAndRepeatsNothing) {
+TEST(Processes, TermUnderLoadLosesAndRepeatsNothing) {
     ScriptedReceiver receiver(answer_after(milliseconds(30)));
     const std::string database = migrated(empty_database());
     Tally tally("SIGTERM under load", database, receiver);
@@ -45,7 +45,7 @@ TEST(Instances, TermUnderLoadLosesAndRepeatsNothing) {
     tally.expect_none_lost(0);
 }
 
-TEST(Instances, ARollingRestartOfThreeLosesAndRepeatsNothing) {
+TEST(Processes, ARollingRestartOfThreeLosesAndRepeatsNothing) {
     ScriptedReceiver receiver(answer_after(milliseconds(30)));
     const std::string database = migrated(empty_database());
     Tally tally("rolling restart of 3", database, receiver);
@@ -63,7 +63,7 @@ TEST(Instances, ARollingRestartOfThreeLosesAndRepeatsNothing) {
     tally.expect_none_lost(0);
 }
 
-TEST(Instances, ASecondSignalExitsAtOnce) {
+TEST(Processes, ASecondSignalExitsAtOnce) {
     ScriptedAnswer hang;
     hang.hang = true;
     ScriptedReceiver receiver(ScriptedReceiver::always(hang));
@@ -89,10 +89,10 @@ TEST(Instances, ASecondSignalExitsAtOnce) {
     tally.expect_none_lost(10);
 }
 
-TEST(Instances, FourOnOneDatabaseShareTheWorkAndSendEachMessageOnce) {
+TEST(Processes, FourOnOneDatabaseShareTheWorkAndSendEachMessageOnce) {
     ScriptedReceiver receiver(answer_after(milliseconds(20)));
     const std::string database = migrated(empty_database());
-    Tally tally("4 instances, started and stopped under load", database, receiver);
+    Tally tally("4 processes, started and stopped under load", database, receiver);
     commit_messages(database, 20000);
     std::vector<std::unique_ptr<Service>> services;
     for (int i = 0; i < 3; ++i) services.push_back(std::make_unique<Service>(to(receiver), database));
@@ -112,7 +112,7 @@ TEST(Instances, FourOnOneDatabaseShareTheWorkAndSendEachMessageOnce) {
     tally.expect_none_lost(0);
 }
 
-TEST(Instances, OneStoppedInItsTracksIsTakenForDeadAndComesBack) {
+TEST(Processes, OneStoppedInItsTracksIsConsideredFailedAndComesBack) {
     ScriptedReceiver receiver(answer_after(milliseconds(300)));
     const std::string database = migrated(empty_database());
     Tally tally("SIGSTOP for 20 s, then SIGCONT", database, receiver);
@@ -122,7 +122,7 @@ TEST(Instances, OneStoppedInItsTracksIsTakenForDeadAndComesBack) {
     ASSERT_TRUE(wait_until([&] { return stopped.metric("messaging_in_flight_requests") > 0; }));
     const SteadyTime at = std::chrono::steady_clock::now();
     stopped.send(SIGSTOP);
-    // The others' own share first; then only what the stopped one holds is left, and is taken over.
+    // The others' own share first; then only what the stopped one has claimed is left, and is reclaimed.
     ASSERT_TRUE(wait_until([&] { return other.metric("messaging_reclaimed_messages_total") > 0; }, seconds(20)));
     tally.expect_no_longer_than(seconds(15), at);
     receiver.set_script(ScriptedReceiver::accept_all());
