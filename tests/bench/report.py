@@ -10,15 +10,31 @@ def number(value):
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def cells(row):
+def misses(asked, median, ratio):
+    """Whether a figure misses its target. "<=" and a bare number ask it of the median, the others of the ratio where there is one."""
+    bound = float(found.group().replace(",", "")) if (found := re.search(r"[\d,.]+", asked)) else 0
+    value = median if ratio is None else ratio
+    if asked.startswith("<="):
+        return median > bound
+    if asked.startswith(">="):
+        return value < bound
+    if asked.startswith("within"):
+        return abs(value - 1) > bound / 100
+    if asked in ("flat", "no slower"):
+        return value < (0.95 if asked == "flat" else 1)
+    return asked.isdigit() and median != bound
+
+
+def cells(row, scale):
     what, samples, unit, base, ratios, asked = row
     spread = f"{number(min(samples))} to {number(max(samples))}" if len(samples) > 1 else ""
-    ratio = f"{statistics.median(ratios):.2f} {base}" if ratios else ""
-    return [what, f"{number(statistics.median(samples))} {unit}".strip(), spread, ratio, asked]
+    median, ratio = (statistics.median(values) if values else None for values in (samples, ratios))
+    missed = ", **missed**" if scale == 1 and misses(asked, median, ratio) else ""
+    return [what, f"{number(median)} {unit}".strip() if samples else "", spread, f"{ratio:.2f} {base}" if ratios else "", asked + missed]
 
 
-def show(rows):
-    table = [cells(row) for row in rows]
+def show(rows, scale):
+    table = [cells(row, scale) for row in rows]
     widths = [max(len(line[i]) for line in table) for i in range(5)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip(), flush=True)
@@ -79,8 +95,8 @@ def plot(rows):
             f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n')
 
 
-def table(rows):
-    return ["| what | median | spread | ratio | asked for |", "|---|---|---|---|---|"] + ["| " + " | ".join(cells(row)) + " |" for row in rows]
+def table(rows, scale):
+    return ["| what | median | spread | ratio | asked for |", "|---|---|---|---|---|"] + ["| " + " | ".join(cells(row, scale)) + " |" for row in rows]
 
 
 def write_performance(kept):
@@ -89,7 +105,7 @@ def write_performance(kept):
     page = ROOT / "docs" / "performance.md"
     before, rest = page.read_text().split("<!-- speed:begin -->\n")
     _, after = rest.split("<!-- speed:end -->")
-    page.write_text(before + "<!-- speed:begin -->\n" + "\n".join(table(rows)) + "\n<!-- speed:end -->" + after)
+    page.write_text(before + "<!-- speed:begin -->\n" + "\n".join(table(rows, 1)) + "\n<!-- speed:end -->" + after)
 
 
 def write(order):
@@ -97,7 +113,7 @@ def write(order):
     kept = {name: found[name] for name in order if name in found}
     lines = ["# Results", "", "Written by `scripts/bench report` from runs of `make bench` and `make bench-peers`; everything ran on one machine, which it shares with the",
              "receiver, PostgreSQL (fsync on) and Redis (receipts on). A ratio is the median of pairs measured one right after the other. Sizes below 1 are a",
-             "trial: what is asked for is asked at full size, on a machine that does nothing else. Stolen is what the host of a virtual machine gave to its other",
+             "trial: what is asked for is asked at full size, on a machine that does nothing else, and a figure that misses it is marked. Stolen is what the host of a virtual machine gave to its other",
              "guests meanwhile.", ""]
     newest = max(kept.values(), key=lambda part: part["at"])["machine"]
     lines += [f"- {name}: {text}" for name, text in newest.items() if name != "revision"]
@@ -106,7 +122,7 @@ def write(order):
         size += f", {part['stolen']:.0%} of the cores stolen" if "stolen" in part else ""
         lines += ["", f"## {name} ({part['at']}, {part['machine']['revision']}{size})", ""]
         others = [f"- {what}: {text}" for what, text in part["machine"].items() if what != "revision" and text != newest[what]]
-        lines += others + [""] * bool(others) + table(part["rows"])
+        lines += others + [""] * bool(others) + table(part["rows"], part["scale"])
     if "peers" in kept:
         lines += ["", "![drain and latency beside the peers](peers.svg)"]
         (HERE / "peers.svg").write_text(plot(kept["peers"]["rows"]))

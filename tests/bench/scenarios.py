@@ -135,7 +135,7 @@ def backlog(world, scale):
     return [(f"backlog of {count:,}, its first tenth", [large for large, _ in start], "messages/s", "of a small one", [of_small(start)], ""),
             (f"backlog of {count:,}, between", [middle], "messages/s", "", [], ""),
             (f"backlog of {count:,}, its last tenth", [large for large, _ in end], "messages/s", "of a small one", [of_small(end)], ""),
-            (f"backlog of {count:,}, its last tenth against its first", [of_small(end) / of_small(start)], "", "", [], "within 5 %")]
+            (f"backlog of {count:,}, its last tenth", [], "", "of its first tenth, each beside a small one", [of_small(end) / of_small(start)], "within 5 %")]
 
 
 def slow_receivers(world, scale):
