@@ -332,7 +332,7 @@ void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request)
 }
 
 // One message alone has failed. Which one is not certain, because others may hold locks: it is named, tried by its name, and
-// only when that fails as well is it given up.
+// only when that fails as well is it dead-lettered.
 void Claimer::isolate(Source source, const ClaimRequest& request, const core::Error& error) {
     begin_statement();
     if (request.only) {

@@ -75,20 +75,20 @@ dead AS (
 SELECT count(*) FROM failed)sql"};
 
 // Released, deferred, held or given up without an attempt: out of the ledger's arrays too, because messages.attempts does not
-// tell. Only what the ledger still has is released: a repeat after a lost answer must not queue a message twice. And only what is
+// tell. Only what the ledger still has is moved: a repeat after a lost answer must not queue a message twice. And only what is
 // still open: the message may have been sent late, sent again, or be another one by now, and then it has a place already. IS TRUE
 // keeps the sub-selects from becoming joins, which would compare every pair while hash joins are off; as they are, they are
 // hashed.
-constexpr pg::Statement kRelease{"release", R"sql(
+constexpr pg::Statement kRecordUncounted{"record_uncounted", R"sql(
 WITH live AS MATERIALIZED (
     SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($8::bigint[])),
-released AS MATERIALIZED (
+uncounted AS MATERIALIZED (
     SELECT u.id, u.claim_id, u.generation, u.attempts, u.place, u.delay_ms, u.reason
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::int[], $7::text[])
          AS u(id, claim_id, generation, attempts, place, delay_ms, reason)
     WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM live)) IS TRUE),
 open AS MATERIALIZED (
-    SELECT r.id, m.endpoint_id, r.place, r.delay_ms, r.reason FROM released r JOIN public.messages m ON m.id = r.id
+    SELECT r.id, m.endpoint_id, r.place, r.delay_ms, r.reason FROM uncounted r JOIN public.messages m ON m.id = r.id
     WHERE NOT m.is_sent AND m.generation = r.generation AND m.attempts = r.attempts),
 queued AS (
     INSERT INTO messaging._queue (id) SELECT id FROM open WHERE place = 'queue'),
@@ -110,7 +110,7 @@ UPDATE messaging._claim c SET (ids, attempts, generations) = (
     SELECT coalesce(array_agg(u.id ORDER BY u.id), '{}'), coalesce(array_agg(u.attempts ORDER BY u.id), '{}'),
            coalesce(array_agg(u.generation ORDER BY u.id), '{}')
     FROM unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
-    WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM released)) IS NOT TRUE)
+    WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM uncounted)) IS NOT TRUE)
 WHERE claim_id IN (SELECT claim_id FROM live))sql"};
 
 // A claim ends only when none of its messages is open. The engine believes so of those it names, and this is the check: were the
@@ -201,7 +201,7 @@ pg::Params failed_params(const std::vector<const Outcome*>& failed) {
     return params;
 }
 
-// Where a message waits after an outcome without an attempt, in the words of kRelease.
+// Where a message waits after an outcome without an attempt, in the words of kRecordUncounted.
 const char* place_of(OutcomeKind kind) {
     switch (kind) {
         case OutcomeKind::kDeferred: return "schedule";
@@ -211,13 +211,13 @@ const char* place_of(OutcomeKind kind) {
     }
 }
 
-pg::Params release_params(const std::vector<const Outcome*>& released) {
+pg::Params uncounted_params(const std::vector<const Outcome*>& uncounted) {
     std::vector<std::int64_t> claim_ids;
     std::vector<std::int32_t> attempts;
     std::vector<std::string> places;
     std::vector<std::int32_t> delays;
     std::vector<std::string> reasons;
-    for (const Outcome* outcome : released) {
+    for (const Outcome* outcome : uncounted) {
         claim_ids.push_back(outcome->claim_id);
         attempts.push_back(outcome->attempts);
         places.emplace_back(place_of(outcome->kind));
@@ -225,8 +225,9 @@ pg::Params release_params(const std::vector<const Outcome*>& released) {
         reasons.push_back(core::clean_text(outcome->error, core::kMaxErrorBytes));
     }
     pg::Params params;
-    params.bigint_array(ids_of(released)).bigint_array(claim_ids).integer_array(generations_of(released));
-    params.integer_array(attempts).text_array(places).integer_array(delays).text_array(reasons).bigint_array(claims_of(released));
+    params.bigint_array(ids_of(uncounted)).bigint_array(claim_ids).integer_array(generations_of(uncounted));
+    params.integer_array(attempts).text_array(places).integer_array(delays).text_array(reasons).bigint_array(
+        claims_of(uncounted));
     return params;
 }
 
@@ -266,12 +267,12 @@ std::vector<const Outcome*> sorted_by_id(const std::vector<Outcome>& outcomes) {
 void PgRecordStore::record(engine::RecordRequest request, core::Completion<engine::RecordResult> done) {
     std::vector<const Outcome*> sent;
     std::vector<const Outcome*> failed;
-    std::vector<const Outcome*> released;
+    std::vector<const Outcome*> uncounted;
     std::vector<const Outcome*> fenced;
     for (const Outcome* outcome : sorted_by_id(request.outcomes)) {
         const bool delivered = outcome->kind == OutcomeKind::kDelivered;
         const bool counted = outcome->kind == OutcomeKind::kRetry || outcome->kind == OutcomeKind::kDead;
-        (delivered ? sent : counted ? failed : released).push_back(outcome);
+        (delivered ? sent : counted ? failed : uncounted).push_back(outcome);
         if (!delivered) fenced.push_back(outcome);
     }
     pg::Steps steps;
@@ -304,7 +305,7 @@ void PgRecordStore::record(engine::RecordRequest request, core::Completion<engin
             result.failed = static_cast<std::size_t>(rows.bigint(0, 0));
         });
     }
-    if (!released.empty()) add(kRelease, release_params(released), unread);
+    if (!uncounted.empty()) add(kRecordUncounted, uncounted_params(uncounted), unread);
     if (!request.finished.empty()) {
         add(kFinishClaims, std::move(pg::Params().bigint_array(request.finished)),
             [](const pg::Rows& rows, engine::RecordResult& result) {
