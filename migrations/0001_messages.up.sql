@@ -76,7 +76,7 @@ CREATE INDEX messages_recipient ON public.messages (recipient, id);
 COMMENT ON TABLE public.messages IS
     'One row is one message to deliver to one endpoint. INSERT (recipient, content) sends; UPDATE … SET is_sent = false sends again.';
 COMMENT ON COLUMN public.messages.attempts IS 'Failed and successful attempts so far. The service alone changes it.';
-COMMENT ON COLUMN public.messages.abandoned IS 'How often an engine died while it held the message. The service alone changes it.';
+COMMENT ON COLUMN public.messages.abandoned IS 'How often an engine failed while it had the message. The service alone changes it.';
 COMMENT ON COLUMN public.messages.generation IS
     'Tells this message from another one with the same id, and a sending from an earlier one: a random number in the upper bits, '
     'and the number of times that the message was sent again in the lower 7. The service alone changes it.';

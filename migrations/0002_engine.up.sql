@@ -1,5 +1,5 @@
 -- The places of an unsent message, and what the engines share. An unsent message is always in exactly one of _queue, _schedule,
--- _hold, _dead, and the ledger _claim; messaging._reconcile finds one that is in none of them. No foreign keys: each would cost a
+-- _hold, _dead, and the ledger _claim; messaging._reconcile_round() finds one that is in none of them. No foreign keys: each would cost a
 -- look-up per message.
 
 -- Ready to be claimed. Insert and delete only; xid is what the claim's floor compares with.
@@ -20,7 +20,7 @@ CREATE TABLE messaging._schedule (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX _schedule_due ON messaging._schedule (due_at, (id + 0));
 
--- Waiting for an endpoint that cannot take them now; released in the order of their ids.
+-- Waiting for an endpoint that is not active; they return to the queue in the order of their ids.
 CREATE TABLE messaging._hold (
     id          bigint PRIMARY KEY,
     endpoint_id bigint NOT NULL
@@ -38,7 +38,7 @@ CREATE TABLE messaging._claim (
     generations integer[] NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
--- Dead-lettered: given up, with the reason.
+-- Dead-lettered: not tried again unless somebody sends it again, with the reason.
 CREATE TABLE messaging._dead (
     id        bigint PRIMARY KEY,
     failed_at timestamptz NOT NULL DEFAULT now(),
@@ -80,7 +80,7 @@ CREATE TABLE messaging._instance (
     started_at  timestamptz NOT NULL DEFAULT now(),
     last_seen   timestamptz NOT NULL DEFAULT now(),
     in_flight   integer     NOT NULL DEFAULT 0,
-    floor       xid8        NOT NULL DEFAULT '0'      -- no ready row below it: bounds the scans of the status page
+    floor       xid8        NOT NULL DEFAULT '0'      -- no ready row is below it, but those that a full scan finds: bounds the status page
 ) WITH (fillfactor = 10);
 
 CREATE TABLE messaging._state (
@@ -91,7 +91,7 @@ CREATE TABLE messaging._state (
 );
 INSERT INTO messaging._state DEFAULT VALUES;
 
--- How far the reconcile walk has come. All instances share it, so that they take turns and keep to one pace.
+-- How far the reconcile walk has come. All processes share it, so that they take turns and keep to one pace.
 CREATE TABLE messaging._reconcile (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     walked_to    bigint      NOT NULL DEFAULT 0,       -- each id up to here was looked at in this walk
