@@ -52,7 +52,7 @@ std::vector<core::MessageId> Recorder::unrecorded_messages() const {
     for (const core::Outcome& outcome : waiting_) ids.push_back(outcome.id);
     for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
     for (const core::Outcome& outcome : locked_) ids.push_back(outcome.id);
-    for (const core::Outcome& outcome : refused_) ids.push_back(outcome.id);
+    for (const Refused& refused : refused_) ids.push_back(refused.outcome.id);
     return ids;
 }
 
@@ -110,7 +110,8 @@ void Recorder::flush() {
 void Recorder::choose() {
     sending_refused_ = std::exchange(refused_is_next_, false);
     if (sending_refused_) {
-        sending_.push_back(std::move(refused_.front()));
+        sending_.push_back(std::move(refused_.front().outcome));
+        refused_since_ = refused_.front().transactions;
         refused_.pop_front();
         return;
     }
@@ -188,13 +189,19 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
     // for.
     if (locked_.empty() && std::exchange(careful_, false)) observer_.on_success(kLockedRowsOperation);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
-    // What made PostgreSQL refuse this one may be over for the others as well.
-    if (sending_refused_) refused_is_next_ = !refused_.empty();
     open_claims_.recorded(sending_);
     const MessageIds sent(result->sent.begin(), result->sent.end());
     note_late(result.value(), sent);
     give_up_unchanged(result->kept);
-    if (!sent.empty() || result->failed > 0) give_up_refused();
+    if (!sent.empty() || result->failed > 0) {
+        if (sending_refused_) {
+            returning_ = std::max<std::size_t>(returning_, 1);
+        } else {
+            ++transactions_;
+            if (refused_.size() > kMaxRefused) refused_is_next_ = true;  // is it refused again?
+        }
+        if (returning_ > 0) return_refused();
+    }
     publish(result.value(), sent);
     announce();
     sending_.clear();
@@ -248,14 +255,13 @@ void Recorder::give_up_unchanged(const std::vector<KeptMessage>& kept) {
     if (!open.empty()) observer_.on_kept(open.size());
 }
 
-// Others are recorded, so these are refused because of what they are.
-void Recorder::give_up_refused() {
-    if (refused_.size() < kMaxRefused) return;
-    const auto end = refused_.begin() + static_cast<std::ptrdiff_t>(kMaxRecordBatch);
-    std::transform(refused_.begin(), end, std::back_inserter(waiting_), [](const core::Outcome& outcome) {
-        return core::is_counted(outcome.kind) ? give_up(outcome, "PostgreSQL refuses to change its row") : outcome;
-    });
-    refused_.erase(refused_.begin(), end);
+// What made PostgreSQL refuse one may be over for the others as well.
+void Recorder::return_refused() {
+    returning_ = std::min({2 * returning_, kMaxRecordBatch, refused_.size()});
+    for (std::size_t i = 0; i < returning_; ++i) {
+        waiting_.push_back(std::move(refused_.front().outcome));
+        refused_.pop_front();
+    }
 }
 
 void Recorder::announce() {
@@ -294,16 +300,24 @@ void Recorder::on_failed(const core::Error& error) {
         if (sending_refused_) refused_delay_ = std::min(refused_delay_ * 2, kLastRefusedRetry);
         // The receiver's words must never stand in the way of the fact that it accepted.
         if (error.kind == core::ErrorKind::kInvalid) sending_.front().receiver_message_id.reset();
-        refused_.push_back(std::move(sending_.front()));
+        const bool in_vain = sending_refused_ && refused_since_ < transactions_ && core::is_counted(sending_.front().kind);
+        if (in_vain && refused_.size() >= kMaxRefused) {
+            waiting_.push_back(give_up(sending_.front(), "PostgreSQL refuses to change its row"));
+        } else {
+            refused_.push_back({std::move(sending_.front()), transactions_});
+        }
         if (!refused_timer_->armed()) refused_timer_->start(refused_delay_);
     } else if (sending_refused_) {
-        refused_.push_front(std::move(sending_.front()));
+        refused_.push_front({std::move(sending_.front()), refused_since_});
         refused_is_next_ = true;
     } else {
         waiting_.insert(waiting_.begin(), std::make_move_iterator(sending_.begin()), std::make_move_iterator(sending_.end()));
     }
     if (locked) careful_ = true;
-    if (refused) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
+    if (refused) {
+        batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
+        returning_ = 0;
+    }
     sending_.clear();
     failing_ = true;
     retry_delay_ = locked ? kLookForLocks : refused ? kAfterRefusal : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);

@@ -22,7 +22,8 @@ namespace messaging::engine {
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
 inline constexpr std::size_t kMaxSetAside = 100000;   // outcomes of rows that are locked, or that PostgreSQL refuses
-inline constexpr std::size_t kMaxRefused = 10000;     // refused ones, while others are recorded; beyond, the oldest are given up
+inline constexpr std::size_t kMaxRefused =
+    10000;  // refused ones; beyond, those are given up that are refused although others are recorded
 // The gap between transactions. A crash repeats every delivery that is not recorded, so the gap is short; a small batch may wait
 // longer, because it repeats little.
 inline constexpr std::chrono::milliseconds kMaxFlushGap{2};
@@ -40,9 +41,11 @@ inline constexpr std::chrono::milliseconds kConfirmDelay{1000};       // confirm
 //   the inserters' commits would wait behind them.
 // - An outcome leaves memory only when its transaction has committed. After a failure the same outcomes are tried again. Where
 //   PostgreSQL refuses them (because of a constraint of the application, for example), the batches become smaller until the
-//   refused outcome is alone. From then on it is tried by itself and delays no other outcome. Where there are very many, the
-//   oldest are dead-lettered, which does not touch their rows. A message whose row stays as it was although PostgreSQL reports
-//   no error is dead-lettered too: a trigger of the application does that, and the message would be sent again and again.
+//   refused outcome is alone. From then on it is tried by itself and delays no other outcome. When one of them can be recorded
+//   at last, the cause may be over for the others as well: they return in growing batches. Where there are very many, those are
+//   dead-lettered that are refused again although others were recorded since; this does not touch their rows. A message whose row
+//   stays as it was although PostgreSQL reports no error is dead-lettered too: a trigger of the application does that, and the
+//   message would be sent again and again.
 // - A row that another session has locked delays its own message only. After a lock timeout the recorder asks which rows are
 //   free, records those, and keeps the others in a separate list until they are free.
 // - An outcome that changes nothing, because its claim had ended or its message had been sent again, is counted, and reconcile is
@@ -91,7 +94,7 @@ private:
     using MessageIds = std::unordered_set<core::MessageId>;
     void note_late(const RecordResult& result, const MessageIds& sent);
     void give_up_unchanged(const std::vector<KeptMessage>& kept);
-    void give_up_refused();
+    void return_refused();
     void schedule_next();
     void on_recorded(core::Result<RecordResult> result);
     void on_failed(const core::Error& error);
@@ -108,7 +111,14 @@ private:
     std::vector<core::Outcome> sending_;
     std::vector<core::Outcome> locked_;  // another session has locked their rows
     std::unique_ptr<loop::Timer> locked_timer_;
-    std::deque<core::Outcome> refused_;  // PostgreSQL has refused each of them alone
+    struct Refused {
+        core::Outcome outcome;
+        std::uint64_t transactions = 0;  // transactions_ when it was set aside
+    };
+    std::deque<Refused> refused_;      // PostgreSQL has refused each of them alone
+    std::uint64_t transactions_ = 0;   // of other outcomes that have changed their rows
+    std::uint64_t refused_since_ = 0;  // of the refused outcome that is being recorded: Refused::transactions
+    std::size_t returning_ = 0;        // so many have returned last; 0 = none of them could be recorded
     std::unique_ptr<loop::Timer> refused_timer_;
     bool refused_is_next_ = false;  // the next transaction holds the first of refused_, and no other outcome
     bool sending_refused_ = false;

@@ -55,6 +55,7 @@ const char* name_of(core::OutcomeKind kind) {
         case core::OutcomeKind::kRetry: return "retry";
         case core::OutcomeKind::kDead: return "dead";
         case core::OutcomeKind::kDeferred: return "deferred";
+        case core::OutcomeKind::kHeld: return "held";
         case core::OutcomeKind::kReleased: return "released";
         case core::OutcomeKind::kGivenUp: break;
     }

@@ -281,53 +281,76 @@ TEST_F(RecorderTest, ThousandsOfRefusedOutcomesDoNotStopTheClaiming) {
     EXPECT_FALSE(recorder_.full());
 }
 
-TEST_F(RecorderTest, TheOldestOfVeryManyRefusedOutcomesAreGivenUpOnceOthersAreRecorded) {
-    for (std::size_t id = 0; id < kMaxRefused; ++id) {
-        core::Outcome outcome;
-        outcome.id = static_cast<core::MessageId>(id);
-        outcome.attempts = 3;
-        recorder_.add(outcome);
+class VeryManyRefused : public RecorderTest {
+protected:
+    VeryManyRefused() {
+        for (std::size_t id = 0; id < kMaxRefused; ++id) {
+            core::Outcome outcome;
+            outcome.id = static_cast<core::MessageId>(id);
+            outcome.attempts = 3;
+            recorder_.add(outcome);
+        }
     }
-    std::vector<core::Outcome> given_up;
-    const core::MessageId found_from = 1'000'001;
-    // PostgreSQL refuses every change of the rows of all but the last one.
-    const auto refuse_for = [&](std::chrono::seconds duration) {
+    // PostgreSQL refuses every change of the rows below 1,000,000, while `refuses_`. It does not find row 1,000,000.
+    void run_for(std::chrono::seconds duration) {
         for (const core::MonoTime end = time_.mono() + duration; time_.mono() < end;) {
             if (store_.records.empty()) {
                 time_.advance(milliseconds(10));
                 continue;
             }
             const std::vector<core::Outcome>& outcomes = store_.records.front().request.outcomes;
-            const bool refused = std::any_of(outcomes.begin(), outcomes.end(), [](const core::Outcome& outcome) {
-                return outcome.kind == core::OutcomeKind::kDelivered && outcome.id < 1'000'000;
-            });
+            const bool refused = refuses_ && std::any_of(outcomes.begin(), outcomes.end(), [](const core::Outcome& outcome) {
+                                     return outcome.kind == core::OutcomeKind::kDelivered && outcome.id < 1'000'000;
+                                 });
             if (refused) {
                 fail(core::ErrorKind::kInternal);
-            } else {
-                if (!outcomes.empty() && outcomes.front().kind == core::OutcomeKind::kGivenUp) {
-                    given_up.insert(given_up.end(), outcomes.begin(), outcomes.end());
-                }
-                RecordResult result;
-                for (const core::Outcome& outcome : outcomes) {
-                    if (outcome.id >= found_from) result.sent.push_back(outcome.id);
-                }
-                take_first(store_.records).answer(result);
+                continue;
             }
+            RecordResult result;
+            for (const core::Outcome& outcome : outcomes) {
+                if (outcome.kind == core::OutcomeKind::kGivenUp) given_up_.push_back(outcome);
+                if (outcome.kind == core::OutcomeKind::kDelivered && outcome.id != 1'000'000) result.sent.push_back(outcome.id);
+            }
+            take_first(store_.records).answer(result);
         }
-    };
-    refuse_for(std::chrono::seconds(600));
-    EXPECT_TRUE(given_up.empty()) << "none is recorded, so the cause is not theirs";
+    }
+    bool refuses_ = true;
+    std::vector<core::Outcome> given_up_;
+};
+
+TEST_F(VeryManyRefused, ThoseThatAreRefusedAgainAfterOthersWereRecordedAreGivenUp) {
+    run_for(std::chrono::seconds(600));
+    EXPECT_TRUE(given_up_.empty()) << "none is recorded, so the cause is not theirs";
     add(1'000'000);
-    refuse_for(std::chrono::seconds(60));
-    EXPECT_TRUE(given_up.empty()) << "it has changed no row: somebody has deleted it";
-    add(1'000'001);
-    refuse_for(std::chrono::seconds(60));
-    ASSERT_EQ(given_up.size(), kMaxRecordBatch);
-    EXPECT_EQ(given_up.front().attempts, 2) << "as at the claim";
-    EXPECT_EQ(given_up.front().error,
+    run_for(std::chrono::seconds(60));
+    EXPECT_TRUE(given_up_.empty()) << "it has changed no row: somebody has deleted it";
+    for (int id = 1; id <= 3; ++id) {
+        add(1'000'000 + id);
+        add(2'000'000 + id);
+        core::Outcome one_more;
+        one_more.id = 500'000 + id;
+        one_more.attempts = 3;
+        recorder_.add(one_more);
+        run_for(std::chrono::seconds(60));
+        EXPECT_EQ(given_up_.size(), static_cast<std::size_t>(id)) << "one for each that is too many";
+    }
+    EXPECT_EQ(given_up_.front().attempts, 2) << "as at the claim";
+    EXPECT_EQ(given_up_.front().error,
               "accepted by the receiver, but it cannot be recorded: PostgreSQL refuses to change its row");
-    EXPECT_EQ(observer_.dead_lettered, kMaxRecordBatch);
-    EXPECT_EQ(recorder_.unrecorded(), kMaxRefused - kMaxRecordBatch);
+    EXPECT_EQ(observer_.dead_lettered, 3u);
+    EXPECT_EQ(recorder_.unrecorded(), kMaxRefused);
+}
+
+// A reader's finding: 4,000 of 14,000 were dead-lettered, and a new message was recorded 37 s later.
+TEST_F(VeryManyRefused, WhenTheCauseIsOverAllAreRecordedSoonAndNoneIsGivenUp) {
+    for (int id = 0; id < 4000; ++id) add(500'000 + id);
+    run_for(std::chrono::seconds(1200));
+    EXPECT_EQ(recorder_.unrecorded(), kMaxRefused + 4000);
+    refuses_ = false;
+    add(1'000'001);
+    run_for(std::chrono::seconds(1));
+    EXPECT_TRUE(recorder_.idle());
+    EXPECT_TRUE(given_up_.empty());
 }
 
 TEST_F(RecorderTest, AMessageWhoseRowStaysAsItWasIsGivenUp) {
@@ -381,7 +404,7 @@ TEST_F(RecorderTest, WhenOneRefusedOutcomeIsRecordedTheOthersAreTriedAtOnce) {
     }
     EXPECT_EQ(recorder_.unrecorded(), 4u);
     time_.advance(kRefusedRetry);
-    for (int id = 1; id <= 4; ++id) EXPECT_EQ(ids(commit()), std::to_string(id) + " ");
+    for (const char* batch : {"1 ", "2 3 ", "4 "}) EXPECT_EQ(ids(commit()), batch);
     EXPECT_TRUE(recorder_.idle());
     // The timer that would have tried the next one finds none: it once took an outcome that was not there, and stopped
     // everything.

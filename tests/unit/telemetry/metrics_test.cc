@@ -24,8 +24,8 @@ protected:
 
 TEST_F(MetricsTest, EachKindOfOutcomeHasACounter) {
     using Kind = core::OutcomeKind;
-    for (const Kind kind : {Kind::kDelivered, Kind::kRetry, Kind::kDead, Kind::kDeferred, Kind::kReleased}) report(kind);
-    for (const char* name : {"delivered", "retry", "dead", "deferred", "released"}) {
+    for (const Kind kind : {Kind::kDelivered, Kind::kRetry, Kind::kDead, Kind::kDeferred, Kind::kHeld, Kind::kReleased}) report(kind);
+    for (const char* name : {"delivered", "retry", "dead", "deferred", "held", "released"}) {
         EXPECT_TRUE(has("messaging_deliveries_total{outcome=\"" + std::string(name) + "\"} 1")) << metrics_.text();
     }
 }
@@ -33,7 +33,7 @@ TEST_F(MetricsTest, EachKindOfOutcomeHasACounter) {
 // It indexed past the counters of the outcomes, into those of the attempts.
 TEST_F(MetricsTest, AMessageThatIsGivenUpIsNoDeliveryAndNoAttempt) {
     report(core::OutcomeKind::kGivenUp);
-    for (const char* name : {"delivered", "retry", "dead", "deferred", "released"}) {
+    for (const char* name : {"delivered", "retry", "dead", "deferred", "held", "released"}) {
         EXPECT_TRUE(has("messaging_deliveries_total{outcome=\"" + std::string(name) + "\"} 0")) << metrics_.text();
     }
     EXPECT_TRUE(has("messaging_attempts_total{status_class=\"none\"} 0")) << metrics_.text();
