@@ -64,8 +64,9 @@ enum class OutcomeKind {
     kGivenUp,   // not counted: its row cannot be changed, so it is dead-lettered by a row in _dead alone
 };
 
-inline constexpr std::array kOutcomeKinds{OutcomeKind::kDelivered, OutcomeKind::kRetry,    OutcomeKind::kDead,
-                                          OutcomeKind::kDeferred,  OutcomeKind::kReleased, OutcomeKind::kGivenUp};
+inline constexpr std::array kOutcomeKinds{OutcomeKind::kDelivered, OutcomeKind::kRetry, OutcomeKind::kDead,
+                                          OutcomeKind::kDeferred,  OutcomeKind::kHeld,  OutcomeKind::kReleased,
+                                          OutcomeKind::kGivenUp};
 
 // An attempt that counts, where the others leave the message's attempts as they were.
 constexpr bool is_counted(OutcomeKind kind) {

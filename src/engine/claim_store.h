@@ -15,6 +15,7 @@ namespace messaging::engine {
 
 // A time by PostgreSQL's clock, since 1970. Where the schedule is read from.
 using DueTime = std::chrono::microseconds;
+inline constexpr DueTime kNeverDue{std::chrono::years(1000)};  // since 1970: later than any due_at
 
 // Where unclaimed messages wait. Claims from these take turns, in this order.
 enum class Source { kReady, kDue, kHeld };

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <utility>
 
+#include "core/sqlstate.h"
 #include "engine/claim_store.h"
 #include "engine/queue_position.h"
 #include "engine/refusal.h"
@@ -172,7 +173,7 @@ void Claimer::claim(Source source) {
 Claimer::Scan Claimer::choose_scan(Source source) {
     if (source == Source::kHeld) return Scan::kRest;
     if (clock_.mono() >= work(source).next_full_scan) return Scan::kFull;
-    if (source == Source::kDue) return Scan::kRest;
+    if (source == Source::kDue) return pass_over_due_ ? Scan::kSnapshot : Scan::kRest;
     if (pass_over_) return Scan::kSnapshot;
     unread_was_last_ = floor_.unread() && !unread_was_last_;
     return unread_was_last_ ? Scan::kUnread : Scan::kRest;
@@ -185,7 +186,7 @@ void Claimer::set_range(Scan scan, ClaimRequest& request) const {
     if (scan == Scan::kSnapshot) range.until = 0;
     request.behind = range.behind;
     request.until = range.until;
-    request.due_from = scan == Scan::kFull ? DueTime(0) : due_from_;
+    request.due_from = scan == Scan::kFull ? DueTime(0) : scan == Scan::kSnapshot ? kNeverDue : due_from_;
 }
 
 void Claimer::send(Source source, Scan scan, const ClaimRequest& range) {
@@ -251,9 +252,10 @@ void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan 
     if (scan != Scan::kOne && batch.running) {
         due_from_ = is_full(batch, request) ? batch.last_due : std::max(DueTime(0), DueTime(batch.now - kDueOverlap));
         if (scan == Scan::kFull) due_.next_full_scan = after_full_scan();
+        pass_over_due_ = false;
     }
-    // Still due: the next one is in the past, because the limit ended this claim.
-    due_.wanted = batch.next_due && batch.next_due->count() <= 0;
+    // Still due: the next one is in the past, because the limit ended this claim. A snapshot has looked for none.
+    due_.wanted = (batch.next_due && batch.next_due->count() <= 0) || scan == Scan::kSnapshot;
     if (batch.next_due && !due_.wanted) expect_due(*batch.next_due);
 }
 
@@ -307,7 +309,7 @@ void Claimer::on_range_read(const ClaimBatch& batch, const ClaimRequest& request
 void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& request, const core::Error& error) {
     Work& failed = work(source);
     failed.wanted = true;
-    if (error.kind == core::ErrorKind::kTimeout) on_too_slow(source, scan, request);
+    if (error.kind == core::ErrorKind::kTimeout && error.sqlstate != core::kLockNotAvailable) on_too_slow(source, scan, request);
     back_off(failed, error);
     if (request.limit == 1 && lies_in_the_data(error) && active()) {
         isolate(source, request, error);
@@ -320,6 +322,7 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
 // What cannot end in time must not delay the claims that can.
 void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request) {
     if (scan == Scan::kFull) work(source).next_full_scan = after_full_scan();
+    if (source == Source::kDue && (scan == Scan::kRest || due_from_ == DueTime(0))) pass_over_due_ = true;
     if (source != Source::kReady) return;
     if (scan == Scan::kFull && floor_.floor() == 0) {
         floor_ = last_floor_;

@@ -94,7 +94,8 @@ private:
         kFull,
         kRest,      // from the floor on, or from where the last claim ended
         kUnread,    // a range below the floor
-        kSnapshot,  // none: it tells which transactions are running, because a claim of the rest could not end in time
+        kSnapshot,  // none: it tells which transactions are running, or the time, because a claim of the rest could not end in
+                    // time
         kOne,       // one message
     };
 
@@ -150,6 +151,7 @@ private:
     QueueFloor last_floor_;                    // of an earlier session: used where a full scan cannot finish
     std::optional<QueuePosition> full_until_;  // where the last claim, which was full, ended; not of an unread range
     bool pass_over_ = false;                   // the next claim of ready messages is a snapshot
+    bool pass_over_due_ = false;               // the next claim of due messages is one
     bool unread_was_last_ = false;             // unread ranges and the rest take turns
     DueTime due_from_{0};                      // nothing older is due, but for what a full scan finds
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed

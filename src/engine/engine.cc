@@ -219,8 +219,23 @@ void Engine::update_activity() {
 void Engine::heartbeat() {
     heartbeat_timer_->start(kHeartbeatPeriod);
     instances_.heartbeat(instance_id_, static_cast<int>(dispatcher_.in_flight()), claimer_.lowest_floor(),
-                         [this](const core::Result<core::Unit>& result) { report(observer_, kHeartbeatOperation, result); });
+                         [this, session = listen_session_count_](const core::Result<bool>& is_there) {
+                             report(observer_, kHeartbeatOperation, is_there);
+                             if (session == listen_session_count_ && is_there && !is_there.value()) on_row_gone();
+                         });
     read_control();
+}
+
+// Others take an instance without a row for one that has ended, and reclaim its claims.
+void Engine::on_row_gone() {
+    if (phase_ != Phase::kActive) return;
+    observer_.on_error(kHeartbeatOperation, {core::ErrorKind::kNotFound, "the instance's row is gone: it registers anew", ""});
+    heartbeat_timer_->stop();
+    reclaimer_.stop();
+    enter(Phase::kOffline);
+    update_activity();
+    enter(Phase::kRegistering);
+    register_anew();
 }
 
 std::vector<core::MessageId> Engine::messages_in_memory() const {

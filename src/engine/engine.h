@@ -97,6 +97,7 @@ private:
     void set_running(bool running);
     void update_activity();
     void heartbeat();
+    void on_row_gone();
     std::vector<core::MessageId> messages_in_memory() const;
     void on_reclaimed(const Reclaimed& reclaimed);
     void on_claim_saw_stop();

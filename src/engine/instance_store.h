@@ -33,7 +33,8 @@ public:
     // Moves those of `claims` that no instance has reclaimed to the instance `to`, and answers which these are.
     virtual void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                              core::Completion<std::vector<core::ClaimId>> done) = 0;
-    virtual void heartbeat(core::InstanceId instance_id, int in_flight, Xid floor, core::Completion<core::Unit> done) = 0;
+    // Answers false where the instance's row is gone: somebody has deleted it.
+    virtual void heartbeat(core::InstanceId instance_id, int in_flight, Xid floor, core::Completion<bool> done) = 0;
     // Reads messaging._state: true = running.
     virtual void read_state(core::Completion<bool> done) = 0;
     // One sample of every instance but `me`. Silent = no heartbeat for `silence`.

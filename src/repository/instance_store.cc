@@ -131,11 +131,11 @@ void PgInstanceStore::move_claims(core::InstanceId to, std::vector<core::ClaimId
                                                   });
 }
 
-void PgInstanceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Xid floor,
-                                core::Completion<core::Unit> done) {
+void PgInstanceStore::heartbeat(core::InstanceId instance_id, int in_flight, engine::Xid floor, core::Completion<bool> done) {
     pg::Params params;
     params.bigint(instance_id).integer(in_flight).text(std::to_string(floor));
-    pg::run_statement<core::Unit>(listen_, kHeartbeat, std::move(params), std::move(done), pg::nothing);
+    pg::run_statement<bool>(listen_, kHeartbeat, std::move(params), std::move(done),
+                            [](const pg::Rows& rows) { return rows.affected() > 0; });
 }
 
 void PgInstanceStore::read_state(core::Completion<bool> done) {

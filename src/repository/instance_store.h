@@ -17,7 +17,7 @@ public:
                            core::Completion<core::InstanceId> done) override;
     void move_claims(core::InstanceId to, std::vector<core::ClaimId> claims,
                      core::Completion<std::vector<core::ClaimId>> done) override;
-    void heartbeat(core::InstanceId instance_id, int in_flight, engine::Xid floor, core::Completion<core::Unit> done) override;
+    void heartbeat(core::InstanceId instance_id, int in_flight, engine::Xid floor, core::Completion<bool> done) override;
     void read_state(core::Completion<bool> done) override;
     void check_instances(core::InstanceId me, std::chrono::milliseconds silence,
                          core::Completion<std::vector<engine::LivenessSample>> done) override;

@@ -113,11 +113,16 @@ TEST_F(InstanceStoreTest, TheStatesRowComesBackWhenItIsRead) {
 
 TEST_F(InstanceStoreTest, AHeartbeatTellsWhatIsInFlightAndTheFloor) {
     look_stale(me_.id);
-    mine_.value<core::Unit>([&](auto done) { me_.instances.heartbeat(me_.id, 42, 7777, std::move(done)); });
+    const auto beat = [this] {
+        return mine_.value<bool>([&](auto done) { me_.instances.heartbeat(me_.id, 42, 7777, std::move(done)); });
+    };
+    EXPECT_TRUE(beat());
     EXPECT_EQ(
         mine_.sql("SELECT in_flight, floor FROM messaging._instance WHERE last_seen > now() - interval '3 s' AND instance_id = " +
                   std::to_string(me_.id)),
         "42|7777");
+    mine_.sql("DELETE FROM messaging._instance");
+    EXPECT_FALSE(beat());
 }
 
 TEST_F(InstanceStoreTest, UnregisteringRemovesTheRow) {

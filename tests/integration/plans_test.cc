@@ -170,7 +170,7 @@ protected:
         db_.sql("INSERT INTO messages (recipient, content) SELECT '+90', 'x' FROM generate_series(1, 5)");
         const auto me =
             db_.value<core::InstanceId>([&](auto done) { instances.register_instance("plans", "", std::move(done)); });
-        db_.value<core::Unit>([&](auto done) { instances.heartbeat(me, 1, 0, std::move(done)); });
+        db_.value<bool>([&](auto done) { instances.heartbeat(me, 1, 0, std::move(done)); });
         using Signs = std::vector<engine::LivenessSample>;
         db_.value<Signs>([&](auto done) { instances.check_instances(me, std::chrono::seconds(8), std::move(done)); });
         db_.value<engine::Reclaimed>(

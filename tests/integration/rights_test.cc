@@ -136,7 +136,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
 
     PgInstanceStore instances(db.open_session(listen_session_settings()));
     const auto me = db.value<core::InstanceId>([&](auto done) { instances.register_instance("tester", "", std::move(done)); });
-    db.value<Unit>([&](auto done) { instances.heartbeat(me, 0, 1, std::move(done)); });
+    db.value<bool>([&](auto done) { instances.heartbeat(me, 0, 1, std::move(done)); });
     EXPECT_TRUE(db.value<bool>([&](auto done) { instances.read_state(std::move(done)); }));
     db.value<std::vector<engine::LivenessSample>>(
         [&](auto done) { instances.check_instances(me, std::chrono::seconds(1), std::move(done)); });

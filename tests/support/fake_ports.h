@@ -102,7 +102,7 @@ public:
                      core::Completion<std::vector<core::ClaimId>> done) override {
         moves.push_back({{to, std::move(claims)}, std::move(done)});
     }
-    void heartbeat(core::InstanceId id, int, engine::Xid, core::Completion<core::Unit> done) override {
+    void heartbeat(core::InstanceId id, int, engine::Xid, core::Completion<bool> done) override {
         heartbeats.push_back({id, std::move(done)});
     }
     void read_state(core::Completion<bool> done) override { states.push_back({0, std::move(done)}); }
@@ -124,7 +124,7 @@ public:
 
     std::deque<Call<std::string, core::InstanceId>> registrations;
     std::deque<Call<Move, std::vector<core::ClaimId>>> moves;
-    std::deque<Call<core::InstanceId, core::Unit>> heartbeats;
+    std::deque<Call<core::InstanceId, bool>> heartbeats;
     std::deque<Call<int, bool>> states;
     std::deque<Call<int, std::vector<engine::LivenessSample>>> samples;
     std::deque<Call<std::vector<core::InstanceId>, std::size_t>> endings;

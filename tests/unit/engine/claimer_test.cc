@@ -371,6 +371,30 @@ TEST_F(ClaimerTest, AFullScanOfTheScheduleThatCannotFinishLeavesTheClaimsThatBeg
     EXPECT_EQ(answer_due_at(seconds(1002), 0, {}).due_from, seconds(1000) - kDueOverlap);
 }
 
+// A reader's finding: with 56 million dead entries no retry was sent, since each due claim was too slow.
+TEST_F(ClaimerTest, ADueClaimThatIsTooSlowIsFollowedByOneThatReadsNothingAndThenByOneOfTheRest) {
+    claimer_.set_active(true);
+    answer_orphans();
+    answer_ready(0, 50);
+    answer_orphans();
+    ASSERT_EQ(store_.due.front().request.due_from, DueTime(0));
+    take_first(store_.due).answer(kTooSlow);
+    wait_for_due();
+    EXPECT_EQ(answer_due_at(seconds(1000), 0, {}).due_from, kNeverDue);
+    wait_for_due();
+    EXPECT_EQ(answer_due_at(seconds(1001), 0, {}).due_from, seconds(1000) - kDueOverlap);
+}
+
+TEST_F(ClaimerTest, AClaimThatWaitedForALockInVainWasNotTooSlow) {
+    activate();
+    claimer_.on_session_up();
+    answer_orphans();
+    take_first(store_.ready).answer(core::Error{core::ErrorKind::kTimeout, "canceling statement due to lock timeout", "55P03"});
+    answer_due();
+    time_.advance(kFirstBackOff);
+    EXPECT_EQ(store_.ready.front().request.behind.xid, 0u) << "the full scan is tried again at once";
+}
+
 TEST_F(ClaimerTest, ThePollOfEachSecondIsForReadyAndDueMessages) {
     activate();
     time_.advance(kPollPeriod);

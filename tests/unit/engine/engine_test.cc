@@ -104,6 +104,25 @@ TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {
     EXPECT_EQ(commit().instance_id, 5);
 }
 
+// A reader's finding: after a TRUNCATE of _instance two engines reclaimed each other's claims again and again.
+TEST_F(EngineTest, RegistersAnewWhenItsRowIsGoneAndKeepsItsClaims) {
+    start();
+    claim({delivery(1, 1, 100)});
+    time_.advance(kHeartbeatPeriod);
+    settle();
+    take_first(instances_.heartbeats).answer(false);
+    EXPECT_EQ(observer_.errors["heartbeat"], 1);
+    ASSERT_EQ(instances_.registrations.size(), 1u);
+    take_first(instances_.registrations).answer(6);
+    auto move = take_first(instances_.moves);
+    EXPECT_EQ(move.request.to, 6);
+    EXPECT_EQ(move.request.claims, std::vector<core::ClaimId>{100});
+    move.answer(std::vector<core::ClaimId>{100});
+    EXPECT_EQ(engine_.instance_id(), 6);
+    sender_.answer(200);
+    EXPECT_EQ(commit().outcomes.front().id, 1);
+}
+
 TEST_F(EngineTest, OnlyAHeartbeatEndsTheFailureOfHeartbeats) {
     register_as(5);
     answer_control();
@@ -117,7 +136,7 @@ TEST_F(EngineTest, OnlyAHeartbeatEndsTheFailureOfHeartbeats) {
     EXPECT_EQ(observer_.errors[kHeartbeatOperation], 1);
     EXPECT_EQ(observer_.successes[kHeartbeatOperation], 0);
     time_.advance(kHeartbeatPeriod);
-    take_first(instances_.heartbeats).answer(core::Unit{});
+    take_first(instances_.heartbeats).answer(true);
     EXPECT_EQ(observer_.successes[kHeartbeatOperation], 1);
 }
 
