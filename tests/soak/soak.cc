@@ -63,9 +63,12 @@ private:
         }
     }
     bool insert(pg::Session& session) {
-        const std::string count = std::to_string(1 + random_() % 120);
+        const bool slow = random_() % 8 == 0;
+        const auto count = (slow ? 3 : 1) * (1 + random_() % 120);
         return session
-            .execute(("INSERT INTO messages (recipient, content) SELECT 'r', 'c' || g FROM generate_series(1, " + count + ") g")
+            .execute(("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'r', 'c' || g, id FROM messaging.endpoints, "
+                      "generate_series(1, " +
+                      std::to_string(count) + ") g WHERE name = '" + (slow ? "slow" : "default") + "'")
                          .c_str())
             .ok();
     }
@@ -134,7 +137,8 @@ public:
     Watch& operator=(const Watch&) = delete;
 
     long looks() const { return looks_; }
-    long broken() const { return broken_; }  // looks that have found some
+    long broken() const { return broken_; }    // looks that have found some
+    long holding() const { return holding_; }  // looks at which messages were held
 
 private:
     void run() {
@@ -144,8 +148,10 @@ private:
                 const auto found = session->execute(
                     "SELECT count(*), coalesce(string_agg(id || ' in ' || places::text, ', '), '') FROM (SELECT * FROM "
                     "messaging.misplaced() WHERE NOT is_sent LIMIT 10) m");
-                if (!found) break;
+                const auto held = session->execute("SELECT count(*) FROM (SELECT FROM messaging._hold LIMIT 1) h");
+                if (!found || !held) break;
                 ++looks_;
+                if (held->bigint(0, 0) > 0) ++holding_;
                 if (found->bigint(0, 0) > 0) {
                     ++broken_;
                     std::printf("      misplaced: %s\n", std::string(found->text(0, 1)).c_str());
@@ -161,6 +167,7 @@ private:
     std::atomic<bool> ended_{false};
     std::atomic<long> looks_{0};
     std::atomic<long> broken_{0};
+    std::atomic<long> holding_{0};
     std::thread thread_;
 };
 
@@ -182,7 +189,10 @@ protected:
             "CREATE TRIGGER slow AFTER UPDATE OF instance_id ON messaging._claim FOR EACH STATEMENT EXECUTE FUNCTION slow();"
             "CREATE TRIGGER slow AFTER INSERT ON messaging._sent_batch FOR EACH STATEMENT EXECUTE FUNCTION slow();"
             "CREATE TRIGGER slow AFTER INSERT ON messaging._attempt FOR EACH STATEMENT EXECUTE FUNCTION slow();"
-            "CREATE ROLE soak_writer; GRANT INSERT ON messages TO soak_writer"));
+            "CREATE ROLE soak_writer; GRANT INSERT ON messages TO soak_writer;"
+            "INSERT INTO messaging.endpoints (name, url, max_in_flight) VALUES ('slow', '" +
+            receiver_.url("/slow") + "', 4)"));
+        receiver_.set_script(accept);
         for (auto& process : processes_) process = start();
     }
     std::unique_ptr<Service> start() {
@@ -195,9 +205,15 @@ protected:
                                                      {"CONNECT_TIMEOUT", "2s"}},
                                          database_);
     }
+    // The slow endpoint takes less than often comes for it, so that its messages are held.
+    static ScriptedAnswer accept(const http::Request& request, std::size_t) {
+        ScriptedAnswer answer;
+        if (request.path == "/slow") answer.delay = milliseconds(100);
+        return answer;
+    }
     void receiver_does(ScriptedAnswer answer) {
-        receiver_.set_script([this, answer](const http::Request&, std::size_t) {
-            if (++asked_ % 3 != 0) return ScriptedAnswer{};
+        receiver_.set_script([this, answer](const http::Request& request, std::size_t count) {
+            if (++asked_ % 3 != 0) return accept(request, count);
             ++refused_;
             return answer;
         });
@@ -241,7 +257,7 @@ protected:
         closing.close = true;
         ScriptedAnswer hanging;
         hanging.hang = true;
-        const auto accepts = [this] { receiver_.set_script(ScriptedReceiver::accept_all()); };
+        const auto accepts = [this] { receiver_.set_script(accept); };
         return {{"kill -9", [this] { end(SIGKILL); }, restart_victim},
                 {"SIGTERM", [this] { end(SIGTERM); }, restart_victim},
                 {"SIGSTOP", [this] { end(SIGSTOP); }, [this] { (*victim_)->send(SIGCONT); }},
@@ -305,7 +321,9 @@ TEST_F(Soak, RandomFaultsLoseNothing) {
             wait(rest);
             EXPECT_EQ(watch.broken(), 0) << fault.name;
         }
-        std::printf("%ld looks for misplaced messages, %ld of them found some\n", watch.looks(), watch.broken());
+        std::printf("%ld looks for misplaced messages, %ld of them found some; at %ld messages were held\n", watch.looks(),
+                    watch.broken(), watch.holding());
+        EXPECT_GT(watch.holding(), 0);
     }
     tally.expect_settled(seconds(90));
     EXPECT_EQ(shared_postgres().run_sql("SELECT count(*) FROM messaging.misplaced()", "soak"), "0");
