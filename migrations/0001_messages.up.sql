@@ -35,6 +35,8 @@ CREATE TABLE messaging._endpoint_state (
     reason      text,
     since       timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
+CREATE INDEX _endpoint_state_held ON messaging._endpoint_state (endpoint_id) WHERE state = 'held';
+CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);
 
 -- No index and no partial-index predicate may mention a column that recording an outcome writes: is_sent, sent_at, attempts,
 -- abandoned, generation, last_error, receiver_message_id. Marking a message sent must stay a HOT update on the page it is on.

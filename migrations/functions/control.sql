@@ -45,6 +45,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NEW.state = 'active' AND EXISTS (SELECT FROM messaging._hold WHERE endpoint_id = NEW.endpoint_id) THEN
         NEW.state := 'held';
+        NEW.reason := 'what was kept for it is sent first';
     END IF;
     IF NEW.state = 'active' THEN
         NEW.reason := NULL;

@@ -66,7 +66,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
             hold(delivery);
         } else {
             delivery.claimed = clock_.mono();
-            held_bytes_ += size_of(delivery);
+            bytes_in_memory_ += size_of(delivery);
             queues_.push(std::move(delivery));
         }
     }
@@ -75,23 +75,25 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
 }
 
 std::size_t Dispatcher::capacity() const {
-    if (held_bytes_ >= kMaxHeldBytes) return 0;
+    if (is_full()) return 0;
     const std::size_t waiting = may_hold() ? queues_.waiting_for_answering() : queues_.waiting();
     // Half full is full enough: claims stay large, and what waits outlasts the claim.
     return waiting > options_.prefetch_limit / 2 ? 0 : options_.prefetch_limit - waiting;
 }
 
 // An endpoint whose messages are held is given a quarter of what may wait at most: its backlog must leave room for the others.
-std::vector<core::EndpointRoom> Dispatcher::held_rooms() const { return queues_.rooms(options_.prefetch_limit / 4); }
+std::vector<core::EndpointRoom> Dispatcher::held_rooms() const {
+    return is_full() ? std::vector<core::EndpointRoom>() : queues_.rooms(options_.prefetch_limit / 4);
+}
 
-int Dispatcher::other_held_room() const { return held_bytes_ >= kMaxHeldBytes ? 0 : static_cast<int>(kFirstLimit); }
+int Dispatcher::other_held_room() const { return is_full() ? 0 : static_cast<int>(kFirstLimit); }
 
 void Dispatcher::set_paused(bool paused) {
     paused_ = paused;
     pump();
 }
 
-std::vector<core::MessageId> Dispatcher::held_messages() const {
+std::vector<core::MessageId> Dispatcher::messages_in_memory() const {
     std::vector<core::MessageId> ids = queues_.waiting_messages();
     ids.reserve(ids.size() + flights_.size());
     for (const auto& [flight_id, flight] : flights_) ids.push_back(flight.id);
@@ -111,7 +113,7 @@ void Dispatcher::release_in_flight() {
 
 void Dispatcher::release(const std::vector<core::Delivery>& deliveries) {
     for (const core::Delivery& delivery : deliveries) {
-        held_bytes_ -= size_of(delivery);
+        bytes_in_memory_ -= size_of(delivery);
         leave(core::uncounted(delivery, core::OutcomeKind::kReleased));
     }
     observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
@@ -119,7 +121,7 @@ void Dispatcher::release(const std::vector<core::Delivery>& deliveries) {
 
 void Dispatcher::drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours) {
     const auto dropped = queues_.take_waiting([&](const core::Delivery& delivery) { return !still_ours(delivery.claim_id); });
-    for (const core::Delivery& delivery : dropped) held_bytes_ -= size_of(delivery);
+    for (const core::Delivery& delivery : dropped) bytes_in_memory_ -= size_of(delivery);
 }
 
 void Dispatcher::defer(const core::Delivery& delivery, const char* why) {
@@ -145,7 +147,7 @@ void Dispatcher::pump() {
         const auto endpoint = endpoints_.find(delivery->endpoint_id);
         if (endpoint == endpoints_.end()) {  // removed while it waited
             queues_.finished(delivery->endpoint_id, Ended::kUntried);
-            held_bytes_ -= size_of(*delivery);
+            bytes_in_memory_ -= size_of(*delivery);
             defer(*delivery, "the endpoint was removed");
             continue;
         }
@@ -163,7 +165,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     if (flight.empty()) return;  // released at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
     queues_.finished(delivery.endpoint_id, ended(result.fault), result.duration);
-    held_bytes_ -= size_of(delivery);
+    bytes_in_memory_ -= size_of(delivery);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
     core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);
     if (outcome.kind == core::OutcomeKind::kDelivered) {
@@ -189,7 +191,7 @@ void Dispatcher::measure() {
     queues_.measure(kMeasurePeriod);
     if (may_hold()) {
         for (const core::Delivery& delivery : queues_.take_excess(options_.prefetch_limit)) {
-            held_bytes_ -= size_of(delivery);
+            bytes_in_memory_ -= size_of(delivery);
             hold(delivery);
         }
     }

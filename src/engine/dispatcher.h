@@ -20,7 +20,7 @@
 
 namespace messaging::engine {
 
-inline constexpr std::size_t kMaxHeldBytes = 64u << 20;  // of recipients and contents in memory; beyond, nothing is claimed
+inline constexpr std::size_t kMaxBytesInMemory = 64u << 20;  // of recipients and contents in memory; beyond, nothing is claimed
 
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
@@ -62,7 +62,7 @@ public:
     void drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours);
 
     // All deliveries that wait or are in flight.
-    std::vector<core::MessageId> held_messages() const;
+    std::vector<core::MessageId> messages_in_memory() const;
 
     std::size_t in_flight() const { return queues_.in_flight(); }
     std::size_t waiting() const { return queues_.waiting(); }
@@ -71,6 +71,8 @@ private:
     void pump();
     void on_answer(std::uint64_t flight_id, const core::AttemptResult& result);
     void release(const std::vector<core::Delivery>& deliveries);
+    bool is_full() const { return bytes_in_memory_ >= kMaxBytesInMemory; }
+    // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
     void defer(const core::Delivery& delivery, const char* why);
     void hold(const core::Delivery& delivery);
@@ -90,7 +92,7 @@ private:
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;
     std::uint64_t next_flight_ = 1;
-    std::size_t held_bytes_ = 0;                  // of what waits and what is in flight
+    std::size_t bytes_in_memory_ = 0;             // of what waits and what is in flight
     std::unique_ptr<loop::Timer> measure_timer_;  // armed while anything waits or is in flight
     std::unique_ptr<loop::Timer> fault_timer_;
     bool paused_ = false;

@@ -191,7 +191,7 @@ std::size_t EndpointQueues::allowance(core::EndpointId endpoint, std::size_t mos
 std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
     std::vector<core::Delivery> taken;
     for (auto& [endpoint, queue] : queues_) {
-        const std::size_t allowed = allowance(queue, most);
+        const std::size_t allowed = queue.active ? allowance(queue, most) : 0;
         if (queue.waiting.size() <= allowed) continue;
         const auto first = queue.waiting.begin() + static_cast<std::ptrdiff_t>(allowed);
         count_waiting(queue, first - queue.waiting.end());

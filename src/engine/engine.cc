@@ -239,7 +239,7 @@ void Engine::on_row_gone() {
 }
 
 std::vector<core::MessageId> Engine::messages_in_memory() const {
-    std::vector<core::MessageId> messages = dispatcher_.held_messages();
+    std::vector<core::MessageId> messages = dispatcher_.messages_in_memory();
     const std::vector<core::MessageId> unrecorded = recorder_.unrecorded_messages();
     messages.insert(messages.end(), unrecorded.begin(), unrecorded.end());
     messages.insert(messages.end(), awaiting_endpoints_.begin(), awaiting_endpoints_.end());

@@ -90,11 +90,10 @@ const std::string kDueSql = claim_sql({.table = "messaging._schedule",
 // two the others' room and the endpoint to begin behind, so that no endpoint is always behind the limit.
 std::string wanted(int first) {
     const auto parameter = [first](int number, const char* type) { return "$" + std::to_string(first + number) + "::" + type; };
-    const std::string room = "coalesce(r.room, " + parameter(2, "int") + ")";
-    return "wanted AS MATERIALIZED (SELECT s.endpoint_id, " + room +
-           " AS room FROM messaging._endpoint_state s LEFT JOIN unnest(" + parameter(0, "bigint[]") + ", " +
-           parameter(1, "int[]") + ") AS r(endpoint_id, room) ON r.endpoint_id = s.endpoint_id WHERE " + kIsHeld + " AND " +
-           room + " > 0 ORDER BY s.endpoint_id <= " + parameter(3, "bigint") + ", s.endpoint_id)";
+    const std::string known = "(" + parameter(1, "int[]") + ")[array_position(" + parameter(0, "bigint[]") + ", endpoint_id)]";
+    return "wanted AS MATERIALIZED (SELECT * FROM (SELECT endpoint_id, coalesce(" + known + ", " + parameter(2, "int") +
+           ") AS room FROM messaging._endpoint_state WHERE " + kIsHeld +
+           ") s WHERE room > 0 ORDER BY endpoint_id <= " + parameter(3, "bigint") + ", endpoint_id)";
 }
 
 // An endpoint for which nothing is held is active again, when it has been held for a second; the trigger on _endpoint_state looks
