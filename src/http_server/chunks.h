@@ -7,20 +7,24 @@
 namespace messaging::http_server {
 
 // Strict: what evhttp, which reads the same bytes later, could understand differently is wrong, and so are chunk extensions,
-// which evhttp cannot read. It ends behind the last chunk's size; trailers are evhttp's to read.
+// which evhttp cannot read. It ends behind the empty line that follows the last chunk and its trailers.
 class ChunkReader {
 public:
     enum class State { kMore, kDone, kWrong };
-    State read(std::string_view bytes);                     // no more once it is kDone or kWrong
+    // Adds to `used` how many of the bytes are the body's: all of them but when it is kDone. No more once it is kDone or kWrong.
+    State read(std::string_view bytes, std::size_t& used);
     std::size_t data_bytes() const { return data_bytes_; }  // announced so far, of all chunks
 
 private:
-    enum class At { kSize, kSizeEnd, kData, kDataEnd, kDataEndLine };
+    enum class At { kSize, kSizeEnd, kData, kDataEnd, kDataEndLine, kTrailer, kTrailerEnd };
     State read_framing(char c);
+    State read_trailer(char c);
 
     At at_ = At::kSize;
     int digits_ = 0;
     std::size_t left_ = 0;  // of this chunk
+    std::size_t trailer_bytes_ = 0;
+    bool is_empty_line_ = true;  // so far
     std::size_t data_bytes_ = 0;
 };
 

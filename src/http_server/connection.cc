@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kLinger{2000};
 constexpr std::size_t kMaxThrownAway = 64u << 20;
+constexpr std::size_t kUnbounded = 0;           // as libevent takes it
+constexpr std::size_t kChunkLines = 16u << 10;  // beside the data of a chunk
 
 }  // namespace
 
@@ -33,7 +35,9 @@ bool Budget::take(std::size_t bytes, const Connection& taker) {
 
 Connection::Connection(loop::EventLoop& loop, bufferevent* stream, const ServerOptions& options, Budget& bodies,
                        OnClosed on_closed)
-    : loop_(loop), stream_(stream), options_(options), bodies_(bodies), on_closed_(on_closed) {}
+    : loop_(loop), stream_(stream), options_(options), bodies_(bodies), on_closed_(on_closed) {
+    bound_input();
+}
 
 Connection::~Connection() {
     bodies_.remove_arriving(*this);
@@ -49,62 +53,71 @@ void Connection::make_known() {
 
 void Connection::on_input(std::size_t added) {
     make_known();
-    std::size_t at = evbuffer_get_length(bufferevent_get_input(stream_)) - added;
-    while (added > 0) {
-        std::size_t used = 0;
-        switch (state_) {
-            case State::kHead: used = read_head(at, added); break;
-            case State::kBody: used = read_body(added); break;
-            case State::kChunks: used = read_chunks(at, added); break;
-            default: return;
+    received_ += added;
+    if (is_judging()) {
+        evbuffer* const input = bufferevent_get_input(stream_);
+        evbuffer_ptr from{};
+        evbuffer_ptr_set(input, &from, evbuffer_get_length(input) - added, EVBUFFER_PTR_SET);
+        std::string arrived(added, '\0');
+        evbuffer_copyout_from(input, &from, arrived.data(), added);
+        position_ = received_ - added;
+        for (std::string_view text = arrived; !text.empty() && is_judging();) {
+            switch (state_) {
+                case State::kHead: text.remove_prefix(read_head(text)); break;
+                case State::kBody: text.remove_prefix(read_body(text.size())); break;
+                default: text.remove_prefix(read_chunks(text)); break;
+            }
         }
-        at += used;
-        added -= used;
     }
+    if (is_throwing_away()) throw_away();
+    bound_input();
 }
 
-std::size_t Connection::read_head(std::size_t at, std::size_t added) {
-    evbuffer* const input = bufferevent_get_input(stream_);
+// Many heads may arrive at once. Only one that comes in pieces is kept, so that each byte is looked at once.
+std::size_t Connection::read_head(std::string_view text) {
     const std::size_t before = head_.size();
-    std::size_t used = std::min(added, options_.max_header_bytes + 1 - before);
-    head_.resize(before + used);
-    evbuffer_ptr from{};
-    evbuffer_ptr_set(input, &from, at, EVBUFFER_PTR_SET);
-    evbuffer_copyout_from(input, &from, head_.data() + before, used);
     if (before == 0 && under_way_ == 0) start_deadline(options_.request_timeout);
-    const std::size_t end = find_head_end(head_, before > 2 ? before - 2 : 0);
-    if (end == 0) {
-        if (head_.size() > options_.max_header_bytes) refuse(options_.default_response(400, "the headers are too long"));
-        return used;
+    if (before > 0) head_ += text;
+    const std::string_view so_far = before > 0 ? head_ : text;
+    const std::size_t end = find_head_end(so_far, before > 2 ? before - 2 : 0);
+    if ((end == 0 ? so_far.size() : end) > options_.max_header_bytes) {
+        refuse(options_.default_response(400, "the headers are too long"));
+        return text.size();
     }
-    used = end - before;
-    head_.resize(end);
-    judge(std::exchange(head_, {}));
-    return used;
+    if (end == 0) {
+        if (before == 0) head_ = text;
+        return text.size();
+    }
+    position_ += end - before;
+    const std::string pieces = std::exchange(head_, {});
+    judge(before > 0 ? std::string_view(pieces).substr(0, end) : text.substr(0, end));
+    return end - before;
 }
 
-std::size_t Connection::read_body(std::size_t added) {
-    const std::size_t used = std::min(added, body_left_);
+std::size_t Connection::read_body(std::size_t arrived) {
+    const std::size_t used = std::min(arrived, body_left_);
     body_left_ -= used;
-    if (take_room(used, body_bytes_) && body_left_ == 0) end_body(State::kHead);
+    position_ += used;
+    if (take_room(used, body_bytes_) && body_left_ == 0) {
+        end_body(State::kHead);
+        let_through();
+    }
     return used;
 }
 
-std::size_t Connection::read_chunks(std::size_t at, std::size_t added) {
-    evbuffer* const input = bufferevent_get_input(stream_);
-    evbuffer_ptr from{};
-    evbuffer_ptr_set(input, &from, at, EVBUFFER_PTR_SET);
-    evbuffer_iovec extent{};
-    if (evbuffer_peek(input, static_cast<ev_ssize_t>(added), &from, &extent, 1) < 1) return added;
-    const std::size_t used = std::min(added, extent.iov_len);
-    const auto read = chunks_->read({static_cast<const char*>(extent.iov_base), used});
+std::size_t Connection::read_chunks(std::string_view text) {
+    std::size_t used = 0;
+    const auto read = chunks_->read(text, used);
+    position_ += used;
     if (read == ChunkReader::State::kWrong) {
-        refuse(options_.default_response(
-            400, "a chunk must be its size in hexadecimal digits, CR LF, the data, CR LF, without extensions"));
+        refuse(options_.default_response(400,
+                                         "a chunk must be its size in hexadecimal digits, CR LF, the data, CR LF, without "
+                                         "extensions; trailers must be short lines that end with CR LF"));
     } else if (chunks_->data_bytes() > options_.max_body_bytes) {
         refuse(options_.default_response(413, ""));
     } else if (take_room(used, options_.max_body_bytes) && read == ChunkReader::State::kDone) {
         end_body(State::kLast);
+        let_through();
     }
     return used;
 }
@@ -140,7 +153,6 @@ void Connection::end_body(State next) {
 
 void Connection::cut_if_stalled(core::MonoTime now) {
     if (body_reserved_ == 0 || now - stepped_at_ < options_.body_step_timeout) return;
-    end_body(State::kOver);
     cut();
 }
 
@@ -149,10 +161,9 @@ void Connection::start_deadline(std::chrono::milliseconds time) {
     deadline_->start(time);
 }
 
-void Connection::judge(const std::string& text) {
+void Connection::judge(std::string_view text) {
     const auto head = parse_head(text);
     if (!head) return refuse(options_.default_response(400, head.error().message));
-    state_ = State::kHead;
     if (head->has_body()) {
         if (const auto refusal = options_.screen(head->request)) return refuse(*refusal);
         if (head->content_length > options_.max_body_bytes) return refuse(options_.default_response(413, ""));
@@ -163,12 +174,20 @@ void Connection::judge(const std::string& text) {
         step_left_ = options_.body_step;
         stepped_at_ = loop::EventLoop::now();
         bodies_.add_arriving(*this);
+    } else {
+        let_through();
     }
     ++under_way_;
 }
 
-void Connection::on_request() {
+bool Connection::on_request() {
     if (deadline_) deadline_->stop();
+    const std::uint64_t read = received_ - evbuffer_get_length(bufferevent_get_input(stream_));
+    if (ends_.empty() || ends_.front() != read) return false;
+    ends_.pop_front();
+    if (is_throwing_away()) throw_away();
+    bound_input();
+    return true;
 }
 
 void Connection::start_answer() { start_deadline(options_.answer_timeout); }
@@ -176,62 +195,91 @@ void Connection::start_answer() { start_deadline(options_.answer_timeout); }
 void Connection::on_answered() {
     deadline_->stop();
     under_way_ = std::max(0, under_way_ - 1);
-    if (under_way_ > 0) return;
-    bodies_.give_back(std::exchange(reserved_, 0));
-    if (state_ == State::kLast) {
-        cut();
-    } else if (!head_.empty() || state_ == State::kBody || state_ == State::kChunks) {
-        start_deadline(options_.request_timeout);
+    if (unanswered() == 0) {
+        const std::size_t kept = is_in_body() ? body_reserved_ : 0;
+        bodies_.give_back(std::exchange(reserved_, kept) - kept);
+        if (state_ == State::kLast) {
+            linger();
+        } else if (!head_.empty() || is_in_body()) {
+            stepped_at_ = loop::EventLoop::now();  // it could not come further while it had to wait
+            start_deadline(options_.request_timeout);
+        }
     }
+    bound_input();
 }
 
-// evhttp sees the end, as if the client had gone, and frees everything.
-void Connection::cut() {
-    if (state_ == State::kRefusing || state_ == State::kLingering) return release();
-    ::shutdown(bufferevent_getfd(stream_), SHUT_RDWR);
+bool Connection::is_throwing_away() const {
+    if (state_ == State::kLast) return ends_.empty();
+    return state_ == State::kRefusing || state_ == State::kLingering || state_ == State::kOver;
+}
+
+void Connection::throw_away() {
+    evbuffer* const input = bufferevent_get_input(stream_);
+    thrown_away_ += evbuffer_get_length(input);
+    evbuffer_drain(input, evbuffer_get_length(input));
+    if (thrown_away_ > kMaxThrownAway && state_ != State::kOver) cut();
+}
+
+// evhttp takes a body, or a chunk, from its input when all of it is there.
+std::size_t Connection::room() const {
+    if (is_throwing_away()) return kUnbounded;
+    if (state_ == State::kLast) return 1;  // what is there is evhttp's to read, and nothing may come behind it
+    const std::size_t head = options_.max_header_bytes + 2;
+    if (!is_in_body() || unanswered() > 0) return head;
+    return head + (state_ == State::kBody ? body_bytes_ : options_.max_body_bytes + kChunkLines);
+}
+
+// bufferevent stops reading the socket at its high watermark. evhttp never sets one, and what it does to EV_READ does not matter.
+void Connection::bound_input() {
+    const std::size_t bound = room();
+    if (std::exchange(bound_, bound) != bound) bufferevent_setwatermark(stream_, EV_READ, 0, bound);
 }
 
 void Connection::refuse(const http::Response& response) {
     head_.clear();
-    const bool in_body = state_ == State::kBody || state_ == State::kChunks;
-    if (in_body) end_body(state_);
-    if (under_way_ > (in_body ? 1 : 0)) {  // answers of requests before this one come first; then the connection ends
-        state_ = in_body ? State::kOver : State::kLast;
-        if (in_body) cut();
+    if (is_in_body()) {
+        end_body(State::kHead);
+        --under_way_;
+    }
+    if (under_way_ > 0) {  // their answers come first; then the connection ends
+        state_ = State::kLast;
         return;
     }
     state_ = State::kRefusing;
-    bufferevent_setcb(stream_, &Connection::on_lingering_input, &Connection::on_refusal_written, &Connection::on_end, this);
+    is_taken_ = true;
+    bufferevent_setcb(stream_, nullptr, &Connection::on_refusal_written, &Connection::on_end, this);
     const std::string answer = as_text(response);
     bufferevent_enable(stream_, EV_WRITE);
     evbuffer_add(bufferevent_get_output(stream_), answer.data(), answer.size());
     start_deadline(kLinger);
 }
 
-void Connection::on_lingering_input(bufferevent* stream, void* self) noexcept {
-    auto& connection = *static_cast<Connection*>(self);
-    evbuffer* const input = bufferevent_get_input(stream);
-    connection.thrown_away_ += evbuffer_get_length(input);
-    evbuffer_drain(input, evbuffer_get_length(input));
-    if (connection.thrown_away_ > kMaxThrownAway) connection.release();
-}
-
 void Connection::on_refusal_written(bufferevent* stream, void* self) noexcept {
     auto& connection = *static_cast<Connection*>(self);
-    if (connection.state_ != State::kRefusing || evbuffer_get_length(bufferevent_get_output(stream)) > 0) return;
-    connection.state_ = State::kLingering;
-    ::shutdown(bufferevent_getfd(stream), SHUT_WR);
+    if (connection.state_ == State::kRefusing && evbuffer_get_length(bufferevent_get_output(stream)) == 0) connection.linger();
 }
 
-void Connection::on_end(bufferevent*, short, void* self) noexcept { static_cast<Connection*>(self)->release(); }
+void Connection::on_end(bufferevent*, short, void* self) noexcept { static_cast<Connection*>(self)->cut(); }
 
-void Connection::release() {
+// A connection that is closed with bytes unread is reset, and the client may lose the answer.
+void Connection::linger() {
+    state_ = State::kLingering;
+    ::shutdown(bufferevent_getfd(stream_), SHUT_WR);
+    throw_away();
+    if (state_ == State::kLingering) start_deadline(kLinger);
+}
+
+// evhttp sees the end, as if the client had gone, and frees everything. In its own turn of the loop: this may run inside a
+// callback of the stream.
+void Connection::cut() {
+    if (is_in_body()) end_body(State::kOver);
     state_ = State::kOver;
-    deadline_->stop();
-    bufferevent_setcb(stream_, evhttp_on_read_, evhttp_on_write_, evhttp_on_event_, evhttp_context_);
+    if (deadline_) deadline_->stop();
+    if (std::exchange(is_taken_, false)) {
+        bufferevent_setcb(stream_, evhttp_on_read_, evhttp_on_write_, evhttp_on_event_, evhttp_context_);
+    }
     ::shutdown(bufferevent_getfd(stream_), SHUT_RDWR);
-    evbuffer_drain(bufferevent_get_input(stream_), evbuffer_get_length(bufferevent_get_input(stream_)));
-    // In its own turn of the loop: this may run inside a callback of the stream.
+    throw_away();
     bufferevent_trigger_event(stream_, BEV_EVENT_READING | BEV_EVENT_EOF, BEV_TRIG_DEFER_CALLBACKS);
 }
 

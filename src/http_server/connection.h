@@ -6,9 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 
 #include "http_server/chunks.h"
@@ -44,6 +46,12 @@ private:
 // first ServerOptions::body_step bytes take what has arrived, the next one takes the whole length: two large bodies do not stop
 // each other half way.
 //
+// What evhttp is given is bounded, and is what was judged:
+//   - Behind a request that is being answered, evhttp's input holds at most about one head. More stays in the kernel until the
+//     answer is read, so that a client that sends and does not read fills no memory here.
+//   - evhttp serves a request only where it has read exactly the bytes that were judged as one request (on_request()). Everything
+//     from a refused head on is thrown away before evhttp can read it.
+//
 // There is also a deadline for each request, from its first byte, and one for each answer: a client that sends or reads too
 // slowly is disconnected.
 class Connection {
@@ -60,12 +68,12 @@ public:
     Connection& operator=(const Connection&) = delete;
 
     void on_input(std::size_t added);
-    // evhttp has the whole request.
-    void on_request();
+    // evhttp has a whole request. False: it is not the next one that was let through, and must not be served.
+    bool on_request();
     void start_answer();
     void on_answered();
     // The answer that is written now is the last: what follows cannot be told apart.
-    bool is_last() const { return state_ == State::kLast; }
+    bool is_last() const { return state_ == State::kLast && under_way_ == 1; }
     // Cut, with what it has reserved for later given back, where its body has not come a step further for a while.
     void cut_if_stalled(core::MonoTime now);
 
@@ -74,27 +82,37 @@ private:
         kHead,       // of the next request
         kBody,       // body_left_ bytes of it
         kChunks,     // a body whose length is not known
-        kLast,       // nothing that comes is looked at; closed after the answer
+        kLast,       // nothing that comes is looked at; closed after the answers of what was let through
         kRefusing,   // the refusal is being written
         kLingering,  // what comes is thrown away
         kOver,       // evhttp is told that the client has gone
     };
-    static void on_lingering_input(bufferevent* stream, void* self) noexcept;
     static void on_refusal_written(bufferevent* stream, void* self) noexcept;
     static void on_end(bufferevent* stream, short events, void* self) noexcept;
     void make_known();
     void start_deadline(std::chrono::milliseconds time);
-    // Each answers how many bytes of the `added` ones, which begin at `at`, it has dealt with.
-    std::size_t read_head(std::size_t at, std::size_t added);
-    std::size_t read_body(std::size_t added);
-    std::size_t read_chunks(std::size_t at, std::size_t added);
-    void judge(const std::string& text);
+    // Each answers how many bytes of `text`, which has just arrived and is not empty, it has dealt with.
+    std::size_t read_head(std::string_view text);
+    std::size_t read_body(std::size_t arrived);
+    std::size_t read_chunks(std::string_view text);
+    void judge(std::string_view text);
     // A part of the body has come. False: it was refused.
     bool take_room(std::size_t arrived, std::size_t whole);
     void end_body(State next);
+    void let_through() { ends_.push_back(position_); }
+    bool is_in_body() const { return state_ == State::kBody || state_ == State::kChunks; }
+    bool is_judging() const { return state_ == State::kHead || is_in_body(); }
+    // Requests that are whole and not answered.
+    int unanswered() const { return under_way_ - (is_in_body() ? 1 : 0); }
+    // Nothing in evhttp's input, now or later, may be read by evhttp.
+    bool is_throwing_away() const;
+    void throw_away();
+    // How much evhttp's input may hold; 0 = no limit.
+    std::size_t room() const;
+    void bound_input();
     void refuse(const http::Response& response);
+    void linger();
     void cut();
-    void release();
 
     loop::EventLoop& loop_;
     bufferevent* stream_;
@@ -104,7 +122,12 @@ private:
     bool is_known_ = false;  // evhttp will call on_closed_
     std::unique_ptr<loop::Timer> deadline_;
     State state_ = State::kHead;
-    std::string head_;  // so far
+    std::string head_;                // so far
+    std::uint64_t received_ = 0;      // bytes since the connection began
+    std::uint64_t position_ = 0;      // of them, those that have been judged
+    std::deque<std::uint64_t> ends_;  // where each request ends that evhttp may serve and has not read
+    std::size_t bound_ = 0;           // of evhttp's input, as set
+    bool is_taken_ = false;           // the stream's callbacks are ours
     std::size_t body_left_ = 0;
     std::size_t body_bytes_ = 0;     // announced
     std::size_t body_arrived_ = 0;   // of it

@@ -114,7 +114,11 @@ struct Clients {
         auto& clients = *static_cast<Clients*>(self);
         evhttp_connection* const connection = evhttp_request_get_connection(request);
         clients.forget_writing(connection);
-        if (Connection* const gate = clients.find(connection)) gate->on_answered();
+        Connection* const gate = clients.find(connection);
+        if (gate == nullptr) return;
+        // evhttp would close it at once, and reset it where something is unread.
+        if (gate->is_last()) evhttp_remove_header(evhttp_request_get_output_headers(request), "Connection");
+        gate->on_answered();
     }
     static void on_closed(evhttp_connection* connection, void* self) noexcept {
         auto& clients = *static_cast<Clients*>(self);
@@ -274,7 +278,8 @@ struct Server::Impl {
         clients.unanswered.insert(state.get());
         Responder responder(std::move(state));
         evhttp_connection* const connection = evhttp_request_get_connection(raw);
-        if (Connection* const gate = connection == nullptr ? nullptr : clients.find(connection)) gate->on_request();
+        Connection* const gate = connection == nullptr ? nullptr : clients.find(connection);
+        if (gate != nullptr && !gate->on_request()) return responder.abort();
         handler(read_request(raw), std::move(responder));
     }
 };

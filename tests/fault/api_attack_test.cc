@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "support/private_postgres.h"
@@ -169,6 +170,42 @@ TEST_F(ApiAttack, ClientsThatNeverRead) {
         const int small = 4096;
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
         say(fd, many);
+    }
+    expect_unimpressed(tally);
+}
+
+// Bytes without end behind answers that nobody reads: valid requests, and junk behind a refused one. Gigabytes were held.
+TEST_F(ApiAttack, BytesWithoutEndBehindAnswersThatNobodyReads) {
+    Tally tally("bytes without end behind unread answers", database_, receiver_);
+    tally.expect_settled();
+    service_.sql("INSERT INTO messages (recipient, content) SELECT 'long', repeat('x', 4096) FROM generate_series(1, 250)");
+    tally.expect_settled();
+    std::string pages;
+    for (int i = 0; i < 16; ++i) {
+        pages += "GET /messages?status=all&recipient=long&with_content=true&limit=250 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    }
+    std::string heads;
+    while (heads.size() < 1u << 20) {
+        heads += "GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(16'000, 'a') + "\r\n\r\n";
+    }
+    std::string short_heads;
+    while (short_heads.size() < 1u << 20) short_heads += "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const std::vector<std::tuple<std::string, std::string, std::string>> kinds = {
+        {"junk behind a refused request", "BAD\r\n\r\n", std::string(1u << 20, 'x')},
+        {"long heads", "", heads},
+        {"short heads", "", short_heads},
+    };
+    for (const auto& [name, first, block] : kinds) {
+        const long before = service_.resident_bytes();
+        RawClient client(port(), 4096);
+        ASSERT_TRUE(client.send(pages));
+        EXPECT_EQ(http_get(service_.url("/livez")).status, 200);
+        EXPECT_EQ(call("GET", service_.url("/status")).status, 200) << "a query later, an answer is being written";
+        ASSERT_TRUE(client.send(first));
+        const std::size_t sent = client.flood(block, 256u << 20, std::chrono::milliseconds(500));
+        const long more = service_.resident_bytes() - before;
+        std::printf("%s: the kernel took %zu MiB, %ld MiB more resident\n", name.c_str(), sent >> 20, more >> 20);
+        EXPECT_LT(more, 48L << 20) << name;
     }
     expect_unimpressed(tally);
 }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 
 #include "support/http_call.h"
 #include "support/loop_runner.h"
@@ -225,6 +226,123 @@ class ScreeningPatiently : public Screening {
 protected:
     ScreeningPatiently() : Screening([](http_server::ServerOptions& options) { options.request_timeout = test::kPatience; }) {}
 };
+
+class ScreeningUnreadAnswers : public Screening {
+protected:
+    ScreeningUnreadAnswers()
+        : Screening([](http_server::ServerOptions& options) {
+              options.request_timeout = options.answer_timeout = test::kPatience;
+              options.max_bodies_bytes = 1u << 20;
+          }) {}
+    // A connection on which a long answer has begun, and is not read.
+    std::unique_ptr<test::RawClient> client() {
+        auto client = std::make_unique<test::RawClient>(server_.port(), 4096);
+        const int before = handled_;
+        client->send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+        EXPECT_TRUE(test::wait_until([&] { return handled_ > before; }));
+        return client;
+    }
+    // All that was sent before has been seen by the server.
+    void let_it_read() {
+        for (int i = 0; i < 2; ++i) {
+            EXPECT_TRUE(
+                has_status(raw_exchange(server_.port(), good("turn"), [](auto& text) { return text.ends_with("<turn>"); }), 200));
+        }
+    }
+};
+
+// Each was handled once the answer had been read.
+TEST_F(ScreeningUnreadAnswers, WhatIsRefusedBehindAnAnswerIsNeverHandled) {
+    const std::vector<std::string> refused = {
+        "POST /hook HTTP/1.1\r\nHost: a\r\nHost: b\r\nAuthorization: yes\r\n\r\n",
+        "POST /hook HTTP/1.1\nHost: a\nAuthorization: yes\n\n",
+        "POST /hook HTTP/1.1\nHost: a\nAuthorization: yes\nContent-Length: 1\n\nx",
+        post("Content-Length: 2\r\n", "{}"),
+        post("Authorization: yes\r\nContent-Length: 2\r\nContent-Length: 2\r\n", "{}"),
+        post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", "1;a\r\nx\r\n0\r\n\r\n"),
+        post("Authorization: yes\r\nTransfer-Encoding: chunked\r\n", "1\r\nx\r\n0\r\nA: b\n\n"),
+        "NONSENSE\r\n\r\n",
+    };
+    for (const std::string& request : refused) {
+        for (const std::size_t piece : {std::size_t{1}, request.size()}) {
+            const auto slow = client();
+            for (std::size_t at = 0; at < request.size(); at += piece) {
+                ASSERT_TRUE(slow->send(request.substr(at, piece)));
+                if (at == 0) let_it_read();
+            }
+            slow->send(good("behind"));
+            let_it_read();
+            const int before = handled_;
+            const std::string answers = slow->receive_all();
+            EXPECT_EQ(count_of(answers, "HTTP/1.1 "), 1u) << request << answers.substr(answers.size() - 300);
+            EXPECT_GT(answers.size(), 16u << 20);
+            EXPECT_TRUE(answers.ends_with("<>"));
+            let_it_read();
+            EXPECT_EQ(handled_, before + 2) << request;
+        }
+    }
+}
+
+TEST_F(ScreeningUnreadAnswers, WhatIsGoodBehindAnAnswerIsHandledOnceThatHasBeenRead) {
+    std::string requests;
+    for (int i = 0; i < 500; ++i) requests += good("one") + good(std::string(kBodyLimit, 'x'));
+    requests += post("Authorization: yes\r\nConnection: close\r\nContent-Length: 4\r\n", "last");
+    const auto slow = client();
+    std::thread sender([&] { slow->send(requests); });
+    let_it_read();
+    const std::string answers = slow->receive_all();
+    sender.join();
+    EXPECT_EQ(count_of(answers, "<one>"), 500u);
+    EXPECT_EQ(count_of(answers, "HTTP/1.1 200"), 1002u);
+    EXPECT_TRUE(answers.ends_with("<last>"));
+}
+
+TEST_F(ScreeningUnreadAnswers, BehindAnAnswerTheRequestsBeforeTheRefusedOneAreAnswered) {
+    const auto slow = client();
+    slow->send(good("first") + good("second") + "NONSENSE\r\n\r\n" + good("never"));
+    let_it_read();
+    const std::string answers = slow->receive_all();
+    EXPECT_EQ(count_of(answers, "<first>"), 1u);
+    EXPECT_TRUE(answers.ends_with("<second>"));
+}
+
+TEST_F(ScreeningUnreadAnswers, BehindAnAnswerTheLastOneIsReadWholeWhateverFollows) {
+    const auto slow = client();
+    slow->send(post("Authorization: yes\r\nTransfer-Encoding:\tchunked\r\n", "1\r\nx\r\n0\r\nA: b\r\n\r\n"));
+    for (int i = 0; i < 100; ++i) slow->send(good(std::string(kBodyLimit, 'y')));
+    let_it_read();
+    const std::string answers = slow->receive_all();
+    EXPECT_GT(answers.size(), 16u << 20) << "the connection was not reset";
+    EXPECT_EQ(count_of(answers, "HTTP/1.1 200"), 2u);
+    EXPECT_TRUE(answers.ends_with("<x>"));
+}
+
+// 64 MiB went into the memory of the server.
+TEST_F(ScreeningUnreadAnswers, WhatIsSentBehindAnAnswerWaitsOutsideTheServer) {
+    constexpr std::size_t kMuch = 64u << 20;
+    std::string heads;
+    while (heads.size() < 1u << 20) heads += "GET / HTTP/1.1\r\nHost: x\r\nX: " + std::string(16'000, 'a') + "\r\n\r\n";
+    std::string bodies;
+    while (bodies.size() < 1u << 20) bodies += good(std::string(kBodyLimit, 'x'));
+    for (const std::string& block : {heads, bodies}) {
+        const auto slow = client();
+        EXPECT_LT(slow->flood(block, kMuch, milliseconds(300)), kMuch / 2) << "the kernel takes some";
+        let_it_read();
+    }
+}
+
+class ScreeningASlowBody : public Screening {
+protected:
+    ScreeningASlowBody() : Screening([](http_server::ServerOptions& options) { options.answer_timeout = test::kPatience; }) {}
+};
+
+TEST_F(ScreeningASlowBody, ABodyThatFollowsAnAnswerHasItsDeadlineToo) {
+    const auto began = std::chrono::steady_clock::now();
+    const std::string begun = post("Authorization: yes\r\nContent-Length: 1000\r\n", "a");
+    const std::string answers = raw_exchange(server_.port(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n" + begun);
+    EXPECT_TRUE(answers.ends_with("<>")) << answers;
+    EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(3000)) << "and not the idle timeout";
+}
 
 TEST_F(ScreeningPatiently, AllBodiesTogetherHaveABudgetAndWhoStallsReleasesIt) {
     std::atomic<int> cut{0};

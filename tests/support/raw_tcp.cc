@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -52,8 +53,9 @@ std::size_t content_length(const std::string& head) {
 }
 
 // -1 when nobody listens.
-int connect_to(int port) {
+int connect_to(int port, int receive_buffer = 0) {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (receive_buffer > 0) ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     const sockaddr_in address = loopback(port);
     if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return fd;
     ::close(fd);
@@ -91,6 +93,31 @@ std::size_t raw_read_slowly(int port, const std::string& text, std::chrono::mill
     }
     ::close(fd);
     return bytes;
+}
+
+RawClient::RawClient(int port, int receive_buffer) : fd_(connect_to(port, receive_buffer)) {}
+
+RawClient::~RawClient() { ::close(fd_); }
+
+bool RawClient::send(const std::string& bytes) { return send_all(fd_, bytes); }
+
+std::size_t RawClient::flood(const std::string& block, std::size_t most, std::chrono::milliseconds patience) {
+    std::size_t sent = 0;
+    while (sent < most) {
+        pollfd writable{fd_, POLLOUT, 0};
+        if (::poll(&writable, 1, static_cast<int>(patience.count())) != 1) break;
+        const std::string_view rest = std::string_view(block).substr(sent % block.size());
+        const ssize_t count = ::send(fd_, rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count <= 0) break;
+        sent += static_cast<std::size_t>(count);
+    }
+    return sent;
+}
+
+std::string RawClient::receive_all() {
+    std::string received;
+    while (receive_some(fd_, received)) continue;
+    return received;
 }
 
 std::string RawPeer::read_request() {

@@ -21,6 +21,24 @@ std::string raw_exchange_in_pieces(int port, const std::string& text, std::size_
 // Sends `text`, reads nothing for so long, and answers how many bytes came until the server closed.
 std::size_t raw_read_slowly(int port, const std::string& text, std::chrono::milliseconds pause);
 
+// One connection to 127.0.0.1:`port`. With `receive_buffer` bytes, what its owner does not read stays with the server soon.
+class RawClient {
+public:
+    explicit RawClient(int port, int receive_buffer = 0);
+    ~RawClient();
+    RawClient(const RawClient&) = delete;
+    RawClient& operator=(const RawClient&) = delete;
+
+    bool send(const std::string& bytes);  // false when the server has closed
+    // Sends `block` again and again, until `most` bytes are sent, the server has closed, or nothing could be sent for `patience`.
+    // Answers how many bytes were sent.
+    std::size_t flood(const std::string& block, std::size_t most, std::chrono::milliseconds patience);
+    std::string receive_all();  // all that comes until the server closes
+
+private:
+    int fd_;
+};
+
 // One connection of a RawServer.
 class RawPeer {
 public:
