@@ -55,13 +55,6 @@ Reader backoff_duration(std::chrono::milliseconds core::BackoffPolicy::*field) {
     };
 }
 
-Reader text(std::string Config::*field) {
-    return [=](const std::string& value, Config& config) -> std::string {
-        config.*field = value;
-        return "";
-    };
-}
-
 Reader bool_reader(bool Config::*field) {
     return [=](const std::string& value, Config& config) -> std::string {
         const auto parsed = parse_bool(value);
@@ -102,6 +95,16 @@ std::string read_webhook_url(const std::string& value, Config& config) {
 std::string read_auth_key(const std::string& value, Config& config) {
     config.webhook_auth_key = value;
     return value.find_first_of("\r\n") == std::string::npos ? "" : "must not contain a line break: it is sent as a header";
+}
+
+// Blanks around a header's value are no part of it (RFC 9110, 5.5), so no client could send such a token.
+std::string read_api_token(const std::string& value, Config& config) {
+    config.api_token = value;
+    const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; };
+    if (value.empty()) return "";
+    if (!is_blank(value.front()) && !is_blank(value.back()) && std::none_of(value.begin(), value.end(), is_control)) return "";
+    return "must not begin or end with a blank, nor hold a control character: no client could send it as a header";
 }
 
 std::string read_api_hosts(const std::string& value, Config& config) {
@@ -237,7 +240,7 @@ const std::vector<Setting>& settings() {
         {"HTTP_ADDR", "127.0.0.1", "address the API listens on", Shown::kWhole, read_http_addr},
         {"PORT", "8080", "port the API listens on; 0 = any free one", Shown::kWhole, integer(&Config::port, 0, 65535)},
         {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", Shown::kNothing,
-         text(&Config::api_token)},
+         read_api_token},
         {"API_HOSTS", "",
          "host names, separated by commas, under which clients call the API; IP addresses and localhost are always allowed",
          Shown::kWhole, read_api_hosts},

@@ -39,12 +39,29 @@ std::string shown(const std::string& name, const std::string& value) {
     return text.substr(begin, text.find('\n', begin) - begin);
 }
 
+// With such a token the API ran, and refused everybody.
+TEST(Config, TakesOnlyATokenThatAClientCanSend) {
+    for (const char* token : {" abc", "abc ", "abc\t", "\tabc", "a\tb", "a\nb", "abc\r",
+                              "a\x01"
+                              "b",
+                              "a\x7f"
+                              "b",
+                              " "}) {
+        EXPECT_NE(errors_of({{"API_TOKEN", token}}), "") << token;
+    }
+    for (const char* token : {"", "abc", "a b", "ABCxyz019-._~+/==", "g\xc3\xbcltig"}) {
+        EXPECT_EQ(errors_of({{"API_TOKEN", token}}), "") << token;
+    }
+}
+
 TEST(Config, SaysEachWrongSettingInOneReadableSentence) {
     const std::vector<std::pair<Values, std::string>> cases = {
         {{{"MIGRATIONS_DIR", "/nowhere"}}, "MIGRATIONS_DIR names a folder that is not there: /nowhere\n"},
         {{{"DOCS_DIR", "/nowhere"}}, "DOCS_DIR names a folder that is not there: /nowhere\n"},
         {{{"BACKOFF_FACTOR", "11"}}, "BACKOFF_FACTOR must be a number from 1 to 10\n"},
         {{{"DATABASE_URL_FILE", "/"}}, "DATABASE_URL and DATABASE_URL_FILE are both set: keep one\n"},
+        {{{"API_TOKEN", "abc "}},
+         "API_TOKEN must not begin or end with a blank, nor hold a control character: no client could send it as a header\n"},
         {{{"API_TOKEN_FILE", "/"}}, "API_TOKEN cannot be read from the file /: it is a folder\n"},
         {{{"REQUEST_TIMEOUT", "3s"}, {"CONNECT_TIMEOUT", "4s"}}, "CONNECT_TIMEOUT must not be longer than REQUEST_TIMEOUT\n"},
         {{{"DATABASE_URL", "postgres://u:p@h:port/d"}},
