@@ -111,6 +111,10 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text, const JsonLimits
     if (text.size() > limits.max_bytes) {
         return invalid("the JSON text is longer than " + std::to_string(limits.max_bytes) + " bytes");
     }
+    // The reader takes NUL for the end of the text, and would not look at what follows.
+    if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
+        return invalid("not valid JSON at byte " + std::to_string(nul) + ": the character NUL");
+    }
     TreeBuilder builder(limits);
     rapidjson::MemoryStream bytes(text.data(), text.size());
     rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);

@@ -162,6 +162,8 @@ TEST_F(ApiTest, TellsWhatIsWrongWithABody) {
         {"\"text\"", "invalid_item"},
         {"null", "invalid_item"},
         {"[]", "no_items"},
+        {R"({"recipient": "+1", "content": "x"})" + std::string(1, '\0'), "invalid_json"},
+        {R"({"recipient": "+1", "content": "x"})" + std::string(1, '\0') + "garbage", "invalid_json"},
         {R"({"content": "x"})", "invalid_field"},
         {R"({"recipient": "+1"})", "invalid_field"},
         {R"({"recipient": 1, "content": "x"})", "invalid_field"},

@@ -23,6 +23,16 @@ TEST(Json, ReadsEveryKindOfValue) {
     EXPECT_EQ(root.keys().size(), 6u);
 }
 
+// The reader ended there: what followed was accepted unread.
+TEST(Json, RefusesTheCharacterNulWhereverItIs) {
+    const std::string nul(1, '\0');
+    for (const std::string& text : {R"({"a":1})" + nul, R"({"a":1})" + nul + "garbage", R"({"a":1} )" + nul + R"({"b":2})",
+                                    nul + R"({"a":1})", R"({"a")" + nul + ":1}", R"({"a":"x)" + nul + R"(y"})", nul, "1" + nul}) {
+        EXPECT_FALSE(parses(text)) << text;
+    }
+    EXPECT_EQ(JsonDocument::parse("{}" + nul).error().message, "not valid JSON at byte 2: the character NUL");
+}
+
 // Two million numbers in 4 MB took 420 MB and most of a second of the API's loop.
 TEST(Json, RefusesMoreValuesThanItsLimit) {
     const auto numbers = [](int count) {
