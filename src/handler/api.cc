@@ -7,6 +7,7 @@
 #include "crypto/digest.h"
 #include "handler/encode.h"
 #include "handler/requests.h"
+#include "http/text.h"
 #include "http_server/foreign.h"
 #include "service/control_store.h"
 
@@ -36,6 +37,14 @@ struct Refusal {
 Refusal no_route(const std::string& allow) {
     if (allow.empty()) return {{404, "path_not_found", "there is nothing at this path: see /docs/index.html"}, {}};
     return {{405, "method_not_allowed", "this path takes " + allow}, {{"Allow", allow}}};
+}
+
+// What follows the scheme, which is a word in any case (RFC 9110, 11.4).
+std::string_view bearer_token(const http::Request& request) {
+    constexpr std::string_view kScheme = "Bearer ";
+    const std::string_view value = request.header("authorization").value_or("");
+    if (!http::equal_ignoring_case(value.substr(0, kScheme.size()), kScheme)) return {};
+    return http::trimmed(value.substr(kScheme.size()));
 }
 
 // For calls without parameters: one that is ignored would look as if it had worked. Probes, scrapers and pages may add what they
@@ -108,7 +117,7 @@ std::optional<Problem> Api::judge(const http::Request& request) const {
     const bool check_host = options_.token.empty() && !is_health(pattern);
     if (auto why = http_server::why_foreign(request, options_.hosts, check_host)) return Problem{403, "foreign_request", *why};
     const bool guarded = pattern != http_server::Router::kUnmatched && !open_.contains(pattern) && !options_.token.empty();
-    if (guarded && !crypto::constant_time_equal(request.header("authorization").value_or(""), "Bearer " + options_.token)) {
+    if (guarded && !crypto::constant_time_equal(bearer_token(request), options_.token)) {
         return Problem{401, "unauthorized", "send the header Authorization: Bearer with the API token"};
     }
     return std::nullopt;

@@ -164,6 +164,7 @@ void Connection::start_deadline(std::chrono::milliseconds time) {
 void Connection::judge(std::string_view text) {
     const auto head = parse_head(text);
     if (!head) return refuse(options_.default_response(400, head.error().message));
+    header_count_ = head->request.headers.size();
     if (head->has_body()) {
         if (const auto refusal = options_.screen(head->request)) return refuse(*refusal);
         if (head->content_length > options_.max_body_bytes) return refuse(options_.default_response(413, ""));
@@ -180,14 +181,15 @@ void Connection::judge(std::string_view text) {
     ++under_way_;
 }
 
-bool Connection::on_request() {
+std::optional<std::size_t> Connection::on_request() {
     if (deadline_) deadline_->stop();
     const std::uint64_t read = received_ - evbuffer_get_length(bufferevent_get_input(stream_));
-    if (ends_.empty() || ends_.front() != read) return false;
-    ends_.pop_front();
+    if (passed_.empty() || passed_.front().end != read) return std::nullopt;
+    const std::size_t header_count = passed_.front().header_count;
+    passed_.pop_front();
     if (is_throwing_away()) throw_away();
     bound_input();
-    return true;
+    return header_count;
 }
 
 void Connection::start_answer() { start_deadline(options_.answer_timeout); }
@@ -209,7 +211,7 @@ void Connection::on_answered() {
 }
 
 bool Connection::is_throwing_away() const {
-    if (state_ == State::kLast) return ends_.empty();
+    if (state_ == State::kLast) return passed_.empty();
     return state_ == State::kRefusing || state_ == State::kLingering || state_ == State::kOver;
 }
 

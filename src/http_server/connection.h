@@ -68,8 +68,9 @@ public:
     Connection& operator=(const Connection&) = delete;
 
     void on_input(std::size_t added);
-    // evhttp has a whole request. False: it is not the next one that was let through, and must not be served.
-    bool on_request();
+    // evhttp has a whole request: how many headers it has, without the trailers of its body. Nothing: it is not the next one that
+    // was let through, and must not be served.
+    std::optional<std::size_t> on_request();
     void start_answer();
     void on_answered();
     // The answer that is written now is the last: what follows cannot be told apart.
@@ -87,6 +88,10 @@ private:
         kLingering,  // what comes is thrown away
         kOver,       // evhttp is told that the client has gone
     };
+    struct Passed {
+        std::uint64_t end = 0;  // in bytes since the connection began
+        std::size_t header_count = 0;
+    };
     static void on_refusal_written(bufferevent* stream, void* self) noexcept;
     static void on_end(bufferevent* stream, short events, void* self) noexcept;
     void make_known();
@@ -99,7 +104,7 @@ private:
     // A part of the body has come. False: it was refused.
     bool take_room(std::size_t arrived, std::size_t whole);
     void end_body(State next);
-    void let_through() { ends_.push_back(position_); }
+    void let_through() { passed_.push_back({position_, header_count_}); }
     bool is_in_body() const { return state_ == State::kBody || state_ == State::kChunks; }
     bool is_judging() const { return state_ == State::kHead || is_in_body(); }
     // Requests that are whole and not answered.
@@ -122,12 +127,13 @@ private:
     bool is_known_ = false;  // evhttp will call on_closed_
     std::unique_ptr<loop::Timer> deadline_;
     State state_ = State::kHead;
-    std::string head_;                // so far
-    std::uint64_t received_ = 0;      // bytes since the connection began
-    std::uint64_t position_ = 0;      // of them, those that have been judged
-    std::deque<std::uint64_t> ends_;  // where each request ends that evhttp may serve and has not read
-    std::size_t bound_ = 0;           // of evhttp's input, as set
-    bool is_taken_ = false;           // the stream's callbacks are ours
+    std::string head_;              // so far
+    std::uint64_t received_ = 0;    // bytes since the connection began
+    std::uint64_t position_ = 0;    // of them, those that have been judged
+    std::size_t header_count_ = 0;  // of the request that is judged
+    std::deque<Passed> passed_;     // what evhttp may serve, and has not read
+    std::size_t bound_ = 0;         // of evhttp's input, as set
+    bool is_taken_ = false;         // the stream's callbacks are ours
     std::size_t body_left_ = 0;
     std::size_t body_bytes_ = 0;     // announced
     std::size_t body_arrived_ = 0;   // of it

@@ -32,16 +32,27 @@ std::string_view authority_of(std::string_view origin) {
     return scheme == std::string_view::npos ? std::string_view() : origin.substr(scheme + 3);
 }
 
+bool has_word(const http::Request& request, std::string_view header, std::string_view word) {
+    const auto value = request.header(header);
+    return value && http::equal_ignoring_case(*value, word);
+}
+
 bool follows_link(const http::Request& request) {
-    return request.method == "GET" && request.header("sec-fetch-mode") == "navigate" &&
-           request.header("sec-fetch-dest") == "document";
+    return request.method == "GET" && has_word(request, "sec-fetch-mode", "navigate") &&
+           has_word(request, "sec-fetch-dest", "document");
+}
+
+// Whatever is not known to be harmless is not.
+bool is_of_other_site(const http::Request& request) {
+    const auto is_it = [&](std::string_view site) { return has_word(request, "sec-fetch-site", site); };
+    return request.header("sec-fetch-site") && !is_it("same-origin") && !is_it("same-site") && !is_it("none");
 }
 
 }  // namespace
 
 std::optional<std::string> why_foreign(const http::Request& request, const std::vector<std::string>& own_hosts, bool check_host) {
     const std::string_view authority = request.header("host").value_or("");
-    if (request.header("sec-fetch-site") == "cross-site" && !follows_link(request)) {
+    if (is_of_other_site(request) && !follows_link(request)) {
         return "pages of other sites may not call this API (Sec-Fetch-Site)";
     }
     const auto origin = request.header("origin");

@@ -18,12 +18,6 @@ core::Error wrong(std::string what) { return {core::ErrorKind::kInvalid, std::mo
 bool is_visible(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
 bool is_field_character(char c) { return c == '\t' || static_cast<unsigned char>(c) >= ' '; }
 
-std::string_view trimmed(std::string_view text) {
-    const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
-    text.remove_prefix(begin);
-    return text.substr(0, text.find_last_not_of(" \t") + 1);
-}
-
 bool takes_body(std::string_view method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
 
 // "GET /path HTTP/1.1"
@@ -47,7 +41,7 @@ core::Result<core::Unit> read_request_line(std::string_view line, http::Request&
 core::Result<core::Unit> read_header(std::string_view line, http::Request& request) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || !http::is_token(line.substr(0, colon))) return wrong("a header has no name");
-    const std::string_view value = trimmed(line.substr(colon + 1));
+    const std::string_view value = http::trimmed(line.substr(colon + 1));
     if (!std::all_of(value.begin(), value.end(), is_field_character)) return wrong("a header has a control character");
     request.headers.emplace_back(line.substr(0, colon), value);
     return core::Unit{};

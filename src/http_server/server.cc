@@ -16,10 +16,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "http/text.h"
 #include "http_server/connection.h"
 #include "http_server/error_pages.h"
 #include "http_server/target.h"
@@ -35,6 +37,7 @@ constexpr ev_uint16_t kAllMethods = 0xffff;  // also those that evhttp does not 
 constexpr int kBacklog = 1024;               // evhttp's own 128 drops connections when hundreds come at once
 constexpr std::size_t kSmallAnswer = 4096;   // bytes; written whatever else waits to be
 
+constexpr std::size_t kAllHeaders = std::numeric_limits<std::size_t>::max();
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
 // The lowest free descriptor is the number that the next connection would get.
@@ -62,13 +65,15 @@ const char* method_name(evhttp_cmd_type method) {
     return "UNKNOWN";
 }
 
-http::Request read_request(evhttp_request* raw) {
+// evhttp appends the trailers of a body to the headers, and leaves a tab before a value where it is.
+http::Request read_request(evhttp_request* raw, std::size_t header_count) {
     http::Request request;
     request.method = method_name(evhttp_request_get_command(raw));
     read_target(evhttp_request_get_uri(raw), request);
     const evkeyvalq* const headers = evhttp_request_get_input_headers(raw);
-    for (const evkeyval* header = headers->tqh_first; header != nullptr; header = header->next.tqe_next) {
-        request.headers.emplace_back(header->key, header->value);
+    for (const evkeyval* header = headers->tqh_first; header != nullptr && request.headers.size() < header_count;
+         header = header->next.tqe_next) {
+        request.headers.emplace_back(header->key, http::trimmed(header->value));
     }
     evbuffer* const body = evhttp_request_get_input_buffer(raw);
     request.body.resize(evbuffer_get_length(body));
@@ -279,8 +284,9 @@ struct Server::Impl {
         Responder responder(std::move(state));
         evhttp_connection* const connection = evhttp_request_get_connection(raw);
         Connection* const gate = connection == nullptr ? nullptr : clients.find(connection);
-        if (gate != nullptr && !gate->on_request()) return responder.abort();
-        handler(read_request(raw), std::move(responder));
+        const auto header_count = gate == nullptr ? std::optional(kAllHeaders) : gate->on_request();
+        if (!header_count) return responder.abort();
+        handler(read_request(raw, *header_count), std::move(responder));
     }
 };
 

@@ -433,7 +433,9 @@ TEST(ApiOpen, PagesOfOtherSitesMayDoNothing) {
     for (const http::Headers& foreign :
          {http::Headers{{"Origin", "http://evil.example"}}, http::Headers{{"Origin", "null"}},
           http::Headers{{"Origin", "http://127.0.0.1:1"}}, http::Headers{{"Sec-Fetch-Site", "cross-site"}},
-          http::Headers{{"Host", "rebind.evil.example"}}, http::Headers{{"Host", "rebind.evil.example:" + port}},
+          http::Headers{{"Sec-Fetch-Site", "\tcross-site"}}, http::Headers{{"Sec-Fetch-Site", "CROSS-SITE"}},
+          http::Headers{{"Sec-Fetch-Site", "what-comes-next"}}, http::Headers{{"Host", "rebind.evil.example"}},
+          http::Headers{{"Host", "rebind.evil.example:" + port}},
           http::Headers{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "no-cors"}, {"Sec-Fetch-Dest", "image"}}}) {
         for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/stop"},
                                                                                            {"POST", "/messages"},
@@ -450,6 +452,8 @@ TEST(ApiOpen, PagesOfOtherSitesMayDoNothing) {
           http::Headers{{"Host", "10.1.2.3:80"}}, http::Headers{{"Host", "messaging.example.com"}},
           http::Headers{{"Host", "OTHER:8080"}}, http::Headers{{"Host", "localhost:8080"}, {"Origin", "http://localhost:8080"}},
           http::Headers{{"Host", "messaging.example.com"}, {"Origin", "https://messaging.example.com"}},
+          http::Headers{{"Host", "10.1.2.3:80"}, {"Origin", "https://other:8443"}},
+          http::Headers{{"Sec-Fetch-Site", "\tSame-Origin\t"}}, http::Headers{{"Sec-Fetch-Site", "same-site"}},
           http::Headers{{"Sec-Fetch-Site", "same-origin"}}, http::Headers{{"Sec-Fetch-Site", "none"}}}) {
         EXPECT_EQ(status("GET", "/status", ours), 200) << (ours.empty() ? "" : ours.front().second);
     }
@@ -576,6 +580,24 @@ TEST_F(ApiTest, AListCutsLongContentsAndSaysSo) {
     EXPECT_EQ(length("/messages?status=all&with_content=true", {"data", "0", "content"}), 1025U);
     EXPECT_EQ(length("/messages/1", {"data", "content"}), 1025U);
     EXPECT_NE(ask("GET", "/messages/1").body.find("\"content_truncated\":false"), std::string::npos);
+}
+
+TEST_F(ApiTest, TheTokenIsReadAsHttpWritesIt) {
+    const auto status = [&](const std::string& value) {
+        const std::string answer =
+            raw_exchange(std::stoi(service_.url("").substr(service_.url("").rfind(':') + 1)),
+                         "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization:" + value + "\r\n\r\n");
+        return answer.substr(0, 12);
+    };
+    const std::string token = kToken;
+    for (const std::string& good :
+         {" Bearer " + token, "\tBearer " + token, "Bearer " + token + " \t", " bearer " + token, " BEARER   " + token}) {
+        EXPECT_EQ(status(good), "HTTP/1.1 200") << good;
+    }
+    for (const std::string& bad : {" " + token, " Bearer" + token, " Bearer " + token + "x", std::string(" Bearer"),
+                                   std::string(" Bearer "), " Basic " + token, " Bearer Bearer " + token, std::string()}) {
+        EXPECT_EQ(status(bad), "HTTP/1.1 401") << bad;
+    }
 }
 
 TEST_F(ApiTest, ARequestHasAnIdInAnswerAndHeader) {

@@ -63,6 +63,12 @@ protected:
         [this](Request request, Responder responder) {
             ++handled_;
             if (request.path == "/never") return waiting_.push_back(std::move(responder));
+            if (request.path == "/headers") {
+                std::string text;
+                for (const auto& [name, value] : request.headers)
+                    text += std::string("[").append(name).append("=").append(value) + "]";
+                return responder.send({200, "text/plain", {}, text});
+            }
             const std::size_t size = request.path == "/large" ? 16u << 20 : request.path == "/huge" ? 64u << 20 : 0;
             responder.send({200, "text/plain", {}, std::string(size, 'x') + "<" + request.body + ">"});
         },
@@ -152,6 +158,25 @@ TEST_F(Screening, AHostIsANameOrAnAddressOrNothing) {
         const std::string answer =
             raw_exchange(server_.port(), "GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
         EXPECT_TRUE(has_status(answer, host.size() == 3 && host[0] == 'b' ? 400 : 200)) << host << answer;
+    }
+}
+
+// A tab before a value was the gate's to remove, and not the handler's; and the handler took trailers for headers.
+TEST_F(Screening, GateAndHandlerReadTheSameHeaders) {
+    for (const std::string around : {" ", "\t", " \t \t", ""}) {
+        for (const std::string head : {"", "Content-Length: 2\r\n", "Transfer-Encoding:\tchunked\r\n"}) {
+            const std::string body = head.empty()     ? ""
+                                     : head[0] == 'C' ? "{}"
+                                                      : "2\r\n{}\r\n0\r\nX-Value: other\r\nX-More: a\r\n\r\n";
+            const std::string answer =
+                raw_exchange(server_.port(), "POST /headers HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization:" + around +
+                                                 "yes" + around + "\r\nX-Value:" + around + "a \t b" + around +
+                                                 "\r\nX-Empty:" + around + "\r\n" + head + "\r\n" + body);
+            EXPECT_TRUE(has_status(answer, 200)) << answer;
+            EXPECT_NE(answer.find("[Authorization=yes][X-Value=a \t b][X-Empty=]"), std::string::npos) << answer;
+            EXPECT_EQ(answer.find("other"), std::string::npos) << "trailers are no headers";
+            EXPECT_EQ(answer.find("X-More"), std::string::npos);
+        }
     }
 }
 
