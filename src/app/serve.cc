@@ -169,11 +169,13 @@ private:
         options.metrics_text = [this] { return metrics_.text(); };
         options.on_request = [this](const handler::ServedRequest& request) {
             metrics_.on_http_request(request.method, request.route, request.status, request.elapsed);
+            if (request.status < 300 && handler::uses_postgres(request.route)) unavailable_requests_.recovered();
             spdlog::debug("request {}: {} {} answered {} in {} us", request.id, request.method, request.route, request.status,
                           request.elapsed.count());
         };
-        options.on_fault = [](const std::string& request_id, const core::Error& error) {
-            spdlog::warn("request {} failed: {}", request_id, error.message);
+        options.on_fault = [this](const std::string& request_id, const core::Error& error) {
+            const bool is_ours = error.kind == core::ErrorKind::kInternal;
+            (is_ours ? failed_requests_ : unavailable_requests_).failed(error.message, " (request " + request_id + ")");
         };
         return options;
     }
@@ -314,6 +316,9 @@ private:
     SystemClock clock_;
     telemetry::DependencyLog session_errors_{"API session", clock_, telemetry::SecondReason::kAtOnce};
     telemetry::DependencyLog reconcile_errors_{"reconcile", clock_};
+    // Anybody can repeat a request that fails: each has its lines, and no more.
+    telemetry::DependencyLog unavailable_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 503"};
+    telemetry::DependencyLog failed_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 500"};
     telemetry::DependencyLog start_errors_{"start", clock_, telemetry::SecondReason::kAtOnce};
     loop::EventLoop loop_;
     telemetry::LoopLag lag_;

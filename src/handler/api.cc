@@ -59,6 +59,10 @@ auto without_parameters(Route route) {
 
 }  // namespace
 
+bool uses_postgres(std::string_view route) {
+    return route == "/start" || route == "/stop" || route == "/status" || route.starts_with("/messages");
+}
+
 Api::Api(service::MessageStore& messages, service::ControlStore& control, const core::Clock& clock, core::Random& random,
          ApiOptions options)
     : control_(control),

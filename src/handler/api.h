@@ -35,6 +35,9 @@ struct ServedRequest {
     std::chrono::microseconds elapsed{0};
 };
 
+// Whether requests of this route are answered from PostgreSQL.
+bool uses_postgres(std::string_view route);
+
 struct ApiOptions {
     std::string token;               // empty = open to everybody who reaches the port
     std::vector<std::string> hosts;  // names under which clients call the API; addresses and localhost are always allowed

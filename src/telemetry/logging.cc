@@ -56,7 +56,7 @@ void set_up_logging(const std::string& level, LogFormat format) {
     loop::set_libevent_log([](const char* message) { spdlog::warn("libevent: {}", message); });
 }
 
-void DependencyLog::failed(const std::string& reason) {
+void DependencyLog::failed(const std::string& reason, const std::string& which) {
     const core::MonoTime now = clock_.mono();
     const bool is_second = logged_failing_ && !second_logged_ && second_ == SecondReason::kAtOnce;
     const bool is_soon = last_line_ && now - *last_line_ < kQuietBeforeFailure;
@@ -70,9 +70,9 @@ void DependencyLog::failed(const std::string& reason) {
     logged_reason_ = reason;
     const std::size_t left_out = std::exchange(left_out_, 0);
     if (left_out == 0) {
-        spdlog::warn("{}: {}; trying again", subject_, reason);
+        spdlog::warn("{}: {}{}; {}", subject_, reason, which, next_);
     } else {
-        spdlog::warn("{}: {}; trying again ({} failures since the last line)", subject_, reason, left_out);
+        spdlog::warn("{}: {}{}; {} ({} failures since the last line)", subject_, reason, which, next_, left_out);
     }
 }
 

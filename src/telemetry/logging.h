@@ -24,15 +24,19 @@ enum class SecondReason { kAfterAMinute, kAtOnce };
 // counts the failures that were left out before it. Both calls may be made for every event. One thread.
 class DependencyLog {
 public:
-    DependencyLog(std::string subject, const core::Clock& clock, SecondReason second = SecondReason::kAfterAMinute)
-        : subject_(std::move(subject)), clock_(clock), second_(second) {}
-    void failed(const std::string& reason);
+    // `next`: what the service does about a failure.
+    DependencyLog(std::string subject, const core::Clock& clock, SecondReason second = SecondReason::kAfterAMinute,
+                  std::string next = "trying again")
+        : subject_(std::move(subject)), clock_(clock), second_(second), next_(std::move(next)) {}
+    // `which` is written behind the reason, and makes no other reason of it: the id of a request.
+    void failed(const std::string& reason, const std::string& which = "");
     void recovered();
 
 private:
     std::string subject_;
     const core::Clock& clock_;
     const SecondReason second_;
+    const std::string next_;
     std::optional<core::MonoTime> last_line_;
     std::string logged_reason_;
     std::size_t left_out_ = 0;     // failures since the last line

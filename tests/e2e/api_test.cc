@@ -150,6 +150,31 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(missing, "") << "documented, and never answered";
 }
 
+class ApiBesideStoppedPostgres : public ApiTest {
+protected:
+    ApiBesideStoppedPostgres() : ApiTest(std::make_unique<PrivatePostgres>()) {}
+};
+
+// Each had a line: 23,000 in five seconds.
+TEST_F(ApiBesideStoppedPostgres, RequestsThatFailHaveAFewLinesOfTheLog) {
+    const auto lines = [&](const std::string& part) {
+        const std::string log = service_.output();
+        int found = 0;
+        for (std::size_t at = log.find(part); at != std::string::npos; at = log.find(part, at + 1)) ++found;
+        return found;
+    };
+    postgres_->stop();
+    ASSERT_TRUE(wait_until([&] { return ask("GET", "/status", "", {{"X-Request-Id", "the-first"}}).status == 503; }));
+    for (int i = 0; i < 500; ++i) EXPECT_EQ(ask("GET", "/status").status, 503);
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(post(R"({"recipient": "+1", "content": "x"})").status, 503);
+    EXPECT_TRUE(wait_until([&] { return lines("API requests: ") > 0; })) << service_.output();
+    EXPECT_LE(lines("(request "), 2) << service_.output();
+    EXPECT_EQ(lines("(request the-first)"), 1) << service_.output();
+    postgres_->start();
+    EXPECT_TRUE(wait_until([&] { return ask("GET", "/status").status == 200; }));
+    EXPECT_TRUE(wait_until([&] { return lines("API requests: recovered (") == 1; })) << service_.output();
+}
+
 TEST_F(ApiTest, TellsWhatIsWrongWithABody) {
     const std::string deep(20, '[');
     const std::string huge_number = "1." + std::string(100, '1') + "e-2147483638";

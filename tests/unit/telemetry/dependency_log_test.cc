@@ -42,6 +42,17 @@ protected:
     DependencyLog log_{"receipts", time_};
 };
 
+TEST_F(DependencyLogTest, WhichOneFailedIsToldAndMakesNoOtherReason) {
+    DependencyLog log{"requests", time_, SecondReason::kAtOnce, "answered with 503"};
+    for (int i = 1; i <= 1000; ++i) log.failed("gone", " (request " + std::to_string(i) + ")");
+    log.failed("gone another way", " (request x)");
+    for (int i = 1; i <= 1000; ++i) log.failed("gone a third way", " (request y)");
+    EXPECT_EQ(lines(),
+              (std::vector<std::string>{
+                  "warning requests: gone (request 1); answered with 503",
+                  "warning requests: gone another way (request x); answered with 503 (999 failures since the last line)"}));
+}
+
 TEST_F(DependencyLogTest, ALineForTheFirstFailureAndOneForTheRecovery) {
     log_.recovered();
     for (int i = 0; i < 5; ++i) log_.failed("OOM");
