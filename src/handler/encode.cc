@@ -58,6 +58,19 @@ void write_message(core::JsonWriter& json, const core::MessageView& message, con
     json.end_object();
 }
 
+int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>& messages, std::size_t max_bytes) {
+    const std::size_t before = json.text().size();
+    int written = 0;
+    json.begin_array();
+    for (const core::MessageView& message : messages) {
+        write_message(json, message);
+        if (written > 0 && json.text().size() - before > max_bytes) break;
+        ++written;
+    }
+    json.end_array();
+    return written;
+}
+
 void write_state(core::JsonWriter& json, const service::ServiceState& state) {
     json.begin_object();
     write_state_members(json, state);

@@ -15,6 +15,9 @@ namespace messaging::handler {
 void write_optional(core::JsonWriter& json, const char* name, const std::optional<std::string>& value);
 void write_message(core::JsonWriter& json, const core::MessageView& message,
                    const std::vector<core::AttemptView>* attempts = nullptr);
+// An array of them. Answers how many take no more than `max_bytes`, and at least one; when that is not all of them, what was
+// written is of no use.
+int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>& messages, std::size_t max_bytes);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);
 void write_status(core::JsonWriter& json, const service::StatusView& status);
 

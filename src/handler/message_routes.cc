@@ -76,19 +76,27 @@ void MessageRoutes::list(const http::Request& request, const Reply& reply) {
     if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
     auto query = std::get<service::ListQuery>(checked);
     if (query.with_content) query.limit = std::min(query.limit, most_on_a_page());
-    store_.list(query, [reply, query](const core::Result<service::ListPage>& page) {
+    send_page(query, query.limit, request.id, reply);
+}
+
+// Where not all of a page can be sent, the list is asked for as many as can: only the list knows where the next page goes on.
+void MessageRoutes::send_page(const service::ListQuery& query, int limit, const std::string& request_id, const Reply& reply) {
+    store_.list(query, [this, query, limit, request_id, reply](const core::Result<service::ListPage>& page) {
         if (!page) return reply.send(page.error());
-        reply.send(Answer{200, "ok",
-                          [&](core::JsonWriter& json) {
-                              json.begin_array();
-                              for (const core::MessageView& message : page->messages) write_message(json, message);
-                              json.end_array();
-                          },
-                          [&](core::JsonWriter& json) {
-                              json.key("limit").integer(query.limit);
-                              write_optional(json, "next_cursor",
-                                             page->next ? std::optional(write_cursor(query, *page->next)) : std::nullopt);
-                          }});
+        int written = 0;
+        auto response = to_response(
+            Answer{200, "ok",
+                   [&](core::JsonWriter& json) { written = write_messages(json, page->messages, kMaxEncodedPageBytes); },
+                   [&](core::JsonWriter& json) {
+                       json.key("limit").integer(limit);
+                       write_optional(json, "next_cursor",
+                                      page->next ? std::optional(write_cursor(query, *page->next)) : std::nullopt);
+                   }},
+            request_id);
+        if (written == static_cast<int>(page->messages.size())) return reply.send_body(200, std::move(response.body));
+        service::ListQuery shorter = query;
+        shorter.limit = written;
+        send_page(shorter, limit, request_id, reply);
     });
 }
 

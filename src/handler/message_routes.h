@@ -26,6 +26,8 @@ public:
 
 private:
     int most_on_a_page() const;
+    // `limit`: what the client may have asked for; the query's own may be less.
+    void send_page(const service::ListQuery& query, int limit, const std::string& request_id, const Reply& reply);
 
     service::MessageStore& store_;
     std::size_t max_content_bytes_;

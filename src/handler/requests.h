@@ -21,6 +21,9 @@ inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
 inline constexpr int kDefaultLimit = 50;        // of a page
 inline constexpr int kMaxLimit = 250;
 inline constexpr std::size_t kMaxPageBytes = 16u << 20;  // of contents on one page, were each as long as it may be
+// Of the JSON of a page's messages: a page of plain text as long as it may be, and less than the server sends at a time. JSON
+// takes six bytes for a control character.
+inline constexpr std::size_t kMaxEncodedPageBytes = kMaxPageBytes + (1u << 20);
 
 template <typename T>
 using Checked = std::variant<T, Problem>;

@@ -228,6 +228,37 @@ TEST(Start, APageOfLargeMessagesIsShorterAndGoesOn) {
         << "where contents are cut, the page is small";
 }
 
+// JSON takes six bytes for a control character: 96 MiB for such a page, which was refused with 503 for ever.
+TEST(Start, APageOfControlCharactersIsSentAndGoesOn) {
+    const std::string database = empty_database();
+    ProcessOptions options = Service::process({{"MAX_CONTENT_BYTES", "1048576"}}, database);
+    options.arguments[1] = "migrate";
+    options.arguments.emplace_back("up");
+    ASSERT_EQ(run_command(options).exit_code, 0);
+    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "1048576"}}, database);
+    service.sql(
+        "INSERT INTO messages (recipient, content) SELECT i::text, repeat(E'\\x01', 1048576) FROM generate_series(1, 7) i");
+    const std::string first = service.url("/messages?status=all&limit=16&with_content=true");
+    std::string recipients;
+    int pages = 0;
+    for (std::string next = first; !next.empty() && pages < 10; ++pages) {
+        const HttpReply page = call("GET", next);
+        ASSERT_EQ(page.status, 200) << page.body.substr(0, 200);
+        EXPECT_LT(page.body.size(), 18u << 20);
+        EXPECT_NE(page.body.find("\"limit\":16"), std::string::npos) << "as asked";
+        for (std::size_t at = page.body.find("\"recipient\":\""); at != std::string::npos;
+             at = page.body.find("\"recipient\":\"", at + 1)) {
+            recipients += page.body[at + 13];
+        }
+        const std::size_t cursor = page.body.find("\"next_cursor\":\"");
+        next = cursor == std::string::npos
+                   ? ""
+                   : first + "&cursor=" + page.body.substr(cursor + 15, page.body.find('"', cursor + 15) - cursor - 15);
+    }
+    EXPECT_EQ(recipients, "7654321") << "each once";
+    EXPECT_EQ(pages, 4);
+}
+
 // The last service started on a database redirects the messages of all: it must be seen in both logs, without what may be secret.
 TEST(Start, AnotherWebhookUrlOnTheSameDatabaseIsToldByBoth) {
     const Receiver receiver;
