@@ -391,6 +391,28 @@ TEST_F(ScreeningPatiently, AllBodiesTogetherHaveABudgetAndWhoStallsReleasesIt) {
     for (std::thread& holder : holders) holder.join();
 }
 
+// The request before it stays with the handler, whose answer comes when the connection has gone.
+TEST_F(ScreeningPatiently, ABodyThatStallsBehindARequestWithoutAnAnswerReleasesItsBudget) {
+    const std::string begun = post("Authorization: yes\r\nContent-Length: 1000\r\n", std::string(200, 'x'));
+    std::vector<std::thread> holders;
+    for (int i = 0; i < 2; ++i) {
+        holders.emplace_back(
+            [&] { EXPECT_EQ(raw_exchange(server_.port(), "GET /never HTTP/1.1\r\nHost: x\r\n\r\n" + begun), ""); });
+    }
+    EXPECT_TRUE(test::wait_until([&] { return screened_ == 2 && handled_ == 2; }));
+    EXPECT_TRUE(test::wait_until([&] {
+        return has_status(raw_exchange(server_.port(), good(std::string(1000, 'x')),
+                                       [](auto& text) { return text.ends_with(">") || text.ends_with("}"); }),
+                          200);
+    }));
+    for (std::thread& holder : holders) holder.join();
+    server_.run([&] {
+        for (Responder& responder : waiting_) responder.send({200, "text/plain", {}, "late"});
+        waiting_.clear();
+    });
+    EXPECT_TRUE(test::wait_until([&] { return server_.run([&] { return server_.server().pending_responses() == 0; }); }));
+}
+
 TEST_F(Screening, WhoDripsIsClosed) {
     const auto began = std::chrono::steady_clock::now();
     const std::string answer = test::raw_exchange_in_pieces(server_.port(), good(std::string(900, 'x')), 1, {}, milliseconds(5));
