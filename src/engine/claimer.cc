@@ -269,6 +269,9 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, Sca
             floor_.unread_was_full(request.until, batch.last);
         } else {
             full_until_ = batch.last;
+            // Most of it was for endpoints that cannot take it now. There may be much more of that, and others' messages behind
+            // it.
+            if (batch.holding && 2 * batch.deliveries.size() < batch.taken) pass_over_ = true;
         }
     } else if (batch.running) {
         on_range_read(batch, request, scan);

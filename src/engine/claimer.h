@@ -92,11 +92,12 @@ private:
     // Which rows a claim reads.
     enum class Scan {
         kFull,
-        kRest,      // from the floor on, or from where the last claim ended
-        kUnread,    // a range below the floor
-        kSnapshot,  // none: it tells which transactions are running, or the time, because a claim of the rest could not end in
-                    // time
-        kOne,       // one message
+        kRest,    // from the floor on, or from where the last claim ended
+        kUnread,  // a range below the floor
+        // None: it tells which transactions are running, or the time. After it the rest begins behind what could not be read in
+        // time, or is mostly held; that is read in turns with the rest.
+        kSnapshot,
+        kOne,  // one message
     };
 
     // One kind of work.

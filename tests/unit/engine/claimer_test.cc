@@ -490,6 +490,33 @@ TEST_F(ClaimerTest, AFullClaimOfHeldMessagesGoesOnBehindItsLastEndpoint) {
     EXPECT_EQ(store_.held_claims.front().request.after, 0) << "all had their turn";
 }
 
+// New messages waited for all of 200,000 that are for an endpoint that hangs.
+TEST_F(ClaimerTest, NewMessagesDoNotWaitForManyThatAreHeld) {
+    activate();
+    const auto answer = [&](std::size_t taken, Xid xmax, bool holding) {
+        auto call = take_first(store_.ready);
+        ClaimBatch batch;
+        batch.taken = taken;
+        batch.holding = holding;
+        batch.snapshot.xmax = xmax;
+        batch.last = {60, 777};
+        call.answer(batch);
+        while (!store_.held_claims.empty()) take_first(store_.held_claims).answer(ClaimBatch{});
+        return call.request;
+    };
+    claimer_.on_notified();
+    EXPECT_EQ(answer(kMaxClaim, 70, true).behind.xid, 50u);
+    EXPECT_EQ(answer(0, 71, false).until, 0u) << "a snapshot";
+    bool new_ones = false;
+    bool old_ones = false;
+    for (int i = 0; i < 2; ++i) {
+        const bool is_new = store_.ready.front().request.behind.xid >= 70;
+        (is_new ? new_ones : old_ones) = true;
+        answer(is_new ? 0 : kMaxClaim, 72, !is_new);
+    }
+    EXPECT_TRUE(new_ones && old_ones) << "in turns";
+}
+
 TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {
     activate();
     claimer_.on_notified();
