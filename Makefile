@@ -1,5 +1,6 @@
 # The front door. `make help` lists what there is.
 SHELL := /bin/bash
+unexport CDPATH
 BUILD ?= build
 JOBS ?= $(shell nproc)
 COUNT ?= 5000

@@ -55,3 +55,23 @@ SH
     CTEST_STATUS=8 PATH="$PWD/fake:$PATH" run make --no-print-directory test
     [ "$status" = 2 ]
 }
+@test "every script that uses cd knows its own place, whatever CDPATH says and through a symlink" {
+    mkdir -p "$BATS_TEST_TMPDIR/other/scripts"
+    count=0
+    while read -r script; do
+        grep -qE '^unset CDPATH' "$script" || { echo "$script: unset CDPATH before the first cd" >&2; return 1; }
+        ! grep -nE 'dirname .*\$0' "$script"
+        first=$(grep -nE '(^|[;&|({] *)cd ' "$script" | head -n 1)
+        [[ $first == *'cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.."'* ]] || { echo "$script: $first" >&2; return 1; }
+        count=$((count + 1))
+    done < <(grep -lE '^#!.*bash' scripts/* .ci/run | xargs grep -lE '(^|[;&|({] *)cd ')
+    [ $count -gt 5 ]
+    # shellcheck disable=SC2016
+    printf 'show:\n\t@echo "[$$CDPATH]"\n' >"$BATS_TEST_TMPDIR/show.mk"
+    [ "$(CDPATH=/tmp make -s -f Makefile -f "$BATS_TEST_TMPDIR/show.mk" show)" = "[]" ]
+    ln -s "$PWD" "$BATS_TEST_TMPDIR/link"
+    cd "$BATS_TEST_TMPDIR/link"
+    CDPATH="$BATS_TEST_TMPDIR/other" run scripts/runtime unknown
+    [ "$status" = 64 ]
+    [[ $output == *"rebuild|up|down"* ]]
+}

@@ -286,3 +286,22 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     run go ps
     [ "$(grep -vcE '^(postgres|redis|receiver|service|left by) ' <<<"$output")" = 0 ]
 }
+@test "a symlink to the checkout, a symlinked .local and CDPATH lead to the same system" {
+    mkdir -p "$BATS_FILE_TMPDIR/elsewhere" "$BATS_FILE_TMPDIR/state" && ln -sfn "$BATS_FILE_TMPDIR/state" .local
+    ln -sfn "$checkout" "$BATS_FILE_TMPDIR/link"
+    cp -r scripts "$BATS_FILE_TMPDIR/elsewhere/"
+    go up
+    before=$(go ps)
+    [ "$(grep -c pid <<<"$before")" = 4 ]
+    cd "$BATS_FILE_TMPDIR/link"
+    [ "$(go ps)" = "$before" ]
+    go up
+    [ "$(go ps)" = "$before" ]
+    export CDPATH="$BATS_FILE_TMPDIR/elsewhere"
+    [ "$(go ps)" = "$before" ]
+    go clean
+    unset CDPATH
+    cd "$checkout"
+    rm -f .local
+    strays
+}
