@@ -19,11 +19,11 @@ strays() { # fails when a process of this checkout is left
     local left
     left=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/cwd' -lname "$BATS_FILE_TMPDIR/*/.local*" 2>/dev/null || true)
     # PostgreSQL is found by its user: in a container root may not see where it works.
-    [ "$(id -u)" != 0 ] || left+=$(pgrep -u postgres -f -- "-D /var/lib/messaging-local/$(hash) " || true)
+    [ "$(id -u)" != 0 ] || left+=$(setpriv --reuid=postgres --regid=postgres --init-groups grep -lszxF -- "MESSAGING_CHECKOUT=$checkout" /proc/[0-9]*/environ 2>/dev/null || true)
     left+=$(grep -lszxF -- "MESSAGING_CHECKOUT=$checkout" /proc/[0-9]*/environ 2>/dev/null || true)
     [ -z "$left" ] || { echo "left: $left" >&2; return 1; }
 }
-hash() { printf %s "$checkout" | sha256sum | cut -c1-12; }
+data_of() { if [ "$(id -u)" = 0 ]; then echo "/var/lib/messaging-local/$(cat "$1/.local/id")"; else echo "$1/.local/postgres"; fi; }  # checkout
 go() { timeout 120 scripts/runtime "$@" 9>&- </dev/null; }
 api() { curl -fsS -m 5 "http://127.0.0.1:21080$1"; }
 sql() { psql -qtAX "postgres://messaging@127.0.0.1:21432/messaging" -c "$1"; }
@@ -242,22 +242,76 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     [ "$status" = 1 ]
     [[ $output == *"cannot be written"* ]]
 }
-@test "data of a deleted checkout is listed, with the command that removes it" {
+@test "data that no checkout is known to use are listed for root, and never with a command that removes them" {
     go up
-    [[ $(go ps) != *"left by the deleted checkout $checkout"* ]]
+    data=$(data_of "$checkout")
+    [ -s "$data/PG_VERSION" ] || [ "$(id -u)" = 0 ]
+    [[ $(go ps) != *"$data"* ]]
     if [ "$(id -u)" = 0 ]; then
-        [ "$(cat "/var/lib/messaging-local/$(hash).checkout")" = "$checkout" ]
-        note=/var/lib/messaging-local/test-of-a-deleted.checkout
+        [ "$(cat "$data.checkout")" = "$checkout" ]
+        note=/var/lib/messaging-local/0123456789abcdef.checkout
+        mkdir -p "${note%.checkout}"
         echo "$checkout/deleted" >$note
         run setpriv --reuid=65534 --regid=65534 --clear-groups scripts/runtime ps
         others=$output
         run go ps
-        rm $note
-        [[ $others == *"postgres "* && $others != *"left by"* ]]
-        [[ $output == *"left by the deleted checkout $checkout/deleted: rm -r ${note%.checkout} $note"* ]]
+        rm -r $note ${note%.checkout}
+        [[ $others == *"postgres "* && $others != *"not used"* ]]
+        [[ $output == *"not used by the checkout at $checkout/deleted (moved, deleted"*": ${note%.checkout}"* && $output != *"rm -r"* ]]
         go clean
-        [ ! -e "/var/lib/messaging-local/$(hash).checkout" ]
+        [ ! -e "$data.checkout" ] && [ ! -e "$data" ]
     fi
+}
+@test "the data of a moved checkout stay its own: nobody is told to remove them, and a clone in the old place does not get them" {
+    go up
+    sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    go down
+    data=$(data_of "$checkout")
+    moved="$BATS_FILE_TMPDIR/moved"
+    mv "$checkout" "$moved"
+    mkdir "$checkout"
+    cp -r "$moved"/{scripts,migrations,build,Makefile,docker-compose.yml} "$checkout/"
+    cd "$moved"
+    told=$(go ps)
+    cd "$checkout"
+    told+=$(go ps)
+    go up
+    [ "$(sql 'SELECT count(*) FROM messages')" = 0 ]
+    told+=$(go ps)
+    go clean
+    rm -r "$checkout"
+    mv "$moved" "$checkout"  # whatever comes, teardown finds it
+    cd "$checkout"
+    [[ $told != *"rm -r"* && $told != *"by the deleted"* ]]
+    [ -e "$data" ]
+    go up
+    [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
+}
+@test "a copy of a checkout is another system" {
+    go up
+    copy="$BATS_FILE_TMPDIR/copy"
+    cp -a "$checkout" "$copy"
+    cd "$copy"
+    [[ $(go ps) != *pid* ]]
+    go clean
+    rm -r "$copy"
+    cd "$checkout"
+    [ "$(go ps | grep -c pid)" = 4 ]
+    sql "SELECT 1"
+    [ -e "$(data_of "$checkout")" ]
+}
+@test "down stops the checkout's own programs, and not what else works in their folders" {
+    go up
+    (cd .local/redis && exec sleep 300 9>&- 3>&-) &
+    in_redis=$!
+    (cd "$(data_of "$checkout")" && exec sleep 300 9>&- 3>&-) &
+    in_postgres=$!
+    sleep 300 >>.local/postgres.log 9>&- 3>&- &
+    in_log=$!
+    for one in postgres redis; do [[ $(go ps) =~ $one\ +pid\ [0-9]+, ]]; done
+    go down
+    kill $in_redis $in_postgres $in_log  # fails where one of them is gone
+    ! (exec 3<>/dev/tcp/127.0.0.1/21379) 2>/dev/null
 }
 @test "a moved checkout finds what runs, and its data" {
     go up
@@ -284,7 +338,7 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     go up
     kill -9 "$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')"
     run go ps
-    [ "$(grep -vcE '^(postgres|redis|receiver|service|left by) ' <<<"$output")" = 0 ]
+    [ "$(grep -vcE '^(postgres|redis|receiver|service|not used by) ' <<<"$output")" = 0 ]
 }
 @test "a symlink to the checkout, a symlinked .local and CDPATH lead to the same system" {
     mkdir -p "$BATS_FILE_TMPDIR/elsewhere" "$BATS_FILE_TMPDIR/state" && ln -sfn "$BATS_FILE_TMPDIR/state" .local
