@@ -1,7 +1,7 @@
 # The front door. `make help` lists what there is.
 SHELL := /bin/bash
 unexport CDPATH
-BUILD ?= build
+BUILD := $(or $(BUILD),build)
 JOBS ?= $(shell nproc)
 COUNT ?= 5000
 SEED ?= 0

@@ -359,3 +359,66 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     rm -f .local
     strays
 }
+@test "psql, faker and migrate take no other server at the port of a stopped PostgreSQL for the checkout's own" {
+    go up
+    go down
+    mkdir -p fake
+    ln -sf /bin/true fake/pg_isready
+    for action in psql faker migrate; do
+        PATH="$checkout/fake:$PATH" run go $action
+        [ "$status" = 1 ]
+        [[ $output == *"PostgreSQL is stopped: make up"* ]]
+    done
+}
+@test "another user is told whose the system is, before anything is done" {
+    [ "$(id -u)" = 0 ] || skip "root makes another user's .local here"
+    mkdir .local
+    chown nobody .local
+    for action in up rebuild down clean psql faker migrate; do
+        run go $action
+        [ "$status" = 1 ]
+        [[ $output == *"belongs to nobody"*"Run 'make $action' as nobody"* ]]
+    done
+    rmdir .local  # nothing is in it
+}
+@test "down gives the service twice the SHUTDOWN_TIMEOUT that it runs with and a second, docker too" {
+    SHUTDOWN_TIMEOUT=1s go up
+    kill -STOP "$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')"
+    began=$SECONDS
+    run go down
+    [ $((SECONDS - began)) -lt 15 ]
+    [[ $output == *"service has not ended within 3 s: it is killed"* ]]
+    eval "$(sed -n '/^shutdown_grace() {/,/^}/p' scripts/runtime)"
+    [ "$(for one in 15s 2m 250ms 08s 1h ''; do shutdown_grace "$one"; done | paste -sd' ')" = "31 241 2 17 7201 31" ]
+    mkdir -p fake
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\necho "$SHUTDOWN_GRACE $*" >>"%s/calls"\ncase "$*" in *Health*) echo healthy ;; *inspect*) echo 0 ;; *"ps -q"*) echo id ;; esac\n' "$checkout" >fake/docker
+    chmod +x fake/docker
+    PATH="$checkout/fake:$PATH" RUNTIME=docker SHUTDOWN_TIMEOUT=45s go up
+    PATH="$checkout/fake:$PATH" RUNTIME=docker go down
+    grep -q '^91s compose .*up -d service' calls
+    grep -q '^91s compose .*down' calls
+    PATH="$checkout/fake:$PATH" RUNTIME=docker go clean
+    rm -r fake calls
+    grep -q 'stop_grace_period: ${SHUTDOWN_GRACE:-31s}' docker-compose.yml
+}
+@test "proxies and settings for other servers in the environment change nothing" {
+    export http_proxy=http://127.0.0.1:1 HTTP_PROXY=http://127.0.0.1:1 PGSERVICE=nowhere PGSSLMODE=require PGOPTIONS=-cfoo=1 PGHOSTADDR=192.0.2.1
+    export PGPORT=1 PGDATA=/nowhere REDISCLI_AUTH=x POSIXLY_CORRECT=1
+    go rebuild
+    [ "$(go psql -qtAX -c 'SELECT 1')" = 1 ]
+    [ "$(go ps | grep -c pid)" = 4 ]
+}
+@test "the program of BUILD is the one that runs" {
+    mkdir -p out && cp build/messaging out/
+    BUILD=out go up
+    [ "$(readlink "/proc/$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')/exe")" = "$checkout/out/messaging" ]
+    rm -r out
+}
+@test "root's first up with umask 077 leaves a folder that PostgreSQL can enter, and mends a closed one" {
+    [ "$(id -u)" = 0 ] || skip "this is about root"
+    mkdir -p /var/lib/messaging-local
+    chmod 700 /var/lib/messaging-local
+    (umask 077 && go up)
+    [ "$(stat -c %a /var/lib/messaging-local)" = 755 ]
+}
