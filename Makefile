@@ -22,7 +22,7 @@ deps: ## install what is missing (Debian 12)
 	@scripts/install-deps
 
 build: deps docs ## build/messaging
-	@cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF >/dev/null
+	@scripts/configure $(BUILD) -DBUILD_TESTS=OFF
 	@if [ -x $(BUILD)/messaging ] && [ -z "$$(find src CMakeLists.txt -newer $(BUILD)/messaging -print -quit)" ]; then \
 	    log=$$(cmake --build $(BUILD) -j $(JOBS) 2>&1) || { echo "$$log" >&2; exit 1; }; \
 	else cmake --build $(BUILD) -j $(JOBS); fi
@@ -63,7 +63,7 @@ migrate: ## bring the schema up
 
 test: ## every test, set-up included; the bench programs are built, and not run
 	@scripts/install-deps --test
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_BENCH=ON >/dev/null
+	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_BENCH=ON
 	@cmake --build build-test -j $(JOBS)
 	@scripts/check-config-docs build-test/messaging
 	@ctest --test-dir build-test -j $(JOBS) --output-on-failure; status=$$?; \
@@ -71,47 +71,47 @@ test: ## every test, set-up included; the bench programs are built, and not run
 
 test-faults: ## what is lost when things die: nothing; a few minutes
 	@scripts/install-deps --test
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@cmake --build build-test -j $(JOBS)
 	@scripts/test-faults build-test
 
 soak: ## random faults under load for MINUTES=10; SEED=n repeats their order
 	@scripts/install-deps --test
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@cmake --build build-test -j $(JOBS) --target soak
 	@SOAK_MINUTES=$(call number,MINUTES,10) SOAK_SEED=$(call number,SEED,0) build-test/soak --gtest_brief=1
 
 fuzz: ## random input for everything that reads what others wrote, SECONDS=10 a target; SEED=n repeats it
 	@scripts/install-deps --test
-	@cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON -DBUILD_TESTS=OFF >/dev/null
+	@scripts/configure build-fuzz -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON -DBUILD_TESTS=OFF
 	@cmake --build build-fuzz -j $(JOBS)
 	@scripts/fuzz build-fuzz $(call number,SECONDS,10) $(call number,SEED,0)
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@cmake --build build-test -j $(JOBS) --target fuzz_rows
 	@FUZZ_SECONDS=$(call number,SECONDS,10) FUZZ_SEED=$(call number,SEED,0) build-test/fuzz_rows --gtest_brief=1
 
 test-unit: ## the tests without I/O, in a second
 	@scripts/install-deps --test
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@cmake --build build-test -j $(JOBS) --target unit_tests
 	@build-test/unit_tests --gtest_brief=1
 
 test-postgres: ## the integration and e2e tests against PostgreSQL VERSION=18, of 13 to 18
 	@scripts/install-deps --test
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@cmake --build build-test -j $(JOBS)
 	@scripts/test-postgres build-test $(call number,VERSION,18) $(JOBS)
 
 asan: ## the tests under address and undefined-behaviour sanitizers
 	@scripts/install-deps --test
-	@cmake -S . -B build-asan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=address,undefined >/dev/null
+	@scripts/configure build-asan -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=address,undefined
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan -LE fault -j $(JOBS) --output-on-failure
 	@ctest --test-dir build-asan -R '^fault/receivers$$' --output-on-failure
 
 tsan: ## the tests under the thread sanitizer
 	@scripts/install-deps --test
-	@cmake -S . -B build-tsan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=thread >/dev/null
+	@scripts/configure build-tsan -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=thread
 	@cmake --build build-tsan -j $(JOBS)
 	@ctest --test-dir build-tsan -LE fault -j $(JOBS) --output-on-failure
 
@@ -125,7 +125,7 @@ format: ## lay the sources out as .clang-format says
 
 SCALE ?= 1
 SCENARIO ?=
-BENCH_BUILD = scripts/install-deps --bench && cmake -S . -B $(BUILD) -G Ninja -DBUILD_TESTS=OFF -DBUILD_BENCH=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
+BENCH_BUILD = scripts/install-deps --bench && scripts/configure $(BUILD) -DBUILD_TESTS=OFF -DBUILD_BENCH=ON && cmake --build $(BUILD) -j $(JOBS)
 
 bench: ## every scenario against the limit (SCALE=0.01 is a trial, SCENARIO=drain one of them)
 	@$(BENCH_BUILD)
@@ -149,8 +149,8 @@ lint: ## formatting, layers, documents, clang-tidy, shellcheck, the OpenAPI docu
 	@scripts/check-layers
 	@scripts/check-docs
 	@shellcheck -x scripts/env-file scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
-	    scripts/test-compose scripts/test-faults scripts/test-postgres scripts/install-postgres scripts/fuzz .ci/run
-	@cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	    scripts/test-compose scripts/test-faults scripts/test-postgres scripts/install-postgres scripts/fuzz scripts/configure .ci/run
+	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@scripts/tidy build-test
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \
 	    REDOCLY_TELEMETRY=off node_modules/.bin/redocly lint openapi.json

@@ -41,7 +41,7 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
     mkdir scripts fake
     cp "$BATS_TEST_DIRNAME/../../Makefile" .
-    for one in scripts/install-deps scripts/check-config-docs fake/cmake; do ln -s /bin/true $one; done
+    for one in scripts/install-deps scripts/check-config-docs scripts/configure fake/cmake; do ln -s /bin/true $one; done
     cat >fake/ctest <<'SH'
 #!/bin/sh
 mkdir -p build-test/Testing/Temporary
@@ -74,4 +74,23 @@ SH
     CDPATH="$BATS_TEST_TMPDIR/other" run scripts/runtime unknown
     [ "$status" = 64 ]
     [[ $output == *"rebuild|up|down"* ]]
+}
+@test "a moved or copied checkout is configured anew, in every build directory" {
+    mkdir -p "$BATS_TEST_TMPDIR/first/scripts"
+    cp Makefile "$BATS_TEST_TMPDIR/first/"
+    [ ! -e scripts/configure ] || cp scripts/configure "$BATS_TEST_TMPDIR/first/scripts/"
+    cd "$BATS_TEST_TMPDIR/first"
+    printf 'cmake_minimum_required(VERSION 3.25)\nproject(nothing NONE)\nadd_custom_target(unit_tests)\n' >CMakeLists.txt
+    for one in scripts/install-deps scripts/build-docs; do ln -s /bin/true $one; done
+    configure() { make --no-print-directory test-unit build BUILD=out 2>&1; }
+    mkdir -p src build-test out && printf '#!/bin/sh\n' >build-test/unit_tests && chmod +x build-test/unit_tests
+    configure
+    [ "$(configure | grep -c anew)" = 0 ]
+    cp -a "$BATS_TEST_TMPDIR/first" "$BATS_TEST_TMPDIR/second"
+    cd "$BATS_TEST_TMPDIR/second"
+    run configure
+    [ "$status" = 0 ]
+    [[ $output == *"build-test was made at $BATS_TEST_TMPDIR/first/build-test"*"out was made at $BATS_TEST_TMPDIR/first/out"* ]]
+    grep "^CMAKE_HOME_DIRECTORY:INTERNAL=$BATS_TEST_TMPDIR/second$" build-test/CMakeCache.txt out/CMakeCache.txt
+    ! grep -n 'cmake -S' Makefile
 }
