@@ -7,7 +7,7 @@ setup_file() {
     mkdir -p "$checkout/build"
     cd "$source"
     # The build is not what is tried.
-    cp -r scripts migrations .env.example "$checkout/"
+    cp -r scripts migrations .env.example docker-compose.yml "$checkout/"
     cp "${MESSAGING_BINARY:?names the program}" "$checkout/build/messaging"
     { sed '/^build:/,/^$/d' Makefile; printf 'build:\n\t@true\n'; } >"$checkout/Makefile"
     chmod 755 "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true

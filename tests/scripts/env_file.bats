@@ -74,3 +74,18 @@ refused() { # text, words
     run env -i PATH="$PATH" bash -c '. "$1"; read_env_file nowhere; echo went on' - "$reader"
     [ "$status" = 0 ]
 }
+@test "of a line that cannot be read, nothing but the name of a setting is shown" {
+    for line in 'API_TOKEN: s3cret' 'export API_TOKEN s3cret' 's3cret' 'x s3cret' '-----s3cret-----'; do
+        printf 'PORT=1\n%s\n' "$line" >env
+        run env -i PATH="$PATH" bash -c '. "$1"; read_env_file env PORT API_TOKEN; echo went on' - "$reader"
+        [ "$status" = 78 ]
+        [[ $output == *"env, line 2: "* && $output != *s3cret* && $output != *"went on"* ]]
+        [[ $line != *API_TOKEN* || $output == *"behind API_TOKEN there must be a ="* ]]
+    done
+}
+@test "a name that is no setting is not exported" {
+    printf 'LD_PRELOAD=/nowhere.so\nPORT=1\nAPI_TOKEN_FILE=x\nCOMPOSE_PROJECT_NAME=y\nBASH_ENV=z\n' >env
+    # shellcheck disable=SC2016
+    same "$(env -i PATH="$PATH" bash -c '. "$1"; read_env_file env PORT API_TOKEN; env | grep -vE "^(PATH|PWD|SHLVL|_)=" | sort | paste -sd" "; warn_of_names env 2>&1 | wc -l' - "$reader")" \
+        $'API_TOKEN_FILE=x COMPOSE_PROJECT_NAME=y PORT=1\n2'
+}

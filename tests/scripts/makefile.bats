@@ -60,7 +60,7 @@ SH
     count=0
     while read -r script; do
         grep -qE '^unset CDPATH' "$script" || { echo "$script: unset CDPATH before the first cd" >&2; return 1; }
-        ! grep -nE 'dirname .*\$0' "$script"
+        [ "$(grep -cE 'dirname .*\$0' "$script")" = 0 ]
         first=$(grep -nE '(^|[;&|({] *)cd ' "$script" | head -n 1)
         [[ $first == *'cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.."'* ]] || { echo "$script: $first" >&2; return 1; }
         count=$((count + 1))

@@ -422,3 +422,43 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     (umask 077 && go up)
     [ "$(stat -c %a /var/lib/messaging-local)" = 755 ]
 }
+@test "a port file that has no port is made anew, and after the last port comes a low one" {
+    mkdir -p .local
+    : >.local/postgres.port
+    echo garbage >.local/redis.port
+    echo 99999 >.local/service.port
+    env -u POSTGRES_PORT -u REDIS_PORT PORT=21080 timeout 120 scripts/runtime up 9>&- </dev/null
+    api /readyz
+    go down
+    python3 -m http.server --bind 127.0.0.1 65535 >/dev/null 2>&1 9>&- 3>&- &
+    taken=$!
+    until (exec 4<>/dev/tcp/127.0.0.1/65535) 2>/dev/null; do sleep 0.1; done
+    PORT=65535 run go up
+    kill $taken
+    [ "$status" = 0 ]
+    [[ $output == *"port 65535 is taken: using 1"* && $output != *65536* ]]
+}
+@test "rebuild does not show the token in the arguments of curl" {
+    mkdir -p fake
+    printf '#!/bin/sh\necho "$@" >>"%s/calls"\nexec %s "$@"\n' "$checkout" "$(command -v curl)" >fake/curl
+    chmod +x fake/curl
+    echo 'API_TOKEN=secret-token' >.env
+    PATH="$checkout/fake:$PATH" go rebuild
+    grep -q /start calls
+    [ "$(grep -c secret-token calls)" = 0 ]
+    rm -r fake calls
+}
+@test "data that were deleted in part are neither started nor replaced, and the way out is said" {
+    go up
+    go down
+    data=$(data_of "$checkout")
+    for part in global/pg_control PG_VERSION; do
+        rm "$data/$part"
+        run go up
+        [ "$status" = 1 ]
+        [[ $output == *"the PostgreSQL data in $data are not whole: $part is missing"*"make rebuild"* ]]
+        [ -d "$data/base" ]
+    done
+    go rebuild
+    api /readyz
+}
