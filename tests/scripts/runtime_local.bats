@@ -379,10 +379,12 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
         [ "$status" = 1 ]
         [[ $output == *"belongs to nobody"*"Run 'make $action' as nobody"* ]]
     done
+    [[ $(go ps) == *"belongs to nobody: others may not see"* ]]
     rmdir .local  # nothing is in it
 }
 @test "down gives the service twice the SHUTDOWN_TIMEOUT that it runs with and a second, docker too" {
     SHUTDOWN_TIMEOUT=1s go up
+    data=$(data_of "$checkout")
     kill -STOP "$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')"
     began=$SECONDS
     run go down
@@ -399,6 +401,7 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     grep -q '^91s compose .*up -d service' calls
     grep -q '^91s compose .*down' calls
     PATH="$checkout/fake:$PATH" RUNTIME=docker go clean
+    [ ! -e "$data" ]
     rm -r fake calls
     grep -q 'stop_grace_period: ${SHUTDOWN_GRACE:-31s}' docker-compose.yml
 }
