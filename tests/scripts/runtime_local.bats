@@ -146,6 +146,7 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     go up >second.log 2>&1
     wait $!
     cat first.log second.log | grep -q "another make"
+    [ -s .local/id ] && [ -e "$(data_of "$checkout")" ]
     [ "$(go ps | grep -c pid)" = 4 ]
     [ "$(go ps | grep postgres | grep -o 'pid [0-9]* [0-9]' | wc -l)" = 0 ]
     api /readyz
