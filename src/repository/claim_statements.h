@@ -6,10 +6,10 @@
 
 namespace messaging::repository {
 
-// Parameters: $1 instance, $2 claim, $3 limit, $4 the only message or NULL, and from $5 on the range. The range of ready messages:
-// xid and id of the position to begin behind, the last xid; of due ones: the time to begin at, in microseconds since 1970; of held
-// ones: endpoints, their rooms, the others' room, the endpoint to begin behind.
-// Columns: see read_claim() in claim_store.cc.
+// Parameters: $1 instance, $2 claim, $3 limit, $4 the only message or NULL, and from $5 on the range. The range of ready
+// messages: xid and id of the position to begin behind, the last xid; of due ones: the time to begin at, in microseconds since
+// 1970; of held ones: endpoints, their rooms, the others' room, the endpoint to begin behind. Columns: see read_claim() in
+// claim_store.cc.
 const pg::Statement& claim_statement(engine::Source source);
 // Parameters: the range. Answers no row, or one: id.
 const pg::Statement& peek_statement(engine::Source source);

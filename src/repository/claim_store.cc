@@ -108,45 +108,40 @@ void add_range(engine::Source source, const engine::ClaimRequest& request, pg::P
 
 }  // namespace
 
-void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
+// `read_more`: what only this source's claims answer.
+void PgClaimStore::claim(engine::Source source, const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done,
+                         void (*read_more)(const pg::Rows& rows, engine::ClaimBatch& batch)) {
     pg::Params params = claim_params(request);
-    add_range(engine::Source::kReady, request, params);
-    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kReady), std::move(params), std::move(done),
-                                          [claim_id = request.claim_id](const pg::Rows& rows) {
+    add_range(source, request, params);
+    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(source), std::move(params), std::move(done),
+                                          [claim_id = request.claim_id, read_more](const pg::Rows& rows) {
                                               engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                              batch.snapshot = read_snapshot(rows.text(0, 0));
-                                              if (batch.taken > 0) {
-                                                  batch.last = {static_cast<engine::Xid>(rows.bigint(0, 11)), rows.bigint(0, 12)};
-                                              }
-                                              batch.holding = rows.boolean(0, 13);
+                                              read_more(rows, batch);
                                               return batch;
                                           });
+}
+
+void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
+    claim(engine::Source::kReady, request, std::move(done), [](const pg::Rows& rows, engine::ClaimBatch& batch) {
+        batch.snapshot = read_snapshot(rows.text(0, 0));
+        if (batch.taken > 0) batch.last = {static_cast<engine::Xid>(rows.bigint(0, 11)), rows.bigint(0, 12)};
+        batch.holding = rows.boolean(0, 13);
+    });
 }
 
 void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
-    pg::Params params = claim_params(request);
-    add_range(engine::Source::kDue, request, params);
-    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kDue), std::move(params), std::move(done),
-                                          [claim_id = request.claim_id](const pg::Rows& rows) {
-                                              engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                              if (!rows.is_null(0, 11))
-                                                  batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
-                                              batch.now = engine::DueTime(rows.bigint(0, 12));
-                                              if (!rows.is_null(0, 13)) batch.last_due = engine::DueTime(rows.bigint(0, 13));
-                                              batch.holding = rows.boolean(0, 14);
-                                              return batch;
-                                          });
+    claim(engine::Source::kDue, request, std::move(done), [](const pg::Rows& rows, engine::ClaimBatch& batch) {
+        if (!rows.is_null(0, 11)) batch.next_due = std::chrono::milliseconds(rows.bigint(0, 11));
+        batch.now = engine::DueTime(rows.bigint(0, 12));
+        if (!rows.is_null(0, 13)) batch.last_due = engine::DueTime(rows.bigint(0, 13));
+        batch.holding = rows.boolean(0, 14);
+    });
 }
 
 void PgClaimStore::claim_held(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
-    pg::Params params = claim_params(request);
-    add_range(engine::Source::kHeld, request, params);
-    pg::run_statement<engine::ClaimBatch>(session_, claim_statement(engine::Source::kHeld), std::move(params), std::move(done),
-                                          [claim_id = request.claim_id](const pg::Rows& rows) {
-                                              engine::ClaimBatch batch = read_claim(rows, claim_id);
-                                              for (core::Delivery& delivery : batch.deliveries) delivery.was_held = true;
-                                              return batch;
-                                          });
+    claim(engine::Source::kHeld, request, std::move(done), [](const pg::Rows&, engine::ClaimBatch& batch) {
+        for (core::Delivery& delivery : batch.deliveries) delivery.was_held = true;
+    });
 }
 
 void PgClaimStore::peek(engine::Source source, const engine::ClaimRequest& claim,

@@ -27,6 +27,9 @@ public:
                             std::vector<core::MessageId> in_memory, core::Completion<engine::OrphanCount> done) override;
 
 private:
+    void claim(engine::Source source, const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done,
+               void (*read_more)(const pg::Rows& rows, engine::ClaimBatch& batch));
+
     pg::Connection& session_;
 };
 

@@ -177,7 +177,8 @@ Metrics::Metrics()
             .Name("messaging_deliveries_total")
             .Help(
                 "Claimed messages by what became of them: delivered; retry (failed, will be tried again); dead (failed for the "
-                "last time); deferred (postponed without using an attempt); held (moved to the hold: its endpoint could not take it soon); released (had no outcome when the engine stopped: "
+                "last time); deferred (postponed without using an attempt); held (moved to the hold: its endpoint could not take "
+                "it soon); released (had no outcome when the engine stopped: "
                 "moved back to the queue, and sent again if its request was under way).")
             .Register(registry_);
     for (const auto kind : core::kOutcomeKinds) {

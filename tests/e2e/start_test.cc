@@ -212,14 +212,18 @@ TEST(Start, ARepeatAfterMaxContentBytesWasRaisedIsAnsweredAsTheFirstRequestWas) 
     EXPECT_EQ(service.sql("SELECT count(*) FROM messages"), "1");
 }
 
-// A page has its bounds in bytes, too.
-TEST(Start, APageOfLargeMessagesIsShorterAndGoesOn) {
-    const std::string database = empty_database();
+std::string database_for_large_messages() {
+    std::string database = empty_database();
     ProcessOptions options = Service::process({{"MAX_CONTENT_BYTES", "1048576"}}, database);
     options.arguments[1] = "migrate";
     options.arguments.emplace_back("up");
-    ASSERT_EQ(run_command(options).exit_code, 0);
-    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "1048576"}}, database);
+    EXPECT_EQ(run_command(options).exit_code, 0);
+    return database;
+}
+
+// A page has its bounds in bytes, too.
+TEST(Start, APageOfLargeMessagesIsShorterAndGoesOn) {
+    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "1048576"}}, database_for_large_messages());
     service.sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, 40)");
     const HttpReply page = call("GET", service.url("/messages?status=all&limit=250&with_content=true"));
     EXPECT_NE(page.body.find("\"limit\":16"), std::string::npos) << page.body.substr(page.body.find("\"meta\""));
@@ -230,12 +234,7 @@ TEST(Start, APageOfLargeMessagesIsShorterAndGoesOn) {
 
 // JSON takes six bytes for a control character: 96 MiB for such a page, which was refused with 503 for ever.
 TEST(Start, APageOfControlCharactersIsSentAndGoesOn) {
-    const std::string database = empty_database();
-    ProcessOptions options = Service::process({{"MAX_CONTENT_BYTES", "1048576"}}, database);
-    options.arguments[1] = "migrate";
-    options.arguments.emplace_back("up");
-    ASSERT_EQ(run_command(options).exit_code, 0);
-    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "1048576"}}, database);
+    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}, {"MAX_CONTENT_BYTES", "1048576"}}, database_for_large_messages());
     service.sql(
         "INSERT INTO messages (recipient, content) SELECT i::text, repeat(E'\\x01', 1048576) FROM generate_series(1, 7) i");
     const std::string first = service.url("/messages?status=all&limit=16&with_content=true");

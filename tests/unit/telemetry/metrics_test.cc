@@ -24,7 +24,8 @@ protected:
 
 TEST_F(MetricsTest, EachKindOfOutcomeHasACounter) {
     using Kind = core::OutcomeKind;
-    for (const Kind kind : {Kind::kDelivered, Kind::kRetry, Kind::kDead, Kind::kDeferred, Kind::kHeld, Kind::kReleased}) report(kind);
+    for (const Kind kind : {Kind::kDelivered, Kind::kRetry, Kind::kDead, Kind::kDeferred, Kind::kHeld, Kind::kReleased})
+        report(kind);
     for (const char* name : {"delivered", "retry", "dead", "deferred", "held", "released"}) {
         EXPECT_TRUE(has("messaging_deliveries_total{outcome=\"" + std::string(name) + "\"} 1")) << metrics_.text();
     }
