@@ -20,7 +20,7 @@ CREATE TABLE messaging._schedule (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX _schedule_due ON messaging._schedule (due_at, (id + 0));
 
--- Waiting for an endpoint that is not active; they return to the queue in the order of their ids.
+-- Waiting for an endpoint that is not active; claimed from here in the order of their ids, when it can take them.
 CREATE TABLE messaging._hold (
     id          bigint PRIMARY KEY,
     endpoint_id bigint NOT NULL

@@ -51,7 +51,7 @@ BEGIN
         NEW.reason := NULL;
     END IF;
     IF NEW.state <> OLD.state THEN
-        NEW.since := now();
+        NEW.since := clock_timestamp();  -- the 10 s begin when it is committed, or nearly
     END IF;
     RETURN NEW;
 END $$;

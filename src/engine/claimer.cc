@@ -85,6 +85,7 @@ void Claimer::on_capacity() {
 
 void Claimer::expect_held() {
     held_.wanted = true;
+    held_.not_before = std::min(held_.not_before, held_soonest_);
     next();
 }
 
@@ -166,7 +167,7 @@ void Claimer::claim(Source source) {
         request.limit = std::max(1, request.limit);
         set_range(scan, request);
     }
-    if (source == Source::kReady) ready_.wanted = false;
+    work(source).wanted = false;  // whoever asks from now on asks for the next one
     send(source, scan, request);
 }
 
@@ -241,8 +242,9 @@ std::chrono::microseconds Claimer::elapsed() const {
 
 // More may be held for the same endpoints; whether they can take more is known when they answer, at the latest a second later.
 void Claimer::on_held(const ClaimBatch& batch, const ClaimRequest& request) {
-    held_.wanted = batch.taken > 0;
-    held_.not_before = clock_.mono() + (batch.taken > 0 ? kHeldPause : kEmptyHeldPause);
+    if (batch.taken > 0) held_.wanted = true;
+    held_soonest_ = clock_.mono() + std::max<std::chrono::microseconds>(kHeldPause, elapsed() * kHeldRest);
+    held_.not_before = batch.taken > 0 ? held_soonest_ : std::max(held_soonest_, clock_.mono() + kEmptyHeldPause);
     const auto last = std::max_element(batch.deliveries.begin(), batch.deliveries.end(),
                                        [](const auto& a, const auto& b) { return a.endpoint_id < b.endpoint_id; });
     held_after_ = last == batch.deliveries.end() || batch.taken < static_cast<std::size_t>(request.limit) ? 0 : last->endpoint_id;
@@ -255,8 +257,9 @@ void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan 
         pass_over_due_ = false;
     }
     // Still due: the next one is in the past, because the limit ended this claim. A snapshot has looked for none.
-    due_.wanted = (batch.next_due && batch.next_due->count() <= 0) || scan == Scan::kSnapshot;
-    if (batch.next_due && !due_.wanted) expect_due(*batch.next_due);
+    const bool more = (batch.next_due && batch.next_due->count() <= 0) || scan == Scan::kSnapshot;
+    if (more) due_.wanted = true;
+    if (batch.next_due && !more) expect_due(*batch.next_due);
 }
 
 void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
@@ -312,8 +315,10 @@ void Claimer::on_range_read(const ClaimBatch& batch, const ClaimRequest& request
 void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& request, const core::Error& error) {
     Work& failed = work(source);
     failed.wanted = true;
-    if (error.kind == core::ErrorKind::kTimeout && error.sqlstate != core::kLockNotAvailable) on_too_slow(source, scan, request);
+    const bool too_slow = error.kind == core::ErrorKind::kTimeout && error.sqlstate != core::kLockNotAvailable;
+    if (too_slow) on_too_slow(source, scan, request);
     back_off(failed, error);
+    if (source == Source::kHeld) held_soonest_ = failed.not_before = too_slow ? after_full_scan() : failed.not_before;
     if (request.limit == 1 && lies_in_the_data(error) && active()) {
         isolate(source, request, error);
     } else {

@@ -25,9 +25,11 @@ inline constexpr std::chrono::seconds kDueOverlap{10};
 inline constexpr std::chrono::milliseconds kFirstBackOff{50};   // a failed kind of work waits so long, doubled each time …
 inline constexpr std::chrono::milliseconds kLastBackOff{1000};  // … up to this, while the other kinds go on
 
-// Pauses between claims of held messages: after one that has found some, and after one that has not.
+// Pauses between claims of held messages: after one that has found some, or when an endpoint has room again, and after one that
+// has found none.
 inline constexpr std::chrono::milliseconds kHeldPause{5};
 inline constexpr std::chrono::milliseconds kEmptyHeldPause{100};
+inline constexpr int kHeldRest = 4;  // times what a claim of held messages took, where dead entries make it slow
 
 // Loop thread only. One statement is under way at a time, and the kinds of work take turns: a million due retries do not delay a
 // new message, and new messages do not delay a retry. A kind that fails waits for a while and then asks for half as many
@@ -147,6 +149,7 @@ private:
     Work ready_{kClaimOperation};               // notified, or the last claim was full
     Work held_{kClaimHeldOperation};            // messages may be held for endpoints that are not disabled
     Source last_source_ = Source::kHeld;        // the others go first
+    core::MonoTime held_soonest_{};             // no claim of held messages before it, even where an endpoint has room for some
     core::EndpointId held_after_ = 0;           // the last endpoint that a claim of held messages has come to
     QueueFloor floor_;
     QueueFloor last_floor_;                    // of an earlier session: used where a full scan cannot finish

@@ -14,7 +14,9 @@ constexpr std::chrono::milliseconds kFaultMemory{1000};  // requests start again
 constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
-std::size_t size_of(const core::Delivery& delivery) { return delivery.content.size() + delivery.recipient.size(); }
+std::size_t size_of(const core::Delivery& delivery) {
+    return sizeof(delivery) + delivery.content.size() + delivery.recipient.size();
+}
 
 Ended ended(core::AttemptFault fault) {
     switch (fault) {
@@ -53,6 +55,7 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);
         if (now == endpoints_.end() || now->second.name != endpoint.name) tell(label(endpoint), "", false);
+        if (now == endpoints_.end()) queues_.forget_if_idle(id);
     }
     pump();
 }
@@ -62,7 +65,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
             defer(delivery, "the endpoint is not known yet");
-        } else if (may_hold() && queues_.waiting(endpoint) >= queues_.allowance(endpoint, options_.prefetch_limit)) {
+        } else if (may_hold() && queues_.waiting(endpoint) >= queues_.allowance(endpoint, most_for_one())) {
             hold(delivery);
         } else {
             delivery.claimed = clock_.mono();
@@ -76,14 +79,20 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
 
 std::size_t Dispatcher::capacity() const {
     if (is_full()) return 0;
-    const std::size_t waiting = may_hold() ? queues_.waiting_for_answering() : queues_.waiting();
+    const std::size_t waiting = may_hold() ? queues_.waiting_counted() : queues_.waiting();
     // Half full is full enough: claims stay large, and what waits outlasts the claim.
     return waiting > options_.prefetch_limit / 2 ? 0 : options_.prefetch_limit - waiting;
 }
 
-// An endpoint whose messages are held is given a quarter of what may wait at most: its backlog must leave room for the others.
+// Of what waits in memory, so that a burst for one leaves room for the others, however fast it is.
+std::size_t Dispatcher::most_for_one() const { return options_.prefetch_limit / 4; }
+
+std::size_t Dispatcher::most_held() const {
+    return std::max<std::size_t>(kFirstLimit, options_.prefetch_limit / (2 * std::max<std::size_t>(2, queues_.active())));
+}
+
 std::vector<core::EndpointRoom> Dispatcher::held_rooms() const {
-    return is_full() ? std::vector<core::EndpointRoom>() : queues_.rooms(options_.prefetch_limit / 4);
+    return is_full() ? std::vector<core::EndpointRoom>() : queues_.rooms(most_held());
 }
 
 int Dispatcher::other_held_room() const { return is_full() ? 0 : static_cast<int>(kFirstLimit); }
@@ -175,7 +184,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     leave(std::move(outcome));
     pump();
     mediator_.on_capacity();
-    if (delivery.was_held && queues_.room(delivery.endpoint_id, options_.prefetch_limit / 4) > 0) mediator_.on_held_capacity();
+    if (delivery.was_held && queues_.room(delivery.endpoint_id, most_held()) > 0) mediator_.on_held_capacity();
 }
 
 void Dispatcher::tell(const std::string& what, const std::string& reason, bool degraded) {
@@ -190,7 +199,7 @@ void Dispatcher::start_measuring() {
 void Dispatcher::measure() {
     queues_.measure(kMeasurePeriod);
     if (may_hold()) {
-        for (const core::Delivery& delivery : queues_.take_excess(options_.prefetch_limit)) {
+        for (const core::Delivery& delivery : queues_.take_excess(most_for_one())) {
             bytes_in_memory_ -= size_of(delivery);
             hold(delivery);
         }

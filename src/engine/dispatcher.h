@@ -20,12 +20,13 @@
 
 namespace messaging::engine {
 
-inline constexpr std::size_t kMaxBytesInMemory = 64u << 20;  // of recipients and contents in memory; beyond, nothing is claimed
+inline constexpr std::size_t kMaxBytesInMemory = 64u << 20;  // of deliveries in memory; beyond, nothing is claimed
 
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
     std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
-    // Deliveries that may wait in memory for endpoints that answer. For the silent ones only a few wait each.
+    // Deliveries that may wait in memory, of all endpoints together (EndpointQueues::waiting_counted()); a quarter of them of
+    // one.
     std::size_t prefetch_limit = 1024;
 };
 
@@ -45,7 +46,7 @@ public:
     bool knows(core::EndpointId endpoint) const { return endpoints_.contains(endpoint); }
 
     void add(std::vector<core::Delivery> deliveries);
-    // How many more may be claimed now; what waits for endpoints that are silent does not count.
+    // How many more may be claimed now: EndpointQueues::waiting_counted().
     std::size_t capacity() const;
     // How many messages each endpoint that has something to do, and each other one, should be given of those that are held for
     // it.
@@ -74,6 +75,8 @@ private:
     bool is_full() const { return bytes_in_memory_ >= kMaxBytesInMemory; }
     // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
+    std::size_t most_for_one() const;
+    std::size_t most_held() const;
     void defer(const core::Delivery& delivery, const char* why);
     void hold(const core::Delivery& delivery);
     void leave(core::Outcome outcome);

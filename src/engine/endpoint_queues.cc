@@ -18,11 +18,6 @@ const EndpointQueues::EndpointQueue* EndpointQueues::find(core::EndpointId endpo
     return queue == queues_.end() ? nullptr : &queue->second;
 }
 
-void EndpointQueues::count_waiting(const EndpointQueue& queue, std::ptrdiff_t change) {
-    waiting_ += static_cast<std::size_t>(change);
-    if (queue.silent) silent_waiting_ += static_cast<std::size_t>(change);
-}
-
 std::size_t EndpointQueues::share() const { return std::max<std::size_t>(1, slots_ / std::max<std::size_t>(1, active_)); }
 
 std::list<core::EndpointId>& EndpointQueues::turns_for(const EndpointQueue& queue) {
@@ -34,6 +29,9 @@ void EndpointQueues::update(core::EndpointId endpoint, EndpointQueue& queue) {
     const bool active = queue.in_flight > 0 || !queue.waiting.empty();
     if (active != queue.active) active_ += active ? 1 : std::size_t(-1);
     queue.active = active;
+    const std::size_t counted = queue.silent ? 0 : queue.waiting.size() - queue.was_held;
+    counted_ += counted - queue.counted;
+    queue.counted = counted;
     std::list<core::EndpointId>* const turns = may_start(queue) ? &turns_for(queue) : nullptr;
     if (turns == queue.turns) return;
     if (queue.turns != nullptr) queue.turns->erase(queue.place);
@@ -49,11 +47,17 @@ void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t ma
     update(endpoint, queue);
 }
 
+void EndpointQueues::forget_if_idle(core::EndpointId endpoint) {
+    const EndpointQueue* const queue = find(endpoint);
+    if (queue != nullptr && !queue->active) queues_.erase(endpoint);
+}
+
 void EndpointQueues::push(core::Delivery delivery) {
     const core::EndpointId endpoint = delivery.endpoint_id;
     EndpointQueue& queue = queues_[endpoint];
+    if (delivery.was_held) ++queue.was_held;
     queue.waiting.push_back(std::move(delivery));
-    count_waiting(queue, 1);
+    ++waiting_;
     update(endpoint, queue);
 }
 
@@ -78,7 +82,8 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
         }
         core::Delivery delivery = std::move(queue.waiting.front());
         queue.waiting.pop_front();
-        count_waiting(queue, -1);
+        if (delivery.was_held) --queue.was_held;
+        --waiting_;
         ++queue.in_flight;
         ++in_flight_;
         if (queue.silent) ++silent_in_flight_;
@@ -94,9 +99,7 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
 void EndpointQueues::set_silent(EndpointQueue& queue, bool silent) {
     if (queue.silent == silent) return;
     queue.silent = silent;
-    const std::size_t sign = silent ? 1 : std::size_t(-1);
-    silent_in_flight_ += sign * queue.in_flight;
-    silent_waiting_ += sign * queue.waiting.size();
+    silent_in_flight_ += silent ? queue.in_flight : std::size_t(0) - queue.in_flight;
 }
 
 void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
@@ -137,12 +140,19 @@ std::vector<core::Delivery> EndpointQueues::take_waiting(const std::function<boo
         if (queue.waiting.empty()) continue;
         const auto stays = [&](const core::Delivery& delivery) { return !match(delivery); };
         const auto first = std::stable_partition(queue.waiting.begin(), queue.waiting.end(), stays);
-        count_waiting(queue, first - queue.waiting.end());
-        std::move(first, queue.waiting.end(), std::back_inserter(taken));
-        queue.waiting.erase(first, queue.waiting.end());
+        take_from(queue, first, taken);
         update(endpoint, queue);
     }
     return taken;
+}
+
+void EndpointQueues::take_from(EndpointQueue& queue, std::deque<core::Delivery>::iterator first,
+                               std::vector<core::Delivery>& taken) {
+    const auto end = queue.waiting.end();
+    queue.was_held -= static_cast<std::size_t>(std::count_if(first, end, [](const core::Delivery& one) { return one.was_held; }));
+    waiting_ -= static_cast<std::size_t>(end - first);
+    std::move(first, end, std::back_inserter(taken));
+    queue.waiting.erase(first, end);
 }
 
 std::vector<core::MessageId> EndpointQueues::waiting_messages() const {
@@ -193,10 +203,7 @@ std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
     for (auto& [endpoint, queue] : queues_) {
         const std::size_t allowed = queue.active ? allowance(queue, most) : 0;
         if (queue.waiting.size() <= allowed) continue;
-        const auto first = queue.waiting.begin() + static_cast<std::ptrdiff_t>(allowed);
-        count_waiting(queue, first - queue.waiting.end());
-        std::move(first, queue.waiting.end(), std::back_inserter(taken));
-        queue.waiting.erase(first, queue.waiting.end());
+        take_from(queue, queue.waiting.begin() + static_cast<std::ptrdiff_t>(allowed), taken);
         update(endpoint, queue);
     }
     return taken;

@@ -48,6 +48,8 @@ public:
 
     // 1 until this is called.
     void set_max_in_flight(core::EndpointId endpoint, std::size_t max_in_flight);
+    // Forgets an endpoint that was removed, unless it has something in flight or waiting.
+    void forget_if_idle(core::EndpointId endpoint);
     void push(core::Delivery delivery);
     // The next delivery that may start; it counts as in flight until finished().
     std::optional<core::Delivery> next_startable();
@@ -72,14 +74,18 @@ public:
 
     std::size_t waiting() const { return waiting_; }
     std::size_t waiting(core::EndpointId endpoint) const;
-    // At endpoints that are not silent.
-    std::size_t waiting_for_answering() const { return waiting_ - silent_waiting_; }
+    // What takes the place of others in memory: without what waits for silent endpoints, of which each has little, and without
+    // what was held, of which the endpoints are given little at a time.
+    std::size_t waiting_counted() const { return counted_; }
+    std::size_t active() const { return active_; }
     std::size_t in_flight() const { return in_flight_; }
     std::size_t limit(core::EndpointId endpoint) const;
 
 private:
     struct EndpointQueue {
         std::deque<core::Delivery> waiting;
+        std::size_t was_held = 0;  // of those
+        std::size_t counted = 0;   // of those, in counted_
         std::size_t max_in_flight = 1;
         std::size_t limit = 1;
         std::size_t slow_from =
@@ -108,8 +114,8 @@ private:
     void adapt(EndpointQueue& queue, Ended how);
     // Sets right what depends on the queue's numbers, after they have changed.
     void update(core::EndpointId endpoint, EndpointQueue& queue);
-    // `change`: of what waits.
-    void count_waiting(const EndpointQueue& queue, std::ptrdiff_t change);
+    // Moves what waits from `first` on to the end of `taken`.
+    void take_from(EndpointQueue& queue, std::deque<core::Delivery>::iterator first, std::vector<core::Delivery>& taken);
 
     const std::size_t slots_;
     std::unordered_map<core::EndpointId, EndpointQueue> queues_;
@@ -122,7 +128,7 @@ private:
     std::size_t waiting_ = 0;
     std::size_t in_flight_ = 0;
     std::size_t silent_in_flight_ = 0;
-    std::size_t silent_waiting_ = 0;
+    std::size_t counted_ = 0;
 };
 
 }  // namespace messaging::engine

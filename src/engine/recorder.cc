@@ -198,7 +198,10 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
             returning_ = std::max<std::size_t>(returning_, 1);
         } else {
             ++transactions_;
-            if (refused_.size() > kMaxRefused) refused_is_next_ = true;  // is it refused again?
+            if (refused_.size() > kMaxRefused && clock_.mono() >= next_check_) {  // is it refused again?
+                refused_is_next_ = true;
+                next_check_ = clock_.mono() + kRefusedCheck;
+            }
         }
         if (returning_ > 0) return_refused();
     }
@@ -315,7 +318,7 @@ void Recorder::on_failed(const core::Error& error) {
     }
     if (locked) careful_ = true;
     if (refused) {
-        batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
+        if (!sending_refused_) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
         returning_ = 0;
     }
     sending_.clear();

@@ -33,6 +33,7 @@ inline constexpr std::chrono::milliseconds kLockedRetry{1000};   // outcomes of 
 inline constexpr std::chrono::milliseconds kAfterRefusal{20};    // the next try, when PostgreSQL has refused some outcome
 inline constexpr std::chrono::milliseconds kRefusedRetry{1000};  // one refused outcome is tried again, by itself, after it …
 inline constexpr std::chrono::milliseconds kLastRefusedRetry{30000};  // … doubled with each refusal in a row, up to this
+inline constexpr std::chrono::milliseconds kRefusedCheck{100};        // where there are too many, one of them is tried so often
 inline constexpr std::chrono::milliseconds kConfirmDelay{1000};       // confirmed receipts wait so long to share a transaction
 
 // Loop thread only.
@@ -118,6 +119,7 @@ private:
     std::deque<Refused> refused_;      // PostgreSQL has refused each of them alone
     std::uint64_t transactions_ = 0;   // of other outcomes that have changed their rows
     std::uint64_t refused_since_ = 0;  // of the refused outcome that is being recorded: Refused::transactions
+    core::MonoTime next_check_{};      // of whether one of too many is refused again
     std::size_t returning_ = 0;        // so many have returned last; 0 = none of them could be recorded
     std::unique_ptr<loop::Timer> refused_timer_;
     bool refused_is_next_ = false;  // the next transaction holds the first of refused_, and no other outcome

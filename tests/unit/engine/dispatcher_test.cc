@@ -21,7 +21,7 @@ protected:
     static DispatcherOptions options() {
         DispatcherOptions options;
         options.max_in_flight = 100;
-        options.prefetch_limit = 8;
+        options.prefetch_limit = 32;
         return options;
     }
     std::vector<core::Delivery> some(int count, core::EndpointId to = 1) {
@@ -109,7 +109,7 @@ TEST_F(DispatcherTest, DefersWhatIsForAnEndpointThatDoesNotExist) {
 TEST_F(DispatcherTest, WhatASilentEndpointCannotTakeIsHeldWhereThereAreOthers) {
     dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
     dispatcher_.add(some(8, 1));
-    EXPECT_EQ(dispatcher_.capacity(), 8u) << "what waits for a silent endpoint does not count";
+    EXPECT_EQ(dispatcher_.capacity(), 32u) << "what waits for a silent endpoint does not count";
     time_.advance(kSilentAfterQuiet + std::chrono::milliseconds(100));
     ASSERT_EQ(outcomes_.size(), 2u) << "2 in flight, and twice its limit waits";
     EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kHeld);
@@ -130,7 +130,7 @@ TEST_F(DispatcherTest, AsksForMoreOfWhatIsHeldWhenAnEndpointCanTakeIt) {
     const auto rooms = dispatcher_.held_rooms();
     ASSERT_EQ(rooms.size(), 1u);
     EXPECT_EQ(rooms[0].endpoint, 1);
-    EXPECT_EQ(rooms[0].room, 2) << "a quarter of what may wait";
+    EXPECT_EQ(rooms[0].room, 8) << "a quarter of what may wait";
     dispatcher_.add(some(2, 2));
     sender_.answer(200);
     sender_.answer(200);
@@ -168,7 +168,7 @@ TEST_F(DispatcherTest, TellsWhenRequestsCannotBeStartedAndWhenTheyCanAgain) {
 }
 
 TEST_F(DispatcherTest, MessagesOfALoneEndpointAreNeverHeld) {
-    dispatcher_.add(some(8));
+    dispatcher_.add(some(32));
     time_.advance(std::chrono::seconds(1));
     EXPECT_EQ(dispatcher_.capacity(), 0u);
     dispatcher_.add(some(3));

@@ -1,5 +1,5 @@
 // A simulation with fake time: thousands of ready and due messages, claims that take time and sometimes fail, and how long each
-// message waits until it is claimed. What is held comes back through the queue, so it is ready work here.
+// message waits until it is claimed. endpoint_fairness_test.cc has what endpoints do to each other.
 #include <gtest/gtest.h>
 
 #include <algorithm>
