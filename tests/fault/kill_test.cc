@@ -5,6 +5,7 @@
 #include <csignal>
 #include <random>
 
+#include "engine/endpoint_queues.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 #include "support/tally.h"
@@ -93,7 +94,7 @@ TEST(Kill, AnotherRunningProcessReclaims) {
     Tally tally("kill -9, another process runs", database, receiver);
     Service first(to(receiver), database);
     commit_messages(database, 1000);
-    ASSERT_TRUE(receiver.wait_for(64));
+    ASSERT_TRUE(receiver.wait_for(engine::kFirstLimit));
     const Service second(to(receiver), database);
     receiver.set_script(ScriptedReceiver::accept_all());
     const SteadyTime killed = kill_now(first);
@@ -113,8 +114,8 @@ TEST(Kill, ARestartReclaimsWithinTwoSeconds) {
     Tally tally("kill -9, restarted at once", database, receiver);
     {
         Service first(to(receiver), database);
-        commit_messages(database, 64);
-        ASSERT_TRUE(receiver.wait_for(64));
+        commit_messages(database, engine::kFirstLimit);
+        ASSERT_TRUE(receiver.wait_for(engine::kFirstLimit));
         kill_now(first);
     }
     const SteadyTime restarted = std::chrono::steady_clock::now();

@@ -1,6 +1,7 @@
 // The network between the service and PostgreSQL: swallowing everything without a word, or resetting.
 #include <gtest/gtest.h>
 
+#include "engine/endpoint_queues.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 #include "support/tally.h"
@@ -64,7 +65,7 @@ TEST_F(Network, AnotherProcessReclaimsFromABlackHoledOneThatSendsNothingMore) {
     hang.hang = true;
     receiver_.set_script(ScriptedReceiver::always(hang));
     commit_messages(database_, 1000);
-    ASSERT_TRUE(receiver_.wait_for(64));
+    ASSERT_TRUE(receiver_.wait_for(engine::kFirstLimit));
     receiver_.set_script(ScriptedReceiver::accept_all());
     gate_.set_mode(GateMode::kBlackHole);
     const SteadyTime begun = now();
