@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/endpoint_queues.h"
 #include "support/private_postgres.h"
 #include "support/tally.h"
 #include "support/world.h"
@@ -71,8 +72,8 @@ TEST(Processes, ASecondSignalExitsAtOnce) {
     Tally tally("second signal", database, receiver);
     {
         Service service(to(receiver), database);
-        commit_messages(database, 10);
-        ASSERT_TRUE(receiver.wait_for(10));
+        commit_messages(database, engine::kFirstLimit);
+        ASSERT_TRUE(receiver.wait_for(engine::kFirstLimit));
         service.send(SIGTERM);
         ASSERT_TRUE(wait_until([&] { return service.output().find("stopping") != std::string::npos; }));
         const SteadyTime second = std::chrono::steady_clock::now();

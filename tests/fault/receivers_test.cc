@@ -15,6 +15,7 @@
 #include <sstream>
 #include <thread>
 
+#include "engine/endpoint_queues.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/raw_tcp.h"
@@ -294,20 +295,22 @@ TEST_F(Receivers, ANameServerThatNeverAnswersHoldsUpNobodyElse) {
     serve("1", {{"LD_PRELOAD", hanging_resolver()}});
     const std::string endpoint = service_->sql(
         "INSERT INTO messaging.endpoints (name, url) VALUES ('black hole', 'http://a.black-hole.test/') RETURNING id");
-    const auto insert = [&](const std::string& to) {
+    constexpr int kLookUps = static_cast<int>(engine::kFirstLimit);  // as many as begin at once
+    const auto insert = [&](const std::string& to, int count) {
         service_->sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', " + to +
-                      " FROM generate_series(1, " + std::to_string(kMessages) + ")");
+                      " FROM generate_series(1, " + std::to_string(count) + ")");
     };
-    insert(endpoint);
-    ASSERT_TRUE(wait_until([&] { return threads() > 64; })) << "look-ups are under way";
+    const long before = threads();
+    insert(endpoint, kLookUps);
+    ASSERT_TRUE(wait_until([&] { return threads() >= before + kLookUps; })) << "look-ups are under way";
     const auto began = std::chrono::steady_clock::now();
-    insert("1");
+    insert("1", kMessages);
     ASSERT_TRUE(wait_until([&] { return default_.stat("distinct") == kMessages; }));
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - began;
     double lag = 0;
     ASSERT_TRUE(wait_until([&] {
         lag = std::max(lag, longest_lag());
-        return service_->sql("SELECT count(*) FROM messaging._dead") == std::to_string(kMessages);
+        return service_->sql("SELECT count(*) FROM messaging._dead") == std::to_string(kLookUps);
     }));
     EXPECT_EQ(service_->sql(
                   "SELECT string_agg(DISTINCT reason, '; ') FROM messaging._dead WHERE reason NOT LIKE 'Resolving timed out%'"),
