@@ -140,14 +140,14 @@ std::vector<core::Delivery> EndpointQueues::take_waiting(const std::function<boo
         if (queue.waiting.empty()) continue;
         const auto stays = [&](const core::Delivery& delivery) { return !match(delivery); };
         const auto first = std::stable_partition(queue.waiting.begin(), queue.waiting.end(), stays);
-        take_from(queue, first, taken);
+        take_behind(queue, static_cast<std::size_t>(first - queue.waiting.begin()), taken);
         update(endpoint, queue);
     }
     return taken;
 }
 
-void EndpointQueues::take_from(EndpointQueue& queue, std::deque<core::Delivery>::iterator first,
-                               std::vector<core::Delivery>& taken) {
+void EndpointQueues::take_behind(EndpointQueue& queue, std::size_t kept, std::vector<core::Delivery>& taken) {
+    const auto first = queue.waiting.begin() + static_cast<std::ptrdiff_t>(kept);
     const auto end = queue.waiting.end();
     queue.was_held -= static_cast<std::size_t>(std::count_if(first, end, [](const core::Delivery& one) { return one.was_held; }));
     waiting_ -= static_cast<std::size_t>(end - first);
@@ -203,7 +203,7 @@ std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
     for (auto& [endpoint, queue] : queues_) {
         const std::size_t allowed = queue.active ? allowance(queue, most) : 0;
         if (queue.waiting.size() <= allowed) continue;
-        take_from(queue, queue.waiting.begin() + static_cast<std::ptrdiff_t>(allowed), taken);
+        take_behind(queue, allowed, taken);
         update(endpoint, queue);
     }
     return taken;

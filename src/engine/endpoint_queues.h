@@ -114,8 +114,8 @@ private:
     void adapt(EndpointQueue& queue, Ended how);
     // Sets right what depends on the queue's numbers, after they have changed.
     void update(core::EndpointId endpoint, EndpointQueue& queue);
-    // Moves what waits from `first` on to the end of `taken`.
-    void take_from(EndpointQueue& queue, std::deque<core::Delivery>::iterator first, std::vector<core::Delivery>& taken);
+    // Moves what waits behind the first `kept` to the end of `taken`.
+    void take_behind(EndpointQueue& queue, std::size_t kept, std::vector<core::Delivery>& taken);
 
     const std::size_t slots_;
     std::unordered_map<core::EndpointId, EndpointQueue> queues_;
