@@ -60,7 +60,7 @@ CREATE TABLE messaging._receipt_backlog (
     batch_id    bigint PRIMARY KEY,
     instance_id bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX _receipt_backlog_instance ON messaging._receipt_backlog (instance_id, batch_id);
+CREATE INDEX _receipt_backlog_instance ON messaging._receipt_backlog (instance_id, (batch_id + 0));
 
 -- Failed attempts only: a success is told by the message's own row.
 CREATE TABLE messaging._attempt (

@@ -13,7 +13,7 @@ namespace {
 constexpr pg::Statement kReadBacklog{"read_receipt_backlog", R"sql(
 WITH missed AS MATERIALIZED (
     SELECT batch_id FROM messaging._receipt_backlog WHERE instance_id = $1::bigint AND (batch_id IN (SELECT unnest($2::bigint[]))) IS NOT TRUE
-    ORDER BY batch_id LIMIT $3::int)
+    ORDER BY batch_id + 0 LIMIT $3::int)
 SELECT missed.batch_id, u.id, m.receiver_message_id, to_char(s.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        coalesce(m.sent_at = s.sent_at, false)
 FROM missed LEFT JOIN messaging._sent_batch s ON s.batch_id = missed.batch_id LEFT JOIN LATERAL unnest(s.ids) AS u(id) ON true
@@ -33,7 +33,7 @@ gone AS MATERIALIZED (
        AND NOT EXISTS (SELECT FROM messaging._instance i WHERE i.instance_id = o.instance_id)),
 taken AS MATERIALIZED (
     SELECT b.batch_id FROM gone CROSS JOIN LATERAL (
-        SELECT r.batch_id FROM messaging._receipt_backlog r WHERE r.instance_id = gone.instance_id ORDER BY r.batch_id LIMIT $2::int
+        SELECT r.batch_id FROM messaging._receipt_backlog r WHERE r.instance_id = gone.instance_id ORDER BY r.batch_id + 0 LIMIT $2::int
         FOR UPDATE SKIP LOCKED) b
     LIMIT $2::int)
 UPDATE messaging._receipt_backlog SET instance_id = $1::bigint WHERE batch_id IN (SELECT batch_id FROM taken) RETURNING batch_id)sql"};
