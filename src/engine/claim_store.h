@@ -40,11 +40,10 @@ struct ClaimBatch {
     std::size_t dead = 0;   // dead-lettered by the claim: no such endpoint, or `attempts` cannot be counted further
     QueuePosition last;     // ready claims: of the furthest entry taken, when any was
     Snapshot snapshot;      // ready claims: what this claim could see
-    bool holding =
-        false;  // ready claims: some were moved to the hold; due claims: some may be there for endpoints that are not disabled
-    bool running = true;  // the service state at the time of the claim; stopped = nothing was claimed
-    DueTime now{0};       // due claims: PostgreSQL's time
-    DueTime last_due{0};  // due claims: of the latest entry taken, when any was
+    bool holding = false;   // ready claims: some were moved to the hold; due claims: some may be there to be claimed
+    bool running = true;    // the service state at the time of the claim; stopped = nothing was claimed
+    DueTime now{0};         // due claims: PostgreSQL's time
+    DueTime last_due{0};    // due claims: of the latest entry taken, when any was
     std::optional<std::chrono::milliseconds> next_due;  // due claims: time until the next scheduled message
 };
 

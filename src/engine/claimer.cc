@@ -92,7 +92,7 @@ void Claimer::expect_held() {
 void Claimer::on_session_up() {
     if (floor_.floor() > 0) last_floor_ = std::exchange(floor_, {});
     full_until_.reset();
-    pass_over_ = false;
+    ready_.pass_over = false;
     by_poll_ = false;
     for (Work* const work : {&orphans_, &due_, &ready_}) {
         work->wanted = true;
@@ -109,13 +109,14 @@ void Claimer::next() {
         reschedule_orphans();
         return;
     }
-    const bool capacity = (may(ready_) || may(due_)) && mediator_.capacity() > 0;
+    const bool needs_capacity = may(ready_) || may(due_);
+    const bool capacity = needs_capacity && mediator_.capacity() > 0;
     if (const auto source = next_source(capacity)) {
         last_source_ = *source;
         claim(*source);
         return;
     }
-    if (!capacity && (may(ready_) || may(due_)) && ready_.wanted && !by_poll_) mediator_.on_overload();
+    if (needs_capacity && !capacity && ready_.wanted && !by_poll_) mediator_.on_overload();
     await_work();
 }
 
@@ -174,8 +175,8 @@ void Claimer::claim(Source source) {
 Claimer::Scan Claimer::choose_scan(Source source) {
     if (source == Source::kHeld) return Scan::kRest;
     if (clock_.mono() >= work(source).next_full_scan) return Scan::kFull;
-    if (source == Source::kDue) return pass_over_due_ ? Scan::kSnapshot : Scan::kRest;
-    if (pass_over_) return Scan::kSnapshot;
+    if (work(source).pass_over) return Scan::kSnapshot;
+    if (source == Source::kDue) return Scan::kRest;
     unread_was_last_ = floor_.unread() && !unread_was_last_;
     return unread_was_last_ ? Scan::kUnread : Scan::kRest;
 }
@@ -247,14 +248,14 @@ void Claimer::on_held(const ClaimBatch& batch, const ClaimRequest& request) {
     held_.not_before = batch.taken > 0 ? held_soonest_ : std::max(held_soonest_, clock_.mono() + kEmptyHeldPause);
     const auto last = std::max_element(batch.deliveries.begin(), batch.deliveries.end(),
                                        [](const auto& a, const auto& b) { return a.endpoint_id < b.endpoint_id; });
-    held_after_ = last == batch.deliveries.end() || batch.taken < static_cast<std::size_t>(request.limit) ? 0 : last->endpoint_id;
+    held_after_ = is_full(batch, request) && last != batch.deliveries.end() ? last->endpoint_id : 0;
 }
 
 void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
     if (scan != Scan::kOne && batch.running) {
         due_from_ = is_full(batch, request) ? batch.last_due : std::max(DueTime(0), DueTime(batch.now - kDueOverlap));
         if (scan == Scan::kFull) due_.next_full_scan = after_full_scan();
-        pass_over_due_ = false;
+        due_.pass_over = false;
     }
     // Still due: the next one is in the past, because the limit ended this claim. A snapshot has looked for none.
     const bool more = (batch.next_due && batch.next_due->count() <= 0) || scan == Scan::kSnapshot;
@@ -274,7 +275,7 @@ void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, Sca
             full_until_ = batch.last;
             // Most of it was for endpoints that cannot take it now. There may be much more of that, and others' messages behind
             // it.
-            if (batch.holding && 2 * batch.deliveries.size() < batch.taken) pass_over_ = true;
+            if (batch.holding && 2 * batch.deliveries.size() < batch.taken) ready_.pass_over = true;
         }
     } else if (batch.running) {
         on_range_read(batch, request, scan);
@@ -296,7 +297,7 @@ void Claimer::on_range_read(const ClaimBatch& batch, const ClaimRequest& request
             break;
         case Scan::kUnread: floor_.unread_was_read(request.until); break;
         case Scan::kSnapshot:
-            pass_over_ = false;
+            ready_.pass_over = false;
             full_until_.reset();
             floor_.pass_over(batch.snapshot);
             ready_.wanted = true;
@@ -318,7 +319,10 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
     const bool too_slow = error.kind == core::ErrorKind::kTimeout && error.sqlstate != core::kLockNotAvailable;
     if (too_slow) on_too_slow(source, scan, request);
     back_off(failed, error);
-    if (source == Source::kHeld) held_soonest_ = failed.not_before = too_slow ? after_full_scan() : failed.not_before;
+    if (source == Source::kHeld) {
+        if (too_slow) failed.not_before = after_full_scan();
+        held_soonest_ = failed.not_before;
+    }
     if (request.limit == 1 && lies_in_the_data(error) && active()) {
         isolate(source, request, error);
     } else {
@@ -330,13 +334,13 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
 // What cannot end in time must not delay the claims that can.
 void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request) {
     if (scan == Scan::kFull) work(source).next_full_scan = after_full_scan();
-    if (source == Source::kDue && (scan == Scan::kRest || due_from_ == DueTime(0))) pass_over_due_ = true;
+    if (source == Source::kDue && (scan == Scan::kRest || due_from_ == DueTime(0))) due_.pass_over = true;
     if (source != Source::kReady) return;
     if (scan == Scan::kFull && floor_.floor() == 0) {
         floor_ = last_floor_;
-        pass_over_ = floor_.floor() == 0;
+        ready_.pass_over = floor_.floor() == 0;
     } else if (scan == Scan::kRest) {
-        pass_over_ = true;
+        ready_.pass_over = true;
     } else if (scan == Scan::kUnread) {
         floor_.unread_was_too_slow(request.until);
     }

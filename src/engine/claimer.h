@@ -106,10 +106,11 @@ private:
     struct Work {
         const char* name;  // the operation that its errors are counted under
         bool wanted = false;
-        core::MonoTime not_before{};  // it has failed, and waits until then
+        core::MonoTime not_before{};  // it waits until then
         std::chrono::milliseconds delay{0};
         int limit = kMaxClaim;
         core::MonoTime next_full_scan{};  // of its table
+        bool pass_over = false;           // its next claim is a snapshot
     };
     Work& work(Source source) { return source == Source::kReady ? ready_ : source == Source::kDue ? due_ : held_; }
     bool may(const Work& work) const { return work.wanted && clock_.mono() >= work.not_before; }
@@ -154,8 +155,6 @@ private:
     QueueFloor floor_;
     QueueFloor last_floor_;                    // of an earlier session: used where a full scan cannot finish
     std::optional<QueuePosition> full_until_;  // where the last claim, which was full, ended; not of an unread range
-    bool pass_over_ = false;                   // the next claim of ready messages is a snapshot
-    bool pass_over_due_ = false;               // the next claim of due messages is one
     bool unread_was_last_ = false;             // unread ranges and the rest take turns
     DueTime due_from_{0};                      // nothing older is due, but for what a full scan finds
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed

@@ -6,7 +6,6 @@
 #include <utility>
 
 namespace messaging::engine {
-
 namespace {
 
 constexpr int kDurationMemory = 8;  // each duration moves the average by an eighth
@@ -181,16 +180,12 @@ void EndpointQueues::measure(std::chrono::milliseconds interval) {
     }
 }
 
-double EndpointQueues::takes_per_second(const EndpointQueue& queue) {
-    return static_cast<double>(queue.limit) / std::chrono::duration<double>(queue.took).count();
-}
-
 std::size_t EndpointQueues::allowance(const EndpointQueue& queue, std::size_t most) {
     const std::size_t least = std::min(most, 2 * queue.limit);
     if (is_quiet(queue)) return least;
     if (queue.took.count() == 0) return std::clamp(kFirstWaiting, least, most);
-    const double soon = takes_per_second(queue) * std::chrono::duration<double>(kWaitingHorizon).count();
-    return static_cast<std::size_t>(std::clamp(soon, static_cast<double>(least), static_cast<double>(most)));
+    const auto soon = static_cast<std::int64_t>(queue.limit) * std::chrono::microseconds(kWaitingHorizon) / queue.took;
+    return std::clamp(static_cast<std::size_t>(soon), least, most);
 }
 
 std::size_t EndpointQueues::allowance(core::EndpointId endpoint, std::size_t most) const {

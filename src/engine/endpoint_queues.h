@@ -31,14 +31,12 @@ enum class Ended {
 
 // Only a delivery that can start now leaves a queue. So no request's deadline includes the time of waiting, and a slow endpoint
 // does not delay another one. The slots (requests in flight of this engine) are shared by these rules:
-// - Each endpoint has a limit, 1 to its max_in_flight. It grows with the answers while it is used up: by one each at first, and
-// by
-//   one for as many answers as it has from half of where it last failed. Each request without an answer halves it.
+// - Each endpoint has a limit, 1 to its max_in_flight. While it is used up, each answer raises it by one; from half of where it
+//   last failed on, that takes as many answers as the limit is. Each request without an answer halves it.
 // - Endpoints that are silent (none of their requests has been answered yet, the last one was not, or no answer has come for
 //   kSilentAfterQuiet) have at most half of the slots together, where there are others.
-// - An endpoint that has its share of the slots (slots / endpoints with something to do) starts another request only while a
-// quarter
-//   of the slots is free.
+// - An endpoint that has its share of the slots (slots / endpoints with something to do) starts another request only while more
+//   than a quarter of the slots is free.
 // Within these rules endpoints take turns.
 // An endpoint's allowance is how many deliveries may wait for it: what it takes within kWaitingHorizon by its limit and the
 // duration of its requests, and at least twice its limit.
@@ -88,9 +86,8 @@ private:
         std::size_t counted = 0;   // of those, in counted_
         std::size_t max_in_flight = 1;
         std::size_t limit = 1;
-        std::size_t slow_from =
-            0;                   // from this limit on it grows by one for as many answers as it has; 0 = nothing has failed yet
-        std::size_t growth = 0;  // answers towards the next growth of that kind
+        std::size_t slow_from = 0;  // half of where it last failed; 0 = nothing has failed yet
+        std::size_t growth = 0;     // answers towards the next growth, where one takes several
         std::size_t in_flight = 0;
         std::chrono::microseconds took{0};   // a moving average of the requests' durations; 0 = none has ended yet
         std::chrono::milliseconds quiet{0};  // so long requests have been in flight without an answer, in whole intervals
@@ -102,7 +99,6 @@ private:
     };
     const EndpointQueue* find(core::EndpointId endpoint) const;
     static bool is_quiet(const EndpointQueue& queue);
-    static double takes_per_second(const EndpointQueue& queue);
     static std::size_t allowance(const EndpointQueue& queue, std::size_t most);
     static std::size_t room(const EndpointQueue& queue, std::size_t most);
     bool may_start(const EndpointQueue& queue) const { return !queue.waiting.empty() && queue.in_flight < queue.limit; }

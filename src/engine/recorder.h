@@ -22,8 +22,7 @@ namespace messaging::engine {
 inline constexpr std::size_t kMaxRecordBatch = 1000;  // outcomes in one transaction
 inline constexpr std::size_t kMaxUnrecorded = 10000;  // outcomes waiting; beyond, nothing more is claimed
 inline constexpr std::size_t kMaxSetAside = 100000;   // outcomes of rows that are locked, or that PostgreSQL refuses
-inline constexpr std::size_t kMaxRefused =
-    10000;  // refused ones; beyond, those are given up that are refused although others are recorded
+inline constexpr std::size_t kMaxRefused = 10000;  // refused ones; beyond, who is refused while others are recorded is given up
 // The gap between transactions. A crash repeats every delivery that is not recorded, so the gap is short; a small batch may wait
 // longer, because it repeats little.
 inline constexpr std::chrono::milliseconds kMaxFlushGap{2};
