@@ -8,21 +8,37 @@ CREATE TABLE messaging._database (
 );
 INSERT INTO messaging._database DEFAULT VALUES;
 
+-- The trigger endpoints_check (functions/endpoints.sql) refuses what an endpoint must not have, with a sentence for each. The CHECKs are for
+-- rows that come without triggers.
 CREATE TABLE messaging.endpoints (
-    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name          text    NOT NULL UNIQUE,
-    url           text    NOT NULL,
-    headers       text    NOT NULL DEFAULT '{}',
-    max_in_flight integer NOT NULL DEFAULT 64,
-    created_at    timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT endpoints_name_bytes    CHECK (octet_length(name) BETWEEN 1 AND 255),
-    CONSTRAINT endpoints_url_bytes     CHECK (octet_length(url) BETWEEN 1 AND 8192),
-    CONSTRAINT endpoints_headers_bytes CHECK (octet_length(headers) <= 65536),
-    CONSTRAINT endpoints_headers_json  CHECK (json_typeof(headers::json) = 'object'),
-    CONSTRAINT endpoints_max_in_flight CHECK (max_in_flight BETWEEN 1 AND 10000)
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name            text    NOT NULL UNIQUE,
+    url             text    NOT NULL,
+    description     text,
+    tenant          text,
+    headers         text    NOT NULL DEFAULT '{}',
+    max_in_flight   integer NOT NULL DEFAULT 64,
+    timeout_seconds integer,                          -- NULL: REQUEST_TIMEOUT
+    max_attempts    integer,                          -- NULL: MAX_ATTEMPTS
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT endpoints_name_bytes      CHECK (octet_length(name) BETWEEN 1 AND 255),
+    CONSTRAINT endpoints_url_bytes       CHECK (octet_length(url) BETWEEN 1 AND 8192),
+    CONSTRAINT endpoints_text_bytes      CHECK (octet_length(description) <= 1024 AND octet_length(tenant) <= 255),
+    CONSTRAINT endpoints_headers_bytes   CHECK (octet_length(headers) <= 65536),
+    CONSTRAINT endpoints_headers_json    CHECK (json_typeof(headers::json) = 'object'),
+    CONSTRAINT endpoints_max_in_flight   CHECK (max_in_flight BETWEEN 1 AND 10000),
+    CONSTRAINT endpoints_timeout_seconds CHECK (timeout_seconds BETWEEN 1 AND 300),
+    CONSTRAINT endpoints_max_attempts    CHECK (max_attempts BETWEEN 1 AND 1000)
 );
 COMMENT ON TABLE messaging.endpoints IS 'The webhooks that messages can be delivered to. Row "default" follows WEBHOOK_URL.';
+COMMENT ON COLUMN messaging.endpoints.name IS '1 to 100 letters, digits, blanks, dots, underscores and hyphens, and not digits alone.';
+COMMENT ON COLUMN messaging.endpoints.tenant IS 'Whose endpoint it is, where an application has several customers.';
 COMMENT ON COLUMN messaging.endpoints.headers IS 'A JSON object of header names to values, added to each request.';
+COMMENT ON COLUMN messaging.endpoints.max_in_flight IS 'The most requests of one engine at a time.';
+COMMENT ON COLUMN messaging.endpoints.timeout_seconds IS 'For one request, connecting included. NULL: REQUEST_TIMEOUT of the service.';
+COMMENT ON COLUMN messaging.endpoints.max_attempts IS
+    'After so many failed attempts a message is dead-lettered. NULL: MAX_ATTEMPTS of the service.';
 
 -- One row for each endpoint, kept by a trigger. Small and hot, apart from the configuration: each claim reads it. A state other than
 -- active moves the endpoint's messages into messaging._hold at their claim.

@@ -73,6 +73,19 @@ CREATE TABLE messaging._attempt (
 );
 CREATE INDEX _attempt_message ON messaging._attempt (message_id, at);
 
+-- What the engines count for each endpoint, by the minute, for a day: attempts that count, and how long they took. Written every few
+-- seconds, for endpoints with attempts.
+CREATE TABLE messaging._endpoint_minute (
+    endpoint_id bigint      NOT NULL,
+    minute      timestamptz NOT NULL,
+    sent        integer     NOT NULL,
+    failed      integer     NOT NULL,
+    durations   integer[]   NOT NULL,                 -- how many attempts took how long: messaging._duration_bounds()
+    last_error  text,
+    PRIMARY KEY (endpoint_id, minute)
+) WITH (fillfactor = 50);
+CREATE INDEX _endpoint_minute_age ON messaging._endpoint_minute (minute);
+
 CREATE TABLE messaging._instance (
     instance_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text        NOT NULL,

@@ -17,6 +17,7 @@
 #include "redis/client.h"
 #include "repository/claim_store.h"
 #include "repository/doorbell_store.h"
+#include "repository/endpoint_figures_store.h"
 #include "repository/endpoint_store.h"
 #include "repository/instance_store.h"
 #include "repository/receipt_backlog_store.h"
@@ -90,6 +91,7 @@ struct EngineThread::Inside {
           claim_store_(claim_),
           record_store_(record_, !owner.config_.redis_url.empty()),
           endpoint_store_(claim_),
+          figures_store_(listen_),
           instance_store_(listen_),
           doorbell_store_(listen_),
           backlog_store_(record_),
@@ -98,6 +100,7 @@ struct EngineThread::Inside {
           engine_({.claims = claim_store_,
                    .records = record_store_,
                    .endpoints = endpoint_store_,
+                   .figures = figures_store_,
                    .instances = instance_store_,
                    .doorbell = doorbell_store_,
                    .backlog = backlog_store_,
@@ -189,6 +192,7 @@ struct EngineThread::Inside {
     repository::PgClaimStore claim_store_;
     repository::PgRecordStore record_store_;
     repository::PgEndpointStore endpoint_store_;
+    repository::PgEndpointFiguresStore figures_store_;
     repository::PgInstanceStore instance_store_;
     repository::PgDoorbellStore doorbell_store_;
     repository::PgReceiptBacklogStore backlog_store_;

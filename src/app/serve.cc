@@ -19,10 +19,12 @@
 #include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
 #include "handler/api.h"
+#include "http_client/client.h"
 #include "http_server/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
 #include "repository/control_store.h"
+#include "repository/endpoint_registry.h"
 #include "repository/endpoint_store.h"
 #include "repository/message_store.h"
 #include "repository/reconcile_store.h"
@@ -68,7 +70,8 @@ public:
           messages_(list_session_, write_session_),
           control_(session_, list_session_),
           endpoints_(session_),
-          api_(messages_, control_, clock_, random_, api_options()),
+          registry_(list_session_, write_session_),
+          api_(messages_, registry_, control_, clock_, random_, api_options()),
           reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
           reconcile_store_(reconcile_session_),
           reconciler_(reconcile_store_, loop_, random_, reconcile_events()),
@@ -165,6 +168,7 @@ private:
         options.hosts = config_.api_hosts;
         options.max_content_bytes = config_.max_content_bytes;
         options.docs_dir = installed_dir(config_.docs_dir, "docs");
+        options.check_url = http_client::check_url;
         options.checks = [this] { return checks(); };
         options.metrics_text = [this] { return metrics_.text(); };
         options.on_request = [this](const handler::ServedRequest& request) {
@@ -328,6 +332,7 @@ private:
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;
     repository::PgEndpointStore endpoints_;
+    repository::PgEndpointRegistry registry_;
     handler::Api api_;
     pg::Connection reconcile_session_;
     repository::PgReconcileStore reconcile_store_;

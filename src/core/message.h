@@ -38,13 +38,32 @@ struct Delivery {
     MonoTime claimed{};      // when the engine had it, by the engine's own clock
 };
 
+// As messaging._endpoint_state has it.
+enum class EndpointState {
+    kActive,
+    kHeld,      // its messages go through the hold, because it cannot take them as fast as they come
+    kDisabled,  // its messages wait in the hold until it is enabled
+};
+inline constexpr std::array kEndpointStates{EndpointState::kActive, EndpointState::kHeld, EndpointState::kDisabled};
+
+constexpr std::string_view word_of(EndpointState state) {
+    switch (state) {
+        case EndpointState::kActive: return "active";
+        case EndpointState::kHeld: return "held";
+        case EndpointState::kDisabled: return "disabled";
+    }
+    return "";
+}
+
 struct Endpoint {
     EndpointId id = kDefaultEndpointId;
     std::string name;
     std::string url;
     std::vector<std::pair<std::string, std::string>> headers;
     int max_in_flight = 64;
-    bool held = false;  // its messages go through the hold, because it cannot take them as fast as they come
+    EndpointState state = EndpointState::kActive;
+    std::optional<std::chrono::milliseconds> timeout{};  // of one request; nullopt = the service's
+    std::optional<int> max_attempts{};                   // nullopt = the service's
 };
 
 // How many messages an endpoint should be given now, of those that are held for it.

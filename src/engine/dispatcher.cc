@@ -50,14 +50,29 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
         tell(label(endpoint),
              "messages for it come faster than it takes them; they wait in the hold, and other endpoints are not affected",
-             endpoint.held);
+             endpoint.state == core::EndpointState::kHeld);
     }
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);
         if (now == endpoints_.end() || now->second.name != endpoint.name) tell(label(endpoint), "", false);
         if (now == endpoints_.end()) queues_.forget_if_idle(id);
     }
+    hold_for_disabled();
     pump();
+}
+
+bool Dispatcher::is_disabled(core::EndpointId id) const {
+    const auto endpoint = endpoints_.find(id);
+    return endpoint != endpoints_.end() && endpoint->second.state == core::EndpointState::kDisabled;
+}
+
+// What has been claimed before the endpoint was disabled, and was not started.
+void Dispatcher::hold_for_disabled() {
+    const auto kept = queues_.take_waiting([this](const core::Delivery& delivery) { return is_disabled(delivery.endpoint_id); });
+    for (const core::Delivery& delivery : kept) {
+        bytes_in_memory_ -= size_of(delivery);
+        hold(delivery);
+    }
 }
 
 void Dispatcher::add(std::vector<core::Delivery> deliveries) {
@@ -65,7 +80,8 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
             defer(delivery, "the endpoint is not known yet");
-        } else if (may_hold() && queues_.waiting(endpoint) >= queues_.allowance(endpoint, most_for_one())) {
+        } else if (is_disabled(endpoint) ||
+                   (may_hold() && queues_.waiting(endpoint) >= queues_.allowance(endpoint, most_for_one()))) {
             hold(delivery);
         } else {
             delivery.claimed = clock_.mono();
@@ -169,6 +185,15 @@ void Dispatcher::pump() {
     observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
 }
 
+core::OutcomePolicy Dispatcher::policy_for(core::EndpointId id) const {
+    core::OutcomePolicy policy = options_.outcomes;
+    const auto endpoint = endpoints_.find(id);
+    if (endpoint != endpoints_.end()) {
+        policy.backoff.max_attempts = endpoint->second.max_attempts.value_or(policy.backoff.max_attempts);
+    }
+    return policy;
+}
+
 void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& result) {
     const auto flight = flights_.extract(flight_id);
     if (flight.empty()) return;  // released at the end of a shutdown
@@ -176,7 +201,8 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     queues_.finished(delivery.endpoint_id, ended(result.fault), result.duration);
     bytes_in_memory_ -= size_of(delivery);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
-    core::Outcome outcome = core::classify_attempt(options_.outcomes, delivery, result, clock_.wall(), random_);
+    core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);
+    if (core::is_counted(outcome.kind)) figures_.count(delivery.endpoint_id, outcome);
     if (outcome.kind == core::OutcomeKind::kDelivered) {
         const std::chrono::duration<double> here = clock_.mono() - delivery.claimed;
         observer_.on_delivered(delivery.age_seconds + here.count());

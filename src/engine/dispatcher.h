@@ -13,6 +13,7 @@
 #include "core/message.h"
 #include "core/outcome.h"
 #include "core/random.h"
+#include "engine/endpoint_figures.h"
 #include "engine/endpoint_queues.h"
 #include "engine/engine_observer.h"
 #include "engine/sender.h"
@@ -53,6 +54,9 @@ public:
     std::vector<core::EndpointRoom> held_rooms() const;
     int other_held_room() const;
 
+    // What was counted since the last call.
+    std::vector<EndpointFigures> take_figures() { return figures_.take(); }
+
     // Paused: nothing is started; what is in flight goes on.
     void set_paused(bool paused);
     // Releases every delivery that was not started.
@@ -75,6 +79,9 @@ private:
     bool is_full() const { return bytes_in_memory_ >= kMaxBytesInMemory; }
     // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
+    bool is_disabled(core::EndpointId id) const;
+    void hold_for_disabled();
+    core::OutcomePolicy policy_for(core::EndpointId id) const;
     std::size_t most_for_one() const;
     std::size_t most_held() const;
     void defer(const core::Delivery& delivery, const char* why);
@@ -92,6 +99,7 @@ private:
     DispatcherOptions options_;
     Mediator mediator_;
     EndpointQueues queues_;
+    FigureCollector figures_;
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;
     std::uint64_t next_flight_ = 1;

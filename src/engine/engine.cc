@@ -21,6 +21,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                EngineObserver& observer, EngineOptions options)
     : instances_(ports.instances),
       endpoints_(ports.endpoints),
+      figures_(ports.figures),
       observer_(observer),
       options_(std::move(options)),
       relay_(ports.receipts, ports.backlog, timers, random, observer,
@@ -191,6 +192,9 @@ void Engine::load_endpoints(std::vector<core::Delivery> unknown) {
             endpoints_loaded_ = true;
             dispatcher_.set_endpoints(endpoints.value());
             update_activity();
+            // One may have been enabled just now.
+            const auto is_held = [](const core::Endpoint& endpoint) { return endpoint.state == core::EndpointState::kHeld; };
+            if (std::any_of(endpoints->begin(), endpoints->end(), is_held)) claimer_.expect_held();
         }
         for (const core::Delivery& delivery : unknown) {
             awaiting_endpoints_.erase(std::find(awaiting_endpoints_.begin(), awaiting_endpoints_.end(), delivery.id));
@@ -223,7 +227,16 @@ void Engine::heartbeat() {
                              report(observer_, kHeartbeatOperation, is_there);
                              if (session == listen_session_count_ && is_there && !is_there.value()) on_row_gone();
                          });
+    write_figures();
     read_control();
+}
+
+// What cannot be written is forgotten: these are figures, and the messages' own rows tell what became of them.
+void Engine::write_figures() {
+    auto figures = dispatcher_.take_figures();
+    if (figures.empty()) return;
+    figures_.add_figures(std::move(figures),
+                         [this](const core::Result<core::Unit>& added) { report(observer_, kFiguresOperation, added); });
 }
 
 // Others take an instance without a row for one that has ended, and reclaim its claims.
@@ -305,6 +318,7 @@ void Engine::shutdown_step() {
     }
     reclaimer_.stop();
     heartbeat_timer_->stop();
+    write_figures();
     instances_.unregister_instance(instance_id_,
                                    [this](const core::Result<core::Unit>& result) { finish_shutdown(result.ok()); });
 }

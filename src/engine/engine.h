@@ -13,6 +13,7 @@
 #include "engine/dispatcher.h"
 #include "engine/doorbell.h"
 #include "engine/doorbell_store.h"
+#include "engine/endpoint_figures.h"
 #include "engine/endpoint_store.h"
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
@@ -39,6 +40,7 @@ struct EnginePorts {
     ClaimStore& claims;
     RecordStore& records;
     EndpointStore& endpoints;
+    EndpointFiguresStore& figures;
     InstanceStore& instances;
     DoorbellStore& doorbell;
     ReceiptBacklogStore& backlog;
@@ -98,6 +100,7 @@ private:
     void update_activity();
     void heartbeat();
     void on_row_gone();
+    void write_figures();
     std::vector<core::MessageId> messages_in_memory() const;
     void on_reclaimed(const Reclaimed& reclaimed);
     void on_claim_saw_stop();
@@ -107,6 +110,7 @@ private:
 
     InstanceStore& instances_;
     EndpointStore& endpoints_;
+    EndpointFiguresStore& figures_;
     EngineObserver& observer_;
     EngineOptions options_;
 

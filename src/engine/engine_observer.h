@@ -30,6 +30,7 @@ inline constexpr const char* kLockedRowsOperation = "locked rows";  // outcomes 
 inline constexpr const char* kRegisterOperation = "register";
 inline constexpr const char* kMoveClaimsOperation = "move claims";
 inline constexpr const char* kHeartbeatOperation = "heartbeat";
+inline constexpr const char* kFiguresOperation = "figures of endpoints";
 inline constexpr const char* kDoorbellOperation = "doorbell";
 inline constexpr const char* kDeadLetterOperation = "dead-letter";
 inline constexpr const char* kCheckInstancesOperation = "check instances";

@@ -65,7 +65,7 @@ void WebhookSender::start_attempt(const core::Delivery& delivery, const core::En
     const auto now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch());
     http_client::PostRequest request;
     request.url = endpoint.url;
-    request.timeout = options_.timeout;
+    request.timeout = endpoint.timeout.value_or(options_.timeout);
     request.body = webhook_body(delivery);
     request.headers = endpoint.headers;
     request.headers.emplace_back("Content-Type", "application/json");

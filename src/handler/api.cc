@@ -60,16 +60,18 @@ auto without_parameters(Route route) {
 }  // namespace
 
 bool uses_postgres(std::string_view route) {
-    return route == "/start" || route == "/stop" || route == "/status" || route.starts_with("/messages");
+    return route == "/start" || route == "/stop" || route == "/status" || route.starts_with("/messages") ||
+           route.starts_with("/endpoints");
 }
 
-Api::Api(service::MessageStore& messages, service::ControlStore& control, const core::Clock& clock, core::Random& random,
-         ApiOptions options)
+Api::Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::ControlStore& control,
+         const core::Clock& clock, core::Random& random, ApiOptions options)
     : control_(control),
       clock_(clock),
       random_(random),
       options_(std::move(options)),
-      messages_(messages, options_.max_content_bytes),
+      messages_(messages, endpoints, options_.max_content_bytes),
+      endpoints_(endpoints, options_.check_url),
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);
@@ -95,6 +97,19 @@ void Api::add_routes() {
         without_parameters([this](const auto& request, const Reply& reply) { messages_.get(request, reply); }));
     add("POST", "/messages/{id}/retry", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { messages_.retry(request, reply); }));
+    add("GET", "/endpoints", kGuarded, [this](const auto& request, const Reply& reply) { endpoints_.list(request, reply); });
+    add("POST", "/endpoints", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.create(request, reply); }));
+    add("GET", "/endpoints/{id}", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.get(request, reply); }));
+    add("PATCH", "/endpoints/{id}", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.change(request, reply); }));
+    add("DELETE", "/endpoints/{id}", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.remove(request, reply); }));
+    add("POST", "/endpoints/{id}/disable", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.disable(request, reply); }));
+    add("POST", "/endpoints/{id}/enable", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.enable(request, reply); }));
     add("GET", "/metrics", kGuarded, [this](const auto&, const Reply& reply) { metrics(reply); });
     for (const char* door : {"/docs", "/docs/"}) {
         add("GET", door, kOpen, [](const auto&, const Reply& reply) {

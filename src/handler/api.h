@@ -12,10 +12,12 @@
 
 #include "core/clock.h"
 #include "core/random.h"
+#include "handler/endpoint_routes.h"
 #include "handler/message_routes.h"
 #include "handler/pages.h"
 #include "http_server/router.h"
 #include "service/control_store.h"
+#include "service/endpoint_registry.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {
@@ -43,6 +45,7 @@ struct ApiOptions {
     std::vector<std::string> hosts;  // names under which clients call the API; addresses and localhost are always allowed
     std::size_t max_content_bytes = 4096;
     std::string docs_dir;
+    std::function<core::Result<core::Unit>(const std::string& url)> check_url;  // of an endpoint
     std::function<std::vector<Check>()> checks;
     std::function<std::string()> metrics_text;
     std::function<void(const ServedRequest&)> on_request;
@@ -52,8 +55,8 @@ struct ApiOptions {
 // Loop thread only. The stores and the random source must outlive it, and it must outlive every answer.
 class Api {
 public:
-    Api(service::MessageStore& messages, service::ControlStore& control, const core::Clock& clock, core::Random& random,
-        ApiOptions options);
+    Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::ControlStore& control,
+        const core::Clock& clock, core::Random& random, ApiOptions options);
     http_server::RequestHandler handler();
     // For http_server::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
     http::Response default_response(int status, const std::string& why);
@@ -78,6 +81,7 @@ private:
     core::Random& random_;
     ApiOptions options_;
     MessageRoutes messages_;
+    EndpointRoutes endpoints_;
     Pages pages_;
     http_server::Router router_;
     std::set<std::string, std::less<>> open_;  // patterns that need no token

@@ -1,4 +1,4 @@
-// Cursors of GET /messages: the place where a page has ended, as a text that means nothing to clients.
+// Cursors: the place where a page has ended, as a text that means nothing to clients.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,14 @@ namespace messaging::handler {
 // Of a position: microseconds from 1970 to the end of the year 9999, and more than the number of any batch.
 inline constexpr std::int64_t kLastPosition = 253'402'300'799'000'000;
 
-// Bound to the list and its filters (status, recipient, since, until); limit and with_content may change from page to page.
-std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position);
-
+// Bound to `list`: a text that no list with other filters has.
+std::string write_cursor(const std::string& list, const service::ListPosition& position);
 // Nullopt for anything but a cursor of this very list.
+std::optional<service::ListPosition> read_cursor(std::string_view cursor, const std::string& list);
+
+// Of GET /messages. Bound to the list and its filters (status, recipient, since, until); limit and with_content may change from
+// page to page.
+std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position);
 std::optional<service::ListPosition> read_cursor(std::string_view cursor, const service::ListQuery& query);
 
 }  // namespace messaging::handler

@@ -11,16 +11,29 @@ void write_state_members(core::JsonWriter& json, const service::ServiceState& st
     json.key("since").string(state.since).key("changed_by").string(state.changed_by);
 }
 
+void write_optional_integer(core::JsonWriter& json, const char* name, const std::optional<int>& value) {
+    json.key(name);
+    if (value) {
+        json.integer(*value);
+    } else {
+        json.null();
+    }
+}
+
+void write_optional_number(core::JsonWriter& json, const char* name, const std::optional<double>& value) {
+    json.key(name);
+    if (value) {
+        json.number(*value);
+    } else {
+        json.null();
+    }
+}
+
 void write_attempts(core::JsonWriter& json, const std::vector<core::AttemptView>& attempts) {
     json.key("failed_attempts").begin_array();
     for (const core::AttemptView& attempt : attempts) {
         json.begin_object().key("attempt").integer(attempt.attempt).key("attempted_at").string(attempt.attempted_at);
-        json.key("http_status");
-        if (attempt.http_status) {
-            json.integer(*attempt.http_status);
-        } else {
-            json.null();
-        }
+        write_optional_integer(json, "http_status", attempt.http_status);
         json.key("duration_ms").integer(attempt.duration_ms).key("error").string(attempt.error).end_object();
     }
     json.end_array();
@@ -28,6 +41,31 @@ void write_attempts(core::JsonWriter& json, const std::vector<core::AttemptView>
 
 void write_count(core::JsonWriter& json, const char* name, const service::Count& count) {
     json.key(name).begin_object().key("count").integer(count.count).key("exact").boolean(count.exact).end_object();
+}
+
+// What cannot be read as an object of strings is left out, as the engines leave it out.
+void write_headers(core::JsonWriter& json, const std::string& text) {
+    json.key("headers").begin_object();
+    const auto document = core::JsonDocument::parse(text, {1u << 20, 4, 50'000});
+    if (document && document->root().is_object()) {
+        for (const std::string_view name : document->root().keys()) {
+            const auto value = document->root().member(name);
+            if (value && value->is_string()) json.key(name).string(value->text());
+        }
+    }
+    json.end_object();
+}
+
+void write_health(core::JsonWriter& json, const service::EndpointHealth& health) {
+    json.key("health").begin_object();
+    write_count(json, "held", health.held);
+    write_optional(json, "oldest_held_at", health.oldest_held_at);
+    json.key("sending").integer(health.sending).key("sent").integer(health.sent).key("failed").integer(health.failed);
+    write_optional_number(json, "success_ratio", health.success_ratio);
+    write_optional_number(json, "p50_ms", health.p50_ms);
+    write_optional_number(json, "p95_ms", health.p95_ms);
+    write_optional(json, "last_error", health.last_error);
+    json.end_object();
 }
 
 }  // namespace
@@ -55,6 +93,29 @@ void write_message(core::JsonWriter& json, const core::MessageView& message, con
     write_optional(json, "last_error", message.last_error);
     write_optional(json, "receiver_message_id", message.receiver_message_id);
     if (attempts != nullptr) write_attempts(json, *attempts);
+    json.end_object();
+}
+
+void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoint, BodyGaps* gaps) {
+    const auto from_database = [&](const char* name, const std::string& value) {
+        json.key(name);
+        gaps == nullptr ? (void)json.string(value) : gaps->string(json);
+    };
+    json.begin_object();
+    from_database("id", std::to_string(endpoint.id));
+    json.key("name").string(endpoint.name).key("url").string(endpoint.url);
+    write_optional(json, "description", endpoint.description);
+    write_optional(json, "tenant", endpoint.tenant);
+    write_headers(json, endpoint.headers);
+    json.key("max_in_flight").integer(endpoint.max_in_flight);
+    write_optional_integer(json, "timeout_seconds", endpoint.timeout_seconds);
+    write_optional_integer(json, "max_attempts", endpoint.max_attempts);
+    from_database("created_at", endpoint.created_at);
+    from_database("updated_at", endpoint.updated_at);
+    json.key("state").string(core::word_of(endpoint.state));
+    write_optional(json, "state_reason", endpoint.state_reason);
+    from_database("state_since", endpoint.state_since);
+    write_health(json, endpoint.health);
     json.end_object();
 }
 
@@ -86,12 +147,7 @@ void write_status(core::JsonWriter& json, const service::StatusView& status) {
     write_count(json, "held", status.held);
     write_count(json, "dead", status.dead);
     json.end_object().key("in_flight").integer(status.in_flight).key("sent_per_second").number(status.sent_per_second);
-    json.key("oldest_pending_seconds");
-    if (status.oldest_pending_seconds) {
-        json.number(*status.oldest_pending_seconds);
-    } else {
-        json.null();
-    }
+    write_optional_number(json, "oldest_pending_seconds", status.oldest_pending_seconds);
     json.key("instances").begin_array();
     for (const service::InstanceView& instance : status.instances) {
         json.begin_object().key("id").string(std::to_string(instance.id)).key("name").string(instance.name);

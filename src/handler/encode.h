@@ -7,7 +7,9 @@
 
 #include "core/json.h"
 #include "core/message.h"
+#include "handler/stored_response.h"
 #include "service/control_store.h"
+#include "service/endpoint_registry.h"
 #include "service/message_store.h"
 
 namespace messaging::handler {
@@ -18,6 +20,8 @@ void write_message(core::JsonWriter& json, const core::MessageView& message,
 // An array of them. Answers how many take no more than `max_bytes`, and at least one; when that is not all of them, what was
 // written is of no use.
 int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>& messages, std::size_t max_bytes);
+// With `gaps` it is one that is not created yet: its id and its three times are left to the database.
+void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoint, BodyGaps* gaps = nullptr);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);
 void write_status(core::JsonWriter& json, const service::StatusView& status);
 

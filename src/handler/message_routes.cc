@@ -36,6 +36,29 @@ void write_results(core::JsonWriter& json, const NewMessages& messages, BodyGaps
 
 bool is_refused(const Checked<service::NewMessage>& item) { return std::holds_alternative<Problem>(item); }
 
+// The endpoints that the accepted messages name, in their order, each as often as it is named.
+std::vector<std::string> named_endpoints(const NewMessages& messages) {
+    std::vector<std::string> names;
+    for (const auto& item : messages.items) {
+        const auto* message = std::get_if<service::NewMessage>(&item);
+        if (message != nullptr && message->endpoint) names.push_back(*message->endpoint);
+    }
+    return names;
+}
+
+// `found`: an id for each of named_endpoints(); a message whose endpoint has none is refused.
+NewMessages with_endpoints(NewMessages messages, const std::vector<std::optional<core::EndpointId>>& found) {
+    auto next = found.begin();
+    for (auto& item : messages.items) {
+        auto* message = std::get_if<service::NewMessage>(&item);
+        if (message == nullptr || !message->endpoint) continue;
+        message->endpoint_id = *next++;
+        if (!message->endpoint_id)
+            item = invalid_field("endpoint", "must be the name or the id of an endpoint: there is none such");
+    }
+    return messages;
+}
+
 // The one problem of a single message; of an array a problem that has the others' in meta.errors.
 Problem all_refused(const NewMessages& messages) {
     if (!messages.is_array) return std::get<Problem>(messages.items.front());
@@ -107,11 +130,22 @@ void MessageRoutes::create(const http::Request& request, const Reply& reply) {
     if (const auto* problem = std::get_if<Problem>(&key)) return reply.send(*problem);
     const auto& messages = std::get<NewMessages>(checked);
     const auto& idempotency = std::get<std::optional<service::IdempotencyKey>>(key);
+    std::vector<std::string> named = named_endpoints(messages);
+    if (named.empty()) return enqueue(messages, idempotency, request.id, reply);
+    endpoints_.find(named, [this, messages, idempotency, request_id = request.id,
+                            reply](const core::Result<std::vector<std::optional<core::EndpointId>>>& found) {
+        if (!found) return reply.send(found.error());
+        enqueue(with_endpoints(messages, found.value()), idempotency, request_id, reply);
+    });
+}
+
+void MessageRoutes::enqueue(const NewMessages& messages, const std::optional<service::IdempotencyKey>& idempotency,
+                            const std::string& request_id, const Reply& reply) {
     std::vector<service::NewMessage> good;
     for (const auto& item : messages.items) {
         if (const auto* message = std::get_if<service::NewMessage>(&item)) good.push_back(*message);
     }
-    const service::ResponseTemplate response = response_to(messages, request.id);
+    const service::ResponseTemplate response = response_to(messages, request_id);
     if (idempotency) {
         // Also where every item was refused: a repeat is answered alike, whatever the limits are by then.
         return store_.enqueue_once(std::move(good), *idempotency, response,

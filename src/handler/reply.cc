@@ -50,8 +50,8 @@ void Reply::send(const Problem& problem, const http::Headers& headers) const {
     state_->send(to_response(problem, state_->request_id), headers);
 }
 
-void Reply::send(const core::Error& error) const {
-    const Problem problem = to_problem(error);
+void Reply::send(const core::Error& error, Problem (*to)(const core::Error&)) const {
+    const Problem problem = to(error);
     if (problem.status >= 500) state_->on_fault(state_->request_id, error);
     send(problem);
 }

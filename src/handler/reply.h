@@ -24,7 +24,7 @@ public:
 
     void send(const Answer& answer, const http::Headers& headers = {}) const;
     void send(const Problem& problem, const http::Headers& headers = {}) const;
-    void send(const core::Error& error) const;
+    void send(const core::Error& error, Problem (*to)(const core::Error&) = to_problem) const;
     // An envelope that is written already.
     void send_body(int status, std::string body, const http::Headers& headers = {}) const;
     // As it is, but for the header X-Request-Id.

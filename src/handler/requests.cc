@@ -28,7 +28,7 @@ bool has_nul(std::string_view text) { return text.find('\0') != std::string_view
 
 // The text of a field, or what is wrong with it.
 Checked<std::string> read_text(const core::JsonView& item, const char* name, std::size_t max_bytes) {
-    const auto problem = [name](const std::string& wrong) { return Problem{422, "invalid_field", name + (" " + wrong), name}; };
+    const auto problem = [name](const std::string& wrong) { return invalid_field(name, wrong); };
     const auto field = item.member(name);
     if (!field) return problem("is missing");
     if (!field->is_string()) return problem("must be a string");
@@ -39,42 +39,34 @@ Checked<std::string> read_text(const core::JsonView& item, const char* name, std
     return value;
 }
 
+constexpr std::array<std::string_view, 3> kMessageMembers{"recipient", "content", "endpoint"};
+
 Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t max_content_bytes) {
     if (!item.is_object()) return Problem{422, "invalid_item", "a message must be an object with recipient and content"};
-    const auto keys = item.keys();
-    for (auto key = keys.begin(); key != keys.end(); ++key) {
-        const std::string name = core::clean_text(*key, 64);
-        if (*key != "recipient" && *key != "content") {
-            return Problem{422, "unknown_field", "the field " + name + " is not known: use recipient and content", name};
-        }
-        if (std::find(keys.begin(), key, *key) != key) {  // of two at most
-            return Problem{422, "invalid_item", "a field stands twice: " + name, name};
-        }
-    }
+    if (const auto problem = check_members(item, kMessageMembers)) return *problem;
     auto recipient = read_text(item, "recipient", kMaxRecipientBytes);
     if (const auto* problem = std::get_if<Problem>(&recipient)) return *problem;
     auto content = read_text(item, "content", max_content_bytes);
     if (const auto* problem = std::get_if<Problem>(&content)) return *problem;
-    service::NewMessage message{std::get<std::string>(std::move(recipient)), std::get<std::string>(std::move(content))};
+    service::NewMessage message{std::get<std::string>(std::move(recipient)), std::get<std::string>(std::move(content)), {}, {}};
     if (message.recipient.find_first_not_of(" \t\r\n") == std::string::npos) {
-        return Problem{422, "invalid_field", "recipient must not consist of blanks", "recipient"};
+        return invalid_field("recipient", "must not consist of blanks");
+    }
+    if (item.member("endpoint")) {
+        auto endpoint = read_text(item, "endpoint", kMaxEndpointNameBytes);
+        if (const auto* problem = std::get_if<Problem>(&endpoint)) return *problem;
+        message.endpoint = std::get<std::string>(std::move(endpoint));
     }
     return message;
-}
-
-Problem invalid_parameter(const char* name, const std::string& rule) {
-    return {400, "invalid_parameter", name + (" " + rule), name};
 }
 
 // What is wrong with the value of one parameter; nothing when it is in the query.
 using ReadParameter = std::optional<Problem> (*)(const std::string& value, service::ListQuery& query);
 
-std::optional<Problem> read_limit(const std::string& value, service::ListQuery& query) {
-    const auto limit = core::parse_number<int>(value);
-    if (!limit || *limit < 1 || *limit > kMaxLimit) {
-        return invalid_parameter("limit", "must be a whole number from 1 to " + std::to_string(kMaxLimit));
-    }
-    query.limit = *limit;
+std::optional<Problem> read_page_limit(const std::string& value, service::ListQuery& query) {
+    const auto limit = read_limit(value);
+    if (const auto* problem = std::get_if<Problem>(&limit)) return *problem;
+    query.limit = std::get<int>(limit);
     return std::nullopt;
 }
 
@@ -130,9 +122,9 @@ struct Parameter {
     std::string_view name;
     ReadParameter read;
 };
-constexpr std::array kListParameters = {Parameter{"status", read_status}, Parameter{"recipient", read_recipient},
-                                        Parameter{"since", read_since},   Parameter{"until", read_until},
-                                        Parameter{"limit", read_limit},   Parameter{"with_content", read_with_content},
+constexpr std::array kListParameters = {Parameter{"status", read_status},    Parameter{"recipient", read_recipient},
+                                        Parameter{"since", read_since},      Parameter{"until", read_until},
+                                        Parameter{"limit", read_page_limit}, Parameter{"with_content", read_with_content},
                                         Parameter{"cursor", pass_over}};
 
 std::string lower(std::string_view text) {
@@ -141,6 +133,8 @@ std::string lower(std::string_view text) {
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return result;
 }
+
+}  // namespace
 
 // RFC 9110, 8.3.1: case does not matter, and blanks may stand around the semicolon. JSON is UTF-8 (RFC 8259, 8.1).
 std::optional<Problem> check_media_type(const http::Request& request) {
@@ -155,7 +149,33 @@ std::optional<Problem> check_media_type(const http::Request& request) {
     return Problem{415, "unsupported_media_type", "send the body as it is, without Content-Encoding"};
 }
 
-}  // namespace
+Problem invalid_parameter(const std::string& name, const std::string& rule) {
+    return {400, "invalid_parameter", name + " " + rule, name};
+}
+
+Problem invalid_field(const std::string& name, const std::string& rule) {
+    return {422, "invalid_field", name + " " + rule, name};
+}
+
+Checked<int> read_limit(const std::string& value) {
+    const auto limit = core::parse_number<int>(value);
+    if (limit && *limit >= 1 && *limit <= kMaxLimit) return *limit;
+    return invalid_parameter("limit", "must be a whole number from 1 to " + std::to_string(kMaxLimit));
+}
+
+std::optional<Problem> check_members(const core::JsonView& object, std::span<const std::string_view> known) {
+    const auto keys = object.keys();
+    for (auto key = keys.begin(); key != keys.end(); ++key) {
+        const std::string name = core::clean_text(*key, 64);
+        if (std::find(known.begin(), known.end(), *key) == known.end()) {
+            return Problem{422, "unknown_field", "the field " + name + " is not known: use " + joined(known), name};
+        }
+        if (std::find(keys.begin(), key, *key) != key) {  // of as many as are known, at most
+            return Problem{422, "invalid_item", "a field stands twice: " + name, name};
+        }
+    }
+    return std::nullopt;
+}
 
 std::optional<Problem> check_parameters(const http::Request& request, std::span<const std::string_view> known) {
     for (auto parameter = request.query.begin(); parameter != request.query.end(); ++parameter) {

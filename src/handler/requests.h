@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/json.h"
 #include "handler/envelope.h"
 #include "http/message.h"
 #include "service/idempotency.h"
@@ -16,6 +17,7 @@
 namespace messaging::handler {
 
 inline constexpr std::size_t kMaxRecipientBytes = 255;
+inline constexpr std::size_t kMaxEndpointNameBytes = 100;
 inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
 inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
 inline constexpr int kDefaultLimit = 50;        // of a page
@@ -35,6 +37,15 @@ struct NewMessages {
 
 // What is wrong with a query that may have each of these parameters once; nothing when it is right.
 std::optional<Problem> check_parameters(const http::Request& request, std::span<const std::string_view> known);
+
+// A body is JSON, in UTF-8 and without a content coding.
+std::optional<Problem> check_media_type(const http::Request& request);
+Problem invalid_parameter(const std::string& name, const std::string& rule);
+Problem invalid_field(const std::string& name, const std::string& rule);
+// The value of the parameter `limit`.
+Checked<int> read_limit(const std::string& value);
+// What is wrong with the members of an object that may have each of these once; nothing when it is right.
+std::optional<Problem> check_members(const core::JsonView& object, std::span<const std::string_view> known);
 
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes);
 Checked<service::ListQuery> read_list_query(const http::Request& request);

@@ -7,12 +7,13 @@
 
 #include "core/json.h"
 #include "pg/run_statement.h"
+#include "repository/endpoint_state.h"
 
 namespace messaging::repository {
 namespace {
 
 constexpr pg::Statement kLoadEndpoints{"load_endpoints", R"sql(
-SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state IS NOT DISTINCT FROM 'held'
+SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state, e.timeout_seconds, e.max_attempts
 FROM messaging.endpoints e LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = e.id)sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
@@ -41,8 +42,15 @@ void PgEndpointStore::load_endpoints(core::Completion<std::vector<core::Endpoint
         std::vector<core::Endpoint> endpoints;
         endpoints.reserve(static_cast<std::size_t>(rows.size()));
         for (int row = 0; row < rows.size(); ++row) {
-            endpoints.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1)), std::string(rows.text(row, 2)),
-                                 read_headers(rows.text(row, 3)), rows.integer(row, 4), rows.boolean(row, 5)});
+            core::Endpoint& endpoint = endpoints.emplace_back();
+            endpoint.id = rows.bigint(row, 0);
+            endpoint.name = rows.text(row, 1);
+            endpoint.url = rows.text(row, 2);
+            endpoint.headers = read_headers(rows.text(row, 3));
+            endpoint.max_in_flight = rows.integer(row, 4);
+            endpoint.state = read_endpoint_state(rows, row, 5);
+            if (!rows.is_null(row, 6)) endpoint.timeout = std::chrono::seconds(rows.integer(row, 6));
+            if (!rows.is_null(row, 7)) endpoint.max_attempts = rows.integer(row, 7);
         }
         return endpoints;
     });

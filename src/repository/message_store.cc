@@ -17,21 +17,23 @@ SELECT attempt, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 FROM messaging._attempt WHERE message_id = $1::bigint ORDER BY at LIMIT 1000)sql"};
 
 constexpr pg::Statement kInsert{"insert_messages", R"sql(
-INSERT INTO public.messages (recipient, content)
-SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
+INSERT INTO public.messages (recipient, content, endpoint_id)
+SELECT u.recipient, u.content, u.endpoint_id
+FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS u(recipient, content, endpoint_id, place)
 ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))sql"};
 
 // Creates nothing where an earlier request has used the key (repository/idempotency.h).
 constexpr pg::Statement kInsertOnce{"insert_messages_once", R"sql(
 WITH made AS (
-    INSERT INTO public.messages (recipient, content)
-    SELECT u.recipient, u.content FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(recipient, content, place)
-    WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $3::text AND key = $4::text AND body IS NULL)
+    INSERT INTO public.messages (recipient, content, endpoint_id)
+    SELECT u.recipient, u.content, u.endpoint_id
+    FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS u(recipient, content, endpoint_id, place)
+    WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $4::text AND key = $5::text AND body IS NULL)
     ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at)
-UPDATE messaging._idempotency_key SET body = messaging._fill_body($5::text[], coalesce(
+UPDATE messaging._idempotency_key SET body = messaging._fill_body($6::text[], coalesce(
     (SELECT array_agg(v.value ORDER BY m.id, v.place)
      FROM made m CROSS JOIN LATERAL (VALUES (1, m.id::text), (2, m.created_at)) AS v(place, value)), '{}'))
-WHERE scope = $3::text AND key = $4::text AND body IS NULL)sql"};
+WHERE scope = $4::text AND key = $5::text AND body IS NULL)sql"};
 
 // The trigger does the work; what waits or flies already is told apart before. $2: webhook-id or NULL.
 constexpr pg::Statement kRetry{"retry_message", R"sql(
@@ -105,12 +107,14 @@ pg::Params ref_params(const service::MessageRef& message) {
 pg::Params new_message_params(const std::vector<service::NewMessage>& messages) {
     std::vector<std::string> recipients;
     std::vector<std::string> contents;
+    std::vector<core::EndpointId> endpoints;
     for (const service::NewMessage& message : messages) {
         recipients.push_back(message.recipient);
         contents.push_back(message.content);
+        endpoints.push_back(message.endpoint_id.value_or(core::kDefaultEndpointId));
     }
     pg::Params params;
-    params.text_array(recipients).text_array(contents);
+    params.text_array(recipients).text_array(contents).bigint_array(endpoints);
     return params;
 }
 

@@ -55,6 +55,7 @@ WITH expected (relation, name, function, type) AS (VALUES
     ('public.messages', 'messaging_truncate', 'messaging._on_truncate', 32),
     ('messaging._state', 'state_changed', 'messaging._on_control_change', 16),
     ('messaging.endpoints', 'endpoints_changed', 'messaging._on_control_change', 4 + 8 + 16),
+    ('messaging.endpoints', 'endpoints_check', 'messaging._check_endpoint', 1 + 2 + 4 + 16),
     ('messaging.endpoints', 'endpoints_state', 'messaging._on_endpoint_change', 1 + 4 + 8),
     ('messaging.endpoints', 'endpoints_keep_id', 'messaging._keep_endpoint_id', 1 + 2 + 16),
     ('messaging.endpoints', 'endpoints_truncated', 'messaging._on_endpoint_change', 32),

@@ -69,6 +69,8 @@ using MessageDetail = std::pair<core::MessageView, std::vector<core::AttemptView
 struct NewMessage {
     std::string recipient;
     std::string content;
+    std::optional<std::string> endpoint{};          // as the client has named it; nullopt = the endpoint default
+    std::optional<core::EndpointId> endpoint_id{};  // found by EndpointRegistry::find(); nullopt = the endpoint default
 };
 
 struct CreatedMessage {

@@ -69,6 +69,59 @@ std::string text_of_state(const Service& service) {
 class ApiWithoutPostgres : public ApiTest {
 protected:
     ApiWithoutPostgres() : ApiTest(std::make_unique<PrivatePostgres>()) {}
+
+    void expect(const std::string& method, const std::string& path, const std::string& body, int status,
+                const std::string& its_code) {
+        const HttpReply reply = ask(method, path, body);
+        EXPECT_EQ(reply.status, status) << method << " " << path << " " << body << reply.body;
+        EXPECT_EQ(code(reply), its_code.empty() ? "missing" : its_code) << method << " " << path << " " << body;
+    }
+    void reach_answers_of_endpoints() {
+        const std::string shop = R"({"name": "shop", "url": "http://shop.test/"})";
+        expect("POST", "/endpoints", shop, 201, "");
+        expect("POST", "/endpoints", shop, 409, "endpoint_name_taken");
+        expect("POST", "/endpoints", "{", 400, "invalid_json");
+        expect("POST", "/endpoints?x=1", shop, 400, "unknown_parameter");
+        expect("POST", "/endpoints", "[]", 422, "invalid_item");
+        expect("POST", "/endpoints", R"({"name": "a"})", 422, "invalid_field");
+        expect("POST", "/endpoints", R"({"name": "a", "url": "http://a/", "x": 1})", 422, "unknown_field");
+        expect("POST", "/endpoints", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("POST", "/endpoints", shop, {{"Content-Type", "text/plain"}}).status, 415);
+        EXPECT_EQ(code(ask("POST", "/endpoints", shop, {{"Idempotency-Key", "a b"}})), "invalid_idempotency_key");
+        expect("GET", "/endpoints?state=active&tenant=a&name=b&limit=5", "", 200, "");
+        expect("GET", "/endpoints?state=x", "", 400, "invalid_parameter");
+        expect("GET", "/endpoints/shop", "", 200, "");
+        expect("GET", "/endpoints/2?x=1", "", 400, "unknown_parameter");
+        expect("GET", "/endpoints/" + std::string(101, 'a'), "", 400, "invalid_id");
+        expect("GET", "/endpoints/nobody", "", 404, "endpoint_not_found");
+        expect("PATCH", "/endpoints/2", R"({"max_in_flight": 2})", 200, "");
+        expect("PATCH", "/endpoints/2", "{", 400, "invalid_json");
+        expect("PATCH", "/endpoints/nobody", "{}", 404, "endpoint_not_found");
+        expect("PATCH", "/endpoints/1", R"({"url": "http://b/"})", 409, "endpoint_is_default");
+        expect("PATCH", "/endpoints/2", R"({"name": "default"})", 409, "endpoint_name_taken");
+        expect("PATCH", "/endpoints/2", R"({"max_in_flight": 0})", 422, "invalid_field");
+        expect("PATCH", "/endpoints/2", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("PATCH", "/endpoints/2", "{}", {{"Content-Type", "text/plain"}}).status, 415);
+        expect("POST", "/endpoints/2/disable", "", 200, "");
+        expect("POST", "/endpoints/2/disable", R"({"reason": "maintenance"})", 200, "");
+        expect("POST", "/endpoints/2/disable", "{", 400, "invalid_json");
+        expect("POST", "/endpoints/nobody/disable", "", 404, "endpoint_not_found");
+        expect("POST", "/endpoints/2/disable", R"({"reason": 7})", 422, "invalid_field");
+        expect("POST", "/endpoints/2/disable", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("POST", "/endpoints/2/disable", "{}", {{"Content-Type", "text/plain"}}).status, 415);
+        expect("POST", "/endpoints/2/enable", "", 200, "");
+        expect("POST", "/endpoints/2/enable?x=1", "", 400, "unknown_parameter");
+        expect("POST", "/endpoints/nobody/enable", "", 404, "endpoint_not_found");
+        expect("DELETE", "/endpoints/2", "", 200, "");
+        expect("DELETE", "/endpoints/2", "", 404, "endpoint_not_found");
+        expect("DELETE", "/endpoints/2?x=1", "", 400, "unknown_parameter");
+        expect("DELETE", "/endpoints/default", "", 409, "endpoint_is_default");
+    }
+    std::vector<std::pair<std::string, std::string>> guarded_endpoint_calls() {
+        return {{"GET", "/endpoints"},          {"POST", "/endpoints"},     {"GET", "/endpoints/1"},
+                {"PATCH", "/endpoints/1"},      {"DELETE", "/endpoints/1"}, {"POST", "/endpoints/1/disable"},
+                {"POST", "/endpoints/1/enable"}};
+    }
 };
 
 TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
@@ -107,6 +160,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     const HttpReply queued = ask("POST", "/messages/1/retry");
     EXPECT_EQ(queued.status, 202);
     EXPECT_EQ(text_of(queued, {"data", "status"}), "pending");
+    reach_answers_of_endpoints();
     // Watching, and the pages.
     EXPECT_EQ(ask("GET", "/metrics").status, 200);
     EXPECT_EQ(ask("GET", "/livez").status, 200);
@@ -118,14 +172,16 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(ask("GET", "/docs/index.html", "", {{"If-None-Match", std::string(page.header("etag").value_or(""))}}).status, 304);
     EXPECT_EQ(ask("GET", "/docs/missing.html").status, 404);
     // Without the token.
-    for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/start"},
-                                                                                       {"POST", "/stop"},
-                                                                                       {"GET", "/status"},
-                                                                                       {"GET", "/messages"},
-                                                                                       {"POST", "/messages"},
-                                                                                       {"GET", "/messages/1"},
-                                                                                       {"POST", "/messages/1/retry"},
-                                                                                       {"GET", "/metrics"}}) {
+    std::vector<std::pair<std::string, std::string>> guarded{{"POST", "/start"},
+                                                             {"POST", "/stop"},
+                                                             {"GET", "/status"},
+                                                             {"GET", "/messages"},
+                                                             {"POST", "/messages"},
+                                                             {"GET", "/messages/1"},
+                                                             {"POST", "/messages/1/retry"},
+                                                             {"GET", "/metrics"}};
+    for (auto& call : guarded_endpoint_calls()) guarded.push_back(std::move(call));
+    for (const auto& [method, path] : guarded) {
         EXPECT_EQ(call(method, service_.url(path)).status, 401) << path;
         EXPECT_EQ(call(method, service_.url(path), "", {{"Authorization", "Bearer wrong-token"}}).status, 401) << path;
     }
@@ -141,6 +197,11 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(post(one).status, 503);
     EXPECT_EQ(ask("GET", "/messages/1").status, 503);
     EXPECT_EQ(ask("POST", "/messages/1/retry").status, 503);
+    for (const auto& [method, path] : guarded_endpoint_calls()) {
+        const bool creates = path == "/endpoints" && method == "POST";
+        const std::string body = creates ? R"({"name": "a", "url": "http://a/"})" : method == "PATCH" ? "{}" : "";
+        EXPECT_EQ(ask(method, path, body).status, 503) << method << path;
+    }
     EXPECT_EQ(ask("GET", "/livez").status, 200) << "alive without PostgreSQL";
     postgres_->start();
     EXPECT_TRUE(wait_until([&] { return ask("GET", "/readyz").status == 200; }));
@@ -148,6 +209,134 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     std::string missing;
     for (const std::string& answer : contract().documented()) missing += contract().seen().contains(answer) ? "" : answer + "\n";
     EXPECT_EQ(missing, "") << "documented, and never answered";
+}
+
+TEST_F(ApiTest, AnEndpointIsCreatedOnceForEachKeyAndShownAsItIs) {
+    const std::string shop =
+        R"({"name": "shop", "url": "http://shop.test/hook", "headers": {"x-team": "\u00e4"}, "tenant": "acme", "max_attempts": 3})";
+    const HttpReply first = ask("POST", "/endpoints", shop, {{"Idempotency-Key", "k"}});
+    ASSERT_EQ(first.status, 201) << first.body;
+    const HttpReply again = ask("POST", "/endpoints", shop, {{"Idempotency-Key", "k"}});
+    EXPECT_EQ(again.status, 201);
+    EXPECT_EQ(again.body, first.body);
+    EXPECT_EQ(again.header("idempotent-replayed"), "true");
+    EXPECT_EQ(ask("POST", "/endpoints", "{}", {{"Idempotency-Key", "k"}}).status, 422);
+    const std::string other = R"({"name": "other", "url": "http://other.test/"})";
+    EXPECT_EQ(code(ask("POST", "/endpoints", other, {{"Idempotency-Key", "k"}})), "idempotency_key_reused");
+    const auto data_of = [](const HttpReply& reply) {
+        const std::size_t begin = reply.body.find("\"data\":");
+        return reply.body.substr(begin, reply.body.rfind(",\"meta\"") - begin);
+    };
+    EXPECT_EQ(data_of(first), data_of(ask("GET", "/endpoints/shop"))) << "the answer to POST is the endpoint as GET has it";
+    EXPECT_EQ(text_of(first, {"data", "headers", "x-team"}), "\xC3\xA4");
+    const HttpReply plain = ask("POST", "/endpoints", other);
+    EXPECT_EQ(data_of(plain), data_of(ask("GET", "/endpoints/" + text_of(plain, {"data", "id"}))));
+}
+
+TEST_F(ApiTest, WhatIsWrongWithAnEndpointIsSaidWithItsField) {
+    const auto refused = [&](const std::string& members, const std::string& its_code, const std::string& field) {
+        const HttpReply reply = ask("POST", "/endpoints", R"({"name": "a", "url": "http://a/", )" + members + "}");
+        EXPECT_EQ(reply.status, 422) << members << reply.body;
+        EXPECT_EQ(code(reply), its_code) << members;
+        EXPECT_EQ(text_of(reply, {"meta", "field"}), field) << members;
+    };
+    refused(R"("headers": {"a": 1})", "invalid_field", "headers");
+    refused(R"("headers": {"a": "b\r\nc: d"})", "invalid_field", "headers");
+    refused(R"("headers": {"a": "b", "A": "b"})", "invalid_field", "headers");
+    refused(R"("headers": {"a": "b", "a": "b"})", "invalid_field", "headers");
+    refused(R"("headers": {"webhook-id": "x"})", "invalid_field", "headers");
+    refused(R"("headers": [])", "invalid_field", "headers");
+    refused(R"("max_in_flight": 1.5)", "invalid_field", "max_in_flight");
+    refused(R"("max_in_flight": "1")", "invalid_field", "max_in_flight");
+    refused(R"("max_in_flight": 99999999999)", "invalid_field", "max_in_flight");
+    refused(R"("timeout_seconds": 301)", "invalid_field", "timeout_seconds");
+    refused(R"("max_attempts": 0)", "invalid_field", "max_attempts");
+    refused(R"("tenant": "")", "invalid_field", "tenant");
+    refused(R"("tenant": "a\u0000")", "invalid_field", "tenant");
+    refused(R"("description": 5)", "invalid_field", "description");
+    refused(R"("name": "a")", "invalid_item", "name");
+    refused(R"("state": "active")", "unknown_field", "state");
+    for (const char* url : {"", "ftp://a/", "http://u:p@a/", "http://", "http://a b/", "http://a:70000/", "//a/"}) {
+        const HttpReply reply = ask("POST", "/endpoints", R"({"name": "a", "url": ")" + std::string(url) + "\"}");
+        EXPECT_EQ(code(reply), "invalid_field") << url;
+        EXPECT_EQ(text_of(reply, {"meta", "field"}), "url") << url;
+    }
+    EXPECT_EQ(text_of(ask("PATCH", "/endpoints/1", R"({"name": null})"), {"meta", "field"}), "name");
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging.endpoints"), "1") << "nothing was created";
+}
+
+TEST_F(ApiTest, AMessageNamesItsEndpointByNameOrById) {
+    service_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', 'http://shop.test/')");
+    const auto to = [](const std::string& endpoint) {
+        return R"({"recipient": "+1", "content": "x", "endpoint": ")" + endpoint + "\"}";
+    };
+    EXPECT_EQ(post(to("shop")).status, 201);
+    EXPECT_EQ(post(to("2")).status, 201);
+    const HttpReply refused = post(to("nobody"));
+    EXPECT_EQ(refused.status, 422);
+    EXPECT_EQ(code(refused), "invalid_field");
+    EXPECT_EQ(text_of(refused, {"meta", "field"}), "endpoint");
+    const HttpReply some = post("[" + to("nobody") + R"(, {"recipient": "+1"}, )" + to("default") + ", " + to("shop") + "]");
+    EXPECT_EQ(some.status, 207) << some.body;
+    EXPECT_EQ(text_of(some, {"data", "0", "code"}), "invalid_field");
+    EXPECT_EQ(text_of(some, {"data", "2", "status"}), "201");
+    EXPECT_EQ(service_.sql("SELECT string_agg(endpoint_id::text, ' ' ORDER BY id) FROM messages"), "2 2 1 2");
+    EXPECT_EQ(post(to("")).status, 422);
+    EXPECT_EQ(post(R"({"recipient": "+1", "content": "x", "endpoint": 2})").status, 422);
+}
+
+TEST_F(ApiTest, EndpointsComeInPagesWithCursorsOfTheirList) {
+    service_.sql(
+        "INSERT INTO messaging.endpoints (name, url, tenant) SELECT 'e' || g, 'http://a/', 'acme' FROM generate_series(1, 5) g");
+    std::string names;
+    std::string cursor;
+    for (int page = 0; page < 10; ++page) {
+        const HttpReply reply = ask("GET", "/endpoints?tenant=acme&limit=2" + (cursor.empty() ? "" : "&cursor=" + cursor));
+        for (const char* place : {"0", "1"}) {
+            const std::string name = text_of(reply, {"data", place, "name"});
+            if (name != "missing" && !name.starts_with("not")) names += name + " ";
+        }
+        cursor = text_of(reply, {"meta", "next_cursor"});
+        if (cursor == "null") break;
+        EXPECT_EQ(code(ask("GET", "/endpoints?limit=2&cursor=" + cursor)), "invalid_cursor") << "of another list";
+        EXPECT_EQ(code(ask("GET", "/messages?cursor=" + cursor)), "invalid_cursor");
+    }
+    EXPECT_EQ(names, "e5 e4 e3 e2 e1 ");
+}
+
+// The peers' most asked-for behaviour.
+TEST_F(ApiTest, ADisabledEndpointsMessagesAreKeptAndSentWhenItIsEnabled) {
+    EXPECT_EQ(ask("POST", "/start").status, 200);
+    service_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', '" + receiver_.url() + "')");
+    EXPECT_EQ(ask("POST", "/endpoints/shop/disable", R"({"reason": "maintenance"})").status, 200);
+    service_.sql(
+        "INSERT INTO messages (recipient, content, endpoint_id) SELECT '+1', 'm' || g, 2 FROM generate_series(1, 200) g");
+    service_.sql("INSERT INTO messages (recipient, content) VALUES ('+1', 'other')");
+    EXPECT_TRUE(wait_until([&] { return service_.sql("SELECT count(*) FROM messages WHERE is_sent") == "1"; }));
+    EXPECT_TRUE(wait_until([&] { return service_.sql("SELECT count(*) FROM messaging._hold") == "200"; }));
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/shop"), {"data", "health", "held", "count"}), "200");
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/shop"), {"data", "state_reason"}), "maintenance");
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(text_of(ask("POST", "/endpoints/shop/enable"), {"data", "state"}), "held");
+    EXPECT_TRUE(wait_until([&] { return service_.sql("SELECT count(*) FROM messages WHERE NOT is_sent") == "0"; }));
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+    EXPECT_TRUE(wait_until([&] { return text_of(ask("GET", "/endpoints/shop"), {"data", "state"}) == "active"; }));
+    EXPECT_EQ(service_.sql("SELECT max(attempts) FROM messages"), "1") << "none was used while it was disabled";
+    EXPECT_TRUE(wait_until([&] { return text_of(ask("GET", "/endpoints/shop"), {"data", "health", "sent"}) == "200"; }));
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/shop"), {"data", "health", "success_ratio"}).substr(0, 1), "1");
+    EXPECT_NE(text_of(ask("GET", "/endpoints/shop"), {"data", "health", "p95_ms"}), "null");
+}
+
+TEST_F(ApiTest, ADeletedEndpointsMessagesAreDeadLetteredWithThatReason) {
+    EXPECT_EQ(ask("POST", "/start").status, 200);
+    service_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', '" + receiver_.url() + "')");
+    EXPECT_EQ(ask("POST", "/endpoints/shop/disable").status, 200);
+    service_.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT '+1', 'm' || g, 2 FROM generate_series(1, 20) g");
+    EXPECT_TRUE(wait_until([&] { return service_.sql("SELECT count(*) FROM messaging._hold") == "20"; }));
+    EXPECT_EQ(text_of(ask("DELETE", "/endpoints/shop"), {"data", "health", "held", "count"}), "20");
+    EXPECT_TRUE(
+        wait_until([&] { return service_.sql("SELECT count(*) FROM messaging._dead") == "20"; }, std::chrono::seconds(45)));
+    EXPECT_EQ(service_.sql("SELECT DISTINCT reason FROM messaging._dead"), "no such endpoint: 2");
 }
 
 class ApiBesideStoppedPostgres : public ApiTest {

@@ -326,7 +326,7 @@ TEST_F(ClaimStoreTest, HeldMessagesAreClaimedInOrderAndThenTheirEndpointIsActive
 
 TEST_F(ClaimStoreTest, EndpointsWhoseMessagesAreHeldTakeTurns) {
     for (int id = 2; id <= 4; ++id) {
-        db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('" + std::to_string(id) + "', 'http://b/')");
+        db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('number " + std::to_string(id) + "', 'http://b/')");
     }
     db_.sql("UPDATE messaging._endpoint_state SET state = 'disabled'");
     db_.sql(
@@ -349,6 +349,7 @@ TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatHasJustBecomeActiveIsClaimed) 
     claim();
     db_.sql("INSERT INTO messaging._hold VALUES (1, 1)");
     db_.sql("DELETE FROM messaging._claim");
+    db_.sql("UPDATE messaging._endpoint_state SET since = now()");
     EXPECT_TRUE(claim_due().holding);
     EXPECT_EQ(ids_of(claim_held({}, 8)), "1");
     db_.sql("UPDATE messaging._endpoint_state SET since = now() - interval '11 seconds'");
@@ -497,7 +498,10 @@ TEST_F(ClaimStoreTest, ADueClaimTellsWhereItEndedAndTheNextOneBeginsThere) {
 
 TEST_F(ClaimStoreTest, LoadsEndpointsAndTheirHeaders) {
     db_.sql("UPDATE messaging.endpoints SET url = 'http://a/', max_in_flight = 5");
-    db_.sql(R"(INSERT INTO messaging.endpoints (name, url, headers) VALUES ('b', 'http://b/', '{"x-one": "1", "x-number": 2}'))");
+    db_.sql("INSERT INTO messaging.endpoints (name, url, timeout_seconds, max_attempts) VALUES ('b', 'http://b/', 3, 4)");
+    db_.sql("SELECT messaging.disable('b')");
+    db_.sql("ALTER TABLE messaging.endpoints DISABLE TRIGGER endpoints_check");  // as replication would bring it
+    db_.sql(R"(UPDATE messaging.endpoints SET headers = '{"x-one": "1", "x-number": 2}' WHERE name = 'b')");
     auto endpoints = db_.value<std::vector<core::Endpoint>>([&](auto done) { store_.load_endpoints(std::move(done)); });
     std::sort(endpoints.begin(), endpoints.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     ASSERT_EQ(endpoints.size(), 2U);
@@ -506,6 +510,11 @@ TEST_F(ClaimStoreTest, LoadsEndpointsAndTheirHeaders) {
     EXPECT_EQ(endpoints[0].max_in_flight, 5);
     using Headers = std::vector<std::pair<std::string, std::string>>;
     EXPECT_EQ(endpoints[1].headers, (Headers{{"x-one", "1"}}));
+    EXPECT_EQ(endpoints[0].state, core::EndpointState::kActive);
+    EXPECT_EQ(endpoints[1].state, core::EndpointState::kDisabled);
+    EXPECT_EQ(endpoints[0].timeout, std::nullopt);
+    EXPECT_EQ(endpoints[1].timeout, std::chrono::seconds(3));
+    EXPECT_EQ(endpoints[1].max_attempts, 4);
 }
 
 }  // namespace

@@ -464,7 +464,7 @@ TEST_F(Doctor, SequencesBehindTheIds) {
     for (const char* row :
          {"messaging._sent_batch (batch_id, sent_at, size, ids) OVERRIDING SYSTEM VALUE VALUES (5, now(), 0, '{}')",
           "messaging._instance (instance_id, name) OVERRIDING SYSTEM VALUE VALUES (5, 'a')",
-          "messaging.endpoints (id, name, url) OVERRIDING SYSTEM VALUE VALUES (5, 'a', 'b')"}) {
+          "messaging.endpoints (id, name, url) OVERRIDING SYSTEM VALUE VALUES (5, 'a', 'http://b/')"}) {
         db_.sql(std::string("INSERT INTO ") + row);
         expect("sequences", schema::FindingLevel::kError, std::string(row).substr(0, std::string(row).find(' ')));
         follow_advice("sequences");

@@ -9,6 +9,8 @@
 #include "engine/receipt_backlog_store.h"
 #include "engine/record_store.h"
 #include "repository/control_store.h"
+#include "repository/endpoint_figures_store.h"
+#include "repository/endpoint_registry.h"
 #include "repository/instance_store.h"
 #include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
@@ -36,6 +38,17 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"claim_due", {"_schedule_due", "messages_pkey"}},
     {"reschedule_orphans", {"messages_pkey"}},
     {"load_endpoints", {}},
+    {"add_figures", {}},
+    {"forget_old_figures", {"_endpoint_minute_age"}},
+    {"get_endpoint", {"_endpoint_minute_pkey", "_hold_endpoint", "messages_pkey"}},
+    {"list_endpoints", {"_endpoint_minute_pkey", "_hold_endpoint", "messages_pkey"}},
+    {"create_endpoint", {}},
+    {"create_endpoint_once", {"_idempotency_key_pkey"}},
+    {"change_endpoint", {}},
+    {"remove_endpoint", {}},
+    {"disable_endpoint", {}},
+    {"enable_endpoint", {}},
+    {"find_endpoints", {}},
     {"lock_claims", {"_claim_pkey"}},
     {"mark_sent", {"messages_pkey"}},
     {"leave_places", {"messages_pkey", "_schedule_pkey", "_dead_pkey", "_hold_pkey"}},
@@ -98,6 +111,10 @@ const std::map<std::string, std::vector<std::string>> kMayScan{
     {"list_all", {"_claim"}},
     {"list_recipient", {"_claim"}},
     {"get_message", {"_claim"}},
+    {"get_endpoint", {"_claim"}},
+    {"list_endpoints", {"_claim"}},
+    {"disable_endpoint", {"_claim"}},
+    {"enable_endpoint", {"_claim"}},
     {"take_claims", {"_claim"}},  // the ledger of what is in flight, once an engine has failed
     {"reclaim", {"_claim"}},
     {"move_claims", {"_claim"}},
@@ -110,8 +127,8 @@ const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
     {"retry_message", {"_schedule", "_dead"}},
 };
 
-constexpr std::array kGrowing{"messages", "_queue",      "_claim",           "_schedule", "_hold",
-                              "_dead",    "_sent_batch", "_receipt_backlog", "_attempt",  "_idempotency_key"};
+constexpr std::array kGrowing{"messages",    "_queue",           "_claim",   "_schedule",        "_hold",           "_dead",
+                              "_sent_batch", "_receipt_backlog", "_attempt", "_idempotency_key", "_endpoint_minute"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight, kOfDeadRows };
@@ -156,6 +173,8 @@ protected:
             " FROM messages WHERE NOT is_sent; "
             "INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status, body, created_at) SELECT 'POST /messages',"
             " g, g, 201, repeat('x', 150), now() - g * interval '5 s' FROM generate_series(1, 20000) g; "
+            "INSERT INTO messaging._endpoint_minute SELECT e, now() - m * interval '1 minute', 1, 0, '{0,1}', NULL"
+            " FROM generate_series(1, 20) e, generate_series(1, 1440) m; "
             "INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations)"
             " SELECT id / 500, 999, array_agg(id), array_agg(attempts), array_agg(generation)"
             " FROM messages WHERE NOT is_sent GROUP BY id / 500");
@@ -236,6 +255,31 @@ protected:
             messages.enqueue_once({{"+90", "x"}}, {"POST /messages", "new", "x"}, {201, {"", "", ""}}, std::move(done));
         });
         db_.value<service::StatusView>([&](auto done) { control.read_status(std::move(done)); });
+    }
+
+    void use_as_endpoints_api(pg::Connection& api) {
+        PgEndpointRegistry registry(api, api);
+        service::EndpointChanges shop;
+        shop.name = "shop";
+        shop.url = "http://a/";
+        db_.value<service::CreatedEndpoint>([&](auto done) { registry.create(shop, std::move(done)); });
+        shop.name = "other";
+        db_.value<service::StoredResponse>([&](auto done) {
+            registry.create_once(shop, {"POST /endpoints", "new", "x"}, {201, {"", "", "", "", ""}}, std::move(done));
+        });
+        const service::EndpointRef endpoint{std::nullopt, "shop"};
+        using View = service::EndpointView;
+        db_.value<service::EndpointPage>([&](auto done) { registry.list({}, std::move(done)); });
+        db_.value<View>([&](auto done) { registry.get(endpoint, std::move(done)); });
+        db_.value<View>([&](auto done) { registry.change(endpoint, {}, std::move(done)); });
+        db_.value<View>([&](auto done) { registry.disable(endpoint, {}, std::move(done)); });
+        db_.value<View>([&](auto done) { registry.enable(endpoint, std::move(done)); });
+        db_.value<View>([&](auto done) { registry.remove(endpoint, std::move(done)); });
+        db_.value<std::vector<std::optional<core::EndpointId>>>([&](auto done) {
+            registry.find({"shop", "1"}, std::move(done));
+        });
+        PgEndpointFiguresStore figures(api);
+        db_.value<core::Unit>([&](auto done) { figures.add_figures({{.endpoint = 1, .sent = 1}}, std::move(done)); });
     }
 
     static std::string sample(const std::string& type) {
@@ -345,8 +389,10 @@ using ListPlans = Plans;
 TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
     pg::Connection& api = db_.open_session(api_session_settings());
     use_as_api(api);
-    // Nine lists, message, attempts, retry, insert, three of a key, insert with a key, three of the status.
-    EXPECT_EQ(check_all(api, api_session_settings(), true), 20);
+    use_as_endpoints_api(api);
+    // Nine lists, message, attempts, retry, insert, three of a key, insert with a key, three of the status; nine of endpoints and
+    // two of their figures.
+    EXPECT_EQ(check_all(api, api_session_settings(), true), 31);
 }
 
 // What stands in PL/pgSQL has no plan to ask for, but every scan is counted. A round of reconcile may read what is open once.

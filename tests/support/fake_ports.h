@@ -13,6 +13,7 @@
 #include "engine/claim_store.h"
 #include "engine/doorbell.h"
 #include "engine/doorbell_store.h"
+#include "engine/endpoint_figures.h"
 #include "engine/endpoint_store.h"
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
@@ -42,7 +43,10 @@ T take_first(std::deque<T>& calls) {
 
 inline core::Error unavailable() { return {core::ErrorKind::kUnavailable, "not there", ""}; }
 
-class FakeEngineStores : public engine::ClaimStore, public engine::RecordStore, public engine::EndpointStore {
+class FakeEngineStores : public engine::ClaimStore,
+                         public engine::RecordStore,
+                         public engine::EndpointStore,
+                         public engine::EndpointFiguresStore {
 public:
     void claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         ready.push_back({request, std::move(done)});
@@ -73,6 +77,9 @@ public:
     void load_endpoints(core::Completion<std::vector<core::Endpoint>> done) override {
         endpoints.push_back({0, std::move(done)});
     }
+    void add_figures(std::vector<engine::EndpointFigures> of_endpoints, core::Completion<core::Unit> done) override {
+        figures.push_back({std::move(of_endpoints), std::move(done)});
+    }
 
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> ready;
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> due;
@@ -87,6 +94,7 @@ public:
     std::deque<Call<std::vector<core::MessageId>, std::vector<core::MessageId>>> unlocks;
     std::deque<Call<engine::RecordRequest, engine::RecordResult>> records;
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
+    std::deque<Call<std::vector<engine::EndpointFigures>, core::Unit>> figures;
 };
 
 class FakeInstanceStore : public engine::InstanceStore {

@@ -140,18 +140,74 @@ TEST_F(DispatcherTest, AsksForMoreOfWhatIsHeldWhenAnEndpointCanTakeIt) {
 TEST_F(DispatcherTest, TellsWhichEndpointsMessagesAreHeldAndWhenTheyNoLongerAre) {
     core::Endpoint slow = endpoint(1, 2);
     slow.name = "slow";
-    slow.held = true;
+    slow.state = core::EndpointState::kHeld;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     EXPECT_EQ(observer_.degraded, std::vector<std::string>{"endpoint slow"}) << "once";
-    slow.held = false;
+    slow.state = core::EndpointState::kActive;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     EXPECT_TRUE(observer_.degraded.empty());
-    slow.held = true;
+    slow.state = core::EndpointState::kHeld;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     EXPECT_EQ(observer_.degraded.size(), 1u);
     dispatcher_.set_endpoints({endpoint(2, 2)});
     EXPECT_TRUE(observer_.degraded.empty()) << "what was removed is no longer out of order";
+}
+
+TEST_F(DispatcherTest, ADisabledEndpointsMessagesAreHeldAndWhatIsInFlightFinishes) {
+    dispatcher_.add(some(5));
+    core::Endpoint disabled = endpoint(1, 2);
+    disabled.state = core::EndpointState::kDisabled;
+    dispatcher_.set_endpoints({disabled});
+    ASSERT_EQ(outcomes_.size(), 3u) << "where it is the only one as well";
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kHeld);
+    dispatcher_.add(some(1));
+    EXPECT_EQ(outcomes_.size(), 4u) << "what was claimed just before";
+    sender_.answer(200);
+    EXPECT_EQ(outcomes_.back().kind, OutcomeKind::kDelivered);
+    EXPECT_EQ(sender_.attempts.size(), 1u) << "nothing new is started";
+    EXPECT_EQ(dispatcher_.capacity(), 32u);
+    disabled.state = core::EndpointState::kActive;
+    dispatcher_.set_endpoints({disabled});
+    dispatcher_.add(some(1));
+    EXPECT_EQ(sender_.attempts.size(), 2u);
+}
+
+TEST_F(DispatcherTest, AnEndpointsOwnAttemptsCountBeforeTheServices) {
+    core::Endpoint once = endpoint(1, 2);
+    once.max_attempts = 1;
+    dispatcher_.set_endpoints({once, endpoint(2, 2)});
+    dispatcher_.add(some(1, 1));
+    sender_.answer(500);
+    dispatcher_.add(some(1, 2));
+    sender_.answer(500);
+    ASSERT_EQ(outcomes_.size(), 2u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kDead);
+    EXPECT_EQ(outcomes_[1].kind, OutcomeKind::kRetry);
+}
+
+TEST_F(DispatcherTest, CountsAttemptsOfEachEndpointAndNoFaultsOfOurOwn) {
+    dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
+    dispatcher_.add(some(3, 1));
+    dispatcher_.add(some(1, 2));
+    sender_.answer(200);
+    sender_.answer(503);
+    core::AttemptResult ours;
+    ours.fault = core::AttemptFault::kLocal;
+    take_first(sender_.attempts).done(ours);
+    sender_.answer(200);
+    const auto figures = dispatcher_.take_figures();
+    ASSERT_EQ(figures.size(), 2u);
+    int sent = 0;
+    int failed = 0;
+    for (const EndpointFigures& of : figures) {
+        sent += of.sent;
+        failed += of.failed;
+        EXPECT_EQ(of.last_error, of.failed > 0 ? "the receiver answered HTTP 503" : "");
+    }
+    EXPECT_EQ(sent, 2);
+    EXPECT_EQ(failed, 1);
+    EXPECT_TRUE(dispatcher_.take_figures().empty()) << "once";
 }
 
 TEST_F(DispatcherTest, TellsWhenRequestsCannotBeStartedAndWhenTheyCanAgain) {

@@ -87,9 +87,12 @@ protected:
     test::FakeReceiptLog receipts_;
     test::FakeSender sender_;
     test::FakeObserver observer_;
-    Engine engine_{
-        {queue_, queue_, queue_, instances_, doorbell_, backlog_, receipts_, sender_}, time_, time_, random_, observer_,
-        {.name = "test", .session_tag = "", .max_claim = kMaxClaim, .dispatch = {}}};
+    Engine engine_{{queue_, queue_, queue_, queue_, instances_, doorbell_, backlog_, receipts_, sender_},
+                   time_,
+                   time_,
+                   random_,
+                   observer_,
+                   {.name = "test", .session_tag = "", .max_claim = kMaxClaim, .dispatch = {}}};
 };
 
 TEST_F(EngineTest, ClaimsOnceItIsRegisteredAndKnowsStateAndEndpoints) {

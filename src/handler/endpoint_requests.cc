@@ -1,0 +1,208 @@
+// Validation of what clients send for endpoints.
+#include "handler/endpoint_requests.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/json.h"
+#include "core/number.h"
+#include "core/text.h"
+#include "handler/cursor.h"
+
+namespace messaging::handler {
+namespace {
+
+using service::Change;
+using service::EndpointChanges;
+
+constexpr std::size_t kMaxTextBytes = 8192;   // of any text of an endpoint; the database has narrower limits
+constexpr std::size_t kMaxReasonBytes = 500;  // of why an endpoint is disabled
+constexpr std::size_t kMaxTenantBytes = 255;  // in a query
+constexpr core::JsonLimits kBodyLimits{256u << 10, 4, 500};
+
+// What is wrong with a member's value; nothing when it is in the changes.
+using ReadMember = std::optional<Problem> (*)(const std::string& name, const core::JsonView& value, EndpointChanges& changes);
+
+std::optional<Problem> read_text(const std::string& name, const core::JsonView& value, Change<std::string>& change) {
+    if (value.is_null()) {
+        change.emplace(std::nullopt);
+        return std::nullopt;
+    }
+    if (!value.is_string()) return invalid_field(name, "must be a string");
+    if (value.text().find('\0') != std::string_view::npos) return invalid_field(name, "must not contain the character NUL");
+    if (value.text().size() > kMaxTextBytes) return invalid_field(name, "is too long");
+    change.emplace(std::string(value.text()));
+    return std::nullopt;
+}
+
+std::optional<Problem> read_integer(const std::string& name, const core::JsonView& value, Change<int>& change) {
+    if (value.is_null()) {
+        change.emplace(std::nullopt);
+        return std::nullopt;
+    }
+    const auto number = value.is_number() ? core::parse_number<int>(value.text()) : std::nullopt;
+    if (!number) return invalid_field(name, "must be a whole number");
+    change.emplace(number);
+    return std::nullopt;
+}
+
+template <Change<std::string> EndpointChanges::*Member>
+std::optional<Problem> read_text_member(const std::string& name, const core::JsonView& value, EndpointChanges& changes) {
+    return read_text(name, value, changes.*Member);
+}
+
+template <Change<int> EndpointChanges::*Member>
+std::optional<Problem> read_integer_member(const std::string& name, const core::JsonView& value, EndpointChanges& changes) {
+    return read_integer(name, value, changes.*Member);
+}
+
+// Kept as the text of a JSON object, with each name as often as it was sent: the database refuses a second one.
+std::optional<Problem> read_headers(const std::string& name, const core::JsonView& value, EndpointChanges& changes) {
+    if (value.is_null()) {
+        changes.headers.emplace(std::nullopt);
+        return std::nullopt;
+    }
+    if (!value.is_object()) return invalid_field(name, "must be a JSON object of names and values");
+    core::JsonWriter json;
+    json.begin_object();
+    for (const std::string_view header : value.keys()) {
+        const auto text = value.member(header);
+        if (!text || !text->is_string()) return invalid_field(name, "must have strings as values");
+        json.key(header).string(text->text());
+    }
+    json.end_object();
+    changes.headers.emplace(std::string(json.text()));
+    return std::nullopt;
+}
+
+struct Member {
+    std::string_view name;
+    ReadMember read;
+};
+constexpr std::array kMembers = {Member{"name", read_text_member<&EndpointChanges::name>},
+                                 Member{"url", read_text_member<&EndpointChanges::url>},
+                                 Member{"description", read_text_member<&EndpointChanges::description>},
+                                 Member{"tenant", read_text_member<&EndpointChanges::tenant>},
+                                 Member{"headers", read_headers},
+                                 Member{"max_in_flight", read_integer_member<&EndpointChanges::max_in_flight>},
+                                 Member{"timeout_seconds", read_integer_member<&EndpointChanges::timeout_seconds>},
+                                 Member{"max_attempts", read_integer_member<&EndpointChanges::max_attempts>}};
+
+constexpr std::array<std::string_view, 5> kListParameters{"state", "tenant", "name", "limit", "cursor"};
+
+// The tenant may contain anything, and comes last; a name has no line break.
+std::string text_of(const service::EndpointQuery& query) {
+    return std::string("endpoints\n") + (query.state ? std::string(core::word_of(*query.state)) : "-") + "\n" +
+           query.name.value_or("-") + (query.tenant ? "\nof " + *query.tenant : "");
+}
+
+std::optional<Problem> read_state(const std::string& value, std::optional<core::EndpointState>& state) {
+    std::string words;
+    for (const core::EndpointState known : core::kEndpointStates) {
+        if (core::word_of(known) == value) {
+            state = known;
+            return std::nullopt;
+        }
+        words.append(words.empty() ? "" : ", ").append(core::word_of(known));
+    }
+    return invalid_parameter("state", "must be one of " + words);
+}
+
+bool is_text(std::string_view value, std::size_t max_bytes) {
+    return !value.empty() && value.size() <= max_bytes && value.find('\0') == std::string_view::npos && core::is_utf8(value);
+}
+
+}  // namespace
+
+Checked<EndpointChanges> read_endpoint_changes(const http::Request& request) {
+    if (const auto problem = check_media_type(request)) return *problem;
+    const auto document = core::JsonDocument::parse(request.body, kBodyLimits);
+    if (!document) return Problem{400, "invalid_json", document.error().message};
+    const core::JsonView root = document->root();
+    if (!root.is_object()) return Problem{422, "invalid_item", "an endpoint must be an object"};
+    std::array<std::string_view, kMembers.size()> names;
+    std::transform(kMembers.begin(), kMembers.end(), names.begin(), [](const Member& known) { return known.name; });
+    if (const auto problem = check_members(root, names)) return *problem;
+    EndpointChanges changes;
+    for (const Member& known : kMembers) {
+        const auto value = root.member(known.name);
+        if (!value) continue;
+        if (const auto problem = known.read(std::string(known.name), *value, changes)) return *problem;
+    }
+    for (const auto& [name, change] : {std::pair{"name", &changes.name}, std::pair{"url", &changes.url}}) {
+        if (*change && !**change) return invalid_field(name, "must be a string");
+    }
+    return changes;
+}
+
+Checked<EndpointChanges> read_new_endpoint(const http::Request& request) {
+    auto checked = read_endpoint_changes(request);
+    const auto* changes = std::get_if<EndpointChanges>(&checked);
+    if (changes == nullptr) return checked;
+    if (!changes->name) return invalid_field("name", "is missing");
+    if (!changes->url) return invalid_field("url", "is missing");
+    return checked;
+}
+
+Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request) {
+    if (const auto problem = check_parameters(request, kListParameters)) return *problem;
+    service::EndpointQuery query;
+    query.limit = kDefaultLimit;
+    for (const auto& [name, value] : request.query) {
+        if (name == "state") {
+            if (const auto problem = read_state(value, query.state)) return *problem;
+        } else if (name == "limit") {
+            const auto limit = read_limit(value);
+            if (const auto* problem = std::get_if<Problem>(&limit)) return *problem;
+            query.limit = std::get<int>(limit);
+        } else if (name == "name") {
+            if (!is_text(value, kMaxEndpointNameBytes)) return invalid_parameter(name, "must be the name of an endpoint");
+            query.name = value;
+        } else if (name == "tenant") {
+            if (!is_text(value, kMaxTenantBytes)) return invalid_parameter(name, "must be 1 to 255 bytes of UTF-8 without NUL");
+            query.tenant = value;
+        }
+    }
+    if (const auto cursor = request.query_parameter("cursor")) {
+        const auto position = read_cursor(*cursor, text_of(query));
+        if (!position) {
+            return Problem{400, "invalid_cursor",
+                           "cursor must be a meta.next_cursor of the same list: with the same state, tenant and name", "cursor"};
+        }
+        query.after = position->id;
+    }
+    return query;
+}
+
+std::string write_endpoint_cursor(const service::EndpointQuery& query, core::EndpointId last) {
+    return write_cursor(text_of(query), {0, last});
+}
+
+Checked<service::EndpointRef> read_endpoint_ref(const http::Request& request) {
+    const std::string text(request.path_parameter("id"));
+    if (const auto id = core::parse_number<core::EndpointId>(text); id && *id > 0) return service::EndpointRef{*id, {}};
+    if (is_text(text, kMaxEndpointNameBytes)) return service::EndpointRef{std::nullopt, text};
+    return Problem{400, "invalid_id", "the id in the path must be a positive whole number, or the name of an endpoint"};
+}
+
+Checked<std::optional<std::string>> read_disable_reason(const http::Request& request) {
+    if (request.body.empty()) return std::optional<std::string>();
+    if (const auto problem = check_media_type(request)) return *problem;
+    const auto document = core::JsonDocument::parse(request.body, kBodyLimits);
+    if (!document) return Problem{400, "invalid_json", document.error().message};
+    const core::JsonView root = document->root();
+    if (!root.is_object()) return Problem{422, "invalid_item", "send an object with a reason, or no body"};
+    constexpr std::array<std::string_view, 1> kKnown{"reason"};
+    if (const auto problem = check_members(root, kKnown)) return *problem;
+    Change<std::string> reason;
+    const auto value = root.member("reason");
+    if (!value) return std::optional<std::string>();
+    if (const auto problem = read_text("reason", *value, reason)) return *problem;
+    if (*reason && (*reason)->size() > kMaxReasonBytes) {
+        return invalid_field("reason", "must not be longer than " + std::to_string(kMaxReasonBytes) + " bytes");
+    }
+    return *reason;
+}
+
+}  // namespace messaging::handler

@@ -1,0 +1,24 @@
+// Requests of /endpoints: bodies and queries checked and turned into what the registry takes. What a value must be, beside its
+// JSON type, the database says (migrations/functions/endpoints.sql): so the API and SQL have the same rules.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "handler/requests.h"
+#include "service/endpoint_registry.h"
+
+namespace messaging::handler {
+
+// The body of POST /endpoints (name and url must be there), or of PATCH: a merge patch (RFC 7396) of the same members.
+Checked<service::EndpointChanges> read_new_endpoint(const http::Request& request);
+Checked<service::EndpointChanges> read_endpoint_changes(const http::Request& request);
+Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request);
+// The {id} of the path: the id, or the name.
+Checked<service::EndpointRef> read_endpoint_ref(const http::Request& request);
+// {"reason": "…"}; an empty body, and null, give none.
+Checked<std::optional<std::string>> read_disable_reason(const http::Request& request);
+
+std::string write_endpoint_cursor(const service::EndpointQuery& query, core::EndpointId last);
+
+}  // namespace messaging::handler

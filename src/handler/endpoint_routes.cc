@@ -1,0 +1,147 @@
+// Creating, listing, reading, changing, deleting, disabling and enabling endpoints.
+#include "handler/endpoint_routes.h"
+
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "core/sqlstate.h"
+#include "handler/encode.h"
+#include "handler/endpoint_requests.h"
+#include "handler/stored_response.h"
+
+namespace messaging::handler {
+namespace {
+
+using service::EndpointView;
+
+Problem to_endpoint_problem(const core::Error& error) {
+    if (error.kind == core::ErrorKind::kNotFound) return {404, "endpoint_not_found", error.message};
+    if (error.kind == core::ErrorKind::kConflict && error.sqlstate == core::kUniqueViolation) {
+        return {409, "endpoint_name_taken", error.message, "name"};
+    }
+    if (error.kind == core::ErrorKind::kConflict && error.sqlstate.empty()) return {409, "endpoint_is_default", error.message};
+    if (error.kind == core::ErrorKind::kInvalid && error.sqlstate == core::kCheckViolation) {
+        return {422, "invalid_field", error.message, error.message.substr(0, error.message.find(' '))};
+    }
+    return to_problem(error);
+}
+
+core::Completion<EndpointView> answer(const Reply& reply, const char* message) {
+    return [reply, message](const core::Result<EndpointView>& endpoint) {
+        if (!endpoint) return reply.send(endpoint.error(), to_endpoint_problem);
+        reply.send(Answer{200, message, [&](core::JsonWriter& json) { write_endpoint(json, endpoint.value()); }, {}});
+    };
+}
+
+// As it will be: the gaps take the id, created_at, updated_at and state_since.
+service::ResponseTemplate response_to(const service::EndpointChanges& endpoint, const std::string& request_id) {
+    EndpointView view;
+    const auto text = [](const service::Change<std::string>& change) { return change.value_or(std::nullopt); };
+    view.name = text(endpoint.name).value_or("");
+    view.url = text(endpoint.url).value_or("");
+    view.description = text(endpoint.description);
+    view.tenant = text(endpoint.tenant);
+    view.headers = text(endpoint.headers).value_or(view.headers);
+    view.max_in_flight = endpoint.max_in_flight.value_or(std::nullopt).value_or(view.max_in_flight);
+    view.timeout_seconds = endpoint.timeout_seconds.value_or(std::nullopt);
+    view.max_attempts = endpoint.max_attempts.value_or(std::nullopt);
+    BodyGaps gaps;
+    return gaps.split(
+        to_response(Answer{201, "created", [&](core::JsonWriter& json) { write_endpoint(json, view, &gaps); }, {}}, request_id));
+}
+
+// What is wrong with the URL, where there is a new one.
+std::optional<Problem> check(const service::EndpointChanges& changes,
+                             const std::function<core::Result<core::Unit>(const std::string&)>& check_url) {
+    if (!changes.url || !*changes.url) return std::nullopt;
+    const auto fine = check_url(**changes.url);
+    if (fine) return std::nullopt;
+    return invalid_field("url", fine.error().message);
+}
+
+}  // namespace
+
+void EndpointRoutes::list(const http::Request& request, const Reply& reply) {
+    const auto checked = read_endpoint_query(request);
+    if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
+    const auto& query = std::get<service::EndpointQuery>(checked);
+    registry_.list(query, [query, reply](const core::Result<service::EndpointPage>& page) {
+        if (!page) return reply.send(page.error());
+        reply.send(Answer{200, "ok",
+                          [&](core::JsonWriter& json) {
+                              json.begin_array();
+                              for (const EndpointView& endpoint : page->endpoints) write_endpoint(json, endpoint);
+                              json.end_array();
+                          },
+                          [&](core::JsonWriter& json) {
+                              json.key("limit").integer(query.limit);
+                              write_optional(
+                                  json, "next_cursor",
+                                  page->next ? std::optional(write_endpoint_cursor(query, *page->next)) : std::nullopt);
+                          }});
+    });
+}
+
+void EndpointRoutes::create(const http::Request& request, const Reply& reply) {
+    const auto checked = read_new_endpoint(request);
+    if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
+    const auto key = read_idempotency_key(request);
+    if (const auto* problem = std::get_if<Problem>(&key)) return reply.send(*problem);
+    const auto& endpoint = std::get<service::EndpointChanges>(checked);
+    if (const auto problem = check(endpoint, check_url_)) return reply.send(*problem);
+    const service::ResponseTemplate response = response_to(endpoint, request.id);
+    if (const auto& idempotency = std::get<std::optional<service::IdempotencyKey>>(key)) {
+        return registry_.create_once(endpoint, *idempotency, response, [reply](const auto& stored) {
+            const bool is_about_the_key = stored.ok() || stored.error().sqlstate == core::kLockNotAvailable ||
+                                          (stored.error().kind == core::ErrorKind::kConflict && stored.error().sqlstate.empty());
+            if (is_about_the_key) return send_stored(reply, stored);
+            reply.send(stored.error(), to_endpoint_problem);
+        });
+    }
+    registry_.create(endpoint, [reply, response](const core::Result<service::CreatedEndpoint>& created) {
+        if (!created) return reply.send(created.error(), to_endpoint_problem);
+        const std::string& at = created->created_at;
+        reply.send_body(response.status, response.body({std::to_string(created->id), at, at, at}));
+    });
+}
+
+void EndpointRoutes::get(const http::Request& request, const Reply& reply) {
+    const auto endpoint = read_endpoint_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
+    registry_.get(std::get<service::EndpointRef>(endpoint), answer(reply, "ok"));
+}
+
+void EndpointRoutes::change(const http::Request& request, const Reply& reply) {
+    const auto endpoint = read_endpoint_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
+    const auto checked = read_endpoint_changes(request);
+    if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
+    const auto& changes = std::get<service::EndpointChanges>(checked);
+    if (const auto problem = check(changes, check_url_)) return reply.send(*problem);
+    registry_.change(std::get<service::EndpointRef>(endpoint), changes, answer(reply, "changed"));
+}
+
+void EndpointRoutes::remove(const http::Request& request, const Reply& reply) {
+    const auto endpoint = read_endpoint_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
+    registry_.remove(std::get<service::EndpointRef>(endpoint),
+                     answer(reply, "deleted: this is how it was; the messages that wait for it are dead-lettered"));
+}
+
+void EndpointRoutes::disable(const http::Request& request, const Reply& reply) {
+    const auto endpoint = read_endpoint_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
+    const auto reason = read_disable_reason(request);
+    if (const auto* problem = std::get_if<Problem>(&reason)) return reply.send(*problem);
+    registry_.disable(std::get<service::EndpointRef>(endpoint), std::get<std::optional<std::string>>(reason),
+                      answer(reply, "disabled: its messages are kept until it is enabled"));
+}
+
+void EndpointRoutes::enable(const http::Request& request, const Reply& reply) {
+    const auto endpoint = read_endpoint_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
+    registry_.enable(std::get<service::EndpointRef>(endpoint), answer(reply, "enabled: what was kept for it is sent first"));
+}
+
+}  // namespace messaging::handler
