@@ -55,6 +55,13 @@ BEGIN
     IF TG_RELID <> 'public.messages'::regclass THEN
         RAISE EXCEPTION 'messaging._on_update() serves public.messages only';
     END IF;
+    -- An older snapshot does not show in which place the message is: it would stay there, unsent or sent, and nobody would know.
+    IF (TG_ARGV[0] <> 'any' OR NEW.is_sent <> OLD.is_sent OR NEW.endpoint_id <> OLD.endpoint_id)
+       AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'is_sent and endpoint_id can be changed in the isolation level READ COMMITTED only, and this one is %',
+            upper(current_setting('transaction_isolation'))
+            USING HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED, or POST /messages/{id}/retry', ERRCODE = 'feature_not_supported';
+    END IF;
     IF TG_ARGV[0] = 'any' THEN
         IF NEW.id <> OLD.id THEN
             RAISE EXCEPTION 'a message keeps its id' USING HINT = 'Insert a new message instead.', ERRCODE = 'integrity_constraint_violation';

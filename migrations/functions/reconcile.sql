@@ -4,7 +4,8 @@
 -- Queues those of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead; answers how many. One
 -- statement, so one snapshot: a message on its way from one place to the next is seen in one of them. LATERAL … LIMIT keeps the reading
 -- of messages a look-up for each candidate: PostgreSQL 18 would read it whole for some thousands of them.
--- What is held for another endpoint than its own is in no place either: a claim that had read the older row may hold it so. A claim
+-- What is held for another endpoint than its own is in no place either: a claim that had read the older row may hold it so. Nothing in
+-- this file waits for a row's lock: a transaction that stays open must not stop reconcile, and what is locked now comes in a later round. A claim
 -- that names a message with other attempts, or another generation, has resolved it already.
 CREATE OR REPLACE FUNCTION messaging._queue_lost(candidates bigint[]) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -22,10 +23,14 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
                         EXCEPT SELECT u.id, u.attempts, u.generation FROM messaging._claim c
                         CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)) unclaimed
         EXCEPT SELECT id FROM known),
-    misheld AS (
-        DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM lost))),
+    misheld AS MATERIALIZED (
+        SELECT id FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM lost))),
+    released AS (
+        DELETE FROM messaging._hold WHERE id = ANY (ARRAY(
+            SELECT id FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM misheld)) FOR UPDATE SKIP LOCKED)) RETURNING id),
     queued AS (
-        INSERT INTO messaging._queue (id) SELECT id FROM lost RETURNING id)
+        INSERT INTO messaging._queue (id)
+        SELECT id FROM lost WHERE id NOT IN (SELECT id FROM misheld) OR id IN (SELECT id FROM released) RETURNING id)
     SELECT count(*) FROM queued
 $$;
 
@@ -62,7 +67,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
         WHERE h.endpoint_id IS NOT NULL AND coalesce(s.state, 'active') = 'active'),
     strays AS MATERIALIZED (
         SELECT s.id FROM free f CROSS JOIN LATERAL (
-            SELECT id FROM messaging._hold h WHERE h.endpoint_id = f.endpoint_id ORDER BY h.id + 0 LIMIT max_rows) s LIMIT max_rows),
+            SELECT id FROM messaging._hold h WHERE h.endpoint_id = f.endpoint_id ORDER BY h.id + 0 LIMIT max_rows
+            FOR UPDATE SKIP LOCKED) s LIMIT max_rows),
     returned AS (
         DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM strays)) RETURNING id),
     queued AS (
@@ -117,8 +123,9 @@ BEGIN
         END IF;
         -- A claim dead-letters a message without its row's lock: somebody may have marked it as sent in a transaction that was open then.
         DELETE FROM messaging._dead WHERE id = ANY (ARRAY(
-            SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id + 0 DESC LIMIT 1000) d
-            JOIN public.messages m ON m.id = d.id WHERE m.is_sent));
+            SELECT id FROM messaging._dead WHERE id = ANY (ARRAY(
+                SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id + 0 DESC LIMIT 1000) d
+                JOIN public.messages m ON m.id = d.id WHERE m.is_sent)) FOR UPDATE SKIP LOCKED));
         returned := messaging._release_strays(50000);
         IF returned > 0 THEN
             PERFORM pg_notify('messaging_ready', '');

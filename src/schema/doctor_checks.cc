@@ -46,28 +46,29 @@ LIMIT 10)sql";
 
 // tgtype has a bit each for row, before, insert, delete, update, truncate.
 constexpr const char* kTriggers = R"sql(
-WITH expected (relation, name, function, type) AS (VALUES
-    ('public.messages', 'messaging_insert', 'messaging._on_insert', 4),
-    ('public.messages', 'messaging_insert_sent', 'messaging._on_insert_sent', 1 + 4),
-    ('public.messages', 'zz_messaging_1_keep', 'messaging._on_update', 1 + 2 + 16),
-    ('public.messages', 'zz_messaging_2_send_again', 'messaging._on_update', 1 + 2 + 16),
-    ('public.messages', 'messaging_delete', 'messaging._on_delete', 8),
-    ('public.messages', 'messaging_truncate', 'messaging._on_truncate', 32),
-    ('messaging._state', 'state_changed', 'messaging._on_control_change', 16),
-    ('messaging.endpoints', 'endpoints_changed', 'messaging._on_control_change', 4 + 8 + 16),
-    ('messaging.endpoints', 'endpoints_check', 'messaging._check_endpoint', 1 + 2 + 4 + 16),
-    ('messaging.endpoints', 'endpoints_state', 'messaging._on_endpoint_change', 1 + 4 + 8),
-    ('messaging.endpoints', 'endpoints_keep_id', 'messaging._keep_endpoint_id', 1 + 2 + 16),
-    ('messaging.endpoints', 'endpoints_truncated', 'messaging._on_endpoint_change', 32),
-    ('messaging._endpoint_state', 'endpoint_state_changed', 'messaging._on_endpoint_state_change', 1 + 2 + 16)),
+WITH expected (relation, name, function, type, always) AS (VALUES
+    ('public.messages', 'messaging_insert', 'messaging._on_insert', 4, false),
+    ('public.messages', 'messaging_insert_sent', 'messaging._on_insert_sent', 1 + 4, false),
+    ('public.messages', 'zz_messaging_1_keep', 'messaging._on_update', 1 + 2 + 16, false),
+    ('public.messages', 'zz_messaging_2_send_again', 'messaging._on_update', 1 + 2 + 16, false),
+    ('public.messages', 'messaging_delete', 'messaging._on_delete', 8, false),
+    ('public.messages', 'messaging_truncate', 'messaging._on_truncate', 32, false),
+    ('messaging._state', 'state_changed', 'messaging._on_control_change', 16, false),
+    ('messaging.endpoints', 'endpoints_changed', 'messaging._on_control_change', 4 + 8 + 16, false),
+    ('messaging.endpoints', 'endpoints_check', 'messaging._check_endpoint', 1 + 2 + 4 + 16, false),
+    ('messaging.endpoints', 'endpoints_state', 'messaging._on_endpoint_change', 1 + 4 + 8, true),
+    ('messaging.endpoints', 'endpoints_keep_id', 'messaging._keep_endpoint_id', 1 + 2 + 16, false),
+    ('messaging.endpoints', 'endpoints_truncated', 'messaging._on_endpoint_change', 32, true),
+    ('messaging._endpoint_state', 'endpoint_state_changed', 'messaging._on_endpoint_state_change', 1 + 2 + 16, false)),
 compared AS (
-    SELECT e.relation, e.name, t.tgenabled, t.tgfoid = to_regproc(e.function) AND t.tgtype = e.type AS same
+    SELECT e.relation, e.name, e.always, t.tgenabled, t.tgfoid = to_regproc(e.function) AND t.tgtype = e.type AS same
     FROM expected e LEFT JOIN pg_trigger t ON t.tgrelid = to_regclass(e.relation) AND t.tgname = e.name AND NOT t.tgisinternal)
 SELECT 'error', format('the trigger %s on %s is %s', name, relation,
-                       CASE WHEN tgenabled IS NULL THEN 'missing' WHEN same THEN 'disabled' ELSE 'not the one of this version' END),
-       CASE WHEN same THEN format('ALTER TABLE %s ENABLE TRIGGER %s', relation, name)
+                       CASE WHEN tgenabled IS NULL THEN 'missing' WHEN NOT same THEN 'not the one of this version'
+                            WHEN tgenabled = 'O' THEN 'not fired by rows that replication or a restore brings' ELSE 'disabled' END),
+       CASE WHEN same THEN format('ALTER TABLE %s ENABLE %s TRIGGER %s', relation, CASE WHEN always THEN 'ALWAYS' END, name)
             ELSE 'DELETE FROM messaging._function_file, and then `messaging migrate up`' END
-FROM compared WHERE tgenabled IS NULL OR NOT same OR tgenabled NOT IN ('O', 'A')
+FROM compared WHERE tgenabled IS NULL OR NOT same OR tgenabled NOT IN ('O', 'A') OR always AND tgenabled <> 'A'
 UNION ALL
 SELECT 'warning', format('the trigger %I fires after ours: a message that it makes unsent is sent only when reconcile finds it', tgname),
        format('ALTER TRIGGER %I ON messages RENAME TO a name that sorts before zz_messaging', tgname)

@@ -172,7 +172,8 @@ TEST_F(Doctor, Triggers) {
               "messages.messaging_delete messages.messaging_insert messages.messaging_insert_sent messages.messaging_truncate "
               "messages.zz_messaging_1_keep messages.zz_messaging_2_send_again messaging._endpoint_state.endpoint_state_changed "
               "messaging._state.state_changed "
-              "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_keep_id messaging.endpoints.endpoints_state "
+              "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_check messaging.endpoints.endpoints_keep_id "
+              "messaging.endpoints.endpoints_state "
               "messaging.endpoints.endpoints_truncated")
         << "a new trigger is one more to check";
     db_.sql("ALTER TABLE messages DISABLE TRIGGER messaging_insert");
@@ -190,6 +191,11 @@ TEST_F(Doctor, Triggers) {
     db_.sql("CREATE TRIGGER theirs AFTER UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION theirs()");
     expect("triggers", schema::FindingLevel::kWarning,
            "the trigger theirs calls public.theirs(), which relies on the search_path");
+    follow_advice("triggers");
+    // As `pg_restore --disable-triggers` leaves it.
+    db_.sql("ALTER TABLE messaging.endpoints ENABLE TRIGGER endpoints_state");
+    expect("triggers", schema::FindingLevel::kError,
+           "endpoints_state on messaging.endpoints is not fired by rows that replication");
     follow_advice("triggers");
     db_.sql("DROP TRIGGER endpoints_state ON messaging.endpoints");
     expect("triggers", schema::FindingLevel::kError, "endpoints_state on messaging.endpoints is missing", "messaging migrate up");

@@ -358,6 +358,24 @@ TEST_F(Psql, APublicationForAllTablesStopsNothing) {
         << "a table without an identity";
 }
 
+// Ten messages of an older snapshot's transaction were to be sent again, and stayed dead-lettered without a word.
+TEST_F(Psql, ChangesThatNeedThePlaceOfAMessageAreRefusedToOlderSnapshots) {
+    db_.sql("INSERT INTO messages (recipient, content) VALUES ('+1', 'a')");
+    for (const char* level : {"REPEATABLE READ", "SERIALIZABLE"}) {
+        for (const char* change : {"is_sent = false", "is_sent = true", "endpoint_id = 2", "endpoint_id = 2, is_sent = false"}) {
+            pg::Session session = test::connect_or_abort(db_.url());
+            const auto refused = session.execute_script(std::string("BEGIN ISOLATION LEVEL ") + level + "; UPDATE messages SET " +
+                                                        change + "; COMMIT");
+            ASSERT_FALSE(refused) << level << change;
+            EXPECT_NE(refused.error().message.find("READ COMMITTED only"), std::string::npos) << refused.error().message;
+        }
+        run(application_,
+            std::string("BEGIN ISOLATION LEVEL ") + level +
+                "; UPDATE messages SET recipient = '+2'; INSERT INTO messages (recipient, content) VALUES ('+1', 'b'); COMMIT");
+    }
+    EXPECT_EQ(queued(), 3);
+}
+
 TEST_F(Psql, AnEndpointKeepsItsId) {
     pg::Session session = test::connect_or_abort(db_.url());
     const auto refused = session.execute_script("UPDATE messaging.endpoints SET id = DEFAULT WHERE id = 1");

@@ -332,6 +332,28 @@ TEST_F(Reconcile, FindsWhatIsHeldForAnotherEndpointThanItsOwn) {
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold"), "2");
 }
 
+// An operator's open transaction stopped all of reconcile: each round waited for it in vain.
+TEST_F(Reconcile, WaitsForNoRowThatAnotherTransactionHasLocked) {
+    db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('second', 'http://b/')");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'held' WHERE endpoint_id = 2");
+    db_.sql(insert(6));
+    db_.sql("DELETE FROM messaging._queue");
+    db_.sql("INSERT INTO messaging._hold VALUES (1, 77), (2, 77), (3, 2), (4, 2)");  // strays, and held for another one
+    db_.sql("UPDATE messages SET is_sent = true WHERE id = 5");
+    past_the_triggers("INSERT INTO messaging._dead (id, reason) VALUES (5, 'x')");
+    pg::Session other = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(other.execute_script(
+        "BEGIN; SELECT * FROM messaging._hold WHERE id IN (1, 3) FOR UPDATE; SELECT * FROM messaging._dead FOR UPDATE"));
+    look_at_newest();
+    EXPECT_EQ(queue(), "2 4 6") << "what is not locked";
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold ORDER BY id"), "1 3");
+    ASSERT_TRUE(other.execute_script("COMMIT"));
+    look_at_newest();
+    EXPECT_EQ(queue(), "1 2 3 4 6");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._hold"), "");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._dead"), "");
+}
+
 // 12 million in one statement took longer than it may, and reconcile did nothing else any more.
 TEST_F(Reconcile, ManyMessagesOnHoldForADeletedEndpointReturnByAndBy) {
     past_the_triggers("INSERT INTO messaging._hold SELECT g, 77 FROM generate_series(1, 120000) g");

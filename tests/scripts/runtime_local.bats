@@ -45,6 +45,41 @@ service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \
     [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
     api /readyz
 }
+@test "a folder .local of somebody else's is left alone" {
+    mkdir -p .local/share
+    echo precious >.local/share/file
+    for action in up rebuild clean; do
+        run go $action
+        [ "$status" != 0 ]
+        [[ $output == *"files that are not this system's"* ]]
+    done
+    [ "$(cat .local/share/file)" = precious ]
+    rm -r .local
+}
+@test "files of somebody else's that have come into our folder stay when it is cleaned" {
+    go up
+    echo precious >.local/mine
+    run go clean
+    [[ $output == *"stays: it has other files"* ]]
+    [ "$(ls -A .local)" = mine ]
+    rm -r .local
+}
+@test "a port is taken when somebody listens and does not answer, and when somebody has it and does not listen" {
+    python3 - <<'PY' 9>&- &
+import socket, time
+full = socket.socket(); full.bind(("127.0.0.1", 21080)); full.listen(0)
+fillers = [socket.socket() for _ in range(4)]
+for one in fillers: one.setblocking(False); one.connect_ex(("127.0.0.1", 21080))
+bound = socket.socket(); bound.bind(("127.0.0.1", 21090))
+time.sleep(60)
+PY
+    holder=$!
+    sleep 1
+    run go up
+    kill $holder
+    [ "$status" = 0 ]
+    [[ $output == *"port 21080 is taken: using 21081"* && $output == *"port 21090 is taken: using 21091"* ]]
+}
 @test "a wrong setting is refused before anything is touched, and never answered with advice that deletes data" {
     go up
     before=$(go ps)
