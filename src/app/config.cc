@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "app/config_values.h"
-#include "http_client/client.h"
+#include "http_client/url.h"
 #include "pg/conninfo.h"
 #include "redis/client.h"
 
@@ -124,6 +124,13 @@ std::string read_ca_certificates(const std::string& value, Config& config) {
     config.ca_certificates = value;
     const bool readable = std::ifstream(value).peek() != std::ifstream::traits_type::eof();
     return value.empty() || readable ? "" : "names a file that cannot be read, or is empty: " + value;
+}
+
+std::string read_allowed_networks(const std::string& value, Config& config) {
+    auto networks = core::parse_networks(value);
+    if (!networks) return networks.error().message;
+    config.address_policy = core::AddressPolicy(std::move(networks.value()));
+    return "";
 }
 
 std::string read_backoff_factor(const std::string& value, Config& config) {
@@ -254,6 +261,10 @@ const std::vector<Setting>& settings() {
         {"REQUEST_TIMEOUT", "10s", "one request, connecting included", Shown::kWhole,
          duration(&Config::request_timeout, milliseconds(1))},
         {"CONNECT_TIMEOUT", "5s", "connecting to a receiver", Shown::kWhole, duration(&Config::connect_timeout, milliseconds(1))},
+        {"ALLOWED_NETWORKS", "",
+         "networks, separated by commas, that endpoints may be in besides public addresses: 10.0.0.0/8,fd00::/8. WEBHOOK_URL "
+         "may be anywhere",
+         Shown::kWhole, read_allowed_networks},
         {"CA_CERTIFICATES", "", "PEM file of authorities that receivers' certificates may be signed by, besides the system's",
          Shown::kWhole, read_ca_certificates},
         {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS", Shown::kWhole, bool_reader(&Config::http2)},

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/address_policy.h"
 #include "core/backoff.h"
 #include "telemetry/log_format.h"
 
@@ -29,6 +30,7 @@ struct Config {
     std::chrono::milliseconds request_timeout{0};
     std::chrono::milliseconds connect_timeout{0};
     std::string ca_certificates;
+    core::AddressPolicy address_policy;  // of ALLOWED_NETWORKS
     bool http2 = false;
     core::BackoffPolicy backoff;
     std::chrono::milliseconds shutdown_timeout{0};

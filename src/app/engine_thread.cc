@@ -47,8 +47,8 @@ engine::EngineOptions engine_options(const Config& config, const std::string& na
 gateway::WebhookOptions webhook_options(const Config& config, const std::string& database_tag) {
     gateway::WebhookOptions options;
     options.timeout = config.request_timeout;
+    options.webhook_url = config.webhook_url;
     options.auth_key = config.webhook_auth_key;
-    options.auth_key_url = config.webhook_url;
     options.database_tag = database_tag;
     return options;
 }
@@ -59,6 +59,7 @@ http_client::ClientOptions client_options(const Config& config) {
     options.connect_timeout = config.connect_timeout;
     options.ca_file = config.ca_certificates;
     options.http2 = config.http2;
+    options.addresses = config.address_policy;
     return options;
 }
 

@@ -8,9 +8,10 @@
 namespace messaging::core {
 
 enum class AttemptFault {
-    kNone,    // the receiver answered with `status`
-    kRemote,  // no answer, or none that is HTTP: counts as an attempt
-    kLocal,   // our own fault (no descriptors, shutting down): never counts
+    kNone,       // the receiver answered with `status`
+    kRemote,     // no answer, or none that is HTTP: counts as an attempt
+    kForbidden,  // the endpoint's address is not public and not allowed, so nothing was sent: counts as an attempt
+    kLocal,      // our own fault (no descriptors, shutting down): never counts
 };
 
 struct AttemptResult {

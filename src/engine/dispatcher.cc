@@ -21,7 +21,8 @@ std::size_t size_of(const core::Delivery& delivery) {
 Ended ended(core::AttemptFault fault) {
     switch (fault) {
         case core::AttemptFault::kNone: return Ended::kAnswered;
-        case core::AttemptFault::kRemote: return Ended::kUnanswered;
+        case core::AttemptFault::kRemote:
+        case core::AttemptFault::kForbidden: return Ended::kUnanswered;
         case core::AttemptFault::kLocal: break;
     }
     return Ended::kUntried;
@@ -201,6 +202,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     queues_.finished(delivery.endpoint_id, ended(result.fault), result.duration);
     bytes_in_memory_ -= size_of(delivery);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
+    if (result.fault == core::AttemptFault::kForbidden) observer_.on_forbidden_address();
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);
     if (core::is_counted(outcome.kind)) figures_.count(delivery.endpoint_id, outcome);
     if (outcome.kind == core::OutcomeKind::kDelivered) {

@@ -41,6 +41,8 @@ public:
     virtual ~EngineObserver() = default;
     virtual void on_claim(std::size_t deliveries, std::chrono::microseconds duration) = 0;
     virtual void on_outcome(const core::Outcome& outcome) = 0;
+    // A request was not sent: the address policy refuses its endpoint's address.
+    virtual void on_forbidden_address() = 0;
     // From the insert (PostgreSQL's clock) until the receiver accepted.
     virtual void on_delivered(double seconds_since_insert) = 0;
     virtual void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) = 0;

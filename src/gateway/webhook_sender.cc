@@ -25,6 +25,7 @@ core::AttemptResult to_attempt(http_client::PostResult result) {
                 attempt.receiver_message_id = receiver_message_id(result.body);
             }
             break;
+        case http_client::TransportFault::kForbidden: attempt.fault = core::AttemptFault::kForbidden; break;
         case http_client::TransportFault::kLocal: attempt.fault = core::AttemptFault::kLocal; break;
         case http_client::TransportFault::kTimeout:
         case http_client::TransportFault::kConnect:
@@ -71,11 +72,10 @@ void WebhookSender::start_attempt(const core::Delivery& delivery, const core::En
     request.headers.emplace_back("Content-Type", "application/json");
     request.headers.emplace_back("webhook-id", core::format_webhook_id(options_.database_tag, delivery.id, delivery.generation));
     request.headers.emplace_back("webhook-timestamp", std::to_string(now.count()));
-    // The key is the secret of the receiver at WEBHOOK_URL. Endpoint 1 can have another process's WEBHOOK_URL for a while; other
-    // endpoints bring headers of their own.
-    if (endpoint.id == core::kDefaultEndpointId && !options_.auth_key.empty() && endpoint.url == options_.auth_key_url) {
-        request.headers.emplace_back("x-ins-auth-key", options_.auth_key);
-    }
+    // Endpoint 1 can have another process's WEBHOOK_URL for a while; other endpoints bring headers of their own.
+    const bool is_own_receiver = endpoint.id == core::kDefaultEndpointId && endpoint.url == options_.webhook_url;
+    if (is_own_receiver && !options_.auth_key.empty()) request.headers.emplace_back("x-ins-auth-key", options_.auth_key);
+    request.guarded = !is_own_receiver;  // the operator chose WEBHOOK_URL, and others chose all other URLs
     client_.start_post(std::move(request),
                        [done = std::move(done)](http_client::PostResult result) { done(to_attempt(std::move(result))); });
 }

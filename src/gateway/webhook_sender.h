@@ -14,8 +14,8 @@ inline constexpr std::size_t kMaxReceiverMessageIdBytes = 255;
 
 struct WebhookOptions {
     std::chrono::milliseconds timeout{10000};  // of one request
-    std::string auth_key;      // x-ins-auth-key for the default endpoint while its URL is auth_key_url; empty = not sent
-    std::string auth_key_url;  // the receiver that the key belongs to
+    std::string webhook_url;   // of this process; the default endpoint while it has this URL is the operator's own receiver
+    std::string auth_key;      // x-ins-auth-key for the operator's own receiver; empty = not sent
     std::string database_tag;  // of messaging._database
 };
 

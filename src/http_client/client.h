@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/result.h"
+#include "core/address_policy.h"
 #include "http/message.h"
 #include "loop/event_loop.h"
 
@@ -25,8 +25,9 @@ struct ClientOptions {
     std::size_t max_response_bytes = 64u << 10;  // of a body are kept; what comes after is counted and dropped
     std::size_t max_received_bytes = 1u << 20;   // of a body: reading stops, the status still decides
     std::string user_agent = "messaging-system";
-    std::string ca_file;  // PEM: authorities to trust besides the system's; empty = only the system's
-    bool http2 = false;   // over TLS, where the receiver offers it (ALPN, RFC 7301)
+    std::string ca_file;            // PEM: authorities to trust besides the system's; empty = only the system's
+    bool http2 = false;             // over TLS, where the receiver offers it (ALPN, RFC 7301)
+    core::AddressPolicy addresses;  // of guarded requests
 };
 
 struct PostRequest {
@@ -34,6 +35,7 @@ struct PostRequest {
     http::Headers headers;  // no CR, LF or NUL: checked, kInvalidRequest
     std::string body;
     std::chrono::milliseconds timeout{10000};  // the whole request, connecting included
+    bool guarded = true;  // connects only to what ClientOptions::addresses permits; false only where the operator chose the URL
 };
 
 // Why a request has no usable status. kNone = `status` is what the receiver said. The status is usable as
@@ -44,6 +46,7 @@ enum class TransportFault {
     kConnect,  // refused, unreachable, reset while connecting
     kDns,
     kTls,
+    kForbidden,       // the address policy refuses every address of the host: nothing was sent, and no connection opened
     kProtocol,        // the answer is not HTTP, or the connection ended before the status arrived
     kLocal,           // a fault of the service: no descriptors, no memory, shutting down; no attempt may be used up
     kInvalidRequest,  // URL or header that cannot be sent
@@ -78,8 +81,5 @@ private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
-
-// Checks a webhook URL: http or https, a host, no user info in it. kInvalid says what to do.
-core::Result<core::Unit> check_url(const std::string& url);
 
 }  // namespace messaging::http_client

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -48,6 +49,21 @@ void end(curl_socket_t fd) {
 }
 
 }  // namespace
+
+std::optional<core::IpAddress> ip_address(const curl_sockaddr& address) {
+    const void* const whole = &address.addr;  // curl has room for every family behind it
+    if (address.family == AF_INET) {
+        core::IpAddress::V4 bytes{};
+        std::memcpy(bytes.data(), &static_cast<const sockaddr_in*>(whole)->sin_addr, bytes.size());
+        return core::IpAddress(bytes);
+    }
+    if (address.family == AF_INET6) {
+        core::IpAddress::V6 bytes{};
+        std::memcpy(bytes.data(), &static_cast<const sockaddr_in6*>(whole)->sin6_addr, bytes.size());
+        return core::IpAddress(bytes);
+    }
+    return std::nullopt;
+}
 
 Sockets::Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready)
     : loop_(loop), on_ready_(std::move(on_ready)) {}

@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "core/ip_address.h"
 #include "loop/fd_watcher.h"
 
 namespace messaging::http_client {
@@ -21,6 +23,9 @@ struct ConnectionName {
     int peer_port;
     int local_port;
 };
+
+// What curl is about to connect to; nullopt when that is no IP address.
+std::optional<core::IpAddress> ip_address(const curl_sockaddr& address);
 
 // Loop thread only; must outlive the multi handle. A connection that rests between two requests stays watched, which spares
 // two system calls a request.

@@ -219,6 +219,8 @@ void Transfer::forget_answer() {
     socket_error_ = 0;
     error_text_[0] = '\0';
     unfit_ = false;
+    forbidden_.clear();
+    kept_forbidden_ = false;
     opened_.clear();
 }
 
@@ -228,12 +230,14 @@ void Transfer::set_request_options() {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request_.body.data());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request_.timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh_ ? 1L : 0L);
 }
 
 bool Transfer::prepare(PostRequest request, Client::Completion done) {
     request_ = std::move(request);
     done_ = std::move(done);
     unfit_count_ = 0;
+    fresh_ = false;
     forget_answer();
     if (!renew()) {
         fail(TransportFault::kLocal, "out of memory for a request");
@@ -245,7 +249,8 @@ bool Transfer::prepare(PostRequest request, Client::Completion done) {
 }
 
 bool Transfer::start_over() {
-    if (!unfit_ || ++unfit_count_ >= kMaxUnfit) return false;
+    if (!(unfit_ || kept_forbidden_) || ++unfit_count_ >= kMaxUnfit) return false;
+    fresh_ = fresh_ || kept_forbidden_;  // curl keeps the connection that was refused, and would offer it again
     forget_answer();
     if (!renew()) return false;
     set_request_options();
@@ -294,6 +299,8 @@ PostResult Transfer::take_result(CURLcode code) {
             fail(TransportFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + strange_line_ + '"');
         } else if (shortage != 0) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
+        } else if (!forbidden_.empty() && (opened_.empty() || kept_forbidden_)) {
+            fail(TransportFault::kForbidden, forbidden_);
         } else if (header_bytes_ > kMaxHeaderBytes) {
             fail(TransportFault::kProtocol, "more than 64 KiB of interim answers (1xx) came before the final status");
         } else {
@@ -304,12 +311,24 @@ PostResult Transfer::take_result(CURLcode code) {
         }
         partial_.body.clear();
     }
+    // A forbidden connection is another request's.
+    if (partial_.fault == TransportFault::kForbidden) return std::exchange(partial_, {});
     note_connection(partial_.fault != TransportFault::kNone || (partial_.status >= 200 && partial_.status < 300));
     return std::exchange(partial_, {});
 }
 
+bool Transfer::may_use(const std::optional<core::IpAddress>& address) {
+    auto refusal = address ? options_.addresses.refusal(*address) : "the receiver has no IP address";
+    if (refusal && forbidden_.empty()) forbidden_ = std::move(*refusal);
+    return !refusal;
+}
+
 curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
     auto& transfer = *static_cast<Transfer*>(self);
+    if (transfer.request_.guarded && !transfer.may_use(ip_address(*address))) {
+        errno = EACCES;          // newer versions of curl report it; no shortage
+        return CURL_SOCKET_BAD;  // curl goes on with the name's next address
+    }
     const curl_socket_t fd = transfer.sockets_.open(*address);
     if (fd == CURL_SOCKET_BAD) {
         transfer.socket_error_ = errno;  // curl itself forgets it
@@ -329,6 +348,15 @@ SSL* Transfer::tls() const {
 
 int Transfer::before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept {
     auto& transfer = *static_cast<Transfer*>(self);
+    // The address was judged when the connection was opened, but not if that was for a request that is exempt.
+    // A transfer mostly sends to where it has sent before, and the policy never changes.
+    if (transfer.request_.guarded && transfer.permitted_peer_ != peer_address) {
+        if (!transfer.may_use(core::IpAddress::parse(peer_address))) {
+            transfer.kept_forbidden_ = true;
+            return CURL_PREREQFUNC_ABORT;
+        }
+        transfer.permitted_peer_ = peer_address;
+    }
     SSL* const tls = transfer.tls();
     const bool fit = transfer.sockets_.fit_for_request({peer_address, peer_port, local_port}, transfer.opened_, tls);
     transfer.unfit_ = !fit;

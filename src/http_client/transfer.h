@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,8 +29,9 @@ public:
     const PostResult& failure() const { return partial_; }
     // The result of the finished transfer. Call it once.
     PostResult take_result(CURLcode code);
-    // Prepares the same request again, for another connection, where nothing was sent because the connection was not fit. Call
-    // it before take_result(). False: the request was tried too often, or another reason ended it.
+    // Prepares the same request again, for another connection, where nothing was sent because the connection was not fit, or
+    // because it was a kept one to an address that is forbidden to this request. Call it before take_result(). False: the request
+    // was tried too often, or another reason ended it.
     bool start_over();
 
     CURL* easy() const { return easy_.get(); }
@@ -41,6 +43,7 @@ private:
     static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static int on_close_socket(void* sockets, curl_socket_t fd) noexcept;
     static int before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept;
+    bool may_use(const std::optional<core::IpAddress>& address);
     bool read_header(std::string_view line);
     bool set_url();
     bool set_headers();
@@ -63,14 +66,18 @@ private:
     PostResult partial_;
     std::size_t received_bytes_ = 0;
     std::size_t header_bytes_ = 0;
-    long status_ = 0;            // of the latest status line
-    bool answered_ = false;      // the final answer's status has arrived
-    bool begins_answer_ = true;  // the next header line is a status line
-    std::string strange_line_;   // in its place
-    int socket_error_ = 0;       // of this transfer's attempt to open a socket
-    bool used_ = false;          // the handle has sent a request
-    bool unfit_ = false;         // before_request() has refused the connection
-    int unfit_count_ = 0;        // of this request's connections
+    long status_ = 0;              // of the latest status line
+    bool answered_ = false;        // the final answer's status has arrived
+    bool begins_answer_ = true;    // the next header line is a status line
+    std::string strange_line_;     // in its place
+    int socket_error_ = 0;         // of this transfer's attempt to open a socket
+    bool used_ = false;            // the handle has sent a request
+    bool unfit_ = false;           // before_request() has refused the connection
+    int unfit_count_ = 0;          // of this request's connections
+    std::string forbidden_;        // why an address may not be used, of the first such address
+    bool kept_forbidden_ = false;  // before_request() has refused a connection that another request opened
+    bool fresh_ = false;           // this request takes no kept connection
+    std::string permitted_peer_;   // the last peer's address that a guarded request may use
     std::vector<curl_socket_t> opened_;
     char error_text_[CURL_ERROR_SIZE] = {};
 };

@@ -92,6 +92,9 @@ Metrics::Metrics()
           histogram(registry_, "messaging_claim_duration_seconds", "Histogram: one claim that found messages.", kSeconds)),
       claim_size_(histogram(registry_, "messaging_claim_size_messages", "Histogram: messages in one claim.", kSizes)),
       record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "Histogram: one record transaction.", kSeconds)),
+      forbidden_addresses_(counter(registry_, "messaging_forbidden_addresses_total",
+                                   "Requests that were not sent, because their endpoint's host has only addresses that are not "
+                                   "public and that ALLOWED_NETWORKS does not contain. Each is a failed attempt.")),
       recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
       reclaimed_(counter(registry_, "messaging_reclaimed_messages_total",
@@ -253,6 +256,8 @@ void EngineMetrics::on_outcome(const core::Outcome& outcome) {
     metrics_.status_classes_[status_class(outcome)]->Increment();
     metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());
 }
+
+void EngineMetrics::on_forbidden_address() { metrics_.forbidden_addresses_.Increment(); }
 
 void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_to_sent_seconds_.Observe(seconds_since_insert); }
 

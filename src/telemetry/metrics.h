@@ -54,6 +54,7 @@ private:
     prometheus::Histogram& claim_seconds_;
     prometheus::Histogram& claim_size_;
     prometheus::Histogram& record_seconds_;
+    prometheus::Counter& forbidden_addresses_;
     prometheus::Counter& recorded_;
     prometheus::Counter& receipts_;
     prometheus::Counter& reclaimed_;
@@ -95,6 +96,7 @@ public:
 
     void on_claim(std::size_t deliveries, std::chrono::microseconds duration) override;
     void on_outcome(const core::Outcome& outcome) override;
+    void on_forbidden_address() override;
     void on_delivered(double seconds_since_insert) override;
     void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) override;
     void on_in_flight(std::size_t in_flight, std::size_t waiting) override;

@@ -131,7 +131,8 @@ class World:
         port = free_port()
         api = f"http://127.0.0.1:{port}"
         process = self.start([*wrapper, self.build / "messaging", "serve"], DATABASE_URL=self.database, WEBHOOK_URL=webhook or self.receiver + "/",
-                             REDIS_URL=f"redis://127.0.0.1:{self.redis_port}/0", PORT=str(port), MIGRATIONS_DIR=str(ROOT / "migrations"), **settings)
+                             REDIS_URL=f"redis://127.0.0.1:{self.redis_port}/0", PORT=str(port), MIGRATIONS_DIR=str(ROOT / "migrations"),
+                             **{"ALLOWED_NETWORKS": "127.0.0.0/8,::1", **settings})
         if wait:
             wait_for(lambda: self.answers(api + "/readyz"), 120, "the service")
         return process, api

@@ -7,6 +7,7 @@
 
 #include "http_client/client.h"
 #include "support/loop_runner.h"
+#include "support/loopback.h"
 #include "support/tls_receiver.h"
 
 namespace messaging {
@@ -21,6 +22,7 @@ class Sending {
 public:
     explicit Sending(const std::string& ca_file, bool http2 = true) {
         http_client::ClientOptions options;
+        options.addresses = test::allowing(test::kLoopbackNetworks);
         options.ca_file = ca_file;
         options.http2 = http2;
         client_.emplace(loop_, options);
@@ -142,6 +144,28 @@ TEST(Http2, AGoodbyeOfTheReceiverCostsAnAttemptAtMost) {
         }
     }
     EXPECT_TRUE(test::wait_until([&] { return sending.post(receiver.url()).status == 202; }));
+}
+
+// A connection that carries many requests at once is open when the guarded one joins.
+TEST(Http2, AGuardedRequestJoinsNoConnectionOfAnExemptOne) {
+    TlsReceiver receiver("h2");
+    http_client::ClientOptions options;
+    options.ca_file = receiver.certificate();
+    options.http2 = true;
+    loop::EventLoop loop;
+    http_client::Client client(loop, options);
+    const auto post = [&](bool guarded) {
+        std::optional<PostResult> result;
+        client.start_post({receiver.url(), {}, "{}", test::kPatience, guarded},
+                          [&](PostResult done) { result = std::move(done); });
+        EXPECT_TRUE(test::run_until(loop, [&] { return result.has_value(); }));
+        return result.value_or(PostResult{});
+    };
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(post(false).status, 202);
+        EXPECT_EQ(post(true).fault, TransportFault::kForbidden);
+    }
+    EXPECT_EQ(receiver.stat("received"), 3);
 }
 
 TEST(Http2, ACertificateThatNobodySignedIsRefused) {

@@ -10,7 +10,7 @@ setup_file() {
     # The build is not what is tested.
     printf 'build:\n\t@true\n' >"$checkout/Makefile"
     chmod 755 "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
-    unset DATABASE_URL REDIS_URL WEBHOOK_URL API_TOKEN PORT
+    unset DATABASE_URL REDIS_URL WEBHOOK_URL API_TOKEN PORT ALLOWED_NETWORKS
     export RUNTIME=local POSTGRES_PORT=21432 REDIS_PORT=21379 PORT=21080 RECEIVER_PORT=21090
 }
 setup() { cd "$checkout"; rm -f .env; }
@@ -119,6 +119,19 @@ PY
     [[ $output == *".env, line 6: XYZZY is no setting and has no effect"* && $output != *XYZZY*mean*max* ]]
     [[ $output == *".env, line 9: max_attempts is no setting and has no effect: did you mean MAX_ATTEMPTS?"* ]]
     [ "$(grep -c "is no setting" <<<"$output")" = 4 ]
+}
+@test "endpoints may be on this machine, and the environment or .env can open more or nothing" {
+    go up
+    service_environment | grep -Fx 'ALLOWED_NETWORKS=127.0.0.0/8,::1'
+    echo 'ALLOWED_NETWORKS=10.0.0.0/8' >.env
+    go up
+    service_environment | grep -Fx 'ALLOWED_NETWORKS=10.0.0.0/8'
+    ALLOWED_NETWORKS='' go up
+    service_environment | grep -Fx 'ALLOWED_NETWORKS='
+    echo 'ALLOWED_NETWORKS=10.0.0.1/8' >.env
+    run go up
+    [ "$status" != 0 ]
+    [[ $output == *"ALLOWED_NETWORKS must be networks separated by commas"*"write 10.0.0.0/8"* ]]
 }
 @test "a port that is none is refused, and an address that is not used is said" {
     for wrong in PORT=0 REDIS_PORT=65536 POSTGRES_PORT=x RECEIVER_PORT=-1; do

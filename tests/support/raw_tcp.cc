@@ -7,11 +7,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 #include <thread>
 #include <utility>
+
+#include "core/ip_address.h"
 
 namespace messaging::test {
 namespace {
@@ -158,16 +162,40 @@ void RawPeer::reset() {
     static_cast<void>(::connect(fd_, &nobody, sizeof nobody));
 }
 
-RawServer::RawServer(std::function<void(RawPeer&)> serve) : serve_(std::move(serve)) {
-    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address = loopback(0);
-    socklen_t length = sizeof(address);
-    if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), length) != 0 || ::listen(listener_, 128) != 0 ||
-        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+std::string RawPeer::reached_at() const {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "";
+    if (address.ss_family == AF_INET6) {
+        core::IpAddress::V6 bytes{};
+        std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr, bytes.size());
+        return core::IpAddress(bytes).text();
+    }
+    core::IpAddress::V4 bytes{};
+    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in*>(&address)->sin_addr, bytes.size());
+    return core::IpAddress(bytes).text();
+}
+
+RawServer::RawServer(std::function<void(RawPeer&)> serve, Listen where) : serve_(std::move(serve)) {
+    const bool everywhere = where == Listen::kEverywhere;
+    listener_ = ::socket(everywhere ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_storage storage{};
+    socklen_t length = sizeof(sockaddr_in);
+    if (everywhere) {
+        const int ipv6_only = 0;
+        ::setsockopt(listener_, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof ipv6_only);
+        storage.ss_family = AF_INET6;
+        length = sizeof(sockaddr_in6);
+    } else {
+        const sockaddr_in address = loopback(0);
+        std::memcpy(&storage, &address, sizeof address);
+    }
+    if (::bind(listener_, reinterpret_cast<const sockaddr*>(&storage), length) != 0 || ::listen(listener_, 128) != 0 ||
+        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
         std::perror("raw server");
         std::abort();
     }
-    port_ = ntohs(address.sin_port);
+    port_ = ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);  // at the same place in both families
     acceptor_ = std::thread([this] { accept_all(); });
 }
 

@@ -48,17 +48,21 @@ public:
     bool read_until(const std::string& text);  // reads and drops all up to it; false when the client has gone
     bool send(const std::string& bytes);       // false when the client has gone
     void wait_for_close();
-    void reset();  // the client gets a reset, not an orderly end; nothing can be sent after it
+    std::string reached_at() const;  // the address of this side that the client has connected to
+    void reset();                    // the client gets a reset, not an orderly end; nothing can be sent after it
 
 private:
     int fd_;
     std::string buffer_;
 };
 
-// Accepts on 127.0.0.1 and runs `serve` on a thread for each connection; the connection closes when it returns.
+enum class Listen { kLoopback, kEverywhere };
+
+// Accepts on 127.0.0.1, or on every address of this machine, and runs `serve` on a thread for each connection; the connection
+// closes when it returns.
 class RawServer {
 public:
-    explicit RawServer(std::function<void(RawPeer&)> serve);
+    explicit RawServer(std::function<void(RawPeer&)> serve, Listen where = Listen::kLoopback);
     ~RawServer();  // cuts every connection
     RawServer(const RawServer&) = delete;
     RawServer& operator=(const RawServer&) = delete;

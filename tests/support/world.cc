@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "support/contract.h"
+#include "support/loopback.h"
 #include "support/places.h"
 #include "support/private_postgres.h"
 #include "support/private_redis.h"
@@ -78,8 +79,11 @@ long Receiver::stat(const std::string& name) const {
 }
 
 ProcessOptions Service::process(const Environment& environment, const std::string& database_url) {
-    Environment all = {
-        {"DATABASE_URL", database_url}, {"REDIS_URL", shared_redis().url()}, {"PORT", "0"}, {"MIGRATIONS_DIR", migrations_dir()}};
+    Environment all = {{"DATABASE_URL", database_url},
+                       {"REDIS_URL", shared_redis().url()},
+                       {"PORT", "0"},
+                       {"MIGRATIONS_DIR", migrations_dir()},
+                       {"ALLOWED_NETWORKS", kLoopbackNetworks}};
     for (const auto& [name, value] : environment) all[name] = value;
     ProcessOptions options;
     options.arguments = {messaging_binary(), "serve"};

@@ -42,7 +42,8 @@ private:
     std::string url_;
 };
 
-// `messaging serve` on a free port, with a database of its own unless one is given; ready when constructed.
+// `messaging serve` on a free port, with a database of its own unless one is given; ready when constructed. ALLOWED_NETWORKS is
+// loopback unless the environment says otherwise.
 class Service {
 public:
     explicit Service(const Environment& environment, const std::string& database_url = "");

@@ -57,6 +57,10 @@ TEST(Config, TakesOnlyATokenThatAClientCanSend) {
 TEST(Config, SaysEachWrongSettingInOneReadableSentence) {
     const std::vector<std::pair<Values, std::string>> cases = {
         {{{"MIGRATIONS_DIR", "/nowhere"}}, "MIGRATIONS_DIR names a folder that is not there: /nowhere\n"},
+        {{{"ALLOWED_NETWORKS", "10.0.0.0/8, 172.16.0.1/12"}},
+         "ALLOWED_NETWORKS must be networks separated by commas, such as 10.0.0.0/8,fd00::/8; \"172.16.0.1/12\" has bits set "
+         "behind its "
+         "prefix: write 172.16.0.0/12\n"},
         {{{"DOCS_DIR", "/nowhere"}}, "DOCS_DIR names a folder that is not there: /nowhere\n"},
         {{{"BACKOFF_FACTOR", "11"}}, "BACKOFF_FACTOR must be a number from 1 to 10\n"},
         {{{"DATABASE_URL_FILE", "/"}}, "DATABASE_URL and DATABASE_URL_FILE are both set: keep one\n"},

@@ -223,6 +223,20 @@ TEST_F(DispatcherTest, TellsWhenRequestsCannotBeStartedAndWhenTheyCanAgain) {
     EXPECT_TRUE(observer_.degraded.empty()) << "a second without a fault";
 }
 
+TEST_F(DispatcherTest, AForbiddenAddressIsReportedAndUsesUpAnAttempt) {
+    dispatcher_.add(some(1));
+    core::AttemptResult result;
+    result.fault = core::AttemptFault::kForbidden;
+    result.detail = "10.0.0.5 is a private address; allow it with ALLOWED_NETWORKS";
+    take_first(sender_.attempts).done(result);
+    ASSERT_EQ(outcomes_.size(), 1u);
+    EXPECT_EQ(outcomes_[0].kind, core::OutcomeKind::kRetry);
+    EXPECT_EQ(outcomes_[0].attempts, 1);
+    EXPECT_EQ(outcomes_[0].error, result.detail);
+    EXPECT_EQ(observer_.forbidden_addresses, 1u);
+    EXPECT_TRUE(observer_.degraded.empty()) << "it is no fault of the service";
+}
+
 TEST_F(DispatcherTest, MessagesOfALoneEndpointAreNeverHeld) {
     dispatcher_.add(some(32));
     time_.advance(std::chrono::seconds(1));
