@@ -1,8 +1,9 @@
-// What an attempt's result means: back-off, Retry-After, and the outcome made of both.
+// What an attempt's result means: back-off, Retry-After, and the outcome made of both. Whether an address may be connected to.
 #include <benchmark/benchmark.h>
 
 #include <string>
 
+#include "core/address_policy.h"
 #include "core/backoff.h"
 #include "core/outcome.h"
 #include "core/retry_after.h"
@@ -39,6 +40,15 @@ void outcome(benchmark::State& state, int status, const std::string& wait) {
 }
 BENCHMARK_CAPTURE(outcome, accepted, 202, "");
 BENCHMARK_CAPTURE(outcome, refused, 503, "120");
+
+// As before each guarded request, from the text that curl has of the peer.
+void peer_address(benchmark::State& state, const std::string& peer) {
+    const AddressPolicy policy(parse_networks("127.0.0.0/8,::1").value());
+    for (auto _ : state) benchmark::DoNotOptimize(policy.refusal(*IpAddress::parse(peer)));
+}
+BENCHMARK_CAPTURE(peer_address, public_v4, "93.184.215.14");
+BENCHMARK_CAPTURE(peer_address, public_v6, "2606:4700::6810:84e5");
+BENCHMARK_CAPTURE(peer_address, allowed, "127.0.0.1");
 
 }  // namespace
 }  // namespace messaging::core
