@@ -19,7 +19,7 @@
 #include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
 #include "handler/api.h"
-#include "http_client/client.h"
+#include "http_client/url.h"
 #include "http_server/server.h"
 #include "loop/event_loop.h"
 #include "loop/signals.h"
@@ -168,7 +168,9 @@ private:
         options.hosts = config_.api_hosts;
         options.max_content_bytes = config_.max_content_bytes;
         options.docs_dir = installed_dir(config_.docs_dir, "docs");
-        options.check_url = http_client::check_url;
+        options.url_checks = {.form = http_client::check_url, .address = [this](const std::string& url) {
+                                  return http_client::check_target(url, config_.address_policy);
+                              }};
         options.checks = [this] { return checks(); };
         options.metrics_text = [this] { return metrics_.text(); };
         options.on_request = [this](const handler::ServedRequest& request) {

@@ -71,7 +71,7 @@ Api::Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, 
       random_(random),
       options_(std::move(options)),
       messages_(messages, endpoints, options_.max_content_bytes),
-      endpoints_(endpoints, options_.check_url),
+      endpoints_(endpoints, options_.url_checks),
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);

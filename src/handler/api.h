@@ -45,7 +45,7 @@ struct ApiOptions {
     std::vector<std::string> hosts;  // names under which clients call the API; addresses and localhost are always allowed
     std::size_t max_content_bytes = 4096;
     std::string docs_dir;
-    std::function<core::Result<core::Unit>(const std::string& url)> check_url;  // of an endpoint
+    UrlChecks url_checks;  // of endpoints
     std::function<std::vector<Check>()> checks;
     std::function<std::string()> metrics_text;
     std::function<void(const ServedRequest&)> on_request;

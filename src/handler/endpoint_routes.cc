@@ -51,13 +51,14 @@ service::ResponseTemplate response_to(const service::EndpointChanges& endpoint, 
         to_response(Answer{201, "created", [&](core::JsonWriter& json) { write_endpoint(json, view, &gaps); }, {}}, request_id));
 }
 
-// What is wrong with the URL, where there is a new one.
-std::optional<Problem> check(const service::EndpointChanges& changes,
-                             const std::function<core::Result<core::Unit>(const std::string&)>& check_url) {
-    if (!changes.url || !*changes.url) return std::nullopt;
-    const auto fine = check_url(**changes.url);
-    if (fine) return std::nullopt;
-    return invalid_field("url", fine.error().message);
+// Of the URL, where there is a new one.
+std::optional<Problem> check(const service::EndpointChanges& changes, const UrlChecks& checks) {
+    const std::string* url = changes.url && *changes.url ? &**changes.url : nullptr;
+    if (url == nullptr) return std::nullopt;
+    if (const auto fine = checks.form(*url); !fine) return invalid_field("url", fine.error().message);
+    if (const auto fine = checks.address(*url); !fine)
+        return Problem{422, "address_not_allowed", "url " + fine.error().message, "url"};
+    return std::nullopt;
 }
 
 }  // namespace
@@ -89,7 +90,7 @@ void EndpointRoutes::create(const http::Request& request, const Reply& reply) {
     const auto key = read_idempotency_key(request);
     if (const auto* problem = std::get_if<Problem>(&key)) return reply.send(*problem);
     const auto& endpoint = std::get<service::EndpointChanges>(checked);
-    if (const auto problem = check(endpoint, check_url_)) return reply.send(*problem);
+    if (const auto problem = check(endpoint, checks_)) return reply.send(*problem);
     const service::ResponseTemplate response = response_to(endpoint, request.id);
     if (const auto& idempotency = std::get<std::optional<service::IdempotencyKey>>(key)) {
         return registry_.create_once(endpoint, *idempotency, response, [reply](const auto& stored) {
@@ -118,7 +119,7 @@ void EndpointRoutes::change(const http::Request& request, const Reply& reply) {
     const auto checked = read_endpoint_changes(request);
     if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
     const auto& changes = std::get<service::EndpointChanges>(checked);
-    if (const auto problem = check(changes, check_url_)) return reply.send(*problem);
+    if (const auto problem = check(changes, checks_)) return reply.send(*problem);
     registry_.change(std::get<service::EndpointRef>(endpoint), changes, answer(reply, "changed"));
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "core/result.h"
 #include "handler/reply.h"
@@ -10,12 +11,18 @@
 
 namespace messaging::handler {
 
+// What is wrong with the URL of an endpoint.
+using CheckUrl = std::function<core::Result<core::Unit>(const std::string& url)>;
+
+struct UrlChecks {
+    CheckUrl form;     // whether it can be sent to at all
+    CheckUrl address;  // whether its host may be connected to, as far as that is known without a look-up
+};
+
 // Loop thread only. The registry must outlive it.
 class EndpointRoutes {
 public:
-    // `check_url` says what is wrong with a URL beyond the database's rules: whether it can be sent to at all.
-    EndpointRoutes(service::EndpointRegistry& registry, std::function<core::Result<core::Unit>(const std::string&)> check_url)
-        : registry_(registry), check_url_(std::move(check_url)) {}
+    EndpointRoutes(service::EndpointRegistry& registry, UrlChecks checks) : registry_(registry), checks_(std::move(checks)) {}
 
     void list(const http::Request& request, const Reply& reply);
     void create(const http::Request& request, const Reply& reply);
@@ -27,7 +34,7 @@ public:
 
 private:
     service::EndpointRegistry& registry_;
-    std::function<core::Result<core::Unit>(const std::string&)> check_url_;
+    UrlChecks checks_;
 };
 
 }  // namespace messaging::handler

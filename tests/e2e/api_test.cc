@@ -261,6 +261,11 @@ TEST_F(ApiTest, WhatIsWrongWithAnEndpointIsSaidWithItsField) {
         EXPECT_EQ(code(reply), "invalid_field") << url;
         EXPECT_EQ(text_of(reply, {"meta", "field"}), "url") << url;
     }
+    for (const char* url : {"http://10.0.0.1/", "http://169.254.169.254/latest", "http://[fd00::1]/", "http://0x0a000001/"}) {
+        const HttpReply reply = ask("POST", "/endpoints", R"({"name": "a", "url": ")" + std::string(url) + "\"}");
+        EXPECT_EQ(reply.status, 422) << url;
+        EXPECT_EQ(code(reply), "address_not_allowed") << url << reply.body;
+    }
     EXPECT_EQ(text_of(ask("PATCH", "/endpoints/1", R"({"name": null})"), {"meta", "field"}), "name");
     EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging.endpoints"), "1") << "nothing was created";
 }
