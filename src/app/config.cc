@@ -268,12 +268,13 @@ const std::vector<Setting>& settings() {
         {"CA_CERTIFICATES", "", "PEM file of authorities that receivers' certificates may be signed by, besides the system's",
          Shown::kWhole, read_ca_certificates},
         {"HTTP2", "false", "speak HTTP/2 to receivers that offer it over TLS", Shown::kWhole, bool_reader(&Config::http2)},
-        {"MAX_ATTEMPTS", "16", "after so many failed attempts a message is dead-lettered", Shown::kWhole, read_max_attempts},
-        {"BACKOFF_BASE", "2s", "wait after the first failed attempt", Shown::kWhole,
-         backoff_duration(&core::BackoffPolicy::base)},
-        {"BACKOFF_FACTOR", "2", "each further wait is so many times longer", Shown::kWhole, read_backoff_factor},
-        {"BACKOFF_CAP", "6h", "the longest wait between attempts", Shown::kWhole, backoff_duration(&core::BackoffPolicy::cap)},
-        {"SHUTDOWN_TIMEOUT", "15s", "after SIGTERM, requests in flight may take so long", Shown::kWhole,
+        {"MAX_ATTEMPTS", "16", "failed attempts after which a message is dead-lettered", Shown::kWhole, read_max_attempts},
+        {"BACKOFF_BASE", "2s", "longest wait after the first failed attempt; each wait is shortened at random by up to half",
+         Shown::kWhole, backoff_duration(&core::BackoffPolicy::base)},
+        {"BACKOFF_FACTOR", "2", "each further wait is this many times the one before", Shown::kWhole, read_backoff_factor},
+        {"BACKOFF_CAP", "6h", "the longest wait between attempts, unless Retry-After asks for more (24 h at most)", Shown::kWhole,
+         backoff_duration(&core::BackoffPolicy::cap)},
+        {"SHUTDOWN_TIMEOUT", "15s", "how long requests in flight may take after SIGTERM", Shown::kWhole,
          duration(&Config::shutdown_timeout, milliseconds(0))},
         {"MAX_CONTENT_BYTES", "4096", "longest content of a message; migrate up sets the same limit in PostgreSQL", Shown::kWhole,
          integer(&Config::max_content_bytes, 1, 1 << 20)},
@@ -320,7 +321,8 @@ std::string describe_retries(const core::BackoffPolicy& policy) {
     std::ostringstream total;
     total << std::fixed << std::setprecision(1) << std::chrono::duration<double, std::ratio<3600>>(all).count() << " h";
     return "up to " + std::to_string(policy.max_attempts) + " attempts with waits of " + line +
-           ", each shortened at random by up to half, " + total.str() + " in all at most; then the message is dead-lettered";
+           ", each shortened at random by up to half, " + total.str() +
+           " in all at most (Retry-After can add to it); then the message is dead-lettered";
 }
 
 std::string describe_config(const Lookup& lookup) {

@@ -2,6 +2,7 @@
 // at once.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -13,18 +14,21 @@ namespace messaging::engine {
 
 enum class Dependency { kClaimSession, kRecordSession, kListenSession, kRedis };
 
-// Of on_error and on_success: what an engine asks of PostgreSQL and Redis. For each operation both failures and
-// successes are reported.
+// Operations: the calls of PostgreSQL and Redis that on_error and on_success report. An engine reports both the failures and the
+// successes of each operation.
 inline constexpr const char* kReceiptsOperation = "receipts";        // Redis refused or lost a batch
 inline constexpr const char* kBacklogOperation = "receipt backlog";  // reading or reclaiming what Redis has missed
-// Work that each engine must get done: where one of them fails for long, the engine is not ready.
+// Work that each engine must get done: see kEssentialOperations.
 inline constexpr const char* kClaimOperation = "claim";
 inline constexpr const char* kClaimHeldOperation = "claim held";
 inline constexpr const char* kClaimDueOperation = "claim due";
 inline constexpr const char* kOrphansOperation = "reschedule orphans";
 inline constexpr const char* kRecordOperation = "record";
 inline constexpr const char* kReclaimOperation = "reclaim";
-// The rest can fail for a while.
+// When one of these fails for long, the engine is not ready.
+inline constexpr std::array kEssentialOperations{kClaimOperation,   kClaimHeldOperation, kClaimDueOperation,
+                                                 kOrphansOperation, kRecordOperation,    kReclaimOperation};
+// These may fail for a while: the engine stays ready.
 inline constexpr const char* kRecordOneOperation = "record one message";
 inline constexpr const char* kLockedRowsOperation = "locked rows";  // outcomes of rows that another session has locked
 inline constexpr const char* kRegisterOperation = "register";

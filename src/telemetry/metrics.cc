@@ -68,10 +68,10 @@ std::size_t status_class(const core::Outcome& outcome) {
     return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
 }
 
-constexpr std::array kWork = {engine::kClaimOperation, engine::kClaimDueOperation, engine::kOrphansOperation,
-                              engine::kRecordOperation, engine::kReclaimOperation};
-
-bool is_work(std::string_view what) { return std::find(kWork.begin(), kWork.end(), what) != kWork.end(); }
+bool is_essential(std::string_view what) {
+    return std::find(engine::kEssentialOperations.begin(), engine::kEssentialOperations.end(), what) !=
+           engine::kEssentialOperations.end();
+}
 
 // Any role that may insert can cause a dead letter for each row.
 constexpr std::chrono::minutes kDeadLetterLinePeriod{1};
@@ -143,6 +143,9 @@ Metrics::Metrics()
       scheduled_(gauge(registry_, "messaging_scheduled_messages",
                        "All instances: messages that wait for a later attempt. Exact up to 5,000; above that an estimate from "
                        "PostgreSQL's statistics.")),
+      held_(gauge(registry_, "messaging_held_messages",
+                  "All instances: messages in the hold, because their endpoint cannot take them soon or is disabled. Exact up to "
+                  "5,000; above that an estimate from PostgreSQL's statistics.")),
       dead_(gauge(registry_, "messaging_dead_messages",
                   "All instances: dead-lettered messages. Exact up to 5,000; above that an estimate from PostgreSQL's "
                   "statistics.")),
@@ -234,6 +237,7 @@ void Metrics::on_loop_lag(const std::string& loop, std::chrono::microseconds lag
 void Metrics::set_status(const service::StatusView& status) {
     pending_.Set(static_cast<double>(status.pending.count));
     scheduled_.Set(static_cast<double>(status.scheduled.count));
+    held_.Set(static_cast<double>(status.held.count));
     dead_.Set(static_cast<double>(status.dead.count));
     oldest_pending_seconds_.Set(status.oldest_pending_seconds.value_or(0));
     running_.Set(status.state.running ? 1 : 0);
@@ -345,7 +349,7 @@ void EngineMetrics::on_error(const char* what, const core::Error& error) {
     metrics_.dependency_errors_.Add({{"operation", what}}).Increment();
     if (std::string_view(what) == engine::kReceiptsOperation) metrics_.on_redis_error();
     dependency_errors_.try_emplace(what, subject_ + subject_of(what), clock_).first->second.failed(error.message);
-    if (!is_work(what)) return;
+    if (!is_essential(what)) return;
     const std::lock_guard lock(failures_mutex_);
     Failure& failure = failures_.try_emplace(what, Failure{clock_.mono(), "", false}).first->second;
     failure.reason = error.message;

@@ -18,14 +18,12 @@
 #include "core/message.h"
 #include "engine/engine_observer.h"
 #include "engine/reconcile_store.h"
-#include "engine/reconciler.h"
 #include "service/control_store.h"
-#include "service/message_store.h"
 #include "telemetry/logging.h"
 
 namespace messaging::telemetry {
 
-// An engine whose work fails for so long is not ready.
+// An engine is not ready when an essential operation has failed for this long.
 inline constexpr std::chrono::seconds kFailingTooLong{30};
 
 // Any thread.
@@ -73,6 +71,7 @@ private:
     prometheus::Gauge& waiting_;
     prometheus::Gauge& pending_;
     prometheus::Gauge& scheduled_;
+    prometheus::Gauge& held_;
     prometheus::Gauge& dead_;
     prometheus::Gauge& oldest_pending_seconds_;
     prometheus::Gauge& running_;

@@ -31,6 +31,19 @@ TEST_F(MetricsTest, EachKindOfOutcomeHasACounter) {
     }
 }
 
+TEST_F(MetricsTest, EachCountOfTheStatusHasAGauge) {
+    service::StatusView status;
+    status.pending = {1, true};
+    status.scheduled = {2, true};
+    status.held = {3, true};
+    status.dead = {4, true};
+    metrics_.set_status(status);
+    for (const char* line : {"messaging_pending_messages 1", "messaging_scheduled_messages 2", "messaging_held_messages 3",
+                             "messaging_dead_messages 4"}) {
+        EXPECT_TRUE(has(line)) << metrics_.text();
+    }
+}
+
 // It indexed past the counters of the outcomes, into those of the attempts.
 TEST_F(MetricsTest, AMessageThatIsGivenUpIsNoDeliveryAndNoAttempt) {
     report(core::OutcomeKind::kGivenUp);
@@ -38,6 +51,26 @@ TEST_F(MetricsTest, AMessageThatIsGivenUpIsNoDeliveryAndNoAttempt) {
         EXPECT_TRUE(has("messaging_deliveries_total{outcome=\"" + std::string(name) + "\"} 0")) << metrics_.text();
     }
     EXPECT_TRUE(has("messaging_attempts_total{status_class=\"none\"} 0")) << metrics_.text();
+}
+
+// Claims of held messages were missing: they could fail for ever while the engine was ready.
+TEST_F(MetricsTest, AnEngineIsNotReadyWhileAnEssentialOperationKeepsFailing) {
+    const core::Error error{core::ErrorKind::kInternal, "damaged index", "XX002"};
+    for (const char* operation : {"claim", "claim held", "claim due", "reschedule orphans", "record", "reclaim"}) {
+        engine_.on_error(operation, error);
+        EXPECT_EQ(engine_.failing(), "");
+        time_.advance(kFailingTooLong);
+        engine_.on_error(operation, error);
+        EXPECT_EQ(engine_.failing(), std::string(operation) + ": damaged index");
+        engine_.on_success(operation);
+        EXPECT_EQ(engine_.failing(), "");
+    }
+}
+
+TEST_F(MetricsTest, AnEngineStaysReadyWhileAnotherOperationFails) {
+    engine_.on_error(engine::kReceiptsOperation, {core::ErrorKind::kUnavailable, "Redis is not connected", ""});
+    time_.advance(kFailingTooLong);
+    EXPECT_EQ(engine_.failing(), "");
 }
 
 }  // namespace
