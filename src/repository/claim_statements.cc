@@ -1,4 +1,4 @@
-// Building the claim statements. Each claim is one statement, so that it is one round trip and one transaction.
+// The text of the claim statements. Each claim is one statement, so it is one round trip and one transaction.
 #include "repository/claim_statements.h"
 
 #include <string>
@@ -8,14 +8,14 @@
 namespace messaging::repository {
 namespace {
 
-// What a claim does with each entry is decided here, in the database, because it costs no round trip and needs no row twice:
-//   sent, or the row is gone   the entry goes, nothing else happens
+// The claim statement decides what happens to each entry, because this takes no further round trip and reads each row once:
+//   sent, or the row is gone   the entry is deleted
 //   no such endpoint           dead-lettered
-//   attempts >= 31999          dead-lettered: the CHECK on attempts allows one more record, not two
-//   the endpoint is not active moved to the hold; claims of held messages pass on those of an endpoint in state held
+//   attempts >= 31999          dead-lettered. The CHECK allows 32000: a failed attempt and a late success would exceed it
+//   the endpoint is not active moved to the hold. A claim from the hold gives the engine the messages of a held endpoint
 //   everything else            into the ledger, and to the engine
-// No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that stands twice in
-// the queue is sent once. The DELETE goes by ctid: with USING or IN the planner chose a hash join over a sequential scan.
+// No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that is twice in the
+// queue is sent once. The DELETE uses ctid, because with USING or IN the planner chose a hash join over a sequential scan.
 struct ClaimText {
     std::string table;
     std::string ctes{};  // before `pick`
@@ -37,7 +37,7 @@ taken AS (
 found AS MATERIALIZED (
     SELECT m.id, m.endpoint_id, m.attempts, m.generation, m.recipient, m.content, date_part('epoch', now() - m.created_at) AS age,
            CASE WHEN s.endpoint_id IS NULL THEN 'no such endpoint: ' || m.endpoint_id
-                WHEN m.attempts >= 31999 THEN 'attempts is too high: one more could not be recorded'
+                WHEN m.attempts >= 31999 THEN 'attempts is 31999 or more, and the service counts no further'
                 WHEN s.state IN ()sql" +
            text.kept_back + R"sql() THEN 'hold' END AS fate
     FROM (SELECT DISTINCT id FROM taken) t JOIN public.messages m ON m.id = t.id
@@ -58,7 +58,8 @@ FROM (SELECT) one )sql" +
            text.more_from + R"sql( LEFT JOIN found r ON r.fate IS NULL ORDER BY r.id)sql";
 }
 
-// Messages wait in the hold, or may have got there by a claim that had read an older state of the endpoint.
+// Endpoints with messages in the hold. An endpoint that became active within the last 10 s counts: a claim that had read its
+// older state may still have moved a message to the hold.
 const std::string kIsHeld = "(state = 'held' OR state = 'active' AND since > now() - interval '10 seconds')";
 
 const std::string kReadySql =
@@ -86,8 +87,11 @@ const std::string kDueSql = claim_sql({.table = "messaging._schedule",
        EXISTS (SELECT FROM messaging._endpoint_state WHERE )sql" +
                                                        kIsHeld + ")"});
 
-// The endpoints that may be given some: $`first` and the next one are the endpoints whose room is known and their rooms, the next
-// two the others' room and the endpoint to begin behind, so that no endpoint is always behind the limit.
+// The endpoints that can take held messages, and their rooms. Parameters from $`first` on:
+//   +0  endpoints with a known room
+//   +1  their rooms
+//   +2  the room of every other endpoint
+//   +3  start behind this endpoint id and wrap around, so that the limit does not always cut off the same endpoints
 std::string wanted(int first) {
     const auto parameter = [first](int number, const char* type) { return "$" + std::to_string(first + number) + "::" + type; };
     const std::string known = "(" + parameter(1, "int[]") + ")[array_position(" + parameter(0, "bigint[]") + ", endpoint_id)]";
@@ -96,8 +100,8 @@ std::string wanted(int first) {
            ") s WHERE room > 0 ORDER BY endpoint_id <= " + parameter(3, "bigint") + ", endpoint_id)";
 }
 
-// An endpoint for which nothing is held is active again, when it has been held for a second; the trigger on _endpoint_state looks
-// once more.
+// `free` sets endpoints active that have been held for a second and have no messages in the hold. The trigger on _endpoint_state
+// checks the hold again.
 const std::string kHeldSql = claim_sql({.table = "messaging._hold",
                                         .ctes = wanted(5) + R"sql(,
 free AS (

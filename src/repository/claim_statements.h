@@ -1,4 +1,4 @@
-// The SQL of the claims: the statement is the same for each source, except for the part that picks the entries.
+// The SQL of the claims. The statements of the sources differ only in the part that picks the entries.
 #pragma once
 
 #include "engine/claim_store.h"
@@ -6,10 +6,11 @@
 
 namespace messaging::repository {
 
-// Parameters: $1 instance, $2 claim, $3 limit, $4 the only message or NULL, and from $5 on the range. The range of ready
-// messages: xid and id of the position to begin behind, the last xid; of due ones: the time to begin at, in microseconds since
-// 1970; of held ones: endpoints, their rooms, the others' room, the endpoint to begin behind. Columns: see read_claim() in
-// claim_store.cc.
+// Parameters: $1 instance, $2 claim id, $3 limit, $4 the only message or NULL, and from $5 on the range:
+//   ready  xid and id of the position to begin behind, the last xid
+//   due    the time to begin at, in microseconds since 1970
+//   held   endpoints, their rooms, the room of every other endpoint, the endpoint to begin behind
+// Columns: see read_claim() in claim_store.cc.
 const pg::Statement& claim_statement(engine::Source source);
 // Parameters: the range. Answers no row, or one: id.
 const pg::Statement& peek_statement(engine::Source source);

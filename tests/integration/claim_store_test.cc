@@ -423,10 +423,11 @@ TEST_F(ClaimStoreTest, AColumnOfAnotherTypeCostsOneClaim) {
     EXPECT_EQ(claimed, "2");
 }
 
-TEST_F(ClaimStoreTest, AMessageWithTheMostAttemptsThatTheTableAcceptsIsDeadLetteredBecauseOneMoreCouldNotBeRecorded) {
+TEST_F(ClaimStoreTest, AMessageWhoseAttemptsHaveReachedTheLimitIsDeadLetteredByItsClaim) {
     db_.sql("INSERT INTO messages (recipient, content, attempts) VALUES ('+1', 'x', 32000), ('+1', 'y', 31998)");
     EXPECT_EQ(ids_of(claim()), "2");
-    EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead"), "1|attempts is too high: one more could not be recorded");
+    EXPECT_EQ(db_.sql("SELECT id, reason FROM messaging._dead"),
+              "1|attempts is 31999 or more, and the service counts no further");
 }
 
 TEST_F(ClaimStoreTest, AnIdThatStandsTwiceInTheQueueIsSentOnce) {
