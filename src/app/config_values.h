@@ -1,11 +1,9 @@
-// Readers of single values: durations, counts, switches, choices.
+// Readers of single values (durations, integers, numbers, switches), and URLs for output.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <vector>
 
 #include "core/result.h"
 

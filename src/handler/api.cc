@@ -146,7 +146,7 @@ std::optional<http::Response> Api::screen(const http::Request& request) {
     Refusal refusal;
     if (auto problem = judge(request)) {
         refusal.problem = std::move(*problem);
-    } else if (const auto allow = router_.refused(request.method, request.path)) {
+    } else if (const auto allow = router_.allowed_instead(request.method, request.path)) {
         refusal = no_route(*allow);
     } else {
         return std::nullopt;

@@ -250,7 +250,7 @@ void Connection::refuse(const http::Response& response) {
     state_ = State::kRefusing;
     is_taken_ = true;
     bufferevent_setcb(stream_, nullptr, &Connection::on_refusal_written, &Connection::on_end, this);
-    const std::string answer = as_text(response);
+    const std::string answer = error_response_text(response);
     bufferevent_enable(stream_, EV_WRITE);
     evbuffer_add(bufferevent_get_output(stream_), answer.data(), answer.size());
     start_deadline(kLinger);

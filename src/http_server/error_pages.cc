@@ -37,26 +37,27 @@ void on_output(evbuffer* output, const evbuffer_cb_info* change, void* context) 
     if (!std::string_view(begin.data()).starts_with(kProtocol)) return;
     const int status = core::parse_number<int>(std::string_view(begin.data()).substr(kStatusAt)).value_or(0);
     if (status < 400 || !has(output, kPageBegin) || !has(output, kPageEnd)) return;
-    const auto& refuse = *static_cast<const std::function<http::Response(int, const std::string&)>*>(context);
+    const auto& default_response = *static_cast<const std::function<http::Response(int, const std::string&)>*>(context);
     const evbuffer_ptr end = evbuffer_search_eol(output, nullptr, nullptr, EVBUFFER_EOL_CRLF_STRICT);
     std::string answer(static_cast<std::size_t>(end.pos) + 2, '\0');
     evbuffer_copyout(output, answer.data(), answer.size());
-    answer += lines_of(refuse(status, ""));
+    answer += lines_of(default_response(status, ""));
     evbuffer_drain(output, evbuffer_get_length(output));
     evbuffer_add(output, answer.data(), answer.size());
 }
 
 }  // namespace
 
-std::string as_text(const http::Response& response) {
+std::string error_response_text(const http::Response& response) {
     std::array<char, 64> date{};
     evutil_date_rfc1123(date.data(), date.size(), nullptr);
     return "HTTP/1.1 " + std::to_string(response.status) + " Refused\r\nDate: " + date.data() + "\r\n" + lines_of(response);
 }
 
-void replace_error_pages(bufferevent* connection, const std::function<http::Response(int, const std::string&)>& refuse) {
+void replace_error_pages(bufferevent* connection,
+                         const std::function<http::Response(int, const std::string&)>& default_response) {
     evbuffer_add_cb(bufferevent_get_output(connection), &on_output,
-                    const_cast<std::function<http::Response(int, const std::string&)>*>(&refuse));
+                    const_cast<std::function<http::Response(int, const std::string&)>*>(&default_response));
 }
 
 }  // namespace messaging::http_server

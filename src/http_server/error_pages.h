@@ -1,4 +1,4 @@
-// Refusals: the pages that evhttp writes by itself, replaced by the server's own answers before they leave.
+// Replaces the error pages that evhttp writes by itself with the server's own responses.
 #pragma once
 
 #include <event2/bufferevent.h>
@@ -9,13 +9,13 @@
 
 namespace messaging::http_server {
 
-// A whole answer as it goes over the wire, the last one of its connection.
-std::string as_text(const http::Response& response);
+// A response with an error status as text for the wire, the last one of its connection. The reason phrase is always "Refused".
+std::string error_response_text(const http::Response& response);
 
-// evhttp 2.1 answers what it cannot parse, and bodies over its own limit, with an HTML page, and asks nobody (its error
-// callback came with 2.2). `refuse` is asked for the answer to each status instead; it must outlive the connection. To be
-// called before anything is written to it.
+// evhttp 2.1 answers a request that it cannot parse, or whose body is over its limit, with an HTML page (its error callback came
+// with 2.2). This function replaces the page with the response of `default_response` to the same status. `default_response` must
+// outlive the connection. Call it before anything is written to the connection.
 void replace_error_pages(bufferevent* connection,
-                         const std::function<http::Response(int status, const std::string& why)>& refuse);
+                         const std::function<http::Response(int status, const std::string& why)>& default_response);
 
 }  // namespace messaging::http_server

@@ -27,12 +27,6 @@ bool matches(const std::vector<std::string>& pattern, const std::vector<std::str
     for (std::size_t i = 0; i < pattern.size(); ++i) {
         const std::string& segment = pattern[i];
         const bool is_parameter = segment.starts_with('{');
-        if (is_parameter && segment.ends_with("*}")) {
-            std::string rest;
-            for (std::size_t j = i; j < path.size(); ++j) rest += (j == i ? "" : "/") + path[j];
-            parameters.emplace_back(segment.substr(1, segment.size() - 3), rest);
-            return i < path.size();
-        }
         if (i >= path.size() || (is_parameter ? path[i].empty() : segment != path[i])) return false;
         if (is_parameter) parameters.emplace_back(segment.substr(1, segment.size() - 2), path[i]);
     }
@@ -56,11 +50,11 @@ void Router::route(http::Request request, Responder responder) const {
         route.handler(std::move(request), std::move(responder));
         return;
     }
-    const std::string allow = refused(request.method, request.path).value_or("");
+    const std::string allow = allowed_instead(request.method, request.path).value_or("");
     fallback_(std::move(request), std::move(responder), allow);
 }
 
-std::optional<std::string> Router::refused(std::string_view method, std::string_view path) const {
+std::optional<std::string> Router::allowed_instead(std::string_view method, std::string_view path) const {
     const auto segments = split_path(path);
     std::set<std::string> allowed;
     Parameters parameters;

@@ -15,15 +15,16 @@ namespace messaging::http_server {
 class Router {
 public:
     using Fallback =
-        std::function<void(http::Request, Responder, const std::string& allow)>;  // allow: as of refused(), empty for 404
+        std::function<void(http::Request, Responder, const std::string& allow)>;  // allow: see allowed_instead(); empty for 404
 
     explicit Router(Fallback fallback) : fallback_(std::move(fallback)) {}
 
-    // Pattern segments: literal, {name} (one segment, not empty), {name*} (the rest of the path).
+    // Pattern segments: literal, {name} (one segment, not empty).
     void add(std::string method, std::string pattern, RequestHandler handler);
     void route(http::Request request, Responder responder) const;
-    // What the fallback would be told: the methods that the path takes, "GET, HEAD, POST"; nothing when it takes this one.
-    std::optional<std::string> refused(std::string_view method, std::string_view path) const;
+    // The methods that the path takes instead of this one ("GET, HEAD, POST"), empty for an unknown path. Nothing when the path
+    // takes this method.
+    std::optional<std::string> allowed_instead(std::string_view method, std::string_view path) const;
     static constexpr std::string_view kUnmatched = "unmatched";
     // The pattern that serves this path ("/messages/{id}"), for metric labels; kUnmatched when none.
     std::string_view pattern_of(std::string_view path) const;

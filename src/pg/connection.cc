@@ -15,12 +15,12 @@
 namespace messaging::pg {
 namespace {
 
-// A unit of work under way: what is still to be answered, and what was.
-struct Unit {
+// A unit of work under way: the commands that are still to be answered, and the rows of the others.
+struct UnitOfWork {
     std::deque<const Statement*> commands;  // in order; a nullptr stands for a PREPARE
     std::deque<const Statement*> prepares;  // statements this unit prepares, in order
     std::vector<Rows> rows;
-    std::vector<Rows> current;  // what the command being answered has said
+    std::vector<Rows> current;  // results of the command that is being answered
     core::Result<core::Unit> outcome = core::Unit{};
     bool needs_new_session = false;
     Connection::Completion done;
@@ -68,7 +68,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void end_former_sessions();
     void replan();
     void lose(const core::Error& error);
-    bool send(const Steps& steps, Unit& unit);
+    bool send(const Steps& steps, UnitOfWork& unit);
     void execute(const Steps& steps, Completion done);
     void answer_later(Completion done, core::Error error);
     void close();
@@ -84,7 +84,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     std::unique_ptr<loop::Timer> reconnect_timer;
     std::unique_ptr<loop::Timer> replan_timer;
     std::unordered_set<std::string> prepared;
-    std::deque<Unit> units;
+    std::deque<UnitOfWork> units;
     std::vector<std::int32_t> former_pids;  // server processes of sessions that were given up
     std::chrono::milliseconds reconnect_delay{0};
     std::uint64_t connects = 0;
@@ -186,7 +186,7 @@ bool Connection::Impl::read_results() {
 }
 
 void Connection::Impl::take_result(ResultHandle result) {
-    Unit& unit = units.front();
+    UnitOfWork& unit = units.front();
     switch (PQresultStatus(result.get())) {
         case PGRES_COMMAND_OK:
         case PGRES_TUPLES_OK: unit.current.emplace_back(std::move(result)); break;
@@ -201,7 +201,7 @@ void Connection::Impl::take_result(ResultHandle result) {
 }
 
 void Connection::Impl::end_command() {
-    Unit& unit = units.front();
+    UnitOfWork& unit = units.front();
     if (unit.commands.empty()) return;
     const Statement* const statement = unit.commands.front();
     unit.commands.pop_front();
@@ -216,7 +216,7 @@ void Connection::Impl::end_command() {
 }
 
 void Connection::Impl::end_unit() {
-    Unit unit = std::move(units.front());
+    UnitOfWork unit = std::move(units.front());
     units.pop_front();
     if (units.empty()) {
         reply_timer->stop();
@@ -255,9 +255,9 @@ void Connection::Impl::lose(const core::Error& error) {
     watcher.unwatch();
     former_pids.push_back(PQbackendPID(conn.get()));
     conn.reset();
-    std::deque<Unit> lost;
+    std::deque<UnitOfWork> lost;
     lost.swap(units);
-    for (Unit& unit : lost) {
+    for (UnitOfWork& unit : lost) {
         if (closed) return;
         unit.done(unit.outcome ? error : unit.outcome.error());
     }
@@ -267,7 +267,7 @@ void Connection::Impl::lose(const core::Error& error) {
 }
 
 // False: libpq refused, which it does on a broken session only.
-bool Connection::Impl::send(const Steps& steps, Unit& unit) {
+bool Connection::Impl::send(const Steps& steps, UnitOfWork& unit) {
     bool sent = true;
     // All preparing comes first, where no failed step can take a statement away from the units behind this one.
     for (const Step& step : steps) {
@@ -299,7 +299,7 @@ void Connection::Impl::execute(const Steps& steps, Completion done) {
         answer_later(std::move(done), {core::ErrorKind::kUnavailable, "PostgreSQL is not connected", ""});
         return;
     }
-    Unit unit;
+    UnitOfWork unit;
     unit.done = std::move(done);
     const bool sent = send(steps, unit);
     units.push_back(std::move(unit));
@@ -347,12 +347,6 @@ int Connection::backend_pid() const { return impl_->up ? PQbackendPID(impl_->con
 void Connection::execute(const Steps& steps, Completion done) {
     impl_->loop.assert_loop_thread();
     impl_->execute(steps, std::move(done));
-}
-
-void Connection::reconnect() {
-    impl_->loop.post([weak = std::weak_ptr(impl_)] {
-        if (const auto self = weak.lock()) self->lose({core::ErrorKind::kUnavailable, "the session was ended by its owner", ""});
-    });
 }
 
 std::uint64_t Connection::reconnects() const { return impl_->connects == 0 ? 0 : impl_->connects - 1; }

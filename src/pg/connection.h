@@ -29,12 +29,12 @@ struct ConnectionOptions {
     std::string application_name;
     std::vector<std::pair<std::string, std::string>> settings;  // session settings (GUCs), sent with the start-up packet
     std::chrono::milliseconds connect_timeout{5000};            // one attempt, name look-up included
-    std::chrono::milliseconds reply_timeout{10000};  // a unit of work without an answer for so long: the session is cut
+    std::chrono::milliseconds reply_timeout{10000};  // after this long without an answer to a unit of work the session is cut
     // With plan_cache_mode = force_generic_plan: plans are made anew this often, because the tables grow that they were made for.
     // 0 = never. (A plan that reads the whole table is right for 200 rows, and PostgreSQL keeps it until the next ANALYZE.)
     std::chrono::milliseconds replan_period{0};
     std::chrono::milliseconds reconnect_min{50};   // doubled per failure, with jitter
-    std::chrono::milliseconds reconnect_max{500};  // an engine is back before others take it for dead
+    std::chrono::milliseconds reconnect_max{500};  // an engine is back before its old instance counts as failed
 };
 
 // Loop thread only. Destroying it drops every pending completion.
@@ -65,9 +65,6 @@ public:
     // case PostgreSQL has rolled all of it back. Not up: kUnavailable. Session lost before the answer:
     // kUnavailable, reply_timeout: kTimeout; in both cases whether it was committed is unknown.
     void execute(const Steps& steps, Completion done);
-
-    // Drops the session and connects again (a test of what a lost session does, or a reader that saw it is deaf).
-    void reconnect();
 
     std::uint64_t reconnects() const;  // successful connects after the first
 

@@ -1,4 +1,4 @@
-// Session: a blocking PostgreSQL session for the subcommands that have no loop (migrate, faker).
+// Session: a blocking PostgreSQL session for the subcommands that have no loop (migrate, doctor, faker).
 #pragma once
 
 #include <string>

@@ -246,17 +246,6 @@ TEST(PgConnection, AUrlThatIsNoneFailsLikeAnUnreachableServer) {
     EXPECT_EQ(watched.failures[0].message.find("hidden"), std::string::npos);
 }
 
-TEST(PgConnection, ReconnectsWhenAsked) {
-    WatchedConnection watched(empty_database());
-    ASSERT_TRUE(watched.start_and_wait());
-    const std::string pid = watched.run_text(kWhoAmI);
-    watched.connection->reconnect();
-    EXPECT_TRUE(watched.downs.empty());
-    ASSERT_TRUE(run_until(watched.loop, [&] { return watched.ups == 2; }));
-    EXPECT_EQ(watched.downs.size(), 1u);
-    EXPECT_NE(watched.run_text(kWhoAmI), pid);
-}
-
 TEST(PgConnection, MayBeDestroyedWhileItConnects) {
     const SilentServer silent;
     WatchedConnection watched("host=localhost dbname=x port=" + std::to_string(silent.port()));

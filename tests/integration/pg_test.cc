@@ -206,7 +206,8 @@ TEST(PgConnection, MayBeDestroyedInAnyOfItsEvents) {
         if (event == "down" || event == "notify") {
             ASSERT_TRUE(run_until(loop, [&] { return up; }));
             if (event == "down") {
-                connection->reconnect();
+                const std::string end = "SELECT pg_terminate_backend(" + std::to_string(connection->backend_pid()) + ")";
+                ASSERT_TRUE(Session::connect(url, "pg_test")->execute(end.c_str()).ok());
             } else {
                 bool listening = false;
                 connection->execute(one_step(kListen), [&](const Answer&) { listening = true; });
