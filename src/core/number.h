@@ -17,4 +17,10 @@ std::optional<T> parse_number(std::string_view text) {
     return value;
 }
 
+// Digits only: no sign. Nullopt for anything else, and for a number that does not fit.
+inline std::optional<int> parse_digits(std::string_view text) {
+    if (text.starts_with('-')) return std::nullopt;
+    return parse_number<int>(text);
+}
+
 }  // namespace messaging::core

@@ -27,25 +27,19 @@ std::string format(Microseconds time, int digits) {
     return std::string(text, static_cast<std::size_t>(size - 6 + digits)) + "Z";
 }
 
-// Digits only, where from_chars would take a sign.
-std::optional<int> digits(std::string_view text) {
-    if (text.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
-    return parse_number<int>(text);
-}
-
 std::optional<std::chrono::seconds> time_of_day(std::string_view text) {
-    const auto hour = digits(text.substr(0, 2));
-    const auto minute = digits(text.substr(3, 2));
-    const auto second = digits(text.substr(6, 2));
+    const auto hour = parse_digits(text.substr(0, 2));
+    const auto minute = parse_digits(text.substr(3, 2));
+    const auto second = parse_digits(text.substr(6, 2));
     if (!hour || !minute || !second || text[2] != ':' || text[5] != ':') return std::nullopt;
     if (*hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
     return std::chrono::hours(*hour) + std::chrono::minutes(*minute) + std::chrono::seconds(*second);
 }
 
 std::optional<std::chrono::sys_days> date_of(std::string_view text) {
-    const auto year = digits(text.substr(0, 4));
-    const auto month = digits(text.substr(5, 2));
-    const auto day = digits(text.substr(8, 2));
+    const auto year = parse_digits(text.substr(0, 4));
+    const auto month = parse_digits(text.substr(5, 2));
+    const auto day = parse_digits(text.substr(8, 2));
     if (!year || *year < 1 || !month || !day || text[4] != '-' || text[7] != '-') return std::nullopt;
     const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
                                            std::chrono::day(static_cast<unsigned>(*day))};
@@ -62,14 +56,14 @@ std::optional<std::chrono::microseconds> take_fraction(std::string_view& text) {
     text.remove_prefix(all.size());
     std::string six(all.substr(0, 6));
     six.resize(6, '0');
-    return std::chrono::microseconds(digits(six).value_or(0));
+    return std::chrono::microseconds(parse_digits(six).value_or(0));
 }
 
 std::optional<std::chrono::minutes> offset_of(std::string_view text) {
     if (text == "Z" || text == "z") return std::chrono::minutes(0);
     if (text.size() != kOffsetSize || (text[0] != '+' && text[0] != '-') || text[3] != ':') return std::nullopt;
-    const auto hours = digits(text.substr(1, 2));
-    const auto minutes = digits(text.substr(4, 2));
+    const auto hours = parse_digits(text.substr(1, 2));
+    const auto minutes = parse_digits(text.substr(4, 2));
     if (!hours || !minutes || *hours > 23 || *minutes > 59) return std::nullopt;
     const auto offset = std::chrono::hours(*hours) + std::chrono::minutes(*minutes);
     return text[0] == '+' ? offset : -offset;

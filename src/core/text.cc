@@ -1,6 +1,7 @@
 // UTF-8 validation and cleaning (RFC 3629, table 3-7 of the Unicode standard).
 #include "core/text.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -73,6 +74,11 @@ std::string clean_text(std::string_view bytes, std::size_t max_bytes) {
         index += length;
     }
     return clean;
+}
+
+std::string_view trimmed(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+    return text.substr(0, text.find_last_not_of(" \t") + 1);
 }
 
 }  // namespace messaging::core

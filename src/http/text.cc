@@ -19,9 +19,4 @@ bool equal_ignoring_case(std::string_view left, std::string_view right) {
     return left.size() == right.size() && strncasecmp(left.data(), right.data(), left.size()) == 0;
 }
 
-std::string_view trimmed(std::string_view value) {
-    value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
-    return value.substr(0, value.find_last_not_of(" \t") + 1);
-}
-
 }  // namespace messaging::http

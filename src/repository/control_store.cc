@@ -1,8 +1,11 @@
-// State and status. Every count is bounded, so that a large backlog does not make them slow.
+// State and status. Every count is bounded, so a large backlog does not make the status slow.
 #include "repository/control_store.h"
+
+#include <string>
 
 #include "core/completion.h"
 #include "pg/run_statement.h"
+#include "repository/time_text.h"
 #include "service/control_store.h"
 
 namespace messaging::repository {
@@ -13,17 +16,21 @@ INSERT INTO messaging._state AS s (state, since, by) VALUES ($1::text, now(), $2
 ON CONFLICT (only_row) DO UPDATE SET state = excluded.state, since = excluded.since, by = excluded.by
 WHERE s.state <> excluded.state)sql"};
 
-constexpr pg::Statement kShowState{"show_state", R"sql(
-SELECT state = 'running', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+const std::string kShowStateSql = R"sql(
+SELECT state = 'running', )sql" + rfc3339("since") +
+                                  R"sql(,
        CASE by WHEN 'migration' THEN 'nobody yet' ELSE by END
-FROM messaging._state)sql"};
+FROM messaging._state)sql";
+const pg::Statement kShowState{"show_state", kShowStateSql.c_str()};
 
-constexpr pg::Statement kInstances{"list_instances", R"sql(
-SELECT instance_id, name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+const std::string kInstancesSql = R"sql(
+SELECT instance_id, name, )sql" + rfc3339("started_at") +
+                                  R"sql(,
        extract(epoch FROM now() - last_seen), in_flight
-FROM messaging._instance ORDER BY instance_id)sql"};
+FROM messaging._instance ORDER BY instance_id)sql";
+const pg::Statement kInstances{"list_instances", kInstancesSql.c_str()};
 
-// $1: how far is counted. Beyond, the statistics' estimate of live rows serves.
+// $1: the counts are exact up to this number. Above it, the statistics' estimate of live rows counts.
 constexpr pg::Statement kCounts{"count_messages", R"sql(
 WITH bound AS MATERIALIZED (SELECT coalesce((SELECT floor FROM messaging._instance ORDER BY floor DESC LIMIT 1), '0'::xid8) AS floor),
 queue AS MATERIALIZED (

@@ -1,4 +1,4 @@
-// PgControlStore: the service state, the status page's numbers, and the default endpoint; implements service::ControlStore.
+// PgControlStore: the service state and the status page's numbers; implements service::ControlStore.
 #pragma once
 
 #include "core/completion.h"

@@ -7,16 +7,13 @@
 
 #include "core/rfc3339.h"
 #include "core/webhook_id.h"
+#include "repository/time_text.h"
 
 namespace messaging::repository {
 namespace {
 
 using service::ListQuery;
 using service::ListStatus;
-
-std::string rfc3339(const std::string& column) {
-    return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
-}
 
 // The places of a message m. The status is a function of them, the same for every list and for one message.
 const std::string kPlaces =

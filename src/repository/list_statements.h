@@ -1,5 +1,4 @@
-// The SQL of the lists and of one message: the columns of a message are always the same ones, in the order that read_message()
-// expects.
+// The SQL of the lists and of one message. All have the same columns of a message, in the order that read_message() expects.
 #pragma once
 
 #include "core/message.h"
@@ -15,7 +14,7 @@ namespace messaging::repository {
 inline constexpr int kColumnsBeforeMessage = 2;
 inline constexpr int kMessageColumns = 16;
 
-// What is read for one page at most, however few messages of it belong to the list.
+// Limits of the rows that are read for one page, even if few of them belong to the list.
 inline constexpr int kMaxBatchesPerPage = 500;   // of the sent log
 inline constexpr int kMaxEntriesScanned = 2000;  // of the schedule, the hold, the ledger or the dead letters
 inline constexpr int kMaxQueueSorted = 5000;     // of the queue

@@ -1,39 +1,48 @@
 // Pages, single messages, and new ones.
 #include "repository/message_store.h"
 
+#include <string>
+
 #include "core/completion.h"
 #include "core/text.h"
 #include "pg/run_statement.h"
 #include "repository/idempotency.h"
 #include "repository/list_statements.h"
+#include "repository/time_text.h"
 
 namespace messaging::repository {
 namespace {
 
 constexpr int kScanEnd = kColumnsBeforeMessage + kMessageColumns;  // where a bounded scan ended: major and id, or NULL
 
-constexpr pg::Statement kAttempts{"get_attempts", R"sql(
-SELECT attempt, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), status, duration_ms, error
-FROM messaging._attempt WHERE message_id = $1::bigint ORDER BY at LIMIT 1000)sql"};
+const std::string kAttemptsSql = R"sql(
+SELECT attempt, )sql" + rfc3339("at") +
+                                 R"sql(, status, duration_ms, error
+FROM messaging._attempt WHERE message_id = $1::bigint ORDER BY at LIMIT 1000)sql";
+const pg::Statement kAttempts{"get_attempts", kAttemptsSql.c_str()};
 
-constexpr pg::Statement kInsert{"insert_messages", R"sql(
+const std::string kInsertSql = R"sql(
 INSERT INTO public.messages (recipient, content, endpoint_id)
 SELECT u.recipient, u.content, u.endpoint_id
 FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS u(recipient, content, endpoint_id, place)
-ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))sql"};
+ORDER BY u.place RETURNING id, )sql" +
+                               rfc3339("created_at");
+const pg::Statement kInsert{"insert_messages", kInsertSql.c_str()};
 
 // Creates nothing where an earlier request has used the key (repository/idempotency.h).
-constexpr pg::Statement kInsertOnce{"insert_messages_once", R"sql(
+const std::string kInsertOnceSql = R"sql(
 WITH made AS (
     INSERT INTO public.messages (recipient, content, endpoint_id)
     SELECT u.recipient, u.content, u.endpoint_id
     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS u(recipient, content, endpoint_id, place)
     WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $4::text AND key = $5::text AND body IS NULL)
-    ORDER BY u.place RETURNING id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at)
+    ORDER BY u.place RETURNING id, )sql" +
+                                   rfc3339("created_at") + R"sql( AS created_at)
 UPDATE messaging._idempotency_key SET body = messaging._fill_body($6::text[], coalesce(
     (SELECT array_agg(v.value ORDER BY m.id, v.place)
      FROM made m CROSS JOIN LATERAL (VALUES (1, m.id::text), (2, m.created_at)) AS v(place, value)), '{}'))
-WHERE scope = $4::text AND key = $5::text AND body IS NULL)sql"};
+WHERE scope = $4::text AND key = $5::text AND body IS NULL)sql";
+const pg::Statement kInsertOnce{"insert_messages_once", kInsertOnceSql.c_str()};
 
 // The trigger does the work; what waits or flies already is told apart before. $2: webhook-id or NULL.
 constexpr pg::Statement kRetry{"retry_message", R"sql(

@@ -1,27 +1,32 @@
-// Reading back what Redis missed.
+// Reads the receipts that Redis has not confirmed.
 #include "repository/receipt_backlog_store.h"
+
+#include <string>
 
 #include "core/completion.h"
 #include "engine/receipt_backlog_store.h"
 #include "pg/run_statement.h"
+#include "repository/time_text.h"
 
 namespace messaging::repository {
 namespace {
 
-// The outer joins keep a batch whose messages, or whose row in the sent log, are gone: it is confirmed without a receipt. Left
-// out, it would take one of the LIMIT's places for ever.
-constexpr pg::Statement kReadBacklog{"read_receipt_backlog", R"sql(
+// The outer joins keep a batch whose messages, or whose row in the sent log, are gone. Such a batch is confirmed without a
+// receipt. Otherwise it would count against the LIMIT for ever.
+const std::string kReadBacklogSql = R"sql(
 WITH missed AS MATERIALIZED (
     SELECT batch_id FROM messaging._receipt_backlog WHERE instance_id = $1::bigint AND (batch_id IN (SELECT unnest($2::bigint[]))) IS NOT TRUE
     ORDER BY batch_id + 0 LIMIT $3::int)
-SELECT missed.batch_id, u.id, m.receiver_message_id, to_char(s.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+SELECT missed.batch_id, u.id, m.receiver_message_id, )sql" +
+                                    rfc3339("s.sent_at") + R"sql(,
        coalesce(m.sent_at = s.sent_at, false)
 FROM missed LEFT JOIN messaging._sent_batch s ON s.batch_id = missed.batch_id LEFT JOIN LATERAL unnest(s.ids) AS u(id) ON true
-LEFT JOIN public.messages m ON m.id = u.id ORDER BY missed.batch_id, u.id)sql"};
+LEFT JOIN public.messages m ON m.id = u.id ORDER BY missed.batch_id, u.id)sql";
+const pg::Statement kReadBacklog{"read_receipt_backlog", kReadBacklogSql.c_str()};
 
-// `owner` steps through the index from one instance to the next, so that it costs a look per instance, not one per batch. A batch
-// that another engine is claiming is skipped, and one that it has just claimed is no longer the gone instance's (checked again
-// under the lock).
+// `owner` steps through the index from one instance to the next, so it costs one look-up for each instance, not for each batch. A
+// batch that another engine is reclaiming is skipped. A batch that another engine has just reclaimed belongs to that engine; its
+// instance_id is compared again under the lock.
 constexpr pg::Statement kReclaimBacklog{"reclaim_receipt_backlog", R"sql(
 WITH RECURSIVE owner AS (
     (SELECT instance_id FROM messaging._receipt_backlog ORDER BY instance_id LIMIT 1)

@@ -1,14 +1,16 @@
-// Records outcomes: one transaction for all that have been collected so far.
+// Records all outcomes of a request in one transaction.
 #include "repository/record_store.h"
 
 #include <algorithm>
 #include <functional>
 #include <iterator>
+#include <string>
 
 #include "core/completion.h"
 #include "core/text.h"
 #include "engine/record_store.h"
 #include "pg/run_statement.h"
+#include "repository/time_text.h"
 
 namespace messaging::repository {
 namespace {
@@ -16,15 +18,15 @@ namespace {
 using core::Outcome;
 using core::OutcomeKind;
 
-// Fencing: outcomes count only while their claim is in the ledger. A claim's number is used once, so whoever holds the claim
-// now, the outcome belongs to it. The lock keeps a reclaim away until the commit.
+// The fence: an outcome counts only while its claim is in the ledger. A claim id is used once, so the outcome belongs to the
+// claim with this id, whichever instance has it. The lock prevents a reclaim until the commit.
 constexpr pg::Statement kLockClaims{"lock_claims", R"sql(
 SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) ORDER BY claim_id FOR SHARE)sql"};
 
-// RETURNING tells what the row has become: a trigger of the application may have kept it as it was.
-// No fence: what the receiver has accepted is sent, whoever holds it now. It counts for the message that was sent, though:
-// another generation is another message with the same id, or one that was sent again since.
-constexpr pg::Statement kMarkSent{"mark_sent", R"sql(
+// RETURNING is_sent, because a trigger of the application may have left the row unchanged.
+// No fence: the receiver has accepted the message, whichever instance has its claim now. The generation must match: another
+// generation is another message with the same id, or a message that was sent again since.
+const std::string kMarkSentSql = R"sql(
 WITH marked AS (
     UPDATE public.messages m SET is_sent = true, sent_at = now(), attempts = m.attempts + 1, receiver_message_id = u.receiver_id
     FROM unnest($1::bigint[], $2::int[], $3::text[]) AS u(id, generation, receiver_id)
@@ -35,11 +37,13 @@ batch AS (
     RETURNING batch_id, sent_at, ids),
 backlog AS (
     INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, $4::bigint FROM batch WHERE $4::bigint IS NOT NULL)
-SELECT batch_id, to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), id
-FROM batch CROSS JOIN LATERAL unnest(ids) AS id)sql"};
+SELECT batch_id, )sql" + rfc3339("sent_at") +
+                                 R"sql(, id
+FROM batch CROSS JOIN LATERAL unnest(ids) AS id)sql";
+const pg::Statement kMarkSent{"mark_sent", kMarkSentSql.c_str()};
 
-// What is sent leaves every place where it may wait meanwhile, because another engine had it as well. A statement of its own,
-// with a later snapshot: kMarkSent may have waited for the row's lock, held by the very transaction that put the message there.
+// Removes sent messages from the places that another engine may have moved them to meanwhile. This is a statement of its own,
+// because it needs a later snapshot: kMarkSent may have waited for the row lock of the transaction that moved the message.
 constexpr pg::Statement kLeavePlaces{"leave_places", R"sql(
 WITH sent AS MATERIALIZED (
     SELECT id FROM public.messages WHERE id = ANY ($1::bigint[]) AND is_sent),
@@ -49,8 +53,9 @@ held AS (
     DELETE FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM sent)))
 DELETE FROM messaging._schedule WHERE id = ANY (ARRAY(SELECT id FROM sent)))sql"};
 
-// attempts < : a repeat of this statement after a lost answer finds its own work, or a later attempt's, and does nothing. IS TRUE
-// keeps the sub-select from becoming the outer side of a join: rows are locked in the order of their ids.
+// m.attempts < u.attempts: after a lost answer this statement is repeated. It then finds its own changes, or those of a later
+// attempt, and does nothing. IS TRUE prevents the planner from making the sub-select the outer side of a join, so rows are locked
+// in the order of their ids.
 constexpr pg::Statement kMarkFailed{"mark_failed", R"sql(
 WITH live AS MATERIALIZED (
     SELECT claim_id FROM messaging._claim WHERE claim_id = ANY ($9::bigint[])),
@@ -74,11 +79,11 @@ dead AS (
     INSERT INTO messaging._dead (id, reason) SELECT id, error FROM failed WHERE delay_ms IS NULL ON CONFLICT (id) DO NOTHING)
 SELECT count(*) FROM failed)sql"};
 
-// Released, deferred, held or given up without an attempt: out of the ledger's arrays too, because messages.attempts does not
-// tell. Only what the ledger still has is moved: a repeat after a lost answer must not queue a message twice. And only what is
-// still open: the message may have been sent late, sent again, or be another one by now, and then it has a place already. IS TRUE
-// keeps the sub-selects from becoming joins, which would compare every pair while hash joins are off; as they are, they are
-// hashed.
+// Outcomes without an attempt: released, deferred, held, given up. The statement removes them from the ledger's arrays, because
+// messages.attempts does not show that they are resolved. It moves only messages that the ledger still has: a repeat after a lost
+// answer must not queue a message twice. It moves only open messages: a message that was sent late or sent again, or another
+// message with the same id, has a place already. IS TRUE keeps the sub-selects hashed: as joins they would compare every pair,
+// because hash joins are off.
 constexpr pg::Statement kRecordUncounted{"record_uncounted", R"sql(
 WITH live AS MATERIALIZED (
     SELECT claim_id, ids FROM messaging._claim WHERE claim_id = ANY ($8::bigint[])),
@@ -113,8 +118,8 @@ UPDATE messaging._claim c SET (ids, attempts, generations) = (
     WHERE ((c.claim_id, u.id) IN (SELECT claim_id, id FROM uncounted)) IS NOT TRUE)
 WHERE claim_id IN (SELECT claim_id FROM live))sql"};
 
-// A claim ends only when none of its messages is open. The engine believes so of those it names, and this is the check: were the
-// engine wrong, the message would be in no place at all. What stays in the ledger is found by reschedule_orphans.
+// Deletes the claims that the engine considers finished, except those with an open message: that message would be in no place.
+// reschedule_orphans finds the claims that stay in the ledger.
 constexpr pg::Statement kFinishClaims{"finish_claims", R"sql(
 WITH open AS MATERIALIZED (
     SELECT c.claim_id, m.id FROM messaging._claim c
@@ -130,7 +135,7 @@ constexpr pg::Statement kConfirmReceipts{"confirm_receipts",
 
 constexpr pg::Statement kNoteSuspects{"note_suspects", "INSERT INTO messaging._suspect (id) SELECT unnest($1::bigint[])"};
 
-// Locks and lets go: an answer tells what could be recorded now. A row that is gone hinders nobody.
+// Tries to lock the rows and releases them at once. Returns the ids whose rows are free or no longer exist.
 constexpr pg::Statement kFindUnlocked{"find_unlocked", R"sql(
 WITH free AS MATERIALIZED (
     SELECT id FROM public.messages WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
@@ -164,7 +169,7 @@ std::vector<std::int32_t> generations_of(const std::vector<const Outcome*>& outc
     return generations;
 }
 
-// Without an instance no receipts are written.
+// Without `instance_id` no row of the receipt backlog is written.
 pg::Params sent_params(const std::vector<const Outcome*>& sent, std::optional<core::InstanceId> instance_id) {
     std::vector<std::optional<std::string>> receiver_ids;
     receiver_ids.reserve(sent.size());
@@ -201,7 +206,7 @@ pg::Params failed_params(const std::vector<const Outcome*>& failed) {
     return params;
 }
 
-// Where a message waits after an outcome without an attempt, in the words of kRecordUncounted.
+// The place of a message after an outcome without an attempt: the parameter `place` of kRecordUncounted.
 const char* place_of(OutcomeKind kind) {
     switch (kind) {
         case OutcomeKind::kDeferred: return "schedule";
@@ -238,7 +243,7 @@ std::vector<std::int64_t> read_ids(const pg::Rows& rows) {
     return ids;
 }
 
-// Those of `all` that `found` has not; both sorted.
+// The elements of `all` that are not in `found`. Both are sorted.
 std::vector<core::ClaimId> missing_from(const std::vector<core::ClaimId>& found, const std::vector<core::ClaimId>& all) {
     std::vector<core::ClaimId> missing;
     std::set_difference(all.begin(), all.end(), found.begin(), found.end(), std::back_inserter(missing));
@@ -253,7 +258,7 @@ void read_sent(const pg::Rows& sent, engine::RecordResult& result) {
     }
 }
 
-// Deadlocks between batches need two orders: there is one, by id.
+// Every batch locks rows in id order, so two batches cannot deadlock.
 std::vector<const Outcome*> sorted_by_id(const std::vector<Outcome>& outcomes) {
     std::vector<const Outcome*> sorted;
     sorted.reserve(outcomes.size());
@@ -276,7 +281,7 @@ void PgRecordStore::record(engine::RecordRequest request, core::Completion<engin
         if (!delivered) fenced.push_back(outcome);
     }
     pg::Steps steps;
-    // What each step's rows mean, in the order of the steps.
+    // Reads the rows of each step into the result, in the order of the steps.
     std::vector<std::function<void(const pg::Rows&, engine::RecordResult&)>> readers;
     const auto add = [&](const pg::Statement& statement, pg::Params params,
                          std::function<void(const pg::Rows&, engine::RecordResult&)> read) {
