@@ -77,7 +77,7 @@ enum class OutcomeKind {
     kDelivered,
     kRetry,     // counted; again after `delay`
     kDead,      // counted; the last attempt has failed
-    kDeferred,  // not counted (our own fault, or no capacity): again after `delay`
+    kDeferred,  // not counted (our own fault, or the endpoint is unknown or removed): again after `delay`
     kHeld,      // not counted: moved to the hold, because its endpoint cannot take it soon
     kReleased,  // not counted: released at a stop, back to the queue now (its request may have been under way)
     kGivenUp,   // not counted: its row cannot be changed, so it is dead-lettered by a row in _dead alone

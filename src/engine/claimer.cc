@@ -1,4 +1,4 @@
-// Taking turns between the kinds of work, and what a failure of one of them means.
+// The turns of the kinds of work, their ranges, and their failures.
 #include "engine/claimer.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace messaging::engine {
 namespace {
 
-// There may be more than the claim has taken.
+// The claim took as many entries as it asked for, so there may be more.
 bool is_full(const ClaimBatch& batch, const ClaimRequest& request) {
     return batch.taken == static_cast<std::size_t>(request.limit);
 }
@@ -59,7 +59,7 @@ void Claimer::end_statement() {
     state_ = state_ == State::kBusy ? State::kReady : State::kInactive;
 }
 
-void Claimer::on_notified() {
+void Claimer::poll() {
     ready_.wanted = true;
     by_poll_ = false;
     next();
@@ -128,7 +128,7 @@ std::optional<Source> Claimer::next_source(bool capacity) {
     return std::nullopt;
 }
 
-// What may not run yet comes back by its timer; what lacks capacity by on_capacity.
+// again_timer_ starts the work that has to wait. on_capacity() starts the work that lacks capacity.
 void Claimer::await_work() {
     std::optional<core::MonoTime> soonest;
     for (const Work* const work : {&orphans_, &due_, &ready_, &held_}) {
@@ -168,8 +168,8 @@ void Claimer::claim(Source source) {
         request.limit = std::max(1, request.limit);
         set_range(scan, request);
     }
-    work(source).wanted = false;  // whoever asks from now on asks for the next one
-    send(source, scan, request);
+    work(source).wanted = false;  // a request from now on is for the next claim
+    start_claim(source, scan, request);
 }
 
 Claimer::Scan Claimer::choose_scan(Source source) {
@@ -191,7 +191,7 @@ void Claimer::set_range(Scan scan, ClaimRequest& request) const {
     request.due_from = scan == Scan::kFull ? DueTime(0) : scan == Scan::kSnapshot ? kNeverDue : due_from_;
 }
 
-void Claimer::send(Source source, Scan scan, const ClaimRequest& range) {
+void Claimer::start_claim(Source source, Scan scan, const ClaimRequest& range) {
     begin_statement();
     ClaimRequest request = range;
     request.instance_id = mediator_.instance_id();
@@ -241,10 +241,10 @@ std::chrono::microseconds Claimer::elapsed() const {
     return std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
 }
 
-// More may be held for the same endpoints; whether they can take more is known when they answer, at the latest a second later.
+// More messages may be held for the same endpoints. Their answers tell whether they can take more, after a second at the latest.
 void Claimer::on_held(const ClaimBatch& batch, const ClaimRequest& request) {
     if (batch.taken > 0) held_.wanted = true;
-    held_soonest_ = clock_.mono() + std::max<std::chrono::microseconds>(kHeldPause, elapsed() * kHeldRest);
+    held_soonest_ = clock_.mono() + std::max<std::chrono::microseconds>(kHeldPause, elapsed() * kHeldPauseFactor);
     held_.not_before = batch.taken > 0 ? held_soonest_ : std::max(held_soonest_, clock_.mono() + kEmptyHeldPause);
     const auto last = std::max_element(batch.deliveries.begin(), batch.deliveries.end(),
                                        [](const auto& a, const auto& b) { return a.endpoint_id < b.endpoint_id; });
@@ -257,7 +257,7 @@ void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan 
         if (scan == Scan::kFull) due_.next_full_scan = after_full_scan();
         due_.pass_over = false;
     }
-    // Still due: the next one is in the past, because the limit ended this claim. A snapshot has looked for none.
+    // 0: the claim was full, so more messages are due. A snapshot has read no rows.
     const bool more = (batch.next_due && batch.next_due->count() <= 0) || scan == Scan::kSnapshot;
     if (more) due_.wanted = true;
     if (batch.next_due && !more) expect_due(*batch.next_due);
@@ -266,15 +266,15 @@ void Claimer::on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan 
 void Claimer::on_ready(const ClaimBatch& batch, const ClaimRequest& request, Scan scan) {
     floor_.note(batch.snapshot);
     if (scan == Scan::kOne) {
-        ready_.wanted = true;  // there is more than this one
+        ready_.wanted = true;  // the claim of one message says nothing of the others
     } else if (is_full(batch, request)) {
         ready_.wanted = true;
         if (scan == Scan::kUnread) {
             floor_.unread_was_full(request.until, batch.last);
         } else {
             full_until_ = batch.last;
-            // Most of it was for endpoints that cannot take it now. There may be much more of that, and others' messages behind
-            // it.
+            // Most entries were for endpoints that cannot take them now. Many more may follow, and the messages of other
+            // endpoints may be behind them.
             if (batch.holding && 2 * batch.deliveries.size() < batch.taken) ready_.pass_over = true;
         }
     } else if (batch.running) {
@@ -304,7 +304,7 @@ void Claimer::on_range_read(const ClaimBatch& batch, const ClaimRequest& request
             break;
         case Scan::kRest:
             if (std::exchange(full_until_, std::nullopt)) {
-                ready_.wanted = true;  // this says nothing of what was committed before the place where the last claim had ended
+                ready_.wanted = true;  // rows may have been committed before the place where the last claim ended
             } else {
                 floor_.rest_was_read(batch.snapshot, elapsed());
             }
@@ -331,7 +331,7 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
     }
 }
 
-// What cannot end in time must not delay the claims that can.
+// A claim that cannot end in time must not delay the other claims.
 void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request) {
     if (scan == Scan::kFull) work(source).next_full_scan = after_full_scan();
     if (source == Source::kDue && (scan == Scan::kRest || due_from_ == DueTime(0))) due_.pass_over = true;
@@ -346,8 +346,8 @@ void Claimer::on_too_slow(Source source, Scan scan, const ClaimRequest& request)
     }
 }
 
-// One message alone has failed. Which one is not certain, because others may hold locks: it is named, tried by its name, and
-// only when that fails as well is it dead-lettered.
+// A claim of one message has failed. Its id is not known, and another engine may hold locks. So the message is looked up and
+// claimed by its id. If that fails as well, it is dead-lettered.
 void Claimer::isolate(Source source, const ClaimRequest& request, const core::Error& error) {
     begin_statement();
     if (request.only) {
@@ -366,7 +366,7 @@ void Claimer::isolate(Source source, const ClaimRequest& request, const core::Er
             ClaimRequest one = request;
             one.limit = 1;
             one.only = first.value();
-            send(source, Scan::kOne, one);
+            start_claim(source, Scan::kOne, one);
         } else {
             next();
         }
@@ -382,7 +382,7 @@ void Claimer::succeeded(Work& work) {
 
 void Claimer::back_off(Work& work, const core::Error& error) {
     observer_.on_error(work.name, error);
-    // What the data makes impossible does not become possible by waiting: the next, smaller claim follows soon.
+    // Waiting cannot help where the data is the reason: a smaller claim follows soon.
     work.delay = lies_in_the_data(error) ? kFirstBackOff : std::clamp(work.delay * 2, kFirstBackOff, kLastBackOff);
     work.not_before = clock_.mono() + work.delay;
 }

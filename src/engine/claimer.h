@@ -1,5 +1,5 @@
-// Claimer: what to claim next: ready messages when asked for, due messages on time, held ones when their endpoints can take them,
-// full scans and orphans at intervals.
+// Claimer: decides what to claim next. It claims ready messages on request, due messages on time, and held messages when their
+// endpoints can take them. It makes full scans and reschedules orphans at intervals.
 #pragma once
 
 #include <chrono>
@@ -19,42 +19,45 @@
 namespace messaging::engine {
 
 inline constexpr int kMaxClaim = 1000;                             // messages in one claim
-inline constexpr std::chrono::milliseconds kFullScanPeriod{5000};  // a row the floor missed is found within it
-// A transaction that schedules messages has committed within this time; else a full scan finds its messages.
+inline constexpr std::chrono::milliseconds kFullScanPeriod{5000};  // a full scan finds rows that the floor has missed
+// Claims of due messages overlap by this time. A transaction that schedules messages and takes longer to commit is left to the
+// full scan.
 inline constexpr std::chrono::seconds kDueOverlap{10};
-inline constexpr std::chrono::milliseconds kFirstBackOff{50};   // a failed kind of work waits so long, doubled each time …
-inline constexpr std::chrono::milliseconds kLastBackOff{1000};  // … up to this, while the other kinds go on
+// Wait of a kind of work after a failure. It doubles with each failure in a row, up to kLastBackOff. The other kinds go on.
+inline constexpr std::chrono::milliseconds kFirstBackOff{50};
+inline constexpr std::chrono::milliseconds kLastBackOff{1000};
 
-// Pauses between claims of held messages: after one that has found some, or when an endpoint has room again, and after one that
-// has found none.
-inline constexpr std::chrono::milliseconds kHeldPause{5};
-inline constexpr std::chrono::milliseconds kEmptyHeldPause{100};
-inline constexpr int kHeldRest = 4;  // times what a claim of held messages took, where dead entries make it slow
+// Pauses between claims of held messages.
+inline constexpr std::chrono::milliseconds kHeldPause{5};  // after a claim that found some, or when an endpoint has capacity
+inline constexpr std::chrono::milliseconds kEmptyHeldPause{100};  // after a claim that found none
+// Where dead entries make a claim of held messages slow, the pause is this many times the claim's duration.
+inline constexpr int kHeldPauseFactor = 4;
 
 // Loop thread only. One statement is under way at a time, and the kinds of work take turns: a million due retries do not delay a
-// new message, and new messages do not delay a retry. A kind that fails waits for a while and then asks for half as many
-// messages, down to one. A single message that PostgreSQL cannot read (SQLSTATE class 22 or 23, or damaged data) is dead-lettered
-// with the reason.
+// new message, and new messages do not delay a retry. A kind that fails waits for a while. It then asks for half as many
+// messages, down to one, unless PostgreSQL could not be reached. A single message that PostgreSQL cannot read (SQLSTATE class 22
+// or 23, or damaged data) is dead-lettered with the reason.
 //
 // A claim of ready messages begins at the floor (queue_floor.h). A row can be ready below the floor, because another engine had
-// locked it and rolled back; a full scan, which begins at 0, finds it. While claims are full, each goes on where the last one
-// ended; rows committed before that place are found by the first claim that is not full, or by the full scan. Claims of due
-// messages begin kDueOverlap before the last one that found all, and have full scans of their own, for the same reasons.
+// locked it and rolled back. A full scan begins at 0 and finds it. A claim is full when it took as many entries as it asked for.
+// While claims are full, each continues where the last one ended. After the first claim that is not full, the next one begins at
+// the floor again: it finds the rows that were committed before that place meanwhile. Claims of due messages begin kDueOverlap
+// before the last one that was not full, and have full scans of their own, for the same reasons.
 class Claimer {
 public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
-        std::function<std::size_t()> capacity;  // how many more deliveries may be claimed now; 0 = none
-        // How many held messages each endpoint that the engine is sending to, and every other one, may be given now.
+        std::function<std::size_t()> capacity;  // deliveries that the engine may claim now
+        // Held messages that the engine may claim now for each endpoint that it is sending to.
         std::function<std::vector<core::EndpointRoom>()> held_rooms;
-        std::function<int()> other_held_room;
+        std::function<int()> other_held_room;  // the same, for each other endpoint
         std::function<std::vector<core::ClaimId>()> known_claims;
-        std::function<std::vector<core::MessageId>()> messages_in_memory;  // all that the engine has and has not recorded
+        std::function<std::vector<core::MessageId>()> messages_in_memory;  // without a recorded outcome
         std::function<void(std::vector<core::Delivery>)> on_claimed;
-        std::function<void()> on_stopped;  // the service state, seen by a claim, is stopped
-        std::function<void()> on_idle;     // nothing more is ready, and no notification has come since
+        std::function<void()> on_stopped;  // a claim has seen the service state "stopped"
+        std::function<void()> on_idle;     // no more messages are ready, and no notification has come since
         std::function<void(std::size_t messages, bool by_poll)> on_found;
-        std::function<void()> on_overload;  // more is ready than this engine can take
+        std::function<void()> on_overload;  // more messages are ready than this engine can take
     };
 
     // `max_claim`: messages in one claim at most, 1 to kMaxClaim.
@@ -63,17 +66,17 @@ public:
 
     // Active = may claim. Becoming active begins with a full scan and with the rescheduling of orphans.
     void set_active(bool active);
-    // Something is ready: a notification, or the doorbell's poll.
-    void on_notified();
-    // The poll of each second: for what was lost, and for what is due.
+    // Claims ready messages now: after a notification, or when the doorbell polls.
+    void poll();
+    // Claims ready and due messages now. The doorbell calls it once a second, because a notification can be lost.
     void poll_all();
-    // Something falls due after so long.
+    // A message falls due after `delay`.
     void expect_due(std::chrono::milliseconds delay);
-    // There is capacity again.
+    // The engine has capacity again.
     void on_capacity();
     // Messages are held for an endpoint that can take some.
     void expect_held();
-    // The claim session is new: an answer may have been lost, and the floor with it.
+    // The claim session is new. The answer to a claim of the session before may have been lost, so the floor is unknown.
     void on_session_up();
 
     // No statement is under way.
@@ -94,10 +97,11 @@ private:
     // Which rows a claim reads.
     enum class Scan {
         kFull,
-        kRest,    // from the floor on, or from where the last claim ended
-        kUnread,  // a range below the floor
-        // None: it tells which transactions are running, or the time. After it the rest begins behind what could not be read in
-        // time, or is mostly held; that is read in turns with the rest.
+        kRest,    // from the floor on, or from the place where the last claim ended
+        kUnread,  // an unread range below the floor
+        // Reads no rows. Ready messages: asks which transactions are running. The floor then moves past the rows that could not
+        // be read in time, or are mostly held; these become unread ranges. Due messages: asks for the time. Messages that were
+        // due earlier wait for the next full scan.
         kSnapshot,
         kOne,  // one message
     };
@@ -106,7 +110,7 @@ private:
     struct Work {
         const char* name;  // the operation that its errors are counted under
         bool wanted = false;
-        core::MonoTime not_before{};  // it waits until then
+        core::MonoTime not_before{};  // earliest time of the next call
         std::chrono::milliseconds delay{0};
         int limit = kMaxClaim;
         core::MonoTime next_full_scan{};  // of its table
@@ -114,7 +118,7 @@ private:
     };
     Work& work(Source source) { return source == Source::kReady ? ready_ : source == Source::kDue ? due_ : held_; }
     bool may(const Work& work) const { return work.wanted && clock_.mono() >= work.not_before; }
-    // Sources whose turn it may be; those of the ready and due messages only while there is capacity for them.
+    // The next source in turn that may be claimed. Ready and due messages need `capacity`.
     std::optional<Source> next_source(bool capacity);
     void await_work();
 
@@ -125,7 +129,7 @@ private:
     void claim(Source source);
     Scan choose_scan(Source source);
     void set_range(Scan scan, ClaimRequest& request) const;
-    void send(Source source, Scan scan, const ClaimRequest& request);
+    void start_claim(Source source, Scan scan, const ClaimRequest& request);
     void on_answer(Source source, Scan scan, const ClaimRequest& request, core::Result<ClaimBatch> result);
     void on_held(const ClaimBatch& batch, const ClaimRequest& request);
     void on_due(const ClaimBatch& batch, const ClaimRequest& request, Scan scan);
@@ -144,19 +148,19 @@ private:
     const int max_claim_;
     Mediator mediator_;
     std::unique_ptr<loop::Timer> due_timer_;    // the next scheduled message
-    std::unique_ptr<loop::Timer> again_timer_;  // the end of the shortest wait of a kind that is wanted
-    Work orphans_{kOrphansOperation};           // the ledger may name messages that the engine does not have
-    Work due_{kClaimDueOperation};              // something scheduled may be due
-    Work ready_{kClaimOperation};               // notified, or the last claim was full
-    Work held_{kClaimHeldOperation};            // messages may be held for endpoints that are not disabled
-    Source last_source_ = Source::kHeld;        // the others go first
-    core::MonoTime held_soonest_{};             // no claim of held messages before it, even where an endpoint has room for some
-    core::EndpointId held_after_ = 0;           // the last endpoint that a claim of held messages has come to
+    std::unique_ptr<loop::Timer> again_timer_;  // the earliest not_before of the kinds that are wanted
+    Work orphans_{kOrphansOperation};           // wanted: the ledger may name messages that the engine does not have
+    Work due_{kClaimDueOperation};              // wanted: a scheduled message may be due
+    Work ready_{kClaimOperation};               // wanted: a notification has come, or the last claim was full
+    Work held_{kClaimHeldOperation};            // wanted: messages may be held for endpoints that are not disabled
+    Source last_source_ = Source::kHeld;        // the source of the last claim; the others go first
+    core::MonoTime held_soonest_{};    // earliest time of the next claim of held messages, whatever capacity an endpoint has
+    core::EndpointId held_after_ = 0;  // the last endpoint that a full claim of held messages has come to; 0 = none
     QueueFloor floor_;
-    QueueFloor last_floor_;                    // of an earlier session: used where a full scan cannot finish
-    std::optional<QueuePosition> full_until_;  // where the last claim, which was full, ended; not of an unread range
-    bool unread_was_last_ = false;             // unread ranges and the rest take turns
-    DueTime due_from_{0};                      // nothing older is due, but for what a full scan finds
+    QueueFloor last_floor_;                    // the floor of the session before, for a first full scan that cannot finish
+    std::optional<QueuePosition> full_until_;  // where the last claim from the floor on ended, if it was full
+    bool unread_was_last_ = false;             // unread ranges and the rows from the floor on take turns
+    DueTime due_from_{0};                      // claims of due messages begin here
     core::MonoTime next_due_{};                // when due_timer_ fires, while it is armed
     core::MonoTime started_{};
     State state_ = State::kInactive;

@@ -47,10 +47,9 @@ public:
     bool knows(core::EndpointId endpoint) const { return endpoints_.contains(endpoint); }
 
     void add(std::vector<core::Delivery> deliveries);
-    // How many more may be claimed now: EndpointQueues::waiting_counted().
+    // Free places in memory for ready and due messages. 0 while more than half of them are used.
     std::size_t capacity() const;
-    // How many messages each endpoint that has something to do, and each other one, should be given of those that are held for
-    // it.
+    // How many held messages to claim for each active endpoint, and for each other endpoint.
     std::vector<core::EndpointRoom> held_rooms() const;
     int other_held_room() const;
 

@@ -32,14 +32,14 @@ bool Doorbell::may_follow(State from, State to) {
     return to == State::kAwake;
 }
 
-// Who leaves the states that hold the lock releases it.
+// Leaving the states that hold the lock releases it.
 void Doorbell::enter(State next) {
     assert(may_follow(state_, next));
     const bool held = holds_lock();
     state_ = next;
     if (!held || holds_lock()) return;
     store_.wake_up([this](const core::Result<core::Unit>& result) {
-        report(observer_, kDoorbellOperation, result);  // after a failure the session goes, and the lock with it
+        report(observer_, kDoorbellOperation, result);  // a failure ends the session, and the lock with it
     });
 }
 
@@ -79,7 +79,7 @@ void Doorbell::ask() {
 void Doorbell::on_answer(core::Result<SleepAnswer> answer) {
     report(observer_, kDoorbellOperation, answer);
     if (!answer) {
-        enter(State::kAwake);  // after the next poll it asks again
+        enter(State::kAwake);  // after the next poll it requests the lock again
         return;
     }
     const bool interrupted = state_ == State::kInterrupted;
@@ -140,13 +140,13 @@ void Doorbell::leave() {
     interrupt();
     const bool held = holds_lock();
     wake();
-    if (held) wake_peers();  // somebody who sleeps without the lock must ask for it
+    if (held) wake_peers();  // a peer that sleeps without the lock must request it
 }
 
 void Doorbell::on_session_lost() {
     ++round_;
     ask_timer_->stop();
-    state_ = State::kAwake;  // there is no lock to release
+    state_ = State::kAwake;  // the lock is gone with the session
 }
 
 }  // namespace messaging::engine

@@ -1,4 +1,4 @@
-// Turns between endpoints, and how many requests each may have in flight.
+// The turns of the endpoints, and their limits of requests in flight.
 #include "engine/endpoint_queues.h"
 
 #include <algorithm>
@@ -75,7 +75,7 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
         if (turns == nullptr) return std::nullopt;
         const core::EndpointId endpoint = turns->front();
         EndpointQueue& queue = queues_[endpoint];
-        if (&turns_for(queue) != turns && turns == &within_share_) {  // there are more endpoints now, and the shares are smaller
+        if (&turns_for(queue) != turns && turns == &within_share_) {  // more endpoints are active now, so the shares are smaller
             update(endpoint, queue);
             continue;
         }
@@ -227,11 +227,6 @@ std::vector<core::EndpointRoom> EndpointQueues::rooms(std::size_t most) const {
 std::size_t EndpointQueues::waiting(core::EndpointId endpoint) const {
     const EndpointQueue* const queue = find(endpoint);
     return queue == nullptr ? 0 : queue->waiting.size();
-}
-
-std::size_t EndpointQueues::limit(core::EndpointId endpoint) const {
-    const EndpointQueue* const queue = find(endpoint);
-    return queue == nullptr ? 0 : queue->limit;
 }
 
 }  // namespace messaging::engine

@@ -1,4 +1,4 @@
-// EndpointQueues: one FIFO for each endpoint, and who may start a request next; pure.
+// EndpointQueues: one FIFO for each endpoint. Decides which endpoint may start a request next. Pure.
 #pragma once
 
 #include <chrono>
@@ -14,12 +14,12 @@
 
 namespace messaging::engine {
 
-// Requests that an endpoint may have in flight before anything is known of it, and deliveries that may wait for it then.
+// Requests that an endpoint may have in flight at first, and deliveries that may wait for it then.
 inline constexpr std::size_t kFirstLimit = 8;
 inline constexpr std::size_t kFirstWaiting = 64;
-// An endpoint from which no answer has come for so long, or for four times its usual duration where that is more, is silent.
+// An endpoint from which no answer has come for this long, or for four times its usual duration where that is longer, is silent.
 inline constexpr std::chrono::milliseconds kSilentAfterQuiet{250};
-// What an endpoint will have taken within this time may wait for it in memory.
+// The deliveries that an endpoint takes within this time may wait for it in memory.
 inline constexpr std::chrono::seconds kWaitingHorizon{1};
 
 // How a request ended, as far as the endpoint's limit is concerned.
@@ -29,17 +29,17 @@ enum class Ended {
     kUntried,     // our own fault, or released: says nothing of the endpoint
 };
 
-// Only a delivery that can start now leaves a queue. So no request's deadline includes the time of waiting, and a slow endpoint
-// does not delay another one. The slots (requests in flight of this engine) are shared by these rules:
-// - Each endpoint has a limit, 1 to its max_in_flight. While it is used up, each answer raises it by one; from half of where it
-//   last failed on, that takes as many answers as the limit is. Each request without an answer halves it.
-// - Endpoints that are silent (none of their requests has been answered yet, the last one was not, or no answer has come for
-//   kSilentAfterQuiet) have at most half of the slots together, where there are others.
-// - An endpoint that has its share of the slots (slots / endpoints with something to do) starts another request only while more
-//   than a quarter of the slots is free.
-// Within these rules endpoints take turns.
-// An endpoint's allowance is how many deliveries may wait for it: what it takes within kWaitingHorizon by its limit and the
-// duration of its requests, and at least twice its limit.
+// A delivery leaves its queue when its request can start. So no request's deadline includes the time of waiting, and a slow
+// endpoint does not delay another one. An engine may have `slots` requests in flight. These rules share the slots:
+// - Each endpoint has a limit, 1 to its max_in_flight. While the limit is used up, each answer raises it by one. Each request
+//   without an answer halves it. Above half of the limit at the last failure, it grows by one for each `limit` answers.
+// - An endpoint is silent when no request of it has been answered yet, when the last one was not answered, or when no answer has
+//   come for kSilentAfterQuiet. Where there are other endpoints, silent ones have at most half of the slots together.
+// - An endpoint's share is slots / active endpoints. An endpoint that has its share starts another request only while more than a
+//   quarter of the slots is free.
+// Within these rules endpoints take turns. An endpoint is active while it has deliveries in flight or waiting.
+// An endpoint's allowance is the number of deliveries that may wait for it: as many as it takes within kWaitingHorizon by its
+// limit and the duration of its requests, and at least twice its limit.
 class EndpointQueues {
 public:
     explicit EndpointQueues(std::size_t slots) : slots_(slots) {}
@@ -53,49 +53,49 @@ public:
     std::optional<core::Delivery> next_startable();
     void finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took = {});
 
-    // Takes out everything that waits, or what of it `match` picks.
+    // Takes out all waiting deliveries, or those that `match` picks.
     std::vector<core::Delivery> take_waiting();
     std::vector<core::Delivery> take_waiting(const std::function<bool(const core::Delivery&)>& match);
 
     std::vector<core::MessageId> waiting_messages() const;
 
-    // Ends an interval of measuring: says which endpoints are silent. To be called while anything waits or is in flight.
+    // Ends an interval of measuring: decides which endpoints are silent. To be called regularly while any endpoint is active.
     void measure(std::chrono::milliseconds interval);
-    // At most `most`.
+    // The endpoint's allowance, at most `most`.
     std::size_t allowance(core::EndpointId endpoint, std::size_t most) const;
-    // Takes out, from the ends of the queues, what waits beyond the allowances.
+    // Takes the deliveries beyond the allowances from the ends of the queues.
     std::vector<core::Delivery> take_excess(std::size_t most);
-    // How many more the endpoint should be given: nothing while half of its allowance waits; while it is silent, what may start.
+    // How many more deliveries the endpoint should get. None while more than half of its allowance waits. A silent endpoint gets
+    // as many as may start.
     std::size_t room(core::EndpointId endpoint, std::size_t most) const;
-    // Of all endpoints with something to do.
+    // The room of each active endpoint.
     std::vector<core::EndpointRoom> rooms(std::size_t most) const;
 
     std::size_t waiting() const { return waiting_; }
     std::size_t waiting(core::EndpointId endpoint) const;
-    // What takes the place of others in memory: without what waits for silent endpoints, of which each has little, and without
-    // what was held, of which the endpoints are given little at a time.
+    // Waiting deliveries that count against the prefetch limit. Deliveries of silent endpoints and those claimed from the hold do
+    // not count: both are few.
     std::size_t waiting_counted() const { return counted_; }
     std::size_t active() const { return active_; }
     std::size_t in_flight() const { return in_flight_; }
-    std::size_t limit(core::EndpointId endpoint) const;
 
 private:
     struct EndpointQueue {
         std::deque<core::Delivery> waiting;
-        std::size_t was_held = 0;  // of those
-        std::size_t counted = 0;   // of those, in counted_
+        std::size_t was_held = 0;  // how many of `waiting` were claimed from the hold
+        std::size_t counted = 0;   // this queue's part of counted_
         std::size_t max_in_flight = 1;
         std::size_t limit = 1;
-        std::size_t slow_from = 0;  // half of where it last failed; 0 = nothing has failed yet
-        std::size_t growth = 0;     // answers towards the next growth, where one takes several
+        std::size_t slow_from = 0;  // from this limit on it grows slowly: half of the limit at the last failure; 0 = none
+        std::size_t growth = 0;     // answers since the last growth, while it grows slowly
         std::size_t in_flight = 0;
-        std::chrono::microseconds took{0};   // a moving average of the requests' durations; 0 = none has ended yet
-        std::chrono::milliseconds quiet{0};  // so long requests have been in flight without an answer, in whole intervals
+        std::chrono::microseconds took{0};   // a moving average of the requests' durations; 0 = no request has ended
+        std::chrono::milliseconds quiet{0};  // time with requests in flight and without an answer, in whole intervals
         bool answered = false;               // in the interval being measured
         bool silent = true;
-        bool active = false;                               // has something in flight or waiting
-        std::list<core::EndpointId>* turns = nullptr;      // the list it stands in
-        std::list<core::EndpointId>::iterator place = {};  // there
+        bool active = false;
+        std::list<core::EndpointId>* turns = nullptr;      // the list of turns that has this endpoint, or null
+        std::list<core::EndpointId>::iterator place = {};  // in that list
     };
     const EndpointQueue* find(core::EndpointId endpoint) const;
     static bool is_quiet(const EndpointQueue& queue);
@@ -104,18 +104,18 @@ private:
     bool may_start(const EndpointQueue& queue) const { return !queue.waiting.empty() && queue.in_flight < queue.limit; }
     std::size_t share() const;
     std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);
-    // The first endpoint of the lists, in this order, from which one may start now.
+    // The list whose first endpoint has the next turn, or null while no request may start.
     std::list<core::EndpointId>* next_turns();
     void set_silent(EndpointQueue& queue, bool silent);
     void adapt(EndpointQueue& queue, Ended how);
-    // Sets right what depends on the queue's numbers, after they have changed.
+    // Updates the counters and the list of turns after the queue has changed.
     void update(core::EndpointId endpoint, EndpointQueue& queue);
-    // Moves what waits behind the first `kept` to the end of `taken`.
+    // Moves all waiting deliveries but the first `kept` to the end of `taken`.
     void take_behind(EndpointQueue& queue, std::size_t kept, std::vector<core::Delivery>& taken);
 
     const std::size_t slots_;
     std::unordered_map<core::EndpointId, EndpointQueue> queues_;
-    // Endpoints that may start something by their own limit, in the order of their turns.
+    // Endpoints that have waiting deliveries and are below their own limit, in the order of their turns.
     std::list<core::EndpointId> within_share_;
     std::list<core::EndpointId> beyond_share_;
     std::list<core::EndpointId> silent_;

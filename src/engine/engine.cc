@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kRegisterWait{5};
 constexpr std::chrono::milliseconds kRegisterRetry{500};
-constexpr std::chrono::milliseconds kShutdownPeriod{20};  // between looks at what is still under way
+constexpr std::chrono::milliseconds kShutdownPeriod{20};  // between checks of what is still under way
 
 }  // namespace
 
@@ -52,11 +52,11 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                 .on_found = [this](std::size_t messages, bool by_poll) { doorbell_.on_found(messages, by_poll); },
                 .on_overload = [this] { doorbell_.on_overload(); }}),
       doorbell_(ports.doorbell, timers, clock, random, observer,
-                {.poll = [this] { claimer_.on_notified(); }, .poll_all = [this] { claimer_.poll_all(); }}),
+                {.poll = [this] { claimer_.poll(); }, .poll_all = [this] { claimer_.poll_all(); }}),
       reclaimer_(ports.instances, timers, clock, random, observer, options_.dispatch.outcomes.backoff.base,
                  {.instance_id = [this] { return instance_id_; },
                   .on_reclaimed = [this](const Reclaimed& reclaimed) { on_reclaimed(reclaimed); },
-                  .on_instance_gone = [this] { on_ready(); }}),
+                  .on_instance_gone = [this] { wake(); }}),
       heartbeat_timer_(timers.make_timer([this] { heartbeat(); })),
       register_timer_(timers.make_timer([this] { phase_ == Phase::kRegistering ? register_anew() : move_claims(); })),
       deadline_timer_(timers.make_timer([this] {
@@ -105,12 +105,14 @@ void Engine::on_claim_session_up() {
 
 void Engine::on_record_session_up() { recorder_.retry_now(); }
 
-void Engine::on_ready() {
-    claimer_.on_notified();  // first: this is what somebody waits for
+void Engine::on_ready() { wake(); }
+
+void Engine::wake() {
+    claimer_.poll();  // first, because a message waits for it
     doorbell_.on_notification();
 }
 
-// Anybody may send such notifications, a hundred thousand at once: one answer is waited for, and one more is asked for behind it.
+// Anybody may send such notifications, a hundred thousand at once. So one reading is under way, and at most one more follows it.
 void Engine::on_control_changed() {
     if (reading_control_) {
         control_changed_again_ = true;
@@ -120,7 +122,7 @@ void Engine::on_control_changed() {
 }
 
 void Engine::register_anew() {
-    // A claim under way is made in the old instance's name, and is not among the known ones yet: it would be left behind there.
+    // A claim under way belongs to the old instance and is not yet among the known claims, so it would not be moved.
     if (!claimer_.idle()) {
         register_timer_->start(kRegisterWait);
         return;
@@ -139,7 +141,7 @@ void Engine::register_anew() {
 }
 
 void Engine::on_registered() {
-    if (instance_id_ == 0) {  // its first instance: it has none
+    if (instance_id_ == 0) {  // its first instance: it has no claims to move
         instance_id_ = registered_as_;
         become_active();
     } else {
@@ -148,8 +150,8 @@ void Engine::on_registered() {
     }
 }
 
-// Those that the engine had before it lost its session, as far as nobody has reclaimed them. Records go on meanwhile: they are
-// fenced by the claims' numbers, which a move does not change.
+// Moves the claims that the engine had before it lost its session, and that no other engine has reclaimed. Recording goes on
+// meanwhile: claim ids fence it, and a move does not change them.
 void Engine::move_claims() {
     instances_.move_claims(registered_as_, open_claims_.claims(),
                            [this, session = listen_session_count_](core::Result<std::vector<core::ClaimId>> moved) {
@@ -239,7 +241,7 @@ void Engine::write_figures() {
                          [this](const core::Result<core::Unit>& added) { report(observer_, kFiguresOperation, added); });
 }
 
-// Others take an instance without a row for one that has ended, and reclaim its claims.
+// The other engines reclaim the claims of an instance that has no row.
 void Engine::on_row_gone() {
     if (phase_ != Phase::kActive) return;
     observer_.on_error(kHeartbeatOperation, {core::ErrorKind::kNotFound, "the instance's row is gone: it registers anew", ""});
@@ -264,7 +266,7 @@ void Engine::on_reclaimed(const Reclaimed& reclaimed) {
     claimer_.expect_due(std::chrono::milliseconds(0));
 }
 
-// A claim's answer can be older than the last state that was read: whoever is right, the state is read again.
+// The answer to a claim can be older than the last state that was read. So the state is read again.
 void Engine::on_claim_saw_stop() {
     set_running(false);
     read_control();
@@ -284,7 +286,7 @@ void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
 
 void Engine::dispatch(std::vector<core::Delivery> deliveries) {
     dispatcher_.add(std::move(deliveries));
-    // Stopped while the claim was under way: none of it was started.
+    // Sending was stopped while the claim was under way.
     if (!running_ || shutting_down()) dispatcher_.release_waiting();
 }
 
@@ -310,7 +312,7 @@ void Engine::shutdown_step() {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }
-    // What is unconfirmed when this instance is gone, another one writes.
+    // When this instance is gone, another instance writes the receipts that are still unconfirmed.
     if (shutdown_ == Shutdown::kDraining && (relay_.writing() || !recorder_.idle())) {
         if (!relay_.writing()) recorder_.flush_now();
         shutdown_timer_->start(kShutdownPeriod);

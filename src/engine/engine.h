@@ -27,7 +27,7 @@
 
 namespace messaging::engine {
 
-inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // an instance's row is rewritten so often
+inline constexpr std::chrono::milliseconds kHeartbeatPeriod{2000};  // between two updates of the instance's row
 
 struct EngineOptions {
     std::string name;           // shown in /status
@@ -50,9 +50,10 @@ struct EnginePorts {
 
 // Loop thread only. The owner tells it what its sessions do; it never touches a socket.
 //
-// When the listen session comes up, the engine registers as a new instance, moves to it those of its claims that no other
-// instance has reclaimed, reads the service state and the endpoints, and is active. When the listen session is lost, the engine
-// starts nothing new, because another engine may conclude that this one has failed; requests in flight finish and are recorded.
+// When the listen session comes up, the engine registers as a new instance. It moves its claims to the new instance, except those
+// that another instance has reclaimed. It then reads the service state and the endpoints, and is active. When the listen session
+// is lost, the engine starts nothing new, because another engine may conclude that this one has failed; requests in flight finish
+// and are recorded.
 class Engine {
 public:
     Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -72,10 +73,7 @@ public:
     // reclaims them.
     void start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool clean)> done);
 
-    core::InstanceId instance_id() const { return instance_id_; }
-    std::size_t in_flight() const { return dispatcher_.in_flight(); }
-
-    // What the engine is to the other engines.
+    // The registration of the engine as an instance.
     enum class Phase {
         kOffline,       // no listen session
         kRegistering,   // has a listen session, and no instance row yet
@@ -97,6 +95,7 @@ private:
     void load_endpoints(std::vector<core::Delivery> unknown = {});
     void dispatch(std::vector<core::Delivery> deliveries);
     void set_running(bool running);
+    void wake();
     void update_activity();
     void heartbeat();
     void on_row_gone();
@@ -129,15 +128,15 @@ private:
     std::unique_ptr<loop::Timer> give_up_timer_;
 
     core::InstanceId instance_id_ = 0;
-    core::InstanceId registered_as_ = 0;               // in this listen session, once it is no longer registering
+    core::InstanceId registered_as_ = 0;               // the instance id of this listen session; valid from kMovingClaims on
     std::uint64_t listen_session_count_ = 0;           // counts listen sessions: an answer to an earlier one is stale
-    std::vector<core::MessageId> awaiting_endpoints_;  // for endpoints that are not known yet, and are being loaded
+    std::vector<core::MessageId> awaiting_endpoints_;  // claimed; their endpoints are unknown and are being loaded
     Phase phase_ = Phase::kOffline;
     Shutdown shutdown_ = Shutdown::kNone;
     bool running_ = false;  // service state
     bool endpoints_loaded_ = false;
     bool reading_control_ = false;
-    bool control_changed_again_ = false;  // while it was being read
+    bool control_changed_again_ = false;  // a control notification came while the state was being read
     std::function<void(bool)> on_shutdown_;
 };
 

@@ -5,7 +5,7 @@
 
 namespace messaging::engine {
 
-FailureDetector::Failures FailureDetector::observe(const std::vector<LivenessSample>& signs, core::MonoTime now) {
+FailureDetector::Failures FailureDetector::observe(const std::vector<LivenessSample>& samples, core::MonoTime now) {
     const Since free_before = std::exchange(free_since_, {});
     const Since silent_before = std::exchange(silent_since_, {});
     const auto remembered = [now](const Since& before, Since& kept, core::InstanceId id) {
@@ -13,11 +13,12 @@ FailureDetector::Failures FailureDetector::observe(const std::vector<LivenessSam
         return now - kept.emplace(id, found == before.end() ? now : found->second).first->second;
     };
     Failures failures;
-    for (const LivenessSample& sign : signs) {
-        if (sign.lock_free) {
-            if (remembered(free_before, free_since_, sign.id) >= kFailedAfter) failures.failed.push_back(sign.id);
-        } else if (sign.silent) {
-            if (remembered(silent_before, silent_since_, sign.id) >= kUnresponsiveAfter) failures.unresponsive.push_back(sign.id);
+    for (const LivenessSample& sample : samples) {
+        if (sample.lock_free) {
+            if (remembered(free_before, free_since_, sample.id) >= kFailedAfter) failures.failed.push_back(sample.id);
+        } else if (sample.silent) {
+            if (remembered(silent_before, silent_since_, sample.id) >= kUnresponsiveAfter)
+                failures.unresponsive.push_back(sample.id);
         }
     }
     return failures;

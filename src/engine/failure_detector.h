@@ -10,9 +10,9 @@
 
 namespace messaging::engine {
 
-// An instance whose lock has been free for this long has failed. An instance that only lost its session takes its lock again
-// within half of this time, because sessions are reconnected at least every half second. Every reclaim is delayed by this time,
-// so it is short.
+// An instance whose instance lock has been free for this long has failed. An engine that has only lost its listen session
+// reconnects within half of this time, registers as a new instance, and moves its claims to it. The old instance then has no
+// claims to reclaim. Every reclaim is delayed by this time, so it is short.
 inline constexpr std::chrono::milliseconds kFailedAfter{1000};
 // An instance that holds its lock and writes no heartbeat for this long is silent: its process is stopped, or its host has
 // vanished and PostgreSQL has not noticed yet (session_settings.h).
@@ -21,14 +21,14 @@ inline constexpr std::chrono::milliseconds kSilentAfter{8000};
 // nobody could write to PostgreSQL, every instance is silent for a moment.
 inline constexpr std::chrono::milliseconds kUnresponsiveAfter{2500};
 
-// What one query has found about an instance.
+// One sample of an instance.
 struct LivenessSample {
     core::InstanceId id = 0;
-    bool lock_free = false;  // its session lock has no holder
+    bool lock_free = false;  // no session holds its instance lock
     bool silent = false;     // no heartbeat for kSilentAfter, by PostgreSQL's clock
 };
 
-// Keeps, for one engine, since when each instance's lock has been free, and since when each instance has been silent, without
+// Remembers for each other instance since when its instance lock has been free, and since when it has been silent, without
 // interruption.
 class FailureDetector {
 public:
@@ -36,8 +36,8 @@ public:
         std::vector<core::InstanceId> failed;        // their claims are to be reclaimed
         std::vector<core::InstanceId> unresponsive;  // their sessions are to be ended
     };
-    Failures observe(const std::vector<LivenessSample>& signs, core::MonoTime now);
-    // This engine could not take samples for a while: what it saw before does not count.
+    Failures observe(const std::vector<LivenessSample>& samples, core::MonoTime now);
+    // Forgets all samples, because this engine could not take samples for a while.
     void forget();
 
 private:

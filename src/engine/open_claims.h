@@ -1,4 +1,4 @@
-// OpenClaims: the engine's own copy of its claims: how many deliveries of each are not yet recorded; pure.
+// OpenClaims: for each claim of the engine the number of deliveries whose outcome is not yet recorded. Pure.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ class OpenClaims {
 public:
     void add(core::ClaimId claim, std::size_t deliveries) { open_[claim] += deliveries; }
 
-    // The claims that have nothing left once `outcomes` are recorded. Changes nothing.
+    // The claims that have no unrecorded delivery left once `outcomes` are recorded. Changes nothing.
     std::vector<core::ClaimId> finished_by(const std::vector<core::Outcome>& outcomes) const;
     // `outcomes` are committed.
     void recorded(const std::vector<core::Outcome>& outcomes);

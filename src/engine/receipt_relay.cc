@@ -89,7 +89,7 @@ void ReceiptRelay::forget(const std::vector<std::int64_t>& batches) {
     for (const std::int64_t batch_id : batches) in_memory_.erase(batch_id);
 }
 
-// The others of the old instance's rows are whoever's that claims them first.
+// Any instance may reclaim the old instance's other backlog rows.
 void ReceiptRelay::on_registered_anew(core::InstanceId from, core::InstanceId to) {
     if (in_memory_.empty()) return;
     std::vector<std::int64_t> in_memory;

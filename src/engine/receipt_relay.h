@@ -21,7 +21,7 @@ namespace messaging::engine {
 inline constexpr std::size_t kMaxReceiptsInMemory = 20000;  // more than that is read from the backlog later
 inline constexpr int kBacklogBatches = 20;                  // read, or reclaimed from a failed instance, at a time
 inline constexpr std::chrono::milliseconds kBacklogPeriod{1000};
-inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // batches of failed instances are looked for so often
+inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // between two searches for batches of failed instances
 // The wait after Redis has failed a batch. It doubles with each failure in a row, and the first success ends it.
 inline constexpr core::BackoffPolicy kReceiptBackoff{std::chrono::milliseconds(500), 2.0, std::chrono::milliseconds(30000), 0};
 
@@ -51,7 +51,6 @@ public:
 
     // Batches were given to Redis, and it has not answered yet. False while Redis is down or refuses: then nothing is written.
     bool writing() const { return receipts_in_memory_ > 0; }
-    bool idle() const { return in_memory_.empty(); }
 
 private:
     void write(std::int64_t batch_id, const std::vector<core::Receipt>& receipts);

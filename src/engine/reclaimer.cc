@@ -1,4 +1,4 @@
-// Look, judge, reclaim; one call at a time.
+// Checks the instances, ends sessions, reclaims; one call at a time.
 #include "engine/reclaimer.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ Reclaimer::Reclaimer(InstanceStore& store, loop::TimerFactory& timers, const cor
       observer_(observer),
       delay_(delay),
       mediator_(std::move(mediator)),
-      timer_(timers.make_timer([this] { look(); })) {}
+      timer_(timers.make_timer([this] { check_instances(); })) {}
 
 void Reclaimer::start() {
     ++round_;
@@ -31,36 +31,36 @@ void Reclaimer::stop() {
     timer_->stop();
 }
 
-void Reclaimer::look_again() { timer_->start(core::jittered(kWatchPeriod, 0.75, 1.25, random_)); }
+void Reclaimer::check_later() { timer_->start(core::jittered(kCheckPeriod, 0.75, 1.25, random_)); }
 
-void Reclaimer::look() {
+void Reclaimer::check_instances() {
     store_.check_instances(mediator_.instance_id(), kSilentAfter,
-                           [this, round = round_](const core::Result<std::vector<LivenessSample>>& signs) {
+                           [this, round = round_](const core::Result<std::vector<LivenessSample>>& samples) {
                                if (round != round_) return;
-                               report(observer_, kCheckInstancesOperation, signs);
-                               if (signs) {
-                                   judge(signs.value());
+                               report(observer_, kCheckInstancesOperation, samples);
+                               if (samples) {
+                                   on_samples(samples.value());
                                } else {
                                    detector_.forget();
-                                   look_again();
+                                   check_later();
                                }
                            });
 }
 
-void Reclaimer::judge(const std::vector<LivenessSample>& signs) {
-    FailureDetector::Failures failures = detector_.observe(signs, clock_.mono());
+void Reclaimer::on_samples(const std::vector<LivenessSample>& samples) {
+    FailureDetector::Failures failures = detector_.observe(samples, clock_.mono());
     if (!failures.unresponsive.empty()) {
         store_.end_sessions(std::move(failures.unresponsive), [this](const core::Result<std::size_t>& ended) {
             report(observer_, kEndSessionsOperation, ended);
             if (ended && ended.value() > 0) observer_.on_ended_sessions(ended.value());
         });
     }
-    // A sleeping instance that ends takes the doorbell's lock with it: somebody must ask for it again.
+    // The instance may have held the doorbell's lock: another engine must request it.
     const auto free_locks = static_cast<std::size_t>(
-        std::count_if(signs.begin(), signs.end(), [](const LivenessSample& sign) { return sign.lock_free; }));
+        std::count_if(samples.begin(), samples.end(), [](const LivenessSample& sample) { return sample.lock_free; }));
     if (free_locks > std::exchange(free_locks_, free_locks)) mediator_.on_instance_gone();
     if (failures.failed.empty() && clock_.mono() < next_reclaim_) {
-        look_again();
+        check_later();
     } else {
         reclaim(std::move(failures.failed));
     }
@@ -73,7 +73,7 @@ void Reclaimer::reclaim(std::vector<core::InstanceId> failed) {
                        if (round != round_) return;
                        report(observer_, kReclaimOperation, reclaimed);
                        if (!reclaimed) {
-                           // Some row cannot be written: the messages go on, the next time uncounted.
+                           // A row cannot be written: the next reclaim schedules the messages without counting.
                            counted_ = !may_lie_in_one_row(reclaimed.error()) || !counted_;
                        }
                        if (reclaimed && reclaimed->claims > 0) {
@@ -82,7 +82,7 @@ void Reclaimer::reclaim(std::vector<core::InstanceId> failed) {
                            if (reclaimed->claims == static_cast<std::size_t>(kReclaimClaims))
                                next_reclaim_ = {};  // there are more
                        }
-                       look_again();
+                       check_later();
                    });
 }
 

@@ -15,9 +15,9 @@
 
 namespace messaging::engine {
 
-inline constexpr std::chrono::milliseconds kWatchPeriod{250};
-inline constexpr std::chrono::milliseconds kReclaimPeriod{
-    1000};  // between searches for claims of instances that have no row, when no instance has failed
+inline constexpr std::chrono::milliseconds kCheckPeriod{250};
+// While no instance fails: between two searches for claims of instances that have no row.
+inline constexpr std::chrono::milliseconds kReclaimPeriod{1000};
 
 // Loop thread only. Works between start() and stop(), that is while its own engine is registered.
 class Reclaimer {
@@ -25,7 +25,7 @@ public:
     struct Mediator {
         std::function<core::InstanceId()> instance_id;
         std::function<void(const Reclaimed&)> on_reclaimed;
-        std::function<void()> on_instance_gone;  // another instance's lock has become free
+        std::function<void()> on_instance_gone;  // the instance lock of another instance has become free
     };
 
     // `delay`: of InstanceStore::reclaim.
@@ -36,10 +36,10 @@ public:
     void stop();
 
 private:
-    void look();
-    void judge(const std::vector<LivenessSample>& signs);
+    void check_instances();
+    void on_samples(const std::vector<LivenessSample>& samples);
     void reclaim(std::vector<core::InstanceId> failed);
-    void look_again();
+    void check_later();
 
     InstanceStore& store_;
     const core::Clock& clock_;

@@ -10,18 +10,18 @@
 namespace messaging::engine {
 
 struct ReconcileRound {
-    std::size_t found = 0;                     // were in no place, and are queued now
+    std::size_t found = 0;                     // messages that were in no place and are queued now
     std::chrono::milliseconds wait{0};         // until the next round may have something to do
     std::chrono::milliseconds cost{0};         // of this round, in PostgreSQL
-    std::optional<std::chrono::seconds> walk;  // how long the last whole walk took, its rests included
+    std::optional<std::chrono::seconds> walk;  // the duration of the last walk, pauses included
 };
 
 // Loop thread only.
 class ReconcileStore {
 public:
     virtual ~ReconcileStore() = default;
-    // Once, later. The database sets the pace: all processes share one walk, and a call during another process's round finds
-    // nothing to do.
+    // Runs one round. All processes share one walk, whose pace is in the database. A call during another process's round does
+    // nothing.
     virtual void reconcile(int max_rows, core::Completion<ReconcileRound> done) = 0;
 };
 

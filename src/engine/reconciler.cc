@@ -1,4 +1,4 @@
-// One round after the other, at the database's pace.
+// The times of the rounds, and their size.
 #include "engine/reconciler.h"
 
 #include <algorithm>
@@ -9,17 +9,17 @@
 namespace messaging::engine {
 namespace {
 
-// Several processes that wait for the same moment come one after the other within it.
+// Several processes wait for the same moment. Each adds a random part of this, so that they do not all come at once.
 constexpr std::chrono::milliseconds kSpread{100};
 
 }  // namespace
 
 Reconciler::Reconciler(ReconcileStore& store, loop::TimerFactory& timers, core::Random& random, Mediator mediator)
-    : store_(store), random_(random), mediator_(std::move(mediator)), timer_(timers.make_timer([this] { look(); })) {}
+    : store_(store), random_(random), mediator_(std::move(mediator)), timer_(timers.make_timer([this] { run_round(); })) {}
 
 void Reconciler::start() { timer_->start(std::chrono::milliseconds(0)); }
 
-void Reconciler::look() {
+void Reconciler::run_round() {
     store_.reconcile(rows_, [this](const core::Result<ReconcileRound>& round) {
         if (!round) {
             mediator_.on_error(round.error());

@@ -1,4 +1,4 @@
-// Reconciler: runs round after round of reconcile, which finds messages that are unsent and in no place.
+// Reconciler: runs the rounds of reconcile. Reconcile finds messages that are unsent and in no place.
 #pragma once
 
 #include <chrono>
@@ -14,10 +14,11 @@
 
 namespace messaging::engine {
 
-inline constexpr int kReconcileRows = 100'000;       // read in one round of the walk
-inline constexpr int kMaxReconcileRows = 1'000'000;  // in a round that spends more on the queue than on its rows
+inline constexpr int kReconcileRows = 100'000;       // rows of the walk in one round
+inline constexpr int kMaxReconcileRows = 1'000'000;  // in a round after costly ones
 inline constexpr int kMinReconcileRows = 1'000;      // in a round after rounds that did not finish
-// A round that costs more than this and was finished reads the queue more than the messages: the next one takes twice the rows.
+// Reading the whole queue is a fixed cost of a round. When a finished round costs more than this, the next one reads twice as
+// many rows, so that more rows share that cost.
 inline constexpr std::chrono::milliseconds kCostlyRound{500};
 inline constexpr std::chrono::milliseconds kReconcileRetry{5'000};  // after a failed round
 
@@ -30,11 +31,11 @@ public:
     };
     Reconciler(ReconcileStore& store, loop::TimerFactory& timers, core::Random& random, Mediator mediator);
 
-    // Runs a round at once, and each further one when the database says. Call it whenever the session has come up.
+    // Runs a round at once, and each further one when the round before says. Call it whenever the session has come up.
     void start();
 
 private:
-    void look();
+    void run_round();
 
     ReconcileStore& store_;
     core::Random& random_;

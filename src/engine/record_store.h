@@ -11,13 +11,13 @@
 
 namespace messaging::engine {
 
-// One transaction's worth of outcomes. Sorted by message id inside each kind by the store.
+// The contents of one record transaction. The store sorts the outcomes of each kind by message id.
 struct RecordRequest {
     core::InstanceId instance_id = 0;
     std::vector<core::Outcome> outcomes;
-    std::vector<core::ClaimId> finished;          // claims whose every delivery is resolved by now
-    std::vector<std::int64_t> confirmed_batches;  // sent batches that Redis has
-    std::vector<core::MessageId> suspects;        // messages that reconcile is to look for
+    std::vector<core::ClaimId> finished;          // claims whose deliveries are all resolved
+    std::vector<std::int64_t> confirmed_batches;  // sent batches whose receipts Redis has
+    std::vector<core::MessageId> suspects;        // messages that reconcile shall check
 };
 
 // A message that is open although its claim is finished.
@@ -27,12 +27,12 @@ struct KeptMessage {
 };
 
 struct RecordResult {
-    std::optional<std::int64_t> sent_batch;  // the batch row written, when anything was newly sent
-    std::string sent_at;                     // RFC 3339 UTC, of the batch
-    std::vector<core::MessageId> sent;       // newly marked sent: without messages that were marked before
+    std::optional<std::int64_t> sent_batch;  // the row of the sent log, if messages were newly marked as sent
+    std::string sent_at;                     // the time of that row: RFC 3339, UTC
+    std::vector<core::MessageId> sent;       // newly marked as sent: without messages that were marked before
     std::size_t failed = 0;                  // outcomes kRetry and kDead that have changed their rows
     std::vector<core::ClaimId> missing;      // claims of outcomes other than kDelivered that are not in the ledger, sorted
-    std::vector<KeptMessage> kept;           // of `finished`: their claims stay in the ledger
+    std::vector<KeptMessage> kept;           // open messages of `finished`: their claims stay in the ledger
 };
 
 // Loop thread only. Every call is safe to repeat. It does not use the claim session, so that claims and records do not wait for
@@ -41,10 +41,10 @@ class RecordStore {
 public:
     virtual ~RecordStore() = default;
 
-    // All or nothing. Outcomes other than kDelivered count only where their claim is still in the ledger (fencing), and every
-    // outcome only for the message's generation. Claims whose messages are not all resolved are kept.
+    // Stores all of it or nothing. An outcome counts only for the message's generation. An outcome other than kDelivered counts
+    // only while its claim is in the ledger (the fence). A finished claim with an open message stays in the ledger.
     virtual void record(RecordRequest request, core::Completion<RecordResult> done) = 0;
-    // Those of `ids` whose rows no other session has locked, or that do not exist.
+    // Returns the ids whose rows no other session has locked, and the ids of rows that no longer exist.
     virtual void find_unlocked(std::vector<core::MessageId> ids, core::Completion<std::vector<core::MessageId>> done) = 0;
 };
 

@@ -1,4 +1,4 @@
-// Batched recording with retries for ever.
+// Batching, pauses, and what a failed transaction means for its outcomes.
 #include "engine/recorder.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLastRetry{2000};
 constexpr std::chrono::milliseconds kLookForLocks{1};  // after a lock timeout
 
-// Its claim's number of attempts again, because this one is not counted.
+// Dead-letters the message. Restores the attempt count of the claim, because this attempt is not counted.
 core::Outcome give_up(const core::Outcome& outcome, const std::string& why) {
     core::Outcome given_up = outcome;
     const bool delivered = outcome.kind == core::OutcomeKind::kDelivered;
@@ -42,7 +42,7 @@ Recorder::Recorder(RecordStore& store, OpenClaims& open_claims, loop::TimerFacto
       timer_(timers.make_timer([this] { flush(); })),
       locked_timer_(timers.make_timer([this] { retry_locked(); })),
       refused_timer_(timers.make_timer([this] {
-          refused_is_next_ = !refused_.empty();  // they may all be recorded by now
+          refused_is_next_ = !refused_.empty();  // there may be none left
           if (retry_delay_.count() == 0) flush();
       })) {}
 
@@ -50,7 +50,7 @@ std::vector<core::MessageId> Recorder::unrecorded_messages() const {
     std::vector<core::MessageId> ids;
     ids.reserve(unrecorded());
     for (const core::Outcome& outcome : waiting_) ids.push_back(outcome.id);
-    for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
+    for (const core::Outcome& outcome : recording_) ids.push_back(outcome.id);
     for (const core::Outcome& outcome : locked_) ids.push_back(outcome.id);
     for (const Refused& refused : refused_) ids.push_back(refused.outcome.id);
     return ids;
@@ -58,18 +58,18 @@ std::vector<core::MessageId> Recorder::unrecorded_messages() const {
 
 void Recorder::add(core::Outcome outcome) {
     waiting_.push_back(std::move(outcome));
-    if (retry_delay_.count() == 0) flush_when_rested();
+    if (retry_delay_.count() == 0) flush_after_pause();
 }
 
-void Recorder::flush_when_rested() {
+void Recorder::flush_after_pause() {
     if (busy_) return;
-    const core::MonoTime until = waiting_.size() < kSmallBatch ? small_batch_after_ : flush_after_;
-    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.mono());
-    if (rest.count() <= 0 || waiting_.size() >= batch_limit_) {
+    const core::MonoTime until = waiting_.size() < kSmallBatch ? small_batch_pause_end_ : pause_end_;
+    const auto pause = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.mono());
+    if (pause.count() <= 0 || waiting_.size() >= batch_limit_) {
         flush();
-    } else if (!resting_ || waiting_.size() == kSmallBatch) {
-        resting_ = true;
-        timer_->start(rest);
+    } else if (!pausing_ || waiting_.size() == kSmallBatch) {
+        pausing_ = true;
+        timer_->start(pause);
     }
 }
 
@@ -91,16 +91,16 @@ void Recorder::flush_now() {
 void Recorder::flush() {
     if (busy_) return;
     timer_->stop();
-    resting_ = false;
+    pausing_ = false;
     refused_is_next_ = refused_is_next_ && !refused_.empty();
     if (waiting_.empty() && confirmed_.empty() && suspects_.empty() && !refused_is_next_) {
-        retry_delay_ = std::chrono::milliseconds(0);  // the one that failed was set aside; nothing that comes now waits for it
+        retry_delay_ = std::chrono::milliseconds(0);  // the refused outcome waits alone; new outcomes do not wait for it
         return;
     }
     busy_ = true;
     started_ = clock_.mono();
     choose();
-    if (careful_ && !sending_.empty()) {
+    if (careful_ && !recording_.empty()) {
         look_for_locks();
     } else {
         record();
@@ -108,25 +108,25 @@ void Recorder::flush() {
 }
 
 void Recorder::choose() {
-    sending_refused_ = std::exchange(refused_is_next_, false);
-    if (sending_refused_) {
-        sending_.push_back(std::move(refused_.front().outcome));
-        refused_since_ = refused_.front().transactions;
+    recording_refused_ = std::exchange(refused_is_next_, false);
+    if (recording_refused_) {
+        recording_.push_back(std::move(refused_.front().outcome));
+        transactions_at_refusal_ = refused_.front().transactions;
         refused_.pop_front();
         return;
     }
     confirming_ = std::exchange(confirmed_, {});
     noting_ = std::exchange(suspects_, {});
     const auto count = static_cast<std::ptrdiff_t>(std::min(batch_limit_, waiting_.size()));
-    sending_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
+    recording_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
     waiting_.erase(waiting_.begin(), waiting_.begin() + count);
 }
 
 void Recorder::record() {
     RecordRequest request;
     request.instance_id = mediator_.instance_id();
-    request.outcomes = sending_;
-    request.finished = open_claims_.finished_by(sending_);
+    request.outcomes = recording_;
+    request.finished = open_claims_.finished_by(recording_);
     request.confirmed_batches = confirming_;
     request.suspects = noting_;
     store_.record(std::move(request), [this](core::Result<RecordResult> result) { on_recorded(std::move(result)); });
@@ -134,8 +134,8 @@ void Recorder::record() {
 
 void Recorder::look_for_locks() {
     std::vector<core::MessageId> ids;
-    ids.reserve(sending_.size());
-    for (const core::Outcome& outcome : sending_) ids.push_back(outcome.id);
+    ids.reserve(recording_.size());
+    for (const core::Outcome& outcome : recording_) ids.push_back(outcome.id);
     std::sort(ids.begin(), ids.end());
     store_.find_unlocked(std::move(ids),
                          [this](const core::Result<std::vector<core::MessageId>>& unlocked) { on_unlocked(unlocked); });
@@ -147,17 +147,17 @@ void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unl
         on_failed(unlocked.error());
         return;
     }
-    retry_delay_ = std::chrono::milliseconds(0);  // PostgreSQL works; nothing that comes now waits for a repeat
+    retry_delay_ = std::chrono::milliseconds(0);  // PostgreSQL answers: new outcomes do not wait for the end of a back-off
     const MessageIds free(unlocked->begin(), unlocked->end());
-    const auto first_locked = std::stable_partition(sending_.begin(), sending_.end(),
+    const auto first_locked = std::stable_partition(recording_.begin(), recording_.end(),
                                                     [&free](const core::Outcome& outcome) { return free.contains(outcome.id); });
-    if (first_locked != sending_.end()) {
-        observer_.on_locked(static_cast<std::size_t>(sending_.end() - first_locked));
-        locked_.insert(locked_.end(), std::make_move_iterator(first_locked), std::make_move_iterator(sending_.end()));
-        sending_.erase(first_locked, sending_.end());
+    if (first_locked != recording_.end()) {
+        observer_.on_locked(static_cast<std::size_t>(recording_.end() - first_locked));
+        locked_.insert(locked_.end(), std::make_move_iterator(first_locked), std::make_move_iterator(recording_.end()));
+        recording_.erase(first_locked, recording_.end());
         if (!locked_timer_->armed()) locked_timer_->start(kLockedRetry);
     }
-    if (sending_.empty() && confirming_.empty() && noting_.empty()) {
+    if (recording_.empty() && confirming_.empty() && noting_.empty()) {
         busy_ = false;
         schedule_next();
     } else {
@@ -168,7 +168,7 @@ void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unl
 void Recorder::retry_locked() {
     waiting_.insert(waiting_.begin(), std::make_move_iterator(locked_.begin()), std::make_move_iterator(locked_.end()));
     locked_.clear();
-    if (retry_delay_.count() == 0) flush_when_rested();
+    if (retry_delay_.count() == 0) flush_after_pause();
 }
 
 void Recorder::on_recorded(core::Result<RecordResult> result) {
@@ -178,36 +178,36 @@ void Recorder::on_recorded(core::Result<RecordResult> result) {
         return;
     }
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
-    observer_.on_recorded(sending_.size(), elapsed);
-    flush_after_ = clock_.mono() + std::min<std::chrono::microseconds>(elapsed, kMaxFlushGap);
-    small_batch_after_ = clock_.mono() + kSmallBatchDelay;
+    observer_.on_recorded(recording_.size(), elapsed);
+    pause_end_ = clock_.mono() + std::min<std::chrono::microseconds>(elapsed, kMaxPause);
+    small_batch_pause_end_ = clock_.mono() + kSmallBatchPause;
     retry_delay_ = std::chrono::milliseconds(0);
     if (std::exchange(failing_, false)) observer_.on_success(kRecordOperation);
-    if (sending_refused_) refused_delay_ = kRefusedRetry;
-    if (sending_refused_ && refused_.empty()) observer_.on_success(kRecordOneOperation);
-    // Not before: a lock timeout after every row was found free is no lock on a row of messages, but one that a trigger waits
-    // for.
+    if (recording_refused_) refused_delay_ = kRefusedRetry;
+    if (recording_refused_ && refused_.empty()) observer_.on_success(kRecordOneOperation);
+    // careful_ ends only here. While it is set, a lock timeout cannot come from a row of messages, because all of these were
+    // free: a trigger waits for another lock.
     if (locked_.empty() && std::exchange(careful_, false)) observer_.on_success(kLockedRowsOperation);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
-    open_claims_.recorded(sending_);
+    open_claims_.recorded(recording_);
     const MessageIds sent(result->sent.begin(), result->sent.end());
     note_late(result.value(), sent);
     give_up_unchanged(result->kept);
     if (!sent.empty() || result->failed > 0) {
-        if (sending_refused_) {
-            returning_ = std::max<std::size_t>(returning_, 1);
+        if (recording_refused_) {
+            returned_ = std::max<std::size_t>(returned_, 1);
         } else {
             ++transactions_;
-            if (refused_.size() > kMaxRefused && clock_.mono() >= next_check_) {  // is it refused again?
+            if (refused_.size() > kMaxRefused && clock_.mono() >= next_check_) {
                 refused_is_next_ = true;
                 next_check_ = clock_.mono() + kRefusedCheck;
             }
         }
-        if (returning_ > 0) return_refused();
+        if (returned_ > 0) return_refused();
     }
     publish(result.value(), sent);
     announce();
-    sending_.clear();
+    recording_.clear();
     noting_.clear();
     if (!confirming_.empty()) mediator_.on_confirmations_recorded(std::exchange(confirming_, {}));
     schedule_next();
@@ -219,7 +219,7 @@ void Recorder::schedule_next() {
     if (refused_is_next_) {
         flush();
     } else if (!waiting_.empty()) {
-        flush_when_rested();
+        flush_after_pause();
     } else if ((!confirmed_.empty() || !suspects_.empty()) && !timer_->armed()) {
         timer_->start(kConfirmDelay);
     }
@@ -228,7 +228,7 @@ void Recorder::schedule_next() {
 void Recorder::note_late(const RecordResult& result, const MessageIds& sent) {
     std::size_t late = 0;
     std::size_t given_up = 0;
-    for (const core::Outcome& outcome : sending_) {
+    for (const core::Outcome& outcome : recording_) {
         const bool applied = outcome.kind == core::OutcomeKind::kDelivered
                                  ? sent.contains(outcome.id)
                                  : !std::binary_search(result.missing.begin(), result.missing.end(), outcome.claim_id);
@@ -243,12 +243,12 @@ void Recorder::note_late(const RecordResult& result, const MessageIds& sent) {
     if (given_up > 0) observer_.on_dead_lettered(given_up);
 }
 
-// The outcome was in this transaction, no other engine has resolved the message, and yet it is as it was at its claim.
+// Dead-letters each message whose outcome was in this transaction and whose row is still as it was at the claim.
 void Recorder::give_up_unchanged(const std::vector<KeptMessage>& kept) {
     if (kept.empty()) return;
     std::unordered_map<core::MessageId, core::ClaimId> open;
     for (const KeptMessage& message : kept) open.emplace(message.id, message.claim_id);
-    for (const core::Outcome& outcome : sending_) {
+    for (const core::Outcome& outcome : recording_) {
         const auto found = open.find(outcome.id);
         if (found == open.end() || found->second != outcome.claim_id || !core::is_counted(outcome.kind)) continue;
         open_claims_.add(outcome.claim_id, 1);
@@ -258,10 +258,10 @@ void Recorder::give_up_unchanged(const std::vector<KeptMessage>& kept) {
     if (!open.empty()) observer_.on_kept(open.size());
 }
 
-// What made PostgreSQL refuse one may be over for the others as well.
+// One refused outcome was recorded: the cause of the refusals may be over. Moves a batch of refused outcomes back to waiting_.
 void Recorder::return_refused() {
-    returning_ = std::min({2 * returning_, kMaxRecordBatch, refused_.size()});
-    for (std::size_t i = 0; i < returning_; ++i) {
+    returned_ = std::min({2 * returned_, kMaxRecordBatch, refused_.size()});
+    for (std::size_t i = 0; i < returned_; ++i) {
         waiting_.push_back(std::move(refused_.front().outcome));
         refused_.pop_front();
     }
@@ -270,7 +270,7 @@ void Recorder::return_refused() {
 void Recorder::announce() {
     std::optional<std::chrono::milliseconds> soonest;
     bool held = false;
-    for (const core::Outcome& outcome : sending_) {
+    for (const core::Outcome& outcome : recording_) {
         held = held || outcome.kind == core::OutcomeKind::kHeld;
         if (outcome.kind != core::OutcomeKind::kRetry && outcome.kind != core::OutcomeKind::kDeferred) continue;
         soonest = std::min(soonest.value_or(outcome.delay), outcome.delay);
@@ -283,7 +283,7 @@ void Recorder::publish(const RecordResult& result, const MessageIds& sent) {
     if (!result.sent_batch) return;
     std::vector<core::Receipt> receipts;
     receipts.reserve(sent.size());
-    for (core::Outcome& outcome : sending_) {
+    for (core::Outcome& outcome : recording_) {
         if (outcome.kind != core::OutcomeKind::kDelivered || !sent.contains(outcome.id)) continue;
         receipts.push_back({outcome.id, outcome.receiver_message_id, result.sent_at});
     }
@@ -293,35 +293,36 @@ void Recorder::publish(const RecordResult& result, const MessageIds& sent) {
 void Recorder::on_failed(const core::Error& error) {
     const bool locked = error.sqlstate == core::kLockNotAvailable && !careful_;
     const bool refused = !locked && may_lie_in_one_row(error);
-    const bool refused_alone = refused && sending_.size() == 1;
+    const bool refused_alone = refused && recording_.size() == 1;
     observer_.on_error(refused_alone ? kRecordOneOperation : kRecordOperation, error);
     confirmed_.insert(confirmed_.end(), confirming_.begin(), confirming_.end());
     confirming_.clear();
     suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());
     noting_.clear();
     if (refused_alone) {
-        if (sending_refused_) refused_delay_ = std::min(refused_delay_ * 2, kLastRefusedRetry);
-        // The receiver's words must never stand in the way of the fact that it accepted.
-        if (error.kind == core::ErrorKind::kInvalid) sending_.front().receiver_message_id.reset();
-        const bool in_vain = sending_refused_ && refused_since_ < transactions_ && core::is_counted(sending_.front().kind);
+        if (recording_refused_) refused_delay_ = std::min(refused_delay_ * 2, kLastRefusedRetry);
+        // The receiver's message id may be the reason: the fact that the receiver accepted the message counts more.
+        if (error.kind == core::ErrorKind::kInvalid) recording_.front().receiver_message_id.reset();
+        const bool in_vain =
+            recording_refused_ && transactions_at_refusal_ < transactions_ && core::is_counted(recording_.front().kind);
         if (in_vain && refused_.size() >= kMaxRefused) {
-            waiting_.push_back(give_up(sending_.front(), "PostgreSQL refuses to change its row"));
+            waiting_.push_back(give_up(recording_.front(), "PostgreSQL refuses to change its row"));
         } else {
-            refused_.push_back({std::move(sending_.front()), transactions_});
+            refused_.push_back({std::move(recording_.front()), transactions_});
         }
         if (!refused_timer_->armed()) refused_timer_->start(refused_delay_);
-    } else if (sending_refused_) {
-        refused_.push_front({std::move(sending_.front()), refused_since_});
+    } else if (recording_refused_) {
+        refused_.push_front({std::move(recording_.front()), transactions_at_refusal_});
         refused_is_next_ = true;
     } else {
-        waiting_.insert(waiting_.begin(), std::make_move_iterator(sending_.begin()), std::make_move_iterator(sending_.end()));
+        waiting_.insert(waiting_.begin(), std::make_move_iterator(recording_.begin()), std::make_move_iterator(recording_.end()));
     }
     if (locked) careful_ = true;
     if (refused) {
-        if (!sending_refused_) batch_limit_ = std::max<std::size_t>(1, sending_.size() / 2);
-        returning_ = 0;
+        if (!recording_refused_) batch_limit_ = std::max<std::size_t>(1, recording_.size() / 2);
+        returned_ = 0;
     }
-    sending_.clear();
+    recording_.clear();
     failing_ = true;
     retry_delay_ = locked ? kLookForLocks : refused ? kAfterRefusal : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
     timer_->start(retry_delay_);

@@ -15,7 +15,7 @@
 namespace messaging::repository {
 namespace {
 
-// What the ledger has of this instance, and the engine has not: whole claims whose answer was lost …
+// Schedules the messages of claims that the engine does not know, because their answer was lost.
 constexpr pg::Statement kRescheduleOrphans{"reschedule_orphans", R"sql(
 WITH orphans AS (
     DELETE FROM messaging._claim WHERE instance_id = $1::bigint AND (claim_id IN (SELECT unnest($2::bigint[]))) IS NOT TRUE
@@ -25,7 +25,8 @@ SELECT m.id, now() FROM orphans o CROSS JOIN LATERAL unnest(o.ids, o.attempts, o
 JOIN public.messages m ON m.id = u.id
 WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation ON CONFLICT DO NOTHING)sql"};
 
-// … and single messages. What the engine has recorded before it asked is resolved in this snapshot, everything else is in $2.
+// Schedules the messages of known claims ($1) that are not in the engine's memory ($2). A message whose outcome the engine has
+// recorded is not in $2 either, but it is resolved in this snapshot.
 constexpr pg::Statement kRescheduleNotInMemory{"reschedule_not_in_memory", R"sql(
 WITH lost AS MATERIALIZED (
     SELECT c.claim_id, u.id FROM messaging._claim c
@@ -42,7 +43,7 @@ shrunk AS (
     WHERE claim_id IN (SELECT claim_id FROM lost))
 INSERT INTO messaging._schedule (id, due_at) SELECT id, now() FROM lost ON CONFLICT DO NOTHING)sql"};
 
-// As PostgreSQL writes it: xmin:xmax:xip,xip,… with the running ones in order.
+// Reads PostgreSQL's text of a snapshot: xmin:xmax:xip,xip,… The running transactions (xip) are in order.
 engine::Snapshot read_snapshot(std::string_view text) {
     engine::Snapshot snapshot;
     const auto take = [&text] {
@@ -89,7 +90,7 @@ pg::Params claim_params(const engine::ClaimRequest& request) {
     return params;
 }
 
-// Which part of its table the claim reads.
+// The parameters of the range that the claim reads.
 void add_range(engine::Source source, const engine::ClaimRequest& request, pg::Params& params) {
     if (source == engine::Source::kReady) {
         params.text(std::to_string(request.behind.xid)).bigint(request.behind.id).text(std::to_string(request.until));
@@ -108,7 +109,7 @@ void add_range(engine::Source source, const engine::ClaimRequest& request, pg::P
 
 }  // namespace
 
-// `read_more`: what only this source's claims answer.
+// `read_more` reads the columns that only the claims of this source have.
 void PgClaimStore::claim(engine::Source source, const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done,
                          void (*read_more)(const pg::Rows& rows, engine::ClaimBatch& batch)) {
     pg::Params params = claim_params(request);

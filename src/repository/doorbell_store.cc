@@ -1,4 +1,4 @@
-// The lock's statements. migrations/functions/messages.sql has the inserters' half.
+// The statements of the doorbell's lock on the engine's side. migrations/functions/messages.sql has the inserters' side.
 #include "repository/doorbell_store.h"
 
 #include "core/completion.h"
@@ -8,8 +8,8 @@
 namespace messaging::repository {
 namespace {
 
-// Refused, somebody has it: shared by inserters, where a shared one is granted too (and ends with the statement), or
-// exclusively by another engine.
+// When the exclusive lock is refused, the second column says who holds it. True: inserters hold it shared. False: another engine
+// holds it exclusively. The shared lock that this statement takes ends with it.
 constexpr pg::Statement kTryToSleep{"try_to_sleep", R"sql(
 SELECT pg_try_advisory_lock(771, 1) AS mine, pg_try_advisory_xact_lock_shared(771, 1) AS shared)sql"};
 constexpr pg::Statement kWakeUp{"wake_up", "SELECT pg_advisory_unlock(771, 1)"};

@@ -9,36 +9,38 @@
 namespace messaging::repository {
 namespace {
 
-// 772: the key of an instance's life; its id wraps into the second key.
 constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
 constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
+
+// The instance lock is the advisory lock (772, instance id). The id wraps, because the key has 32 bits.
 constexpr pg::Statement kRegister{"register_instance", R"sql(
 WITH me AS (INSERT INTO messaging._instance (name, session_tag) VALUES ($1::text, $2::text) RETURNING instance_id)
 SELECT instance_id, pg_try_advisory_lock(772, (instance_id % 2147483647)::int) FROM me)sql"};
 
-// By the claims' own numbers: whoever has reclaimed one has ended it.
+// By claim id: a claim that another engine has reclaimed is no longer there.
 constexpr pg::Statement kMoveClaims{"move_claims", R"sql(
 UPDATE messaging._claim SET instance_id = $1::bigint WHERE claim_id = ANY ($2::bigint[]) RETURNING claim_id)sql"};
 
 constexpr pg::Statement kHeartbeat{"heartbeat", R"sql(
 UPDATE messaging._instance SET last_seen = now(), in_flight = $2::int, floor = $3::text::xid8 WHERE instance_id = $1::bigint)sql"};
 
-// The state's row comes back, should somebody have deleted it (a restore of the data alone begins so). NOT EXISTS, because ON
-// CONFLICT alone waits for a change of the row that is under way.
+// Inserts the row of _state again if somebody has deleted it, as before a restore of the data alone. ON CONFLICT alone would wait
+// for a change of the row that is under way; NOT EXISTS prevents this.
 constexpr pg::Statement kReadState{"read_state", R"sql(
 WITH back AS (
     INSERT INTO messaging._state (only_row) SELECT true WHERE NOT EXISTS (SELECT FROM messaging._state) ON CONFLICT DO NOTHING
     RETURNING state)
 SELECT state = 'running' FROM messaging._state UNION ALL SELECT state = 'running' FROM back)sql"};
 
-// The inner LIMIT keeps the lock function to the rows meant. Shared: those who look are not in each other's way.
+// The inner LIMIT makes PostgreSQL call the lock function only for the selected rows. Shared locks of several engines do not
+// conflict.
 constexpr pg::Statement kCheckInstances{"check_instances", R"sql(
 SELECT instance_id, pg_try_advisory_xact_lock_shared(772, (instance_id % 2147483647)::int),
        last_seen < now() - $2::bigint * interval '1 millisecond'
 FROM (SELECT instance_id, last_seen FROM messaging._instance WHERE instance_id <> $1::bigint ORDER BY instance_id LIMIT 1000) i)sql"};
 
-// Whoever holds an instance's life lock, and its other sessions: one of them may stand in the middle of a transaction for ever,
-// with locks, when its host has vanished. An engine that has registered anew has the same tag: its sessions are not meant.
+// Ends the session that holds the instance lock, and the other sessions of the instance. When a host has vanished, one of them
+// may stay in a transaction, with its locks. An engine that has registered as a new instance has the same tag: its sessions stay.
 constexpr pg::Statement kEndSessions{"end_sessions", R"sql(
 WITH session AS (
     SELECT pid FROM pg_locks
@@ -51,11 +53,10 @@ WITH session AS (
       AND NOT EXISTS (SELECT FROM messaging._instance j WHERE j.session_tag = i.session_tag AND j.instance_id > i.instance_id))
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM session WHERE pid <> pg_backend_pid())sql"};
 
-// Two statements of one transaction. The first takes the claims. One that a record holds FOR SHARE is left for a later reclaim,
-// which must not wait: the record may stand still. The second has a later snapshot, so it sees what that record has committed. In
-// one statement it would put back what was just recorded. A claim that its engine has moved to its new instance meanwhile is not
-// taken: its instance_id is compared again under the lock. No claim of instance 0 is ever committed: the second statement removes
-// what the first has marked.
+// A reclaim is two statements of one transaction. This is the first: it sets the instance of the claims to 0. It skips a claim
+// that a record has locked FOR SHARE, because the record may hang; a later reclaim takes that claim. It also skips a claim that
+// its engine has moved to a new instance meanwhile, because it compares instance_id again under the lock. The second statement
+// deletes the claims of instance 0. It has a later snapshot, so it sees what a record has committed and does not reschedule it.
 constexpr pg::Statement kTakeClaims{"take_claims", R"sql(
 WITH named AS MATERIALIZED (
     SELECT instance_id FROM messaging._instance
@@ -72,9 +73,9 @@ picked AS MATERIALIZED (
     ORDER BY c.claim_id LIMIT $3::int FOR UPDATE OF c SKIP LOCKED)
 UPDATE messaging._claim c SET instance_id = 0 FROM picked p WHERE c.claim_id = p.claim_id AND c.instance_id = p.instance_id)sql"};
 
-// $3: whether the abandonment is counted. Where a row refuses an UPDATE (a CHECK or a trigger of the application's), the reclaim
-// of all the others must not depend on it. A message whose row somebody else has locked, or has just changed, goes on uncounted:
-// one locked row must not keep the others from being sent, and what was sent a moment ago leaves the schedule at its claim.
+// $3: whether `abandoned` is counted. A CHECK or a trigger of the application may refuse the UPDATE; the next reclaim then counts
+// nothing, so that one row does not stop the others. A message whose row another session has locked or has just changed is
+// scheduled without counting. If it was sent meanwhile, its next claim removes it from the schedule.
 constexpr pg::Statement kReclaim{"reclaim", R"sql(
 WITH taken AS (
     DELETE FROM messaging._claim WHERE instance_id = 0 RETURNING ids, attempts, generations),
@@ -148,12 +149,12 @@ void PgInstanceStore::check_instances(core::InstanceId me, std::chrono::millisec
     params.bigint(me).bigint(silence.count());
     pg::run_statement<std::vector<engine::LivenessSample>>(
         listen_, kCheckInstances, std::move(params), std::move(done), [](const pg::Rows& rows) {
-            std::vector<engine::LivenessSample> signs;
-            signs.reserve(static_cast<std::size_t>(rows.size()));
+            std::vector<engine::LivenessSample> samples;
+            samples.reserve(static_cast<std::size_t>(rows.size()));
             for (int row = 0; row < rows.size(); ++row) {
-                signs.push_back({rows.bigint(row, 0), rows.boolean(row, 1), rows.boolean(row, 2)});
+                samples.push_back({rows.bigint(row, 0), rows.boolean(row, 1), rows.boolean(row, 2)});
             }
-            return signs;
+            return samples;
         });
 }
 

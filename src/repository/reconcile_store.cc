@@ -1,4 +1,4 @@
-// One call: the walk itself is the database's.
+// Calls messaging._reconcile_round().
 #include "repository/reconcile_store.h"
 
 #include "core/completion.h"

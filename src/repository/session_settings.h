@@ -34,9 +34,10 @@ inline SessionSettings with_settings(SessionSettings settings, const SessionSett
     return settings;
 }
 
-// Without these the planner, which sees an almost empty queue, turns to sequential scans and hash joins as soon as its
-// statistics are old (tests/integration/plans_test.cc).
-inline SessionSettings planner_settings() {
+// The common settings of the claim and record sessions: limits of time, and settings of the planner. Without the latter, the
+// planner uses sequential scans and hash joins as soon as its statistics are old, because it sees an almost empty queue
+// (tests/integration/plans_test.cc).
+inline SessionSettings claim_and_record_settings() {
     return with_settings(base_settings("engine"), {{"plan_cache_mode", "force_generic_plan"},
                                                    {"enable_seqscan", "off"},
                                                    {"enable_hashjoin", "off"},
@@ -47,11 +48,13 @@ inline SessionSettings planner_settings() {
 
 // When a claim is lost, its messages can be claimed again, so the claim need not wait for the disk.
 inline SessionSettings claim_session_settings() {
-    return with_settings(planner_settings(), {{"synchronous_commit", "off"}, {"lock_timeout", "1s"}});
+    return with_settings(claim_and_record_settings(), {{"synchronous_commit", "off"}, {"lock_timeout", "1s"}});
 }
 
 // After the lock timeout the recorder asks which rows are free, so the timeout is short.
-inline SessionSettings record_session_settings() { return with_settings(planner_settings(), {{"lock_timeout", "250ms"}}); }
+inline SessionSettings record_session_settings() {
+    return with_settings(claim_and_record_settings(), {{"lock_timeout", "250ms"}});
+}
 
 inline SessionSettings listen_session_settings() {
     return with_settings(base_settings("engine"), {{"statement_timeout", "4s"}, {"lock_timeout", "1s"}});

@@ -136,7 +136,7 @@ TEST_F(ClaimerTest, BeginsWithOrphansAFullScanAndDueOnes) {
 
 TEST_F(ClaimerTest, EachClaimHasANumberOfItsOwn) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     const core::ClaimId first = answer_ready(kMaxClaim, 60).claim_id;
     const core::ClaimId second = answer_ready(kMaxClaim, 60).claim_id;
     EXPECT_GT(first, 0);
@@ -146,7 +146,7 @@ TEST_F(ClaimerTest, EachClaimHasANumberOfItsOwn) {
 // Finding 5: due claims that were always full kept new messages waiting for ever.
 TEST_F(ClaimerTest, ReadyAndDueClaimsTakeTurnsWhileBothAreFull) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     time_.advance(kPollPeriod);
     std::string order;
     for (int i = 0; i < 12; ++i) {
@@ -172,7 +172,7 @@ TEST_F(ClaimerTest, AFailingDueClaimStepsAsideForTheReadyOnes) {
     take_first(store_.due).answer(kTooSlow);
     EXPECT_TRUE(store_.due.empty()) << "not in a tight loop";
     for (int i = 0; i < 5; ++i) {
-        claimer_.on_notified();
+        claimer_.poll();
         EXPECT_EQ(answer_ready(1, 61).limit, kMaxClaim);
     }
     EXPECT_TRUE(store_.due.empty());
@@ -190,7 +190,7 @@ TEST_F(ClaimerTest, FailingOrphansStepAsideForTheClaims) {
 // Finding 13: a claim that could not finish was tried again as it was.
 TEST_F(ClaimerTest, AFailingClaimAsksForHalfAndGrowsAgain) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     std::vector<int> limits;
     for (int i = 0; i < 12; ++i) {
         wait_for_ready();
@@ -225,7 +225,7 @@ TEST_F(ClaimerTest, ANewSessionWhoseFullScanCannotFinishGoesOnFromTheEarlierFloo
 // Finding 2: one row stopped all claiming.
 TEST_F(ClaimerTest, TheOneMessageThatCannotBeReadIsDeadLettered) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     for (int limit = kMaxClaim; limit >= 1; limit /= 2) {
         wait_for_ready();
         ASSERT_EQ(store_.ready.front().request.limit, limit);
@@ -249,7 +249,7 @@ TEST_F(ClaimerTest, TheOneMessageThatCannotBeReadIsDeadLettered) {
 TEST_F(ClaimerTest, AMessageThatCanBeReadByItsNameIsSent) {
     activate();
     room_ = 1;
-    claimer_.on_notified();
+    claimer_.poll();
     take_first(store_.ready).answer(kUnreadable);
     take_first(store_.peeks).answer(std::optional<core::MessageId>(42));
     answer_ready(1, 60);
@@ -269,9 +269,9 @@ TEST_F(ClaimerTest, MessagesNobodyHoldsAreClaimedAtOnce) {
 
 TEST_F(ClaimerTest, ANotificationClaimsAtOnceFromTheFloorOn) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     ASSERT_EQ(store_.ready.size(), 1u);
-    claimer_.on_notified();  // while under way: once more afterwards
+    claimer_.poll();  // while under way: once more afterwards
     EXPECT_EQ(answer_ready(3, 60).behind.xid, 50u);
     EXPECT_EQ(answer_ready(0, 61).behind.xid, 60u);
     EXPECT_TRUE(store_.ready.empty());
@@ -280,7 +280,7 @@ TEST_F(ClaimerTest, ANotificationClaimsAtOnceFromTheFloorOn) {
 
 TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     EXPECT_EQ(store_.ready.front().request.limit, kMaxClaim);
     answer_ready(kMaxClaim, 70);
     const ClaimRequest second = answer_ready(kMaxClaim, 70);
@@ -295,7 +295,7 @@ TEST_F(ClaimerTest, FullClaimsGoOnWhereTheLastOneEndedAndMoveNoFloor) {
 
 TEST_F(ClaimerTest, WhileClaimsAreFullAFullScanStillComesOnTime) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     std::vector<int> full_scans;
     for (int second = 0; second < 12; ++second) {
         for (int i = 0; i < 10; ++i) {
@@ -311,7 +311,7 @@ TEST_F(ClaimerTest, WhileClaimsAreFullAFullScanStillComesOnTime) {
 TEST_F(ClaimerTest, TakesNoMoreThanItsCapacityAndWaitsForCapacity) {
     activate();
     room_ = 10;
-    claimer_.on_notified();
+    claimer_.poll();
     EXPECT_EQ(store_.ready.front().request.limit, 10);
     room_ = 0;
     answer_ready(10, 51);
@@ -464,7 +464,7 @@ TEST_F(ClaimerTest, HeldMessagesNeedNoCapacityForOthersAndDelayNone) {
     activate();
     room_ = 0;
     claimer_.expect_held();
-    claimer_.on_notified();
+    claimer_.poll();
     ClaimBatch some;
     some.taken = 1;
     take_first(store_.held_claims).answer(some);
@@ -504,7 +504,7 @@ TEST_F(ClaimerTest, NewMessagesDoNotWaitForManyThatAreHeld) {
         while (!store_.held_claims.empty()) take_first(store_.held_claims).answer(ClaimBatch{});
         return call.request;
     };
-    claimer_.on_notified();
+    claimer_.poll();
     EXPECT_EQ(answer(kMaxClaim, 70, true).behind.xid, 50u);
     EXPECT_EQ(answer(0, 71, false).until, 0u) << "a snapshot";
     bool new_ones = false;
@@ -519,7 +519,7 @@ TEST_F(ClaimerTest, NewMessagesDoNotWaitForManyThatAreHeld) {
 
 TEST_F(ClaimerTest, AFailureIsToldAndTriedAgain) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     take_first(store_.ready).answer(test::unavailable());
     EXPECT_EQ(observer_.errors["claim"], 1);
     EXPECT_TRUE(store_.ready.empty()) << "not in a tight loop";
@@ -536,7 +536,7 @@ TEST_F(ClaimerTest, ANewSessionForgetsTheFloorAndAsksForOrphans) {
 
 TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
     activate();
-    claimer_.on_notified();
+    claimer_.poll();
     answer_ready(0, 99, false);
     EXPECT_EQ(stopped_, 1);
     EXPECT_EQ(claimer_.lowest_floor(), 50u) << "a claim that did not read the queue says nothing about the floor";
@@ -545,11 +545,11 @@ TEST_F(ClaimerTest, TellsWhenAClaimSawTheServiceStopped) {
 TEST_F(ClaimerTest, TellsWhenNothingIsLeftAndWhenMoreIsReadyThanItsCapacity) {
     activate();
     EXPECT_EQ(idles_, 1);
-    claimer_.on_notified();
+    claimer_.poll();
     answer_ready(2, 60);
     EXPECT_EQ(idles_, 2);
     room_ = 10;
-    claimer_.on_notified();
+    claimer_.poll();
     room_ = 0;
     answer_ready(10, 61);
     EXPECT_EQ(overloads_, 1);
@@ -562,7 +562,7 @@ TEST_F(ClaimerTest, KnowsWhatOnlyThePollFound) {
     answer_ready(1, 60);
     answer_due();
     EXPECT_EQ(found_by_poll_, 1);
-    claimer_.on_notified();
+    claimer_.poll();
     answer_ready(1, 61);
     EXPECT_EQ(found_by_poll_, 1);
 }
@@ -570,7 +570,7 @@ TEST_F(ClaimerTest, KnowsWhatOnlyThePollFound) {
 TEST_F(ClaimerTest, InactiveItClaimsNothing) {
     activate();
     claimer_.set_active(false);
-    claimer_.on_notified();
+    claimer_.poll();
     claimer_.on_session_up();
     time_.advance(seconds(60));
     EXPECT_TRUE(store_.ready.empty() && store_.due.empty() && store_.orphans.empty());

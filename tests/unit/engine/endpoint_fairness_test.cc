@@ -179,7 +179,7 @@ protected:
             if (passed.count() % 10 == 0) {
                 inserted[tables_.insert(good_)] = time_.mono();
                 tables_.commit();
-                claimer_.on_notified();
+                claimer_.poll();
             }
             if (passed.count() % 1000 == 999) claimer_.poll_all();
             time_.advance(milliseconds(1));
@@ -199,7 +199,7 @@ protected:
             for (core::EndpointId id = 1; id < good_; ++id) endpoint_of_[tables_.insert(id)] = id;
         }
         tables_.commit();
-        claimer_.on_notified();
+        claimer_.poll();
     }
 
     test::FakeTime time_;

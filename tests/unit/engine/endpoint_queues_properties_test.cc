@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -19,6 +20,7 @@ public:
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
             max_[endpoint] = *rc::gen::inRange<std::size_t>(1, 12);
             queues_.set_max_in_flight(endpoint, max_[endpoint]);
+            limit_[endpoint].value = std::min(max_[endpoint], kFirstLimit);
             silent_[endpoint] = true;
         }
     }
@@ -36,7 +38,7 @@ public:
         std::set<core::EndpointId> able;    // by their own limit and the number of slots
         std::set<core::EndpointId> surely;  // and by the other rules
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
-            if (waiting_[endpoint].empty() || in_flight_[endpoint] >= queues_.limit(endpoint)) continue;
+            if (waiting_[endpoint].empty() || in_flight_[endpoint] >= limit_[endpoint].value) continue;
             if (in_flight() == slots_) continue;
             able.insert(endpoint);
             const bool may = silent_[endpoint] ? silent_in_flight() < silent_slots()
@@ -61,17 +63,15 @@ public:
 
     void finish(core::EndpointId endpoint, Ended how) {
         if (in_flight_[endpoint] == 0) return;
+        adapt(limit_[endpoint], how, in_flight_[endpoint], max_[endpoint]);
         --in_flight_[endpoint];
         if (how != Ended::kUntried && silent_[endpoint] != (how == Ended::kUnanswered)) {
             silent_[endpoint] = !silent_[endpoint];
             passed_over_[endpoint] = 0;  // it stands at the end of another line
         }
-        const std::size_t before = queues_.limit(endpoint);
         queues_.finished(endpoint, how);
         note_share(endpoint);
-        RC_ASSERT(queues_.limit(endpoint) >= 1 && queues_.limit(endpoint) <= max_[endpoint]);
-        if (how == Ended::kUntried) RC_ASSERT(queues_.limit(endpoint) == before);
-        if (how == Ended::kUnanswered) RC_ASSERT(queues_.limit(endpoint) == std::max<std::size_t>(1, before / 2));
+        RC_ASSERT(limit_[endpoint].value >= 1 && limit_[endpoint].value <= max_[endpoint]);
     }
 
     void check() {
@@ -94,6 +94,22 @@ public:
     }
 
 private:
+    struct Limit {
+        std::size_t value = 1;
+        std::size_t slow_from = 0;  // half of the limit at the last failure; 0 = none
+        std::size_t growth = 0;     // answers since the last growth, above slow_from
+    };
+    // The rule of endpoint_queues.h. start() shows that the limits of the queues are these.
+    static void adapt(Limit& limit, Ended how, std::size_t in_flight, std::size_t max) {
+        if (how == Ended::kUnanswered) {
+            const std::size_t half = std::max<std::size_t>(1, limit.value / 2);
+            limit = {half, half, 0};
+        }
+        if (how != Ended::kAnswered || in_flight < limit.value || limit.value == max) return;
+        if (limit.slow_from > 0 && limit.value >= limit.slow_from && ++limit.growth < limit.value) return;
+        limit.growth = 0;
+        ++limit.value;
+    }
     // An endpoint's place in the turns is decided when something happens to it, by the shares that there are then.
     void note_share(core::EndpointId endpoint) { beyond_share_[endpoint] = in_flight_[endpoint] >= share(); }
     std::size_t in_flight() const {
@@ -120,6 +136,7 @@ private:
     EndpointQueues queues_;
     core::MessageId last_ = 0;
     std::map<core::EndpointId, std::size_t> max_;
+    std::map<core::EndpointId, Limit> limit_;
     std::map<core::EndpointId, std::deque<core::MessageId>> waiting_;
     std::map<core::EndpointId, std::size_t> in_flight_;
     std::map<core::EndpointId, bool> silent_;

@@ -54,7 +54,7 @@ protected:
         take_first(queue_.ready).answer(batch);
     }
     RecordRequest commit() {
-        if (queue_.records.empty()) time_.advance(kSmallBatchDelay);
+        if (queue_.records.empty()) time_.advance(kSmallBatchPause);
         auto call = take_first(queue_.records);
         call.answer(RecordResult{});
         return call.request;
@@ -121,9 +121,10 @@ TEST_F(EngineTest, RegistersAnewWhenItsRowIsGoneAndKeepsItsClaims) {
     EXPECT_EQ(move.request.to, 6);
     EXPECT_EQ(move.request.claims, std::vector<core::ClaimId>{100});
     move.answer(std::vector<core::ClaimId>{100});
-    EXPECT_EQ(engine_.instance_id(), 6);
     sender_.answer(200);
-    EXPECT_EQ(commit().outcomes.front().id, 1);
+    const RecordRequest recorded = commit();
+    EXPECT_EQ(recorded.instance_id, 6);
+    EXPECT_EQ(recorded.outcomes.front().id, 1);
 }
 
 TEST_F(EngineTest, OnlyAHeartbeatEndsTheFailureOfHeartbeats) {
@@ -170,7 +171,7 @@ TEST_F(EngineTest, AStopReleasesWhatWasNotStartedAndLetsTheRestFinish) {
     engine_.on_control_changed();
     answer_control(false);
     EXPECT_EQ(commit().outcomes.front().kind, OutcomeKind::kReleased);
-    EXPECT_EQ(engine_.in_flight(), kFirstLimit);
+    EXPECT_EQ(sender_.attempts.size(), kFirstLimit);
     sender_.answer(200);
     EXPECT_EQ(sender_.attempts.size(), kFirstLimit - 1) << "nothing new";
 }
@@ -190,7 +191,9 @@ TEST_F(EngineTest, WithoutItsListenSessionItStartsNothingAndAfterwardsMovesItsCl
     answer_control();
     settle();
     EXPECT_EQ(sender_.attempts.size(), 9u) << "the waiting one of claim 200 is another's now";
-    EXPECT_EQ(engine_.instance_id(), 6);
+    time_.advance(kHeartbeatPeriod);
+    ASSERT_FALSE(instances_.heartbeats.empty());
+    EXPECT_EQ(instances_.heartbeats.front().request, 6);
 }
 
 TEST_F(EngineTest, AFailedRegistrationIsTriedAgain) {

@@ -90,7 +90,7 @@ protected:
             if (passed.count() % 10 == 0) {
                 inserted_[next_] = time_.mono();
                 store_.ready_ids.push_back(next_++);
-                claimer_.on_notified();
+                claimer_.poll();
             }
             if (passed.count() % 1000 == 999) claimer_.poll_all();
             time_.advance(milliseconds(1));

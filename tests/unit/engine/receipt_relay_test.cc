@@ -64,9 +64,15 @@ TEST_F(ReceiptRelayTest, ABatchStaysInMemoryUntilItsConfirmationIsRecorded) {
     EXPECT_FALSE(relay_.writing());
     EXPECT_EQ(confirmed_, std::vector<std::int64_t>{7});
     EXPECT_EQ(observer_.receipts, 3U);
-    EXPECT_FALSE(relay_.idle());
+    time_.advance(kBacklogPeriod);
+    ASSERT_EQ(backlog_.reads.size(), 1U);
+    EXPECT_EQ(backlog_.reads.front().request.not_these, std::vector<std::int64_t>{7});
+    answer_read({});
+    take_first(backlog_.reclaims).answer(std::size_t{0});
     relay_.forget({7});
-    EXPECT_TRUE(relay_.idle());
+    time_.advance(kBacklogPeriod);
+    ASSERT_EQ(backlog_.reads.size(), 1U);
+    EXPECT_EQ(backlog_.reads.front().request.not_these, std::vector<std::int64_t>{});
 }
 
 TEST_F(ReceiptRelayTest, WithoutRedisNothingIsWrittenOrRead) {
@@ -75,7 +81,10 @@ TEST_F(ReceiptRelayTest, WithoutRedisNothingIsWrittenOrRead) {
     time_.advance(seconds(5));
     EXPECT_TRUE(log_.writes.empty());
     EXPECT_TRUE(backlog_.reads.empty());
-    EXPECT_TRUE(relay_.idle());
+    log_.is_up = true;
+    time_.advance(kBacklogPeriod);
+    ASSERT_EQ(backlog_.reads.size(), 1U);
+    EXPECT_TRUE(backlog_.reads.front().request.not_these.empty()) << "batch 7 is read from the backlog";
 }
 
 TEST_F(ReceiptRelayTest, WhatWasMissedIsReadBackEachSecondWithoutWhatIsInMemory) {
@@ -210,7 +219,10 @@ TEST_F(ReceiptRelayTest, ABatchWithoutReceiptsIsConfirmedWithoutRedis) {
     take_first(backlog_.reads).answer(std::vector<BacklogBatch>{{3, {}}});
     EXPECT_TRUE(log_.writes.empty());
     EXPECT_EQ(confirmed_, std::vector<std::int64_t>{3});
-    EXPECT_FALSE(relay_.idle());
+    take_first(backlog_.reclaims).answer(std::size_t{0});
+    time_.advance(kBacklogPeriod);
+    ASSERT_EQ(backlog_.reads.size(), 1U);
+    EXPECT_EQ(backlog_.reads.front().request.not_these, std::vector<std::int64_t>{3}) << "until the confirmation is recorded";
 }
 
 TEST_F(ReceiptRelayTest, ABatchWithoutReceiptsIsNoProbe) {

@@ -19,8 +19,8 @@ protected:
     ReclaimerTest() { reclaimer_.start(); }
     // Looks once a period for so long; reclaims on the way find nothing.
     void look_for(std::chrono::milliseconds time, const Signs& signs) {
-        for (std::chrono::milliseconds passed{0}; passed < time; passed += kWatchPeriod) {
-            time_.advance(kWatchPeriod);
+        for (std::chrono::milliseconds passed{0}; passed < time; passed += kCheckPeriod) {
+            time_.advance(kCheckPeriod);
             take_first(instances_.samples).answer(signs);
             while (!instances_.reclaims.empty()) {
                 auto reclaim = take_first(instances_.reclaims);
@@ -62,7 +62,7 @@ TEST_F(ReclaimerTest, LeavesWhoIsBackInTimeAlone) {
 }
 
 TEST_F(ReclaimerTest, EndsTheSessionOfAnUnresponsiveOne) {
-    look_for(kUnresponsiveAfter + kWatchPeriod, {{9, false, true}});
+    look_for(kUnresponsiveAfter + kCheckPeriod, {{9, false, true}});
     ASSERT_FALSE(instances_.endings.empty());
     EXPECT_EQ(instances_.endings.front().request, std::vector<core::InstanceId>{9});
     take_first(instances_.endings).answer(std::size_t{1});
@@ -72,23 +72,23 @@ TEST_F(ReclaimerTest, EndsTheSessionOfAnUnresponsiveOne) {
 
 // Finding D14: the doorbell's lock went with an instance that slept with it, and nobody asked for it again.
 TEST_F(ReclaimerTest, TellsAtOnceWhenAnInstanceHasGoneAndOnlyOnce) {
-    look_for(kWatchPeriod, {{9, false, false}});
+    look_for(kCheckPeriod, {{9, false, false}});
     EXPECT_EQ(gone_, 0);
-    look_for(kWatchPeriod, {{9, true, false}});
+    look_for(kCheckPeriod, {{9, true, false}});
     EXPECT_EQ(gone_, 1);
-    look_for(kWatchPeriod, {{9, true, false}});
+    look_for(kCheckPeriod, {{9, true, false}});
     EXPECT_EQ(gone_, 1);
     EXPECT_TRUE(failed_.empty()) << "it may come back";
 }
 
 TEST_F(ReclaimerTest, AFullRoundOfReclaimsIsFollowedByTheNext) {
     look_for(kFailedAfter, {{9, true, false}});
-    time_.advance(kWatchPeriod);
+    time_.advance(kCheckPeriod);
     take_first(instances_.samples).answer(Signs{{9, true, false}});
     ASSERT_EQ(instances_.reclaims.size(), 1u);
     take_first(instances_.reclaims).answer(Reclaimed{static_cast<std::size_t>(kReclaimClaims), 900});
     EXPECT_EQ(reclaimed_, 900u);
-    time_.advance(kWatchPeriod);
+    time_.advance(kCheckPeriod);
     take_first(instances_.samples).answer(Signs{});
     EXPECT_EQ(instances_.reclaims.size(), 1u) << "not only after kReclaimPeriod";
 }
@@ -98,7 +98,7 @@ TEST_F(ReclaimerTest, AReclaimThatOneRowRefusesIsRepeatedWithoutCounting) {
     look_for(kFailedAfter, {{9, true, false}});
     const auto next = [&] {
         for (int i = 0; instances_.reclaims.empty() && i < 20; ++i) {
-            time_.advance(kWatchPeriod);
+            time_.advance(kCheckPeriod);
             take_first(instances_.samples).answer(Signs{{9, true, false}});
         }
         ASSERT_FALSE(instances_.reclaims.empty());
@@ -118,7 +118,7 @@ TEST_F(ReclaimerTest, AReclaimThatOneRowRefusesIsRepeatedWithoutCounting) {
 
 TEST_F(ReclaimerTest, AFailedSampleMakesEarlierOnesWorthless) {
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
-    time_.advance(kWatchPeriod);
+    time_.advance(kCheckPeriod);
     take_first(instances_.samples).answer(test::unavailable());
     look_for(std::chrono::milliseconds(750), {{9, true, false}});
     EXPECT_TRUE(failed_.empty());
@@ -126,7 +126,7 @@ TEST_F(ReclaimerTest, AFailedSampleMakesEarlierOnesWorthless) {
 }
 
 TEST_F(ReclaimerTest, AnAnswerThatComesAfterTheStopIsIgnored) {
-    time_.advance(kWatchPeriod);
+    time_.advance(kCheckPeriod);
     auto sample = take_first(instances_.samples);
     reclaimer_.stop();
     sample.answer(Signs{});

@@ -22,9 +22,9 @@ protected:
         outcome.receiver_message_id = "theirs";
         recorder_.add(std::move(outcome));
     }
-    // Answers the transaction under way, or the next after the rest, as committed, everything in it newly sent.
+    // Answers the transaction under way, or the next after the pause, as committed, everything in it newly sent.
     RecordRequest commit() {
-        if (store_.records.empty()) time_.advance(kSmallBatchDelay);
+        if (store_.records.empty()) time_.advance(kSmallBatchPause);
         auto call = take_first(store_.records);
         RecordResult result;
         result.sent_batch = ++last_batch_;
@@ -84,7 +84,21 @@ TEST_F(RecorderTest, OneAloneGoesAtOnceAndWhatComesMeanwhileGoesTogether) {
     EXPECT_EQ(progress_, 2);
 }
 
-TEST_F(RecorderTest, RestsAsLongAsATransactionTook) {
+// A deferred trigger runs at the commit, where no statement_timeout applies: only the session's own deadline ends it.
+TEST_F(RecorderTest, AnOutcomeWhoseCommitIsNeverAnsweredDelaysNoOther) {
+    add(1);
+    commit();
+    add(2);
+    add(3);
+    time_.advance(kSmallBatchPause);
+    EXPECT_EQ(ids(fail(core::ErrorKind::kTimeout)), "2 3 ");
+    time_.advance(kAfterRefusal);
+    EXPECT_EQ(ids(fail(core::ErrorKind::kTimeout)), "2 ");
+    time_.advance(kAfterRefusal);
+    EXPECT_EQ(ids(commit()), "3 ");
+}
+
+TEST_F(RecorderTest, PausesAsLongAsATransactionTook) {
     add(1);
     time_.advance(milliseconds(1));
     commit();
@@ -98,16 +112,16 @@ TEST_F(RecorderTest, ASmallBatchWaitsALittleLongerForMore) {
     add(1);
     commit();
     add_many(100, kSmallBatch - 1);
-    time_.advance(kSmallBatchDelay - milliseconds(1));
+    time_.advance(kSmallBatchPause - milliseconds(1));
     EXPECT_TRUE(store_.records.empty());
     time_.advance(milliseconds(1));
     EXPECT_EQ(commit().outcomes.size(), kSmallBatch - 1);
     add_many(200, kSmallBatch - 1);
-    time_.advance(kSmallBatchDelay / 2);
+    time_.advance(kSmallBatchPause / 2);
     EXPECT_TRUE(store_.records.empty());
     add(300);
     EXPECT_EQ(commit().outcomes.size(), kSmallBatch) << "which is no longer few";
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     add(4);
     EXPECT_EQ(store_.records.size(), 1u) << "one alone, long after the last: at once";
 }
@@ -117,7 +131,7 @@ TEST_F(RecorderTest, ASlowTransactionIsFollowedByABoundedRest) {
     time_.advance(milliseconds(4000));
     commit();
     add_many(100, kSmallBatch);
-    time_.advance(kMaxFlushGap);
+    time_.advance(kMaxPause);
     EXPECT_EQ(store_.records.size(), 1u);
 }
 
@@ -207,7 +221,7 @@ TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
     add(2);
     add(3);
     commit();
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "2 3 ");
     time_.advance(kAfterRefusal);
     EXPECT_EQ(ids(fail(core::ErrorKind::kInternal)), "2 ");
@@ -257,11 +271,11 @@ TEST_F(RecorderTest, ALockThatIsOnNoRowOfMessagesEndsUpWithItsOutcomeAlone) {
 // A trigger that calls another server raises class 08 while that is down.
 TEST_F(RecorderTest, AnErrorThatATriggerRaisesIsNoLostSession) {
     for (const char* const sqlstate : {"08006", "40001"}) {
-        time_.advance(kSmallBatchDelay);
+        time_.advance(kSmallBatchPause);
         add(1);
         add(2);
         commit();
-        time_.advance(kSmallBatchDelay);
+        time_.advance(kSmallBatchPause);
         EXPECT_EQ(ids(fail(core::ErrorKind::kUnavailable, sqlstate)), "2 ");
         add(3);
         time_.advance(kAfterRefusal);
@@ -367,7 +381,7 @@ TEST_F(RecorderTest, AMessageWhoseRowStaysAsItWasIsGivenUp) {
     unchanged.kept = {{70, 7}, {70, 8}};
     take_first(store_.records).answer(unchanged);
     EXPECT_EQ(open_claims_.claims(), std::vector<core::ClaimId>{70}) << "or the message would be rescheduled meanwhile";
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     const RecordRequest request = store_.records.front().request;
     EXPECT_EQ(ids(request), "7 ") << "of 8 this transaction had no outcome";
     EXPECT_EQ(request.outcomes.front().kind, core::OutcomeKind::kGivenUp);
@@ -463,7 +477,7 @@ TEST_F(RecorderTest, ConfirmationsWaitForATransactionAndGoAloneAfterAWhile) {
     time_.advance(milliseconds(2000));
     EXPECT_EQ(commit().confirmed_batches, (std::vector<std::int64_t>{4, 5})) << "kept over a failure";
     EXPECT_EQ(forgotten_, (std::vector<std::int64_t>{4, 5}));
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     recorder_.confirm(6);
     add(1);
     EXPECT_EQ(commit().confirmed_batches, std::vector<std::int64_t>{6}) << "along with an outcome";
@@ -488,7 +502,7 @@ TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
     add(3);
     commit();
     add(4);
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     ASSERT_FALSE(store_.records.empty());
     take_first(store_.records).answer(core::Error{core::ErrorKind::kTimeout, "canceling statement due to lock timeout", "55P03"});
     time_.advance(milliseconds(1));
@@ -499,7 +513,7 @@ TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
     EXPECT_EQ(observer_.locked, 1u);
     EXPECT_EQ(recorder_.unrecorded(), 1u);
     add(5);
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     ASSERT_EQ(store_.unlocks.size(), 1u) << "while one is locked, every batch is looked at first";
     take_first(store_.unlocks).answer(std::vector<core::MessageId>{5});
     EXPECT_EQ(ids(commit()), "5 ");
@@ -522,7 +536,7 @@ TEST_F(RecorderTest, WhereEverythingIsLockedWhatComesNextIsRecorded) {
     take_first(store_.unlocks).answer(std::vector<core::MessageId>{});
     EXPECT_TRUE(store_.records.empty());
     add(2);
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     ASSERT_EQ(store_.unlocks.size(), 1u);
     take_first(store_.unlocks).answer(std::vector<core::MessageId>{2});
     EXPECT_EQ(ids(commit()), "2 ");
@@ -555,7 +569,7 @@ TEST_F(RecorderTest, OutcomesThatChangeNothingAreCountedAndReconcileLooksForThei
     RecordResult gone;
     gone.missing = {70};
     take_first(store_.records).answer(gone);
-    time_.advance(kSmallBatchDelay);
+    time_.advance(kSmallBatchPause);
     ASSERT_EQ(store_.records.size(), 1u);
     EXPECT_EQ(store_.records.front().request.suspects, std::vector<core::MessageId>{7});
     take_first(store_.records).answer(RecordResult{});
