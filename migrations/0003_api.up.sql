@@ -1,6 +1,6 @@
--- What the HTTP API keeps.
+-- The tables of the HTTP API.
 
--- The response to each request with an Idempotency-Key, for 24 hours. A repeat is answered with it, byte for byte.
+-- The responses to requests with an Idempotency-Key, for 24 hours. A repeat of a request gets the stored response, byte for byte.
 CREATE TABLE messaging._idempotency_key (
     scope       text        NOT NULL,                 -- method and path: the same key on another path is another key
     key         text        NOT NULL,

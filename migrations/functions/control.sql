@@ -51,7 +51,7 @@ BEGIN
         NEW.reason := NULL;
     END IF;
     IF NEW.state <> OLD.state THEN
-        NEW.since := clock_timestamp();  -- the 10 s begin when it is committed, or nearly
+        NEW.since := clock_timestamp();  -- claims look into the hold for 10 s after it (claim_statements.cc)
     END IF;
     RETURN NEW;
 END $$;

@@ -1,8 +1,8 @@
--- Responses that are kept with an Idempotency-Key.
+-- Stored responses to requests with an Idempotency-Key.
 
--- The body of a response: the parts that the service has written, and between each two of them a value that only the database knows
--- (an id, a time). So the transaction that creates the rows can store the response to them, without a round trip in between. Fewer or more
--- values than gaps mean that not exactly the accepted messages were created. The error rolls all of it back.
+-- Makes the body of a response: the parts that the service has written, and between each two parts a value that only the database has
+-- (an id, a time). So the transaction that creates the rows can store its response without another round trip. If there are fewer or more
+-- values than gaps, other messages were created than were accepted. The error rolls the transaction back.
 CREATE OR REPLACE FUNCTION messaging._fill_body(parts text[], gap_values text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -1,7 +1,8 @@
--- What the lists of the HTTP API need.
+-- Functions for the lists of the HTTP API.
 
--- The largest id whose message was created before that moment, as far as the ids follow the times: a binary search in the primary key, some
--- 60 look-ups at most. A message that waited for its transaction's end, or whose created_at was set by the INSERT, can stand on the other side.
+-- The largest id whose message was created before `moment`. It is found by a binary search in the primary key, with some 60 look-ups at most.
+-- The search assumes that ids rise with created_at. A message whose transaction was long, or whose created_at was set by the INSERT, can be
+-- on the wrong side.
 CREATE OR REPLACE FUNCTION messaging._last_id_before(moment timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

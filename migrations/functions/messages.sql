@@ -1,14 +1,14 @@
--- The triggers of public.messages: what an INSERT, an UPDATE, a DELETE and a TRUNCATE mean to the service. SECURITY DEFINER with a
--- fixed search_path: an application's role needs INSERT on messages and nothing else. EXECUTE is revoked from PUBLIC, so that
--- nobody can put these functions on a table of their own; a trigger fires without that right.
+-- The triggers of public.messages for INSERT, UPDATE, DELETE and TRUNCATE. They are SECURITY DEFINER with a fixed search_path, so an
+-- application's role needs only INSERT on messages. EXECUTE is revoked from PUBLIC, so nobody can use these functions as triggers of
+-- another table. A trigger fires without that right.
 
--- The doorbell. A NOTIFY holds a lock of the whole cluster until its commit is on the disk, so that inserters wait for each
--- other. A sleeping engine holds the advisory lock (771, 1) exclusively. An inserter tries to take the lock shared, until its own
--- transaction ends. Where it gets the lock, no engine sleeps with it, and no NOTIFY is sent. Where it does not, one does, and the
--- inserter sends a NOTIFY, even if other engines are awake (docs/claim-protocol.md).
--- SET messaging.notify = 'off' leaves both out, for transactions that PostgreSQL must PREPARE (two-phase commit), which it refuses
--- after a NOTIFY. Their messages are found by the engines' poll, within a second of the commit.
-CREATE OR REPLACE FUNCTION messaging._ring() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- The doorbell (docs/claim-protocol.md). A NOTIFY holds a lock of the whole cluster until its commit is on the disk, so inserters that
+-- notify wait for each other. A sleeping engine holds the advisory lock (771, 1) exclusively. An inserter tries to take the lock
+-- shared, until its transaction ends. If it gets the lock, no engine sleeps with the lock, and it sends no NOTIFY. If it does not, an
+-- engine sleeps, and it sends a NOTIFY, even if other engines are awake.
+-- SET messaging.notify = 'off' skips the lock and the NOTIFY. Transactions with PREPARE TRANSACTION (two-phase commit) need it, because
+-- PostgreSQL refuses to prepare a transaction after a NOTIFY. The engines' poll finds their messages within a second of the commit.
+CREATE OR REPLACE FUNCTION messaging._notify() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF coalesce(current_setting('messaging.notify', true), '') <> 'off' AND NOT pg_try_advisory_xact_lock_shared(771, 1) THEN
         PERFORM pg_notify('messaging_ready', '');
@@ -22,14 +22,14 @@ BEGIN
         RAISE EXCEPTION 'messaging._on_insert() serves public.messages only';
     END IF;
     INSERT INTO messaging._queue (id) SELECT id FROM new_rows WHERE NOT is_sent;
-    -- As messaging._ring(), without the cost of a second function for each INSERT.
+    -- The same as messaging._notify(), without a second function call for each INSERT.
     IF FOUND AND coalesce(current_setting('messaging.notify', true), '') <> 'off' AND NOT pg_try_advisory_xact_lock_shared(771, 1) THEN
         PERFORM pg_notify('messaging_ready', '');
     END IF;
     RETURN NULL;
 END $$;
 
--- A row that is inserted as sent is in the sent log like one that is marked by hand.
+-- Writes a row that was inserted as sent into the sent log, like a row that somebody has marked as sent.
 CREATE OR REPLACE FUNCTION messaging._on_insert_sent() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -40,13 +40,15 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Any UPDATE that is not an engine's own. The columns that the protocol rests on keep their values, so that an ORM which saves
--- whole rows, or an operator who edits attempts, cannot make a claimed message look resolved. A message that goes from
--- sent to unsent is sent again, also where an application's own trigger has decided so. A message that somebody marks as sent
--- leaves its places; its row in the queue goes at the next claim.
--- 'is_sent' as the argument: the statement names is_sent = false, which also sends again what is dead-lettered or waits for a
--- retry. What is queued, held or in flight stays as it is. The message gets all its attempts back, and its generation changes,
--- so that no late outcome of the earlier sending is taken for the new one's.
+-- Handles an UPDATE that is not an engine's own. Two triggers call this function.
+-- 'any' is the argument for every UPDATE. The columns of the protocol keep their values, so that an ORM which saves whole rows, or an
+-- operator who edits attempts, cannot make a claimed message look resolved. A message that goes from sent to unsent is sent again,
+-- also if a trigger of the application has changed is_sent. A message that somebody marks as sent is removed from the schedule, the
+-- hold and the dead letters; the next claim removes its row in the queue.
+-- 'is_sent' is the argument for an UPDATE that sets is_sent = false on an unsent message. A dead-lettered or scheduled message is sent
+-- again. A queued, held or claimed message stays as it is.
+-- A message that is sent again gets all its attempts back. Its generation changes, so that a late outcome of the earlier sending does
+-- not count for the new one.
 CREATE OR REPLACE FUNCTION messaging._on_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -69,20 +71,21 @@ BEGIN
         NEW.attempts := OLD.attempts;
         NEW.abandoned := OLD.abandoned;
         NEW.generation := OLD.generation;
-        -- The list of sent messages goes by the sent log, so what is marked by hand has an entry there, too. A size of 0 keeps it out of the
-        -- rate of sending. clock_timestamp(), because an entry counts only while the message has its time.
+        -- The list of sent messages reads the sent log, so a message that somebody marks as sent needs an entry there. A size of 0 keeps it
+        -- out of the rate of sending. An entry counts only while the message has the same sent_at. clock_timestamp() gives a message that
+        -- is marked twice in one transaction two times.
         IF NEW.is_sent AND NOT OLD.is_sent THEN
             NEW.sent_at := clock_timestamp();
             INSERT INTO messaging._sent_batch (sent_at, size, ids) VALUES (NEW.sent_at, 0, ARRAY[NEW.id]);
         ELSE
             NEW.sent_at := OLD.sent_at;
         END IF;
-        -- What was held for one endpoint is ready for the other, and not for one that it is no longer meant for.
+        -- A message that is held for the old endpoint becomes ready for the new one.
         IF NEW.endpoint_id <> OLD.endpoint_id AND NOT OLD.is_sent AND NOT NEW.is_sent THEN
             DELETE FROM messaging._hold WHERE id = NEW.id;
             IF FOUND THEN
                 INSERT INTO messaging._queue (id) VALUES (NEW.id);
-                PERFORM messaging._ring();
+                PERFORM messaging._notify();
             END IF;
         END IF;
         IF OLD.is_sent <> NEW.is_sent THEN
@@ -103,12 +106,13 @@ BEGIN
         NEW.sent_at := NULL;
         NEW.receiver_message_id := NULL;
         INSERT INTO messaging._queue (id) VALUES (NEW.id);
-        PERFORM messaging._ring();
+        PERFORM messaging._notify();
     END IF;
     RETURN NEW;
 END $$;
 
--- What is deleted leaves its places and its attempts behind.
+-- Deleting a message also deletes its rows in the schedule, the hold, the dead letters and the failed attempts. Its rows in the
+-- queue and in the ledger are removed by the next claim and the next record.
 CREATE OR REPLACE FUNCTION messaging._on_delete() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -122,7 +126,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- TRUNCATE … RESTART IDENTITY gives the ids out again: nothing may remember them.
+-- TRUNCATE … RESTART IDENTITY gives the same ids out again, so every table that has ids of messages is emptied.
 CREATE OR REPLACE FUNCTION messaging._on_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -144,8 +148,9 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- An engine's own UPDATE is left as it is. What an application's trigger updates within it is the application's: that is deeper.
--- BEFORE triggers fire in the order of their names: zz_, so that an application's own come first and their result is what counts.
+-- The UPDATE triggers ignore an engine's own UPDATE. They do not ignore an UPDATE that a trigger of the application makes within it:
+-- pg_trigger_depth() is above 0 there. BEFORE triggers fire in the order of their names. The prefix zz_ lets the triggers of an
+-- application fire first, so that their result counts.
 SELECT messaging._make_trigger('messaging_insert', 'AFTER INSERT', 'public.messages',
     'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_insert()');
 SELECT messaging._make_trigger('messaging_insert_sent', 'AFTER INSERT', 'public.messages',

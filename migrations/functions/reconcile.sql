@@ -1,12 +1,12 @@
--- Finds messages that are unsent and in no place, whatever the cause (rows past the trigger, replication, a restore, a defect), and
--- queues them.
+-- Reconcile: finds messages that are unsent and in no place, and queues them. The cause can be rows inserted without the trigger,
+-- replication, a restore, or a defect.
 
--- Queues those of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead; answers how many. One
--- statement, so one snapshot: a message on its way from one place to the next is seen in one of them. LATERAL … LIMIT keeps the reading
--- of messages a look-up for each candidate: PostgreSQL 18 would read it whole for some thousands of them.
--- What is held for another endpoint than its own is in no place either: a claim that had read the older row may hold it so. Nothing in
--- this file waits for a row's lock: a transaction that stays open must not stop reconcile, and what is locked now comes in a later round. A claim
--- that names a message with other attempts, or another generation, has resolved it already.
+-- Queues the messages of `candidates` that are unsent and in none of queue, schedule, hold, ledger and dead letters. Returns their
+-- number. It is one statement with one snapshot, so a message that moves from one place to the next is seen in one of them. LATERAL …
+-- LIMIT makes PostgreSQL look up each candidate; PostgreSQL 18 would read all of messages for some thousands of candidates.
+-- A message that is held for an endpoint other than its own counts as in no place: a claim that had read the older row may have moved it
+-- there. A claim resolved a message if it has the message with other attempts or another generation.
+-- Nothing in this file waits for a row lock: a transaction that stays open must not stop reconcile. A locked row comes in a later round.
 CREATE OR REPLACE FUNCTION messaging._queue_lost(candidates bigint[]) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH open AS MATERIALIZED (
@@ -34,10 +34,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM queued
 $$;
 
--- Those of the `max_rows` messages after `after_id` that are unsent and, by a look into each place's index, in none: most are found in the
--- queue, by the transaction that inserted them. What is left goes on to messaging._queue_lost(), which reads the whole queue. CASE keeps
--- the probes look-ups: in WHERE the planner can turn them into joins. No sequential scan: PostgreSQL 18 would read all of messages for a
--- fifth of it.
+-- Reads the `max_rows` messages after `after_id`. `candidates` are the unsent ones that the indexes of the places do not have. Most unsent
+-- messages are found in the queue by the transaction that inserted them. messaging._queue_lost() checks the candidates; it reads the whole
+-- queue. CASE makes the probes index look-ups; in WHERE the planner can turn them into joins. Sequential scans are off, because PostgreSQL
+-- 18 would read all of messages to find a fifth of them.
 CREATE OR REPLACE FUNCTION messaging._look_for_lost(
     after_id bigint, max_rows integer, OUT last_id bigint, OUT rows_read bigint, OUT candidates bigint[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
@@ -52,9 +52,9 @@ BEGIN
          (SELECT id, is_sent, endpoint_id, xmin FROM public.messages WHERE id > after_id ORDER BY id LIMIT max_rows) m;
 END $$;
 
--- Queues what is held for an endpoint that is active or gone: a claim that had read an older state may hold a message after the
--- endpoint has become active. It steps through the index from one endpoint to the next, so its cost follows the endpoints on hold. At most
--- `max_rows`, so that no endpoint's millions outlast the statement's time; answers how many.
+-- Queues messages that are held for an endpoint that is active or gone, at most `max_rows`. Returns their number. Such messages exist
+-- because a claim that had read an older state may move a message to the hold after the endpoint has become active. The function steps
+-- through the index from one endpoint to the next, so its cost grows with the number of endpoints that have messages in the hold.
 CREATE OR REPLACE FUNCTION messaging._release_strays(max_rows integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH RECURSIVE held AS (
@@ -76,10 +76,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM queued
 $$;
 
--- One round: the suspects, now and then the newest 20,000 rows, and the next `max_rows` rows of a walk over all of them. A walk
--- rests 50 times what each round costs, so that it takes 2 % of a core at most, and begins no more often than every five minutes.
--- Rows are read by their ids, each round on its own, so neither a huge id nor an order of commits can hide one.
--- `wait_ms`: when the next round may have something to do.
+-- One round checks the suspects, every 15 seconds the newest 20,000 rows, and the next `max_rows` rows of a walk over all rows. After each
+-- round the walk pauses for 50 times the round's duration, so it takes 2 % of a core at most. A walk begins every five minutes at most.
+-- Each round reads its rows by id, so neither a huge id nor the order of commits can hide a row.
+-- `wait_ms`: the time until the next round may have something to do.
 CREATE OR REPLACE FUNCTION messaging._reconcile_round(
     max_rows integer, OUT lost bigint, OUT wait_ms bigint, OUT walk_seconds double precision, OUT cost_ms double precision)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -97,14 +97,14 @@ BEGIN
     cost_ms := 0;
     SELECT * INTO mark FROM messaging._reconcile FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        -- Another process has it, or it was deleted. Without EXISTS this would wait for the other process.
+        -- Another process has the row locked, or the row was deleted. Without EXISTS the INSERT would wait for that process.
         IF NOT EXISTS (SELECT FROM messaging._reconcile) THEN
             INSERT INTO messaging._reconcile DEFAULT VALUES ON CONFLICT DO NOTHING;
         END IF;
         RETURN;
     END IF;
 
-    -- A clock that was ahead for a while must not switch this off.
+    -- A clock that was ahead for a while must not stop reconcile.
     mark.next_tail := least(mark.next_tail, began + interval '15 seconds');
     mark.next_round := least(mark.next_round, began + interval '1 hour');
 
@@ -115,13 +115,14 @@ BEGIN
     END IF;
 
     IF began >= mark.next_tail THEN
-        -- What comes behind the last 20,000 rows is the walk's.
+        -- Rows older than the newest 20,000 are left to the walk.
         SELECT id INTO last_id FROM public.messages ORDER BY id DESC OFFSET 20000 LIMIT 1;
         SELECT look.candidates INTO candidates FROM messaging._look_for_lost(coalesce(last_id, 0), 20000) look;
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
         END IF;
-        -- A claim dead-letters a message without its row's lock: somebody may have marked it as sent in a transaction that was open then.
+        -- Removes dead letters of sent messages: a claim dead-letters a message without its row lock, and a transaction that was open then may
+        -- have marked the message as sent.
         DELETE FROM messaging._dead WHERE id = ANY (ARRAY(
             SELECT id FROM messaging._dead WHERE id = ANY (ARRAY(
                 SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id + 0 DESC LIMIT 1000) d
@@ -131,7 +132,7 @@ BEGIN
             PERFORM pg_notify('messaging_ready', '');
         END IF;
         mark.next_tail := clock_timestamp() + CASE WHEN returned = 50000 THEN interval '1 second' ELSE interval '15 seconds' END;
-        -- Where some were lost there may be more, further back.
+        -- Older messages may be lost as well, so the walk goes on at once.
         IF lost > 0 THEN
             mark.next_round := began;
         END IF;
@@ -149,7 +150,7 @@ BEGIN
         ended := clock_timestamp();
         IF rows_read = max_rows THEN
             mark.walked_to := last_id;
-            -- No rest while messages are being found: after a restore there may be millions.
+            -- No pause while rounds find lost messages: after a restore there may be millions.
             mark.next_round := ended + CASE WHEN lost > 0 THEN interval '0' ELSE (ended - began) * 50 END;
         ELSE
             mark.walk_took := ended - mark.walk_began;
@@ -169,9 +170,9 @@ BEGIN
     cost_ms := extract(epoch FROM ended - began) * 1000;
 END $$;
 
--- An operator's check of the rule "an unsent message is in exactly one place, a sent one in none". Answers each message that
--- breaks it, with the places it is in. It reads all of messages. A sent message can stand in the queue or the schedule for a
--- moment (an answer that came late); it leaves at its next claim, unsent.
+-- Checks the rule "an unsent message is in exactly one place, a sent one in none". Returns each message that breaks the rule, with its
+-- places. Reads all of messages. A sent message can be in the queue or the schedule for a moment, after a late answer: its next claim
+-- removes it without sending it.
 CREATE OR REPLACE FUNCTION messaging.misplaced() RETURNS TABLE (id bigint, is_sent boolean, places text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH place AS (

@@ -1,8 +1,8 @@
--- Who may do what. Roles belong to the whole cluster, so the product makes none: it grants to roles that are there.
+-- Rights. Roles belong to the whole cluster, so the product creates none: it grants rights to existing roles.
 --   writer    an application: inserts messages                                  SELECT messaging.grant_to('shop', 'writer');
---   reader    for people and tools that only read: the messages, the tables and messaging.misplaced()
---   service   the role of `messaging serve`, where it is not the owner: reads and writes the messages and the tables
--- Rights on what a later version brings are given by calling it again.
+--   reader    people and tools that only read: the messages, the tables and messaging.misplaced()
+--   service   the role of `messaging serve`, if it is not the owner: reads and writes the messages and the tables
+-- After an upgrade, call messaging.grant_to() again for the tables and functions of the new version.
 
 CREATE OR REPLACE FUNCTION messaging.grant_to(role name, what text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -26,14 +26,14 @@ struct CheckResult {
     std::vector<Finding> findings;  // at least one; kOk stands alone
 };
 
-// What counts as too much.
+// The limits of the checks.
 struct DoctorLimits {
     std::chrono::seconds long_transaction{300};    // open for longer: a warning
     std::chrono::seconds stuck_transaction{3600};  // an error
     std::chrono::seconds instance_silence{60};
     std::chrono::seconds reconcile_silence{120};
-    std::int64_t dead_rows =
-        200'000;  // of one of the queue's tables, ten minutes after its last vacuum; ten times as many at any time
+    // Dead rows of one of the queue's tables ten minutes after its last vacuum; at any other time ten times as many.
+    std::int64_t dead_rows = 200'000;
     std::int64_t xid_age = 1'000'000'000;         // of 2.1 thousand million; an error at 1.8 times as many
     std::int64_t retained_wal_bytes = 1 << 30;    // by a replication slot that nobody uses
     int process_sessions = 7;                     // connections that one more process opens

@@ -17,7 +17,7 @@ needed AS (
     UNION ALL
     SELECT 'EXECUTE ON FUNCTION messaging.' || p.proname || '()', has_function_privilege(p.oid, 'EXECUTE')
     FROM pg_proc p JOIN ours ON ours.oid = p.pronamespace
-    WHERE p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('grant_to', '_ring', '_make_trigger'))
+    WHERE p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('grant_to', '_notify', '_make_trigger'))
 SELECT current_user, (SELECT string_agg(what, ', ' ORDER BY what) FROM needed WHERE NOT given))sql"};
 
 std::string read_missing_rights(const pg::Rows& rows) {

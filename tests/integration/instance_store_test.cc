@@ -17,7 +17,7 @@ namespace {
 using engine::Reclaimed;
 using test::Stores;
 
-// A claim's number, as an engine would choose it.
+// A claim id, as an engine would choose it.
 core::ClaimId next_number() {
     static core::ClaimId number = 5000;
     return ++number;

@@ -82,7 +82,7 @@ enum class Mistake : std::uint8_t {
     kRecordDoesNotLock,       // the fence is looked at, not locked
     kFinishUnchecked,         // a claim ends when the engine says so
     kOrphansStay,             // a claim whose answer was lost is never rescheduled
-    kNumbersComeAgain,        // claim numbers are a sequence's, which a crash sets back
+    kNumbersComeAgain,        // claim ids are a sequence's, which a crash sets back
     kReclaimByOneSnapshot,    // one statement takes the claims and looks at their messages
     kReclaimIsRemembered,     // reclaim ends the claims, and only the reclaiming engine knows their messages
     kReclaimTakesMoved,       // the wait for a move's lock does not look at the instance again
