@@ -69,7 +69,7 @@ test: ## every test, set-up included; the bench programs are built, and not run
 	@ctest --test-dir build-test -j $(JOBS) --output-on-failure; status=$$?; \
 	    sed -n 's/^# *//; /NOT RUN: /p' build-test/Testing/Temporary/LastTest.log | sort -u; exit $$status
 
-test-faults: ## what is lost when things die: nothing; a few minutes
+test-faults: ## fault tests: kills, cuts, full disks; a few minutes
 	@scripts/install-deps --test
 	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@cmake --build build-test -j $(JOBS)
@@ -127,7 +127,7 @@ SCALE ?= 1
 SCENARIO ?=
 BENCH_BUILD = scripts/install-deps --bench && scripts/configure $(BUILD) -DBUILD_TESTS=OFF -DBUILD_BENCH=ON && cmake --build $(BUILD) -j $(JOBS)
 
-bench: ## every scenario against the limit (SCALE=0.01 is a trial, SCENARIO=drain one of them)
+bench: ## every scenario but the large ones against its target (SCALE=0.01 is a trial; SCENARIO=drain runs that one)
 	@$(BENCH_BUILD)
 	@scripts/bench full $(BUILD) $(SCALE) $(SCENARIO)
 

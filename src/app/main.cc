@@ -68,7 +68,8 @@ void raise_descriptor_limit() {
 
 using Names = std::vector<std::string_view>;
 
-// Every setting is taken, so that one set of flags fits all commands; those that count for this one are in its --help.
+// The command takes every setting as a flag, so that one set of flags fits all commands but `receiver`. Its --help lists the
+// settings that it uses.
 void add_settings(CLI::App* command, const Names& that_count) {
     for (const auto& setting : messaging::app::settings()) {
         const std::string name = setting.name;

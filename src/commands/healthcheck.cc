@@ -1,4 +1,4 @@
-// One GET with a short deadline.
+// One HEAD request with a short deadline.
 #include "commands/healthcheck.h"
 
 #include <curl/curl.h>

@@ -28,7 +28,7 @@ public:
     std::size_t duplicates() const { return duplicates_; }
 
     std::string stats_json(std::size_t in_flight) const;
-    std::string recent_json() const;  // the last 50, newest first: id, to, bytes, at
+    std::string recent_json() const;  // the last 50, newest first: id, to, body, bytes, at
 
 private:
     struct Recent {

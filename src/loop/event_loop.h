@@ -31,7 +31,7 @@ public:
     // Any thread: executes `task` once on the loop thread, in order of posting, never inside this call.
     // Tasks still waiting when the loop is destroyed are dropped unexecuted.
     void post(std::function<void()> task);
-    // Destroys `object` after the callback now running has returned (loop rule 8).
+    // Destroys `object` after the callback now running has returned (loop rule 5 in src/README.md).
     void defer_delete(std::shared_ptr<void> object);
 
     std::unique_ptr<Timer> make_timer(std::function<void()> on_fire) override;

@@ -30,7 +30,7 @@ core::Result<Target> parse_url(const std::string& url);
 struct ClientOptions {
     Target target;
     std::chrono::milliseconds connect_timeout{3000};
-    std::chrono::milliseconds reply_timeout{3000};  // the oldest command without an answer for so long: the session is cut
+    std::chrono::milliseconds reply_timeout{3000};  // after this long without an answer to the oldest command the session is cut
     std::size_t max_reply_bytes = 1u << 20;         // a longer reply ends the session, and so does an array
     std::chrono::milliseconds reconnect_min{100};   // doubled per failure, with jitter
     std::chrono::milliseconds reconnect_max{5000};

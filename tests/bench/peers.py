@@ -19,7 +19,7 @@ PEERS = {  # their program, how many jobs and how a single one are added, and th
     "pg-boss": ("pg-boss.js", BOSS_FILL, BOSS_ADD, "pgboss.job"),
 }
 WARM_UP = 5000
-FASTER = "times faster: median of the pairs, not the quotient of the medians"
+FASTER = "times as fast: this service (median of the pairs, not the quotient of the medians)"
 
 
 def install():
