@@ -20,6 +20,7 @@ CREATE TABLE messaging.endpoints (
     max_in_flight   integer NOT NULL DEFAULT 64,
     timeout_seconds integer,                          -- NULL: REQUEST_TIMEOUT
     max_attempts    integer,                          -- NULL: MAX_ATTEMPTS
+    signing         text    NOT NULL DEFAULT 'v1',
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT endpoints_name_bytes      CHECK (octet_length(name) BETWEEN 1 AND 255),
@@ -29,7 +30,8 @@ CREATE TABLE messaging.endpoints (
     CONSTRAINT endpoints_headers_json    CHECK (json_typeof(headers::json) = 'object'),
     CONSTRAINT endpoints_max_in_flight   CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT endpoints_timeout_seconds CHECK (timeout_seconds BETWEEN 1 AND 300),
-    CONSTRAINT endpoints_max_attempts    CHECK (max_attempts BETWEEN 1 AND 1000)
+    CONSTRAINT endpoints_max_attempts    CHECK (max_attempts BETWEEN 1 AND 1000),
+    CONSTRAINT endpoints_signing         CHECK (signing IN ('v1', 'v1a', 'none'))
 );
 COMMENT ON TABLE messaging.endpoints IS 'The webhooks that messages can be delivered to. Row "default" follows WEBHOOK_URL.';
 COMMENT ON COLUMN messaging.endpoints.name IS '1 to 100 letters, digits, blanks, dots, underscores and hyphens, and not digits alone.';
@@ -39,6 +41,25 @@ COMMENT ON COLUMN messaging.endpoints.max_in_flight IS 'The most requests of one
 COMMENT ON COLUMN messaging.endpoints.timeout_seconds IS 'For one request, connecting included. NULL: REQUEST_TIMEOUT of the service.';
 COMMENT ON COLUMN messaging.endpoints.max_attempts IS
     'After so many failed attempts a message is dead-lettered. NULL: MAX_ATTEMPTS of the service.';
+COMMENT ON COLUMN messaging.endpoints.signing IS 'How requests are signed (Standard Webhooks): v1 = HMAC-SHA256, v1a = ed25519, or none.';
+
+-- The secrets that requests are signed with, made by the service. Current: expires_at is NULL, one at most of each kind. The others
+-- are earlier ones, which sign as well until they expire. `secret` is as receivers write it (whsec_…, whsk_…), or sealed by
+-- SECRETS_KEY for this endpoint and kind (sealed:…). Rows go with their endpoint, by a trigger. Role reader cannot read them.
+CREATE TABLE messaging._endpoint_secret (
+    secret_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    endpoint_id bigint NOT NULL,
+    kind        text   NOT NULL CHECK (kind IN ('v1', 'v1a')),
+    secret      text   NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz CHECK (expires_at >= '1970-01-01 00:00+00' AND expires_at < '3000-01-01 00:00+00'),
+    CONSTRAINT _endpoint_secret_form CHECK (
+        CASE WHEN secret LIKE 'sealed:%' THEN octet_length(secret) <= 512
+             WHEN kind = 'v1' THEN secret ~ '^whsec_[A-Za-z0-9+/]{32,87}={0,2}$'
+             ELSE secret ~ '^whsk_[A-Za-z0-9+/]{86}==$' END)
+);
+CREATE UNIQUE INDEX _endpoint_secret_current ON messaging._endpoint_secret (endpoint_id, kind) WHERE expires_at IS NULL;
+CREATE INDEX _endpoint_secret_endpoint ON messaging._endpoint_secret (endpoint_id, kind);
 
 -- One row for each endpoint, kept by a trigger. Small and hot, apart from the configuration: each claim reads it. A state other than
 -- active moves the endpoint's messages into messaging._hold at their claim.

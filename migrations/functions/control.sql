@@ -1,4 +1,5 @@
--- Tells the engines at once of a start, a stop and a changed endpoint, and keeps one row of _endpoint_state for each endpoint.
+-- Tells the engines at once of a start, a stop, a changed endpoint and a changed secret, keeps one row of _endpoint_state for each
+-- endpoint, and removes an endpoint's secrets with it.
 
 -- Makes a trigger, or replaces it. PostgreSQL 13 has no CREATE OR REPLACE TRIGGER; from 14 on that command does not wait for readers
 -- of the table, as DROP TRIGGER does.
@@ -24,10 +25,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM messaging._endpoint_state;
+        DELETE FROM messaging._endpoint_secret;
     ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO messaging._endpoint_state (endpoint_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
     ELSE
         DELETE FROM messaging._endpoint_state WHERE endpoint_id = OLD.id;
+        DELETE FROM messaging._endpoint_secret WHERE endpoint_id = OLD.id;
     END IF;
     RETURN NULL;
 END $$;
@@ -60,6 +63,10 @@ SELECT messaging._make_trigger('state_changed', 'AFTER UPDATE', 'messaging._stat
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'messaging.endpoints',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
+-- For each row: a statement that changes none would have all engines read their endpoints. Not for `secret`: it changes only when it
+-- is sealed, and is the same secret then.
+SELECT messaging._make_trigger('endpoint_secret_changed', 'AFTER INSERT OR DELETE OR UPDATE OF expires_at',
+    'messaging._endpoint_secret', 'FOR EACH ROW EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
     'FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change()');
 SELECT messaging._make_trigger('endpoints_keep_id', 'BEFORE UPDATE', 'messaging.endpoints',
@@ -71,6 +78,7 @@ ALTER TABLE messaging.endpoints ENABLE ALWAYS TRIGGER endpoints_state, ENABLE AL
 SELECT messaging._make_trigger('endpoint_state_changed', 'BEFORE UPDATE OF state', 'messaging._endpoint_state',
     'FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION messaging._on_endpoint_state_change()');
 
--- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Once: an operator may delete it.
-INSERT INTO messaging.endpoints (name, url)
-SELECT 'default', 'http://webhook-url-not-set.invalid/' FROM messaging.endpoints_id_seq WHERE NOT is_called;
+-- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Its requests are not signed before
+-- somebody sets `signing`. Once: an operator may delete it.
+INSERT INTO messaging.endpoints (name, url, signing)
+SELECT 'default', 'http://webhook-url-not-set.invalid/', 'none' FROM messaging.endpoints_id_seq WHERE NOT is_called;

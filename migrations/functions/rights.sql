@@ -1,11 +1,13 @@
 -- Rights. Roles belong to the whole cluster, so the product creates none: it grants rights to existing roles.
 --   writer    an application: inserts messages                                  SELECT messaging.grant_to('shop', 'writer');
---   reader    people and tools that only read: the messages, the tables and messaging.misplaced()
+--   reader    people and tools that only read: the messages, the tables without the secrets, and messaging.misplaced()
 --   service   the role of `messaging serve`, if it is not the owner: reads and writes the messages and the tables
 -- After an upgrade, call messaging.grant_to() again for the tables and functions of the new version.
 
 CREATE OR REPLACE FUNCTION messaging.grant_to(role name, what text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    readable regclass;
 BEGIN
     IF role = 'public' THEN
         RAISE EXCEPTION 'these rights are not for everybody' USING HINT = 'Name a role.';
@@ -17,7 +19,10 @@ BEGIN
         WHEN 'reader' THEN
             EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
             EXECUTE format('GRANT SELECT ON public.messages TO %I', role);
-            EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA messaging TO %I', role);
+            FOR readable IN SELECT oid FROM pg_class WHERE relnamespace = 'messaging'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+                                                       AND relname <> '_endpoint_secret' LOOP
+                EXECUTE format('GRANT SELECT ON %s TO %I', readable, role);
+            END LOOP;
             EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.misplaced() TO %I', role);
         WHEN 'service' THEN
             EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);

@@ -14,6 +14,9 @@
 #include <utility>
 
 #include "app/config_values.h"
+#include "crypto/base64.h"
+#include "crypto/sealer.h"
+#include "http/text.h"
 #include "http_client/url.h"
 #include "pg/conninfo.h"
 #include "redis/client.h"
@@ -95,6 +98,24 @@ std::string read_webhook_url(const std::string& value, Config& config) {
 std::string read_auth_key(const std::string& value, Config& config) {
     config.webhook_auth_key = value;
     return value.find_first_of("\r\n") == std::string::npos ? "" : "must not contain a line break: it is sent as a header";
+}
+
+std::string read_secrets_key(const std::string& value, Config& config) {
+    config.secrets_keys.clear();
+    for (std::size_t begin = 0; begin <= value.size() && !value.empty();) {
+        const std::size_t end = std::min(value.find(',', begin), value.size());
+        const std::string_view key = http::trimmed(std::string_view(value).substr(begin, end - begin));
+        auto bytes = crypto::base64_decoded(key);
+        if (!bytes || bytes->view().size() != crypto::kSealingKeyBytes) {
+            config.secrets_keys.clear();
+            return "must be the base64 of 32 random bytes, as `openssl rand -base64 32` writes it, or several of them, separated "
+                   "by "
+                   "commas";
+        }
+        config.secrets_keys.push_back(std::move(*bytes));
+        begin = end + 1;
+    }
+    return "";
 }
 
 // Blanks around a header's value are no part of it (RFC 9110, 5.5), so no client could send such a token.
@@ -244,6 +265,11 @@ const std::vector<Setting>& settings() {
          Shown::kUrlWithoutSecrets, read_redis_url},
         {"WEBHOOK_URL", "", "where messages are sent. Required by serve", Shown::kUrlWithoutSecrets, read_webhook_url},
         {"WEBHOOK_AUTH_KEY", "", "sent to WEBHOOK_URL as x-ins-auth-key", Shown::kNothing, read_auth_key},
+        {"SECRETS_KEY", "",
+         "seals the endpoints' secrets in PostgreSQL (AES-256-GCM): base64 of 32 bytes. Of several, separated by commas, the "
+         "first "
+         "seals and all open",
+         Shown::kNothing, read_secrets_key},
         {"HTTP_ADDR", "127.0.0.1", "address the API listens on", Shown::kWhole, read_http_addr},
         {"PORT", "8080", "port the API listens on; 0 = any free one", Shown::kWhole, integer(&Config::port, 0, 65535)},
         {"API_TOKEN", "", "when set, the API needs Authorization: Bearer with it; health does not", Shown::kNothing,

@@ -9,6 +9,7 @@
 
 #include "core/address_policy.h"
 #include "core/backoff.h"
+#include "core/secret_text.h"
 #include "telemetry/log_format.h"
 
 namespace messaging::app {
@@ -19,6 +20,7 @@ struct Config {
     std::string redis_url;  // empty = no Redis, and no receipts
     std::string webhook_url;
     std::string webhook_auth_key;
+    std::vector<core::SecretText> secrets_keys;  // the first seals, all open; empty = secrets are stored as they are
     std::string http_addr;
     int port = 0;
     std::string api_token;

@@ -9,6 +9,7 @@
 
 #include "app/sessions.h"
 #include "app/system_clock.h"
+#include "crypto/sealer.h"
 #include "engine/engine.h"
 #include "gateway/webhook_sender.h"
 #include "http_client/client.h"
@@ -91,7 +92,7 @@ struct EngineThread::Inside {
           client_(loop_, client_options(owner.config_)),
           claim_store_(claim_),
           record_store_(record_, !owner.config_.redis_url.empty()),
-          endpoint_store_(claim_),
+          endpoint_store_(claim_, crypto::Sealer(owner.config_.secrets_keys)),
           figures_store_(listen_),
           instance_store_(listen_),
           doorbell_store_(listen_),

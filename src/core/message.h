@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/signer.h"
 
 namespace messaging::core {
 
@@ -64,6 +65,7 @@ struct Endpoint {
     EndpointState state = EndpointState::kActive;
     std::optional<std::chrono::milliseconds> timeout{};  // of one request; nullopt = the service's
     std::optional<int> max_attempts{};                   // nullopt = the service's
+    std::vector<ValidSigner> signers{};  // newest first; each signs every request until it expires. None: not signed
 };
 
 // How many messages an endpoint should be given now, of those that are held for it.

@@ -12,6 +12,7 @@ namespace messaging::engine {
 class EndpointStore {
 public:
     virtual ~EndpointStore() = default;
+    // All of them, each with the signers that its secrets make. An error says what to do where a secret cannot be read.
     virtual void load_endpoints(core::Completion<std::vector<core::Endpoint>> done) = 0;
 };
 

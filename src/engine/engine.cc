@@ -190,7 +190,8 @@ void Engine::read_control() {
 void Engine::load_endpoints(std::vector<core::Delivery> unknown) {
     for (const core::Delivery& delivery : unknown) awaiting_endpoints_.push_back(delivery.id);
     endpoints_.load_endpoints([this, unknown = std::move(unknown)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
-        if (endpoints) {  // else the next heartbeat asks again
+        report(observer_, kLoadEndpointsOperation, endpoints);
+        if (endpoints) {  // else what was read before stays in force, and the next heartbeat asks again
             endpoints_loaded_ = true;
             dispatcher_.set_endpoints(endpoints.value());
             update_activity();

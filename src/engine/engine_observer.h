@@ -25,9 +25,10 @@ inline constexpr const char* kClaimDueOperation = "claim due";
 inline constexpr const char* kOrphansOperation = "reschedule orphans";
 inline constexpr const char* kRecordOperation = "record";
 inline constexpr const char* kReclaimOperation = "reclaim";
+inline constexpr const char* kLoadEndpointsOperation = "load endpoints";
 // When one of these fails for long, the engine is not ready.
-inline constexpr std::array kEssentialOperations{kClaimOperation,   kClaimHeldOperation, kClaimDueOperation,
-                                                 kOrphansOperation, kRecordOperation,    kReclaimOperation};
+inline constexpr std::array kEssentialOperations{kClaimOperation,  kClaimHeldOperation, kClaimDueOperation,     kOrphansOperation,
+                                                 kRecordOperation, kReclaimOperation,   kLoadEndpointsOperation};
 // These may fail for a while: the engine stays ready.
 inline constexpr const char* kRecordOneOperation = "record one message";
 inline constexpr const char* kLockedRowsOperation = "locked rows";  // outcomes of rows that another session has locked

@@ -1,16 +1,28 @@
 // The webhook request and the reading of its answer.
 #include "gateway/webhook_sender.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "core/json.h"
 #include "core/text.h"
 #include "core/webhook_id.h"
+#include "http/text.h"
 
 namespace messaging::gateway {
 namespace {
 
 constexpr core::JsonLimits kAnswerLimits{64u << 10, 16};
+constexpr const char* kAuthKey = "x-ins-auth-key";
+
+// A receiver that finds a header twice may believe either.
+bool is_ours(std::string_view name) {
+    constexpr std::string_view kStandard = "webhook-";
+    if (http::equal_ignoring_case(name.substr(0, kStandard.size()), kStandard)) return true;
+    constexpr std::array kNames{"content-type", "content-encoding", "user-agent", "host", "connection"};
+    return std::any_of(kNames.begin(), kNames.end(), [&](const char* ours) { return http::equal_ignoring_case(name, ours); });
+}
 
 core::AttemptResult to_attempt(http_client::PostResult result) {
     core::AttemptResult attempt;
@@ -37,6 +49,11 @@ core::AttemptResult to_attempt(http_client::PostResult result) {
     return attempt;
 }
 
+// The receiver at this process's WEBHOOK_URL. Endpoint 1 can have another process's WEBHOOK_URL for a while.
+bool is_own_receiver(const core::Endpoint& endpoint, const WebhookOptions& options) {
+    return endpoint.id == core::kDefaultEndpointId && endpoint.url == options.webhook_url;
+}
+
 }  // namespace
 
 std::string webhook_body(const core::Delivery& delivery) {
@@ -46,6 +63,31 @@ std::string webhook_body(const core::Delivery& delivery) {
     json.key("content").string(delivery.content);
     json.end_object();
     return std::string(json.text());
+}
+
+http::Headers webhook_headers(const core::Delivery& delivery, const core::Endpoint& endpoint, const WebhookOptions& options,
+                              core::WallTime now, std::string_view body) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
+    const std::string id = core::format_webhook_id(options.database_tag, delivery.id, delivery.generation);
+    const std::string timestamp = std::to_string(seconds.count());
+    const bool with_key = is_own_receiver(endpoint, options) && !options.auth_key.empty();
+    http::Headers headers;
+    for (const auto& header : endpoint.headers) {
+        const bool is_key = with_key && http::equal_ignoring_case(header.first, kAuthKey);
+        if (!is_key && !is_ours(header.first)) headers.push_back(header);
+    }
+    headers.emplace_back("Content-Type", "application/json");
+    headers.emplace_back("webhook-id", id);
+    headers.emplace_back("webhook-timestamp", timestamp);
+    std::string signatures;
+    for (const core::ValidSigner& valid : endpoint.signers) {
+        if (valid.expires_at && *valid.expires_at <= now) continue;
+        if (!signatures.empty()) signatures += ' ';
+        signatures += valid.signer->sign(id, timestamp, body);
+    }
+    if (!signatures.empty()) headers.emplace_back("webhook-signature", std::move(signatures));
+    if (with_key) headers.emplace_back(kAuthKey, options.auth_key);
+    return headers;
 }
 
 std::optional<std::string> receiver_message_id(std::string_view body) {
@@ -63,19 +105,12 @@ WebhookSender::WebhookSender(http_client::Client& client, const core::Clock& clo
 
 void WebhookSender::start_attempt(const core::Delivery& delivery, const core::Endpoint& endpoint,
                                   std::function<void(core::AttemptResult)> done) {
-    const auto now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch());
     http_client::PostRequest request;
     request.url = endpoint.url;
     request.timeout = endpoint.timeout.value_or(options_.timeout);
     request.body = webhook_body(delivery);
-    request.headers = endpoint.headers;
-    request.headers.emplace_back("Content-Type", "application/json");
-    request.headers.emplace_back("webhook-id", core::format_webhook_id(options_.database_tag, delivery.id, delivery.generation));
-    request.headers.emplace_back("webhook-timestamp", std::to_string(now.count()));
-    // Endpoint 1 can have another process's WEBHOOK_URL for a while; other endpoints bring headers of their own.
-    const bool is_own_receiver = endpoint.id == core::kDefaultEndpointId && endpoint.url == options_.webhook_url;
-    if (is_own_receiver && !options_.auth_key.empty()) request.headers.emplace_back("x-ins-auth-key", options_.auth_key);
-    request.guarded = !is_own_receiver;  // the operator chose WEBHOOK_URL, and others chose all other URLs
+    request.headers = webhook_headers(delivery, endpoint, options_, clock_.wall(), request.body);
+    request.guarded = !is_own_receiver(endpoint, options_);  // the operator chose WEBHOOK_URL, and others chose all other URLs
     client_.start_post(std::move(request),
                        [done = std::move(done)](http_client::PostResult result) { done(to_attempt(std::move(result))); });
 }

@@ -5,7 +5,9 @@
 #include <string>
 
 #include "core/clock.h"
+#include "core/message.h"
 #include "engine/sender.h"
+#include "http/message.h"
 #include "http_client/client.h"
 
 namespace messaging::gateway {
@@ -35,6 +37,9 @@ private:
 
 // {"to": recipient, "content": content}
 std::string webhook_body(const core::Delivery& delivery);
+// The endpoint's own headers, but those that would replace one of the service, and the service's. `body` is signed as it is sent.
+http::Headers webhook_headers(const core::Delivery& delivery, const core::Endpoint& endpoint, const WebhookOptions& options,
+                              core::WallTime now, std::string_view body);
 // The messageId of a receiver's answer as text: a string, or a number as it was written. nullopt when the answer is not a
 // JSON object that has one; never an error, because the status alone decides.
 std::optional<std::string> receiver_message_id(std::string_view body);

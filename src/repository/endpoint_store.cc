@@ -1,20 +1,22 @@
-// Reads the endpoints, and writes the row that WEBHOOK_URL sets.
+// Reads the endpoints, completes their secrets, and writes the row that WEBHOOK_URL sets.
 #include "repository/endpoint_store.h"
 
-#include <cstddef>
-#include <string_view>
 #include <utility>
 
-#include "core/json.h"
 #include "pg/run_statement.h"
 #include "repository/endpoint_state.h"
 
 namespace messaging::repository {
 namespace {
 
-constexpr pg::Statement kLoadEndpoints{"load_endpoints", R"sql(
-SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state, e.timeout_seconds, e.max_attempts
-FROM messaging.endpoints e LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = e.id)sql"};
+constexpr int kRounds =
+    3;  // of creating or sealing, and reading again; more are needed only where others change the rows meanwhile
+
+// Not where somebody has changed the row since.
+constexpr pg::Statement kSealSecrets{"seal_secrets", R"sql(
+UPDATE messaging._endpoint_secret k SET secret = n.sealed
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n (secret_id, unsealed, sealed)
+WHERE k.secret_id = n.secret_id AND k.secret = n.unsealed)sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
 WITH before AS MATERIALIZED (SELECT url FROM messaging.endpoints WHERE name = 'default'),
@@ -23,37 +25,40 @@ changed AS (
     WHERE name = 'default' AND (url, max_in_flight) IS DISTINCT FROM ($1::text, $2::int))
 SELECT coalesce((SELECT url FROM before), ''))sql"};
 
-// A JSON object of strings; what is not one gives no headers, because a bad endpoint row must not stop the others.
-std::vector<std::pair<std::string, std::string>> read_headers(std::string_view text) {
-    std::vector<std::pair<std::string, std::string>> headers;
-    const auto document = core::JsonDocument::parse(text);
-    if (!document || !document->root().is_object()) return headers;
-    for (const std::string_view name : document->root().keys()) {
-        const auto value = document->root().member(name);
-        if (value && value->is_string()) headers.emplace_back(name, value->text());
-    }
-    return headers;
+core::Error no_secret(const SecretOwner& owner) {
+    return {core::ErrorKind::kInternal, "endpoint " + std::to_string(owner.first) + " has no secret of kind " +
+                                            std::string(core::word_of(owner.second)) +
+                                            ", and none could be stored: look for a trigger on messaging._endpoint_secret"};
 }
 
 }  // namespace
 
-void PgEndpointStore::load_endpoints(core::Completion<std::vector<core::Endpoint>> done) {
-    pg::run_statement<std::vector<core::Endpoint>>(session_, kLoadEndpoints, {}, std::move(done), [](const pg::Rows& rows) {
-        std::vector<core::Endpoint> endpoints;
-        endpoints.reserve(static_cast<std::size_t>(rows.size()));
-        for (int row = 0; row < rows.size(); ++row) {
-            core::Endpoint& endpoint = endpoints.emplace_back();
-            endpoint.id = rows.bigint(row, 0);
-            endpoint.name = rows.text(row, 1);
-            endpoint.url = rows.text(row, 2);
-            endpoint.headers = read_headers(rows.text(row, 3));
-            endpoint.max_in_flight = rows.integer(row, 4);
-            endpoint.state = read_endpoint_state(rows, row, 5);
-            if (!rows.is_null(row, 6)) endpoint.timeout = std::chrono::seconds(rows.integer(row, 6));
-            if (!rows.is_null(row, 7)) endpoint.max_attempts = rows.integer(row, 7);
-        }
-        return endpoints;
-    });
+void PgEndpointStore::load_endpoints(Completion done) { load({}, kRounds, std::move(done)); }
+
+void PgEndpointStore::load(pg::Steps before, int more_rounds, Completion done) {
+    before.push_back({&EndpointLoader::statement(), {}});
+    pg::run_steps<LoadedEndpoints>(
+        session_, before,
+        [this, more_rounds, done = std::move(done)](core::Result<LoadedEndpoints> loaded) mutable {
+            if (!loaded) return done(loaded.error());
+            on_loaded(std::move(loaded.value()), more_rounds, std::move(done));
+        },
+        [this](const std::vector<pg::Rows>& rows) { return loader_.read(rows.back()); });
+}
+
+void PgEndpointStore::on_loaded(LoadedEndpoints loaded, int more_rounds, Completion done) {
+    if (!loaded.without_secret.empty()) {
+        if (more_rounds == 0) return done(no_secret(loaded.without_secret.front()));
+        auto steps = creating_steps(loader_.sealer(), loaded.without_secret);
+        if (!steps) return done(steps.error());
+        return load(std::move(steps.value()), more_rounds - 1, std::move(done));
+    }
+    if (!loaded.unsealed.empty() && more_rounds > 0) {
+        pg::Params params;
+        params.bigint_array(loaded.unsealed).text_array(loaded.unsealed_as).text_array(loaded.sealed_as);
+        return load({{&kSealSecrets, std::move(params)}}, more_rounds - 1, std::move(done));
+    }
+    done(std::move(loaded.endpoints));
 }
 
 void PgEndpointStore::set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) {

@@ -55,6 +55,7 @@ WITH expected (relation, name, function, type, always) AS (VALUES
     ('public.messages', 'messaging_truncate', 'messaging._on_truncate', 32, false),
     ('messaging._state', 'state_changed', 'messaging._on_control_change', 16, false),
     ('messaging.endpoints', 'endpoints_changed', 'messaging._on_control_change', 4 + 8 + 16, false),
+    ('messaging._endpoint_secret', 'endpoint_secret_changed', 'messaging._on_control_change', 1 + 4 + 8 + 16, false),
     ('messaging.endpoints', 'endpoints_check', 'messaging._check_endpoint', 1 + 2 + 4 + 16, false),
     ('messaging.endpoints', 'endpoints_state', 'messaging._on_endpoint_change', 1 + 4 + 8, true),
     ('messaging.endpoints', 'endpoints_keep_id', 'messaging._keep_endpoint_id', 1 + 2 + 16, false),
@@ -144,7 +145,7 @@ SELECT * FROM (
     FROM messaging._endpoint_state s WHERE NOT EXISTS (SELECT FROM messaging.endpoints e WHERE e.id = s.endpoint_id) LIMIT 10) orphaned
 UNION ALL
 SELECT 'error', 'endpoint 1 does not exist: messages that name no endpoint are dead-lettered',
-       'INSERT INTO messaging.endpoints (id, name, url) OVERRIDING SYSTEM VALUE VALUES (1, ''default'', …)'
+       'INSERT INTO messaging.endpoints (id, name, url, signing) OVERRIDING SYSTEM VALUE VALUES (1, ''default'', …, ''none'')'
 WHERE NOT EXISTS (SELECT FROM messaging.endpoints WHERE id = 1)
 UNION ALL
 SELECT 'warning', 'no endpoint is named default: WEBHOOK_URL is not used', 'UPDATE messaging.endpoints SET name = ''default'' WHERE id = 1'

@@ -198,7 +198,7 @@ Metrics::Metrics()
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
     for (const char* what : {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell",
-                             engine::kReceiptsOperation, engine::kBacklogOperation}) {
+                             engine::kLoadEndpointsOperation, engine::kReceiptsOperation, engine::kBacklogOperation}) {
         dependency_errors_.Add({{"operation", what}});
     }
     for (const auto dependency : {engine::Dependency::kClaimSession, engine::Dependency::kRecordSession,

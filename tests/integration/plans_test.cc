@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/outcome.h"
+#include "crypto/sealer.h"
 #include "engine/claim_store.h"
 #include "engine/instance_store.h"
 #include "engine/receipt_backlog_store.h"
@@ -14,6 +15,7 @@
 #include "repository/instance_store.h"
 #include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
+#include "repository/secret_store.h"
 #include "service/control_store.h"
 #include "service/message_store.h"
 #include "support/engine_stores.h"
@@ -37,7 +39,12 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"claim_ready", {"_queue_fifo", "messages_pkey"}},
     {"claim_due", {"_schedule_due", "messages_pkey"}},
     {"reschedule_orphans", {"messages_pkey"}},
-    {"load_endpoints", {}},
+    {"load_endpoints", {"_endpoint_secret_endpoint"}},
+    {"wait_for_disk", {}},
+    {"create_secrets", {}},  // reads endpoints, once for each new one
+    {"seal_secrets", {"_endpoint_secret_pkey"}},
+    {"read_secrets", {"_endpoint_secret_endpoint"}},
+    {"rotate_secret", {}},  // a function
     {"add_figures", {}},
     {"forget_old_figures", {"_endpoint_minute_age"}},
     {"get_endpoint", {"_endpoint_minute_pkey", "_hold_endpoint", "messages_pkey"}},
@@ -128,7 +135,8 @@ const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
 };
 
 constexpr std::array kGrowing{"messages",    "_queue",           "_claim",   "_schedule",        "_hold",           "_dead",
-                              "_sent_batch", "_receipt_backlog", "_attempt", "_idempotency_key", "_endpoint_minute"};
+                              "_sent_batch", "_receipt_backlog", "_attempt", "_idempotency_key", "_endpoint_minute",
+                              "_endpoint_secret"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight, kOfDeadRows };
@@ -177,7 +185,10 @@ protected:
             " FROM generate_series(1, 20) e, generate_series(1, 1440) m; "
             "INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations)"
             " SELECT id / 500, 999, array_agg(id), array_agg(attempts), array_agg(generation)"
-            " FROM messages WHERE NOT is_sent GROUP BY id / 500");
+            " FROM messages WHERE NOT is_sent GROUP BY id / 500; "
+            "INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://127.0.0.1/' FROM generate_series(1, 2000) g; "
+            "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) SELECT id, 'v1', 'whsec_' || repeat('k', 32)"
+            " FROM messaging.endpoints WHERE id > 1");
         ASSERT_TRUE(filled) << filled.error().message;
     }
 
@@ -196,7 +207,13 @@ protected:
             [&](auto done) { instances.reclaim(me, {me + 1}, std::chrono::seconds(2), true, std::move(done)); });
         using Claims = std::vector<core::ClaimId>;
         db_.value<Claims>([&](auto done) { instances.move_claims(me, {1, 2}, std::move(done)); });
-        db_.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
+        const auto load = [&](PgEndpointStore& store) {
+            db_.value<std::vector<core::Endpoint>>([&](auto done) { store.load_endpoints(std::move(done)); });
+        };
+        db_.sql("UPDATE messaging.endpoints SET signing = 'v1'");
+        load(queue);  // makes a secret
+        PgEndpointStore with_key(claim, crypto::Sealer({core::SecretText(std::string(crypto::kSealingKeyBytes, 'k'))}));
+        load(with_key);  // seals it
         engine::ClaimRequest request;
         request.instance_id = me;
         request.limit = 9;
@@ -255,6 +272,11 @@ protected:
             messages.enqueue_once({{"+90", "x"}}, {"POST /messages", "new", "x"}, {201, {"", "", ""}}, std::move(done));
         });
         db_.value<service::StatusView>([&](auto done) { control.read_status(std::move(done)); });
+        db_.sql("UPDATE messaging.endpoints SET signing = 'v1'");
+        PgSecretStore secrets(api);
+        using Secrets = service::EndpointSecrets;
+        db_.value<Secrets>([&](auto done) { secrets.read_secrets(1, std::move(done)); });  // makes it
+        db_.value<Secrets>([&](auto done) { secrets.rotate(1, {}, service::kDefaultSecretOverlap, std::move(done)); });
     }
 
     void use_as_endpoints_api(pg::Connection& api) {
@@ -374,7 +396,7 @@ TEST_P(EnginePlans, NoStatementOfAnEngineScansATableThatGrows) {
     pg::Connection& listen = db_.open_session(listen_session_settings());
     use_as_engine(claim, record, listen);
     EXPECT_EQ(check_all(claim, claim_session_settings(), true),
-              12);  // three claims, three peeks, three dead letters, two of orphans, endpoints
+              15);  // three claims, three peeks, three dead letters, two of orphans, endpoints, three of their secrets
     EXPECT_EQ(check_all(record, record_session_settings(), true),
               12);  // lock, sent, places, failed, uncounted, finished, confirmed, suspects, unlocked; the backlog read,
                     // reclaimed, moved
@@ -391,8 +413,8 @@ TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
     use_as_api(api);
     use_as_endpoints_api(api);
     // Nine lists, message, attempts, retry, insert, three of a key, insert with a key, three of the status; nine of endpoints and
-    // two of their figures.
-    EXPECT_EQ(check_all(api, api_session_settings(), true), 31);
+    // two of their figures; four of the secrets.
+    EXPECT_EQ(check_all(api, api_session_settings(), true), 35);
 }
 
 // What stands in PL/pgSQL has no plan to ask for, but every scan is counted. A round of reconcile may read what is open once.

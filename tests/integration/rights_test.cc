@@ -1,5 +1,6 @@
 // messaging.grant_to() gives what it says and no more, the service runs as a role that owns nothing, and PUBLIC may execute
 // nothing.
+#include "crypto/sealer.h"
 #include "engine/claim_store.h"
 #include "engine/doorbell_store.h"
 #include "engine/instance_store.h"
@@ -13,6 +14,7 @@
 #include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/reconcile_store.h"
+#include "repository/secret_store.h"
 #include "schema/start_check.h"
 #include "service/control_store.h"
 #include "service/message_store.h"
@@ -93,10 +95,19 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
               "");
     for (const char* forbidden :
          {"INSERT INTO messages (recipient, content) VALUES ('a', 'b')", "UPDATE messages SET is_sent = false",
+          "SELECT * FROM messaging._endpoint_secret", "SELECT secret_id FROM messaging._endpoint_secret",
           "DELETE FROM messaging._queue", "SELECT messaging._queue_lost('{}')", "SELECT messaging._reconcile_round(1)",
           "UPDATE messaging._state SET state = 'stopped'"}) {
         EXPECT_EQ(sqlstate(reader, forbidden), kDenied) << forbidden;
     }
+}
+
+// A role can be both: what the one right leaves out is not taken from the other.
+TEST_F(Rights, AServiceThatIsMadeAReaderToo) {
+    grant("service");
+    grant("reader");
+    pg::Session both = tester();
+    EXPECT_EQ(sqlstate(both, "SELECT secret FROM messaging._endpoint_secret"), "");
 }
 
 TEST_F(Rights, AnUnknownRightIsRefusedWithTheOnesThereAre) {
@@ -188,6 +199,21 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     PgControlStore control(db.open_session(api_session_settings()));
     PgEndpointStore endpoints(db.open_session(api_session_settings()));
     db.value<std::string>([&](auto done) { endpoints.set_default_endpoint("http://127.0.0.1/", 8, std::move(done)); });
+    db.sql("UPDATE messaging.endpoints SET signing = 'v1'");
+    const crypto::Sealer sealer({core::SecretText(std::string(crypto::kSealingKeyBytes, 'k'))});
+    PgSecretStore secrets(db.open_session(api_session_settings()));
+    using Secrets = service::EndpointSecrets;
+    db.value<Secrets>([&](auto done) { secrets.read_secrets(1, std::move(done)); });
+    db.value<Secrets>([&](auto done) { secrets.rotate(1, {}, service::kDefaultSecretOverlap, std::move(done)); });
+    db.value<Secrets>([&](auto done) { secrets.rotate(1, {}, std::chrono::seconds(0), std::move(done)); });
+    for (const auto& with : {crypto::Sealer(), sealer}) {
+        PgEndpointStore store(db.open_session(claim_session_settings()), with);
+        const auto endpoints_read =
+            db.value<std::vector<core::Endpoint>>([&](auto done) { store.load_endpoints(std::move(done)); });
+        EXPECT_EQ(endpoints_read.at(0).signers.size(), 1U);
+    }
+    db_.sql("DELETE FROM messaging._endpoint_secret");
+    db.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });
     for (const bool running : {false, true}) {
         db.value<service::ServiceState>([&](auto done) { control.set_running(running, "tester", std::move(done)); });
     }

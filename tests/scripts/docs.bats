@@ -72,6 +72,18 @@ found() { # words, file, a program for sed
     [ "$status" = 1 ]
     [[ $output == *"in python: FAILED: it took the repeated message 2 time(s)"* ]]
 }
+@test "each function of the guide tells right signatures from wrong ones" {
+    run "$source/scripts/check-docs" --run
+    [ "$status" = 0 ]
+    [[ $output == *"verifier in js: ok"* && $output == *"verifier in python: ok"* && $output == *"verifier in go: "* ]]
+}
+@test "a function that takes a wrong signature, or an old request, is found" {
+    fresh_copy
+    sed -i 's/abs((now or time.time()) - int(timestamp)) > 300/False/; s/crypto.timingSafeEqual(expected, signature)/true/' "$copy/docs/guide.md"
+    run "$source/scripts/check-docs" --run "$copy"
+    [ "$status" = 1 ]
+    [[ $output == *"verifier in js: FAILED: true for "* && $output == *"verifier in python: FAILED: true for "* ]]
+}
 @test "the waits in the guide are the program's" {
     line=$("$MESSAGING_BINARY" config | grep '^Retries:')
     grep -xF "    $line" "$source/docs/guide.md"

@@ -77,6 +77,29 @@ TEST(Config, SaysEachWrongSettingInOneReadableSentence) {
     }
 }
 
+TEST(Config, TakesKeysOf32BytesForTheSecrets) {
+    const std::string key = "a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U=";
+    const std::string other = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const auto keys_in = [](const std::string& value) {
+        const Values values{{"SECRETS_KEY", value}};
+        return read_config(lookup_in(values), false).config.secrets_keys;
+    };
+    EXPECT_TRUE(keys_in("").empty());
+    EXPECT_EQ(keys_in(key).size(), 1U);
+    const auto both = keys_in(other + ", " + key);
+    ASSERT_EQ(both.size(), 2U);
+    EXPECT_EQ(both[1].view(), "keykeykeykeykeykeykeykeykeykeyke");
+    for (const std::string& wrong :
+         {key + ",", "," + key, key + key, key.substr(4), std::string("password"), key + ",short", std::string(" ")}) {
+        const std::string error = errors_of({{"SECRETS_KEY", wrong}});
+        EXPECT_TRUE(error.starts_with("SECRETS_KEY must be the base64 of 32 random bytes")) << wrong << ": " << error;
+        EXPECT_EQ(error.find("a2V5"), std::string::npos) << error;
+        EXPECT_TRUE(keys_in(wrong).empty());
+    }
+    EXPECT_EQ(shown("SECRETS_KEY", key), "(set, hidden)");
+    EXPECT_EQ(shown("SECRETS_KEY", "secret"), "(set, hidden)");
+}
+
 TEST(Config, TheDefaultOfOneTimeoutDoesNotContradictTheOther) { EXPECT_EQ(errors_of({{"REQUEST_TIMEOUT", "3s"}}), ""); }
 
 TEST(Config, OnlyAddressesOfThisMachineNeedNoToken) {
