@@ -41,7 +41,7 @@ down: ## stop everything, data kept
 
 clean: ## stop everything, and remove its data and the builds
 	@scripts/runtime clean
-	@rm -rf build build-* api-docs/node_modules
+	@rm -rf build build-* api-docs/node_modules tests/support/verifier/node_modules
 
 logs: ## follow the service's log
 	@scripts/runtime logs
