@@ -21,6 +21,7 @@ BEGIN
             'url must name a host, and no port but 1 to 65535'
         WHEN octet_length(NEW.description) > 1024 THEN 'description must not be longer than 1024 bytes'
         WHEN octet_length(NEW.tenant) NOT BETWEEN 1 AND 255 THEN 'tenant must be 1 to 255 bytes, or null'
+        WHEN NEW.signing NOT IN ('v1', 'v1a', 'none') THEN 'signing must be v1, v1a or none'
         WHEN NEW.max_in_flight NOT BETWEEN 1 AND 10000 THEN 'max_in_flight must be 1 to 10000'
         WHEN NEW.timeout_seconds NOT BETWEEN 1 AND 300 THEN 'timeout_seconds must be 1 to 300, or null'
         WHEN NEW.max_attempts NOT BETWEEN 1 AND 1000 THEN 'max_attempts must be 1 to 1000, or null'

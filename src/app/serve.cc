@@ -28,6 +28,7 @@
 #include "repository/endpoint_store.h"
 #include "repository/message_store.h"
 #include "repository/reconcile_store.h"
+#include "repository/secret_store.h"
 #include "schema/start_check.h"
 #include "service/control_store.h"
 #include "telemetry/logging.h"
@@ -71,7 +72,8 @@ public:
           control_(session_, list_session_),
           endpoints_(session_),
           registry_(list_session_, write_session_),
-          api_(messages_, registry_, control_, clock_, random_, api_options()),
+          secrets_(write_session_, crypto::Sealer(config.secrets_keys)),
+          api_(messages_, registry_, secrets_, control_, clock_, random_, api_options()),
           reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
           reconcile_store_(reconcile_session_),
           reconciler_(reconcile_store_, loop_, random_, reconcile_events()),
@@ -335,6 +337,7 @@ private:
     repository::PgControlStore control_;
     repository::PgEndpointStore endpoints_;
     repository::PgEndpointRegistry registry_;
+    repository::PgSecretStore secrets_;
     handler::Api api_;
     pg::Connection reconcile_session_;
     repository::PgReconcileStore reconcile_store_;

@@ -64,14 +64,14 @@ bool uses_postgres(std::string_view route) {
            route.starts_with("/endpoints");
 }
 
-Api::Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::ControlStore& control,
-         const core::Clock& clock, core::Random& random, ApiOptions options)
+Api::Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::SecretStore& secrets,
+         service::ControlStore& control, const core::Clock& clock, core::Random& random, ApiOptions options)
     : control_(control),
       clock_(clock),
       random_(random),
       options_(std::move(options)),
       messages_(messages, endpoints, options_.max_content_bytes),
-      endpoints_(endpoints, options_.url_checks),
+      endpoints_(endpoints, secrets, options_.url_checks),
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);
@@ -110,6 +110,10 @@ void Api::add_routes() {
         without_parameters([this](const auto& request, const Reply& reply) { endpoints_.disable(request, reply); }));
     add("POST", "/endpoints/{id}/enable", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { endpoints_.enable(request, reply); }));
+    add("GET", "/endpoints/{id}/secret", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.read_secret(request, reply); }));
+    add("POST", "/endpoints/{id}/secret/rotate", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.rotate_secret(request, reply); }));
     add("GET", "/metrics", kGuarded, [this](const auto&, const Reply& reply) { metrics(reply); });
     for (const char* door : {"/docs", "/docs/"}) {
         add("GET", door, kOpen, [](const auto&, const Reply& reply) {

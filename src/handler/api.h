@@ -19,6 +19,7 @@
 #include "service/control_store.h"
 #include "service/endpoint_registry.h"
 #include "service/message_store.h"
+#include "service/secret_store.h"
 
 namespace messaging::handler {
 
@@ -55,8 +56,8 @@ struct ApiOptions {
 // Loop thread only. The stores and the random source must outlive it, and it must outlive every answer.
 class Api {
 public:
-    Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::ControlStore& control,
-        const core::Clock& clock, core::Random& random, ApiOptions options);
+    Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::SecretStore& secrets,
+        service::ControlStore& control, const core::Clock& clock, core::Random& random, ApiOptions options);
     http_server::RequestHandler handler();
     // For http_server::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
     http::Response default_response(int status, const std::string& why);

@@ -107,7 +107,7 @@ void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoin
     write_optional(json, "description", endpoint.description);
     write_optional(json, "tenant", endpoint.tenant);
     write_headers(json, endpoint.headers);
-    json.key("max_in_flight").integer(endpoint.max_in_flight);
+    json.key("signing").string(endpoint.signing).key("max_in_flight").integer(endpoint.max_in_flight);
     write_optional_integer(json, "timeout_seconds", endpoint.timeout_seconds);
     write_optional_integer(json, "max_attempts", endpoint.max_attempts);
     from_database("created_at", endpoint.created_at);
@@ -117,6 +117,18 @@ void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoin
     from_database("state_since", endpoint.state_since);
     write_health(json, endpoint.health);
     json.end_object();
+}
+
+void write_secrets(core::JsonWriter& json, const service::EndpointSecrets& secrets) {
+    const auto text = [](const std::string& value) { return value.empty() ? std::nullopt : std::optional(value); };
+    json.begin_object().key("signing").string(core::word_of(secrets.kind));
+    write_optional(json, "secret", text(secrets.secret));
+    write_optional(json, "public_key", text(secrets.public_key));
+    json.key("previous").begin_array();
+    for (const std::string& expires_at : secrets.previous_expire_at) {
+        json.begin_object().key("expires_at").string(expires_at).end_object();
+    }
+    json.end_array().end_object();
 }
 
 int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>& messages, std::size_t max_bytes) {

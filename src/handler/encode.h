@@ -11,6 +11,7 @@
 #include "service/control_store.h"
 #include "service/endpoint_registry.h"
 #include "service/message_store.h"
+#include "service/secret_store.h"
 
 namespace messaging::handler {
 
@@ -22,6 +23,7 @@ void write_message(core::JsonWriter& json, const core::MessageView& message,
 int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>& messages, std::size_t max_bytes);
 // With `gaps` it is one that is not created yet: its id and its three times are left to the database.
 void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoint, BodyGaps* gaps = nullptr);
+void write_secrets(core::JsonWriter& json, const service::EndpointSecrets& secrets);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);
 void write_status(core::JsonWriter& json, const service::StatusView& status);
 

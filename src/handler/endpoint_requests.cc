@@ -85,11 +85,30 @@ constexpr std::array kMembers = {Member{"name", read_text_member<&EndpointChange
                                  Member{"description", read_text_member<&EndpointChanges::description>},
                                  Member{"tenant", read_text_member<&EndpointChanges::tenant>},
                                  Member{"headers", read_headers},
+                                 Member{"signing", read_text_member<&EndpointChanges::signing>},
                                  Member{"max_in_flight", read_integer_member<&EndpointChanges::max_in_flight>},
                                  Member{"timeout_seconds", read_integer_member<&EndpointChanges::timeout_seconds>},
                                  Member{"max_attempts", read_integer_member<&EndpointChanges::max_attempts>}};
 
 constexpr std::array<std::string_view, 5> kListParameters{"state", "tenant", "name", "limit", "cursor"};
+
+// Reads each member of the object that a body may be; no body has none.
+template <typename Read>
+std::optional<Problem> read_optional_body(const http::Request& request, std::span<const std::string_view> known, Read read) {
+    if (request.body.empty()) return std::nullopt;
+    if (auto problem = check_media_type(request)) return problem;
+    const auto document = core::JsonDocument::parse(request.body, kBodyLimits);
+    if (!document) return Problem{400, "invalid_json", document.error().message};
+    const core::JsonView root = document->root();
+    if (!root.is_object()) return Problem{422, "invalid_item", "send an object, or no body"};
+    if (auto problem = check_members(root, known)) return problem;
+    for (const std::string_view name : root.keys()) {
+        const auto value = root.member(name);
+        if (!value) continue;
+        if (auto problem = read(std::string(name), *value)) return problem;
+    }
+    return std::nullopt;
+}
 
 // The tenant may contain anything, and comes last; a name has no line break.
 std::string text_of(const service::EndpointQuery& query) {
@@ -187,22 +206,33 @@ Checked<service::EndpointRef> read_endpoint_ref(const http::Request& request) {
 }
 
 Checked<std::optional<std::string>> read_disable_reason(const http::Request& request) {
-    if (request.body.empty()) return std::optional<std::string>();
-    if (const auto problem = check_media_type(request)) return *problem;
-    const auto document = core::JsonDocument::parse(request.body, kBodyLimits);
-    if (!document) return Problem{400, "invalid_json", document.error().message};
-    const core::JsonView root = document->root();
-    if (!root.is_object()) return Problem{422, "invalid_item", "send an object with a reason, or no body"};
-    constexpr std::array<std::string_view, 1> kKnown{"reason"};
-    if (const auto problem = check_members(root, kKnown)) return *problem;
     Change<std::string> reason;
-    const auto value = root.member("reason");
-    if (!value) return std::optional<std::string>();
-    if (const auto problem = read_text("reason", *value, reason)) return *problem;
-    if (*reason && (*reason)->size() > kMaxReasonBytes) {
+    constexpr std::array<std::string_view, 1> kKnown{"reason"};
+    if (const auto problem = read_optional_body(request, kKnown, [&](const std::string& name, const core::JsonView& value) {
+            return read_text(name, value, reason);
+        })) {
+        return *problem;
+    }
+    const std::optional<std::string> text = reason.value_or(std::nullopt);
+    if (text && text->size() > kMaxReasonBytes) {
         return invalid_field("reason", "must not be longer than " + std::to_string(kMaxReasonBytes) + " bytes");
     }
-    return *reason;
+    return text;
+}
+
+Checked<Rotation> read_rotation(const http::Request& request) {
+    Change<std::string> secret;
+    Change<int> overlap;
+    constexpr std::array<std::string_view, 2> kKnown{"overlap_seconds", "secret"};
+    if (const auto problem = read_optional_body(request, kKnown, [&](const std::string& name, const core::JsonView& value) {
+            return name == "secret" ? read_text(name, value, secret) : read_integer(name, value, overlap);
+        })) {
+        return *problem;
+    }
+    Rotation rotation;
+    rotation.secret = secret.value_or(std::nullopt);
+    if (const auto seconds = overlap.value_or(std::nullopt)) rotation.overlap = std::chrono::seconds(*seconds);
+    return rotation;
 }
 
 }  // namespace messaging::handler

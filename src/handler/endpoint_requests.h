@@ -2,11 +2,13 @@
 // JSON type, the database says (migrations/functions/endpoints.sql): so the API and SQL have the same rules.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
 #include "handler/requests.h"
 #include "service/endpoint_registry.h"
+#include "service/secret_store.h"
 
 namespace messaging::handler {
 
@@ -18,6 +20,13 @@ Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request
 Checked<service::EndpointRef> read_endpoint_ref(const http::Request& request);
 // {"reason": "…"}; an empty body, and null, give none.
 Checked<std::optional<std::string>> read_disable_reason(const http::Request& request);
+
+struct Rotation {
+    std::optional<std::string> secret{};  // nullopt: the service makes one
+    std::chrono::seconds overlap = service::kDefaultSecretOverlap;
+};
+// {"overlap_seconds": …, "secret": "…"}; an empty body gives the defaults. The store checks the values.
+Checked<Rotation> read_rotation(const http::Request& request);
 
 std::string write_endpoint_cursor(const service::EndpointQuery& query, core::EndpointId last);
 

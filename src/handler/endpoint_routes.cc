@@ -34,6 +34,19 @@ core::Completion<EndpointView> answer(const Reply& reply, const char* message) {
     };
 }
 
+Problem to_secret_problem(const core::Error& error) {
+    if (error.kind == core::ErrorKind::kConflict) return {409, "too_many_secrets", error.message};
+    if (error.kind != core::ErrorKind::kInvalid) return to_endpoint_problem(error);
+    return {422, "invalid_field", error.message, error.message.starts_with("overlap_seconds") ? "overlap_seconds" : "secret"};
+}
+
+core::Completion<service::EndpointSecrets> answer_secrets(const Reply& reply, const char* message) {
+    return [reply, message](const core::Result<service::EndpointSecrets>& secrets) {
+        if (!secrets) return reply.send(secrets.error(), to_secret_problem);
+        reply.send(Answer{200, message, [&](core::JsonWriter& json) { write_secrets(json, secrets.value()); }, {}});
+    };
+}
+
 // As it will be: the gaps take the id, created_at, updated_at and state_since.
 service::ResponseTemplate response_to(const service::EndpointChanges& endpoint, const std::string& request_id) {
     EndpointView view;
@@ -43,6 +56,7 @@ service::ResponseTemplate response_to(const service::EndpointChanges& endpoint, 
     view.description = text(endpoint.description);
     view.tenant = text(endpoint.tenant);
     view.headers = text(endpoint.headers).value_or(view.headers);
+    view.signing = text(endpoint.signing).value_or(view.signing);
     view.max_in_flight = endpoint.max_in_flight.value_or(std::nullopt).value_or(view.max_in_flight);
     view.timeout_seconds = endpoint.timeout_seconds.value_or(std::nullopt);
     view.max_attempts = endpoint.max_attempts.value_or(std::nullopt);
@@ -143,6 +157,34 @@ void EndpointRoutes::enable(const http::Request& request, const Reply& reply) {
     const auto endpoint = read_endpoint_ref(request);
     if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
     registry_.enable(std::get<service::EndpointRef>(endpoint), answer(reply, "enabled: what was kept for it is sent first"));
+}
+
+void EndpointRoutes::with_signed(const http::Request& request, const Reply& reply, std::function<void(core::EndpointId)> then) {
+    const auto endpoint = read_endpoint_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
+    registry_.get(
+        std::get<service::EndpointRef>(endpoint), [reply, then = std::move(then)](const core::Result<EndpointView>& found) {
+            if (!found) return reply.send(found.error(), to_endpoint_problem);
+            if (!core::signing_kind_of(found->signing)) {
+                return reply.send(Problem{409, "endpoint_not_signed",
+                                          "requests to this endpoint are not signed: set signing to v1 or v1a", "signing"});
+            }
+            then(found->id);
+        });
+}
+
+void EndpointRoutes::read_secret(const http::Request& request, const Reply& reply) {
+    with_signed(request, reply, [this, reply](core::EndpointId id) { secrets_.read_secrets(id, answer_secrets(reply, "ok")); });
+}
+
+void EndpointRoutes::rotate_secret(const http::Request& request, const Reply& reply) {
+    const auto checked = read_rotation(request);
+    if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
+    with_signed(request, reply, [this, reply, rotation = std::get<Rotation>(checked)](core::EndpointId id) {
+        secrets_.rotate(
+            id, rotation.secret, rotation.overlap,
+            answer_secrets(reply, "rotated: requests carry signatures of the earlier secrets too, until these expire"));
+    });
 }
 
 }  // namespace messaging::handler

@@ -7,7 +7,9 @@
 
 #include "core/result.h"
 #include "handler/reply.h"
+#include "http/message.h"
 #include "service/endpoint_registry.h"
+#include "service/secret_store.h"
 
 namespace messaging::handler {
 
@@ -19,10 +21,11 @@ struct UrlChecks {
     CheckUrl address;  // whether its host may be connected to, as far as that is known without a look-up
 };
 
-// Loop thread only. The registry must outlive it.
+// Loop thread only. The stores must outlive it.
 class EndpointRoutes {
 public:
-    EndpointRoutes(service::EndpointRegistry& registry, UrlChecks checks) : registry_(registry), checks_(std::move(checks)) {}
+    EndpointRoutes(service::EndpointRegistry& registry, service::SecretStore& secrets, UrlChecks checks)
+        : registry_(registry), secrets_(secrets), checks_(std::move(checks)) {}
 
     void list(const http::Request& request, const Reply& reply);
     void create(const http::Request& request, const Reply& reply);
@@ -31,9 +34,15 @@ public:
     void remove(const http::Request& request, const Reply& reply);
     void disable(const http::Request& request, const Reply& reply);
     void enable(const http::Request& request, const Reply& reply);
+    void read_secret(const http::Request& request, const Reply& reply);
+    void rotate_secret(const http::Request& request, const Reply& reply);
 
 private:
+    // Calls `then` with the id of the path's endpoint, if its requests are signed.
+    void with_signed(const http::Request& request, const Reply& reply, std::function<void(core::EndpointId)> then);
+
     service::EndpointRegistry& registry_;
+    service::SecretStore& secrets_;
     UrlChecks checks_;
 };
 

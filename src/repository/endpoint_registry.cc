@@ -10,6 +10,7 @@
 #include "pg/run_statement.h"
 #include "repository/endpoint_state.h"
 #include "repository/idempotency.h"
+#include "repository/time_text.h"
 
 namespace messaging::repository {
 namespace {
@@ -18,13 +19,10 @@ using service::EndpointChanges;
 using service::EndpointRef;
 using service::EndpointView;
 
-std::string rfc3339(const std::string& column) {
-    return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
-}
-
 // In the order that read_endpoint() expects.
 const std::string kColumns =
-    "e.id, e.name, e.url, e.description, e.tenant, e.headers, e.max_in_flight, e.timeout_seconds, e.max_attempts, h.state, "
+    "e.id, e.name, e.url, e.description, e.tenant, e.headers, e.signing, e.max_in_flight, e.timeout_seconds, e.max_attempts, "
+    "h.state, "
     "h.state_reason, " +
     rfc3339("h.state_since") + ", " + rfc3339("e.created_at") + ", " + rfc3339("e.updated_at") + ", h.held, " +
     rfc3339("h.oldest_held_at") + ", h.sending, h.sent, h.failed, h.success_ratio, h.p50_ms, h.p95_ms, h.last_error ";
@@ -46,11 +44,13 @@ const std::string kListSql =
     kColumns + "FROM page p JOIN messaging.endpoints e ON e.id = p.id " + kHealth + "ORDER BY p.id DESC";
 const pg::Statement kList{"list_endpoints", kListSql.c_str()};
 
-// $1 to $8, as add_values() appends them.
+// $1 to $9, as value_params() makes them.
 const std::string kInsertSql =
-    "INSERT INTO messaging.endpoints AS e (name, url, description, tenant, headers, max_in_flight, timeout_seconds, max_attempts)"
-    " SELECT $1::text, $2::text, $3::text, $4::text, coalesce($5::text, '{}'), coalesce($6::int, " +
-    std::to_string(service::kDefaultMaxInFlight) + "), $7::int, $8::int ";
+    "INSERT INTO messaging.endpoints AS e (name, url, description, tenant, headers, signing, max_in_flight, timeout_seconds, "
+    "max_attempts)"
+    " SELECT $1::text, $2::text, $3::text, $4::text, coalesce($5::text, '{}'), coalesce($6::text, '" +
+    std::string(service::kDefaultSigning) + "'), coalesce($7::int, " + std::to_string(service::kDefaultMaxInFlight) +
+    "), $8::int, $9::int ";
 const std::string kReturning = "RETURNING e.id::text AS id, " + rfc3339("e.created_at") + " AS created_at";
 const std::string kCreateSql = kInsertSql + kReturning;
 const pg::Statement kCreate{"create_endpoint", kCreateSql.c_str()};
@@ -58,17 +58,17 @@ const pg::Statement kCreate{"create_endpoint", kCreateSql.c_str()};
 // Creates nothing where an earlier request has used the key (repository/idempotency.h).
 const std::string kCreateOnceSql =
     "WITH made AS (" + kInsertSql +
-    "WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $9::text AND key = $10::text AND body IS NULL) " +
+    "WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $10::text AND key = $11::text AND body IS NULL) " +
     kReturning +
-    ") UPDATE messaging._idempotency_key SET body = messaging._fill_body($11::text[], coalesce((SELECT ARRAY[id, created_at, "
-    "created_at, created_at] FROM made), '{}')) WHERE scope = $9::text AND key = $10::text AND body IS NULL";
+    ") UPDATE messaging._idempotency_key SET body = messaging._fill_body($12::text[], coalesce((SELECT ARRAY[id, created_at, "
+    "created_at, created_at] FROM made), '{}')) WHERE scope = $10::text AND key = $11::text AND body IS NULL";
 const pg::Statement kCreateOnce{"create_endpoint_once", kCreateOnceSql.c_str()};
 
-// $3 to $18: for each column whether it is changed, and its value. Answers one row when there is such an endpoint: whether it is
+// $3 to $20: for each column whether it is changed, and its value. Answers one row when there is such an endpoint: whether it is
 // the one that follows the settings, which then stays as it is.
 const std::string kChangeSql = R"sql(
 WITH target AS MATERIALIZED (
-    SELECT e.id, e.name = 'default' AND ($3::boolean OR $5::boolean OR $13::boolean) AS follows_settings
+    SELECT e.id, e.name = 'default' AND ($3::boolean OR $5::boolean OR $15::boolean) AS follows_settings
     FROM messaging.endpoints e WHERE )sql" +
                                kIsIt + R"sql(),
 changed AS (
@@ -77,10 +77,12 @@ changed AS (
         description = CASE WHEN $7::boolean THEN $8::text ELSE e.description END,
         tenant = CASE WHEN $9::boolean THEN $10::text ELSE e.tenant END,
         headers = CASE WHEN $11::boolean THEN coalesce($12::text, '{}') ELSE e.headers END,
-        max_in_flight = CASE WHEN $13::boolean THEN coalesce($14::int, )sql" +
+        signing = CASE WHEN $13::boolean THEN coalesce($14::text, ')sql" +
+                               std::string(service::kDefaultSigning) + R"sql(') ELSE e.signing END,
+        max_in_flight = CASE WHEN $15::boolean THEN coalesce($16::int, )sql" +
                                std::to_string(service::kDefaultMaxInFlight) + R"sql() ELSE e.max_in_flight END,
-        timeout_seconds = CASE WHEN $15::boolean THEN $16::int ELSE e.timeout_seconds END,
-        max_attempts = CASE WHEN $17::boolean THEN $18::int ELSE e.max_attempts END
+        timeout_seconds = CASE WHEN $17::boolean THEN $18::int ELSE e.timeout_seconds END,
+        max_attempts = CASE WHEN $19::boolean THEN $20::int ELSE e.max_attempts END
     FROM target t WHERE e.id = t.id AND NOT t.follows_settings)
 SELECT follows_settings FROM target)sql";
 const pg::Statement kChange{"change_endpoint", kChangeSql.c_str()};
@@ -116,24 +118,25 @@ EndpointView read_endpoint(const pg::Rows& rows, int row) {
     endpoint.description = rows.optional_text(row, 3);
     endpoint.tenant = rows.optional_text(row, 4);
     endpoint.headers = rows.text(row, 5);
-    endpoint.max_in_flight = rows.integer(row, 6);
-    endpoint.timeout_seconds = optional_integer(rows, row, 7);
-    endpoint.max_attempts = optional_integer(rows, row, 8);
-    endpoint.state = read_endpoint_state(rows, row, 9);
-    endpoint.state_reason = rows.optional_text(row, 10);
-    endpoint.state_since = rows.text(row, 11);
-    endpoint.created_at = rows.text(row, 12);
-    endpoint.updated_at = rows.text(row, 13);
+    endpoint.signing = rows.text(row, 6);
+    endpoint.max_in_flight = rows.integer(row, 7);
+    endpoint.timeout_seconds = optional_integer(rows, row, 8);
+    endpoint.max_attempts = optional_integer(rows, row, 9);
+    endpoint.state = read_endpoint_state(rows, row, 10);
+    endpoint.state_reason = rows.optional_text(row, 11);
+    endpoint.state_since = rows.text(row, 12);
+    endpoint.created_at = rows.text(row, 13);
+    endpoint.updated_at = rows.text(row, 14);
     service::EndpointHealth& health = endpoint.health;
-    health.held = {std::min(rows.bigint(row, 14), service::kHeldCountLimit), rows.bigint(row, 14) <= service::kHeldCountLimit};
-    health.oldest_held_at = rows.optional_text(row, 15);
-    health.sending = rows.bigint(row, 16);
-    health.sent = rows.bigint(row, 17);
-    health.failed = rows.bigint(row, 18);
-    health.success_ratio = optional_number(rows, row, 19);
-    health.p50_ms = optional_number(rows, row, 20);
-    health.p95_ms = optional_number(rows, row, 21);
-    health.last_error = rows.optional_text(row, 22);
+    health.held = {std::min(rows.bigint(row, 15), service::kHeldCountLimit), rows.bigint(row, 15) <= service::kHeldCountLimit};
+    health.oldest_held_at = rows.optional_text(row, 16);
+    health.sending = rows.bigint(row, 17);
+    health.sent = rows.bigint(row, 18);
+    health.failed = rows.bigint(row, 19);
+    health.success_ratio = optional_number(rows, row, 20);
+    health.p50_ms = optional_number(rows, row, 21);
+    health.p95_ms = optional_number(rows, row, 22);
+    health.last_error = rows.optional_text(row, 23);
     return endpoint;
 }
 
@@ -169,6 +172,7 @@ void each_column(const EndpointChanges& changes, Visit visit) {
     visit(changes.description);
     visit(changes.tenant);
     visit(changes.headers);
+    visit(changes.signing);
     visit(changes.max_in_flight);
     visit(changes.timeout_seconds);
     visit(changes.max_attempts);

@@ -15,6 +15,7 @@
 namespace messaging::service {
 
 inline constexpr int kDefaultMaxInFlight = 64;
+inline constexpr const char* kDefaultSigning = "v1";
 inline constexpr std::int64_t kHeldCountLimit = 5000;  // messages on hold are counted up to here
 
 struct EndpointRef {
@@ -32,6 +33,7 @@ struct EndpointChanges {
     Change<std::string> description{};
     Change<std::string> tenant{};
     Change<std::string> headers{};  // a JSON object
+    Change<std::string> signing{};  // v1, v1a or none
     Change<int> max_in_flight{};
     Change<int> timeout_seconds{};
     Change<int> max_attempts{};
@@ -57,6 +59,7 @@ struct EndpointView {
     std::optional<std::string> description{};
     std::optional<std::string> tenant{};
     std::string headers = "{}";  // a JSON object
+    std::string signing = kDefaultSigning;
     int max_in_flight = kDefaultMaxInFlight;
     std::optional<int> timeout_seconds{};  // nullopt: the service's
     std::optional<int> max_attempts{};     // nullopt: the service's

@@ -112,15 +112,26 @@ protected:
         expect("POST", "/endpoints/2/enable", "", 200, "");
         expect("POST", "/endpoints/2/enable?x=1", "", 400, "unknown_parameter");
         expect("POST", "/endpoints/nobody/enable", "", 404, "endpoint_not_found");
+        expect("GET", "/endpoints/2/secret", "", 200, "");
+        expect("GET", "/endpoints/2/secret?x=1", "", 400, "unknown_parameter");
+        expect("GET", "/endpoints/nobody/secret", "", 404, "endpoint_not_found");
+        expect("GET", "/endpoints/1/secret", "", 409, "endpoint_not_signed");
+        expect("POST", "/endpoints/2/secret/rotate", "", 200, "");
+        expect("POST", "/endpoints/2/secret/rotate", "{", 400, "invalid_json");
+        expect("POST", "/endpoints/nobody/secret/rotate", "", 404, "endpoint_not_found");
+        expect("POST", "/endpoints/1/secret/rotate", "", 409, "endpoint_not_signed");
+        expect("POST", "/endpoints/2/secret/rotate", R"({"overlap_seconds": -1})", 422, "invalid_field");
+        expect("POST", "/endpoints/2/secret/rotate", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("POST", "/endpoints/2/secret/rotate", "{}", {{"Content-Type", "text/plain"}}).status, 415);
         expect("DELETE", "/endpoints/2", "", 200, "");
         expect("DELETE", "/endpoints/2", "", 404, "endpoint_not_found");
         expect("DELETE", "/endpoints/2?x=1", "", 400, "unknown_parameter");
         expect("DELETE", "/endpoints/default", "", 409, "endpoint_is_default");
     }
     std::vector<std::pair<std::string, std::string>> guarded_endpoint_calls() {
-        return {{"GET", "/endpoints"},          {"POST", "/endpoints"},     {"GET", "/endpoints/1"},
-                {"PATCH", "/endpoints/1"},      {"DELETE", "/endpoints/1"}, {"POST", "/endpoints/1/disable"},
-                {"POST", "/endpoints/1/enable"}};
+        return {{"GET", "/endpoints"},           {"POST", "/endpoints"},         {"GET", "/endpoints/1"},
+                {"PATCH", "/endpoints/1"},       {"DELETE", "/endpoints/1"},     {"POST", "/endpoints/1/disable"},
+                {"POST", "/endpoints/1/enable"}, {"GET", "/endpoints/1/secret"}, {"POST", "/endpoints/1/secret/rotate"}};
     }
 };
 
@@ -268,6 +279,38 @@ TEST_F(ApiTest, WhatIsWrongWithAnEndpointIsSaidWithItsField) {
     }
     EXPECT_EQ(text_of(ask("PATCH", "/endpoints/1", R"({"name": null})"), {"meta", "field"}), "name");
     EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging.endpoints"), "1") << "nothing was created";
+}
+
+TEST_F(ApiTest, SecretsAreShownToTheirOwnerAndRotated) {
+    service_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', 'http://shop.test/')");
+    const HttpReply first = ask("GET", "/endpoints/shop/secret");
+    ASSERT_EQ(first.status, 200) << first.body;
+    const std::string secret = text_of(first, {"data", "secret"});
+    EXPECT_EQ(secret.substr(0, 6), "whsec_");
+    EXPECT_EQ(text_of(first, {"data", "public_key"}), "null");
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/2/secret"), {"data", "secret"}), secret);
+    const HttpReply second = ask("POST", "/endpoints/shop/secret/rotate", R"({"overlap_seconds": 60})");
+    EXPECT_NE(text_of(second, {"data", "secret"}), secret);
+    EXPECT_NE(text_of(second, {"data", "previous", "0", "expires_at"}), "missing");
+    const std::string given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const HttpReply third =
+        ask("POST", "/endpoints/shop/secret/rotate", R"({"secret": ")" + given + R"(", "overlap_seconds": 0})");
+    EXPECT_EQ(text_of(third, {"data", "secret"}), given);
+    EXPECT_EQ(text_of(third, {"data", "previous", "0"}).substr(0, 7), "missing") << "0 ends all of them";
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(ask("POST", "/endpoints/shop/secret/rotate").status, 200);
+    EXPECT_EQ(code(ask("POST", "/endpoints/shop/secret/rotate")), "too_many_secrets");
+    const HttpReply wrong = ask("POST", "/endpoints/shop/secret/rotate", R"({"secret": "whsec_short"})");
+    EXPECT_EQ(code(wrong), "invalid_field");
+    EXPECT_EQ(text_of(wrong, {"meta", "field"}), "secret");
+    EXPECT_EQ(wrong.body.find("short"), std::string::npos) << "nothing of a secret is quoted";
+    EXPECT_EQ(ask("PATCH", "/endpoints/shop", R"({"signing": "v1a"})").status, 200);
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/shop/secret"), {"data", "public_key"}).substr(0, 5), "whpk_");
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/shop/secret"), {"data", "secret"}), "null");
+    EXPECT_EQ(text_of(ask("PATCH", "/endpoints/shop", R"({"signing": "v2"})"), {"meta", "field"}), "signing");
+    for (const char* path : {"/endpoints", "/endpoints/shop"}) {
+        EXPECT_EQ(ask("GET", path).body.find("whs"), std::string::npos) << "never in a list";
+    }
+    EXPECT_EQ(service_.output().find("whsec_"), std::string::npos) << "never in the log";
 }
 
 TEST_F(ApiTest, AMessageNamesItsEndpointByNameOrById) {

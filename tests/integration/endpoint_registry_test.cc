@@ -302,6 +302,8 @@ TEST_F(EndpointRegistry, SqlHasTheSameRulesAndSaysWhatIsWrong) {
                                                  {"timeout_seconds", "300", "301"},
                                                  {"timeout_seconds", "1", "0"},
                                                  {"max_attempts", "1000", "1001"},
+                                                 {"signing", "'v1a'", "'v2'"},
+                                                 {"signing", "'none'", "''"},
                                                  {"max_attempts", "1", "0"},
                                                  {"tenant", "repeat('t', 255)", "repeat('t', 256)"},
                                                  {"tenant", "NULL", "''"},

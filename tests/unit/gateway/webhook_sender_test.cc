@@ -107,7 +107,7 @@ TEST(WebhookHeaders, AnEndpointsOwnCannotReplaceOurs) {
 TEST(WebhookHeaders, TheAuthKeyIsSentToItsReceiverOnlyAndOnce) {
     WebhookOptions with = options();
     with.auth_key = "ours";
-    with.auth_key_url = "http://receiver/";
+    with.webhook_url = "http://receiver/";
     core::Endpoint to = endpoint({{"X-Ins-Auth-Key", "theirs"}});
     EXPECT_EQ(values_of(headers_to(to, kNow, with), "X-Ins-Auth-Key"), Values{"theirs"}) << "another endpoint brings its own";
     EXPECT_EQ(values_of(headers_to(to, kNow, with), "x-ins-auth-key"), Values{});
