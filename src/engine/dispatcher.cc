@@ -15,10 +15,6 @@ constexpr std::chrono::milliseconds kFaultMemory{
 constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
-std::size_t size_of(const core::Delivery& delivery) {
-    return sizeof(delivery) + delivery.content.size() + delivery.recipient.size();
-}
-
 Ended ended(core::AttemptFault fault) {
     switch (fault) {
         case core::AttemptFault::kNone: return Ended::kAnswered;
@@ -48,11 +44,15 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
 void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
     const auto former = std::exchange(endpoints_, {});
     for (const core::Endpoint& endpoint : endpoints) {
+        const bool held = endpoint.state == core::EndpointState::kHeld;
         endpoints_.emplace(endpoint.id, endpoint);
         queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
+        const auto before = former.find(endpoint.id);
+        const bool was_held = before != former.end() && before->second.state == core::EndpointState::kHeld;
+        if (held != was_held) queues_.set_held(endpoint.id, held);  // hold() may be ahead of what was read
+        if (held && before == former.end()) queues_.expect_silence(endpoint.id);
         tell(label(endpoint),
-             "messages for it come faster than it takes them; they wait in the hold, and other endpoints are not affected",
-             endpoint.state == core::EndpointState::kHeld);
+             "messages for it come faster than it takes them; they wait in the hold, and other endpoints are not affected", held);
     }
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);
@@ -71,10 +71,7 @@ bool Dispatcher::is_disabled(core::EndpointId id) const {
 // What has been claimed before the endpoint was disabled, and was not started.
 void Dispatcher::hold_for_disabled() {
     const auto kept = queues_.take_waiting([this](const core::Delivery& delivery) { return is_disabled(delivery.endpoint_id); });
-    for (const core::Delivery& delivery : kept) {
-        bytes_in_memory_ -= size_of(delivery);
-        hold(delivery);
-    }
+    for (const core::Delivery& delivery : kept) hold(delivery);
 }
 
 void Dispatcher::add(std::vector<core::Delivery> deliveries) {
@@ -82,12 +79,10 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
             defer(delivery, "the endpoint is not known yet");
-        } else if (is_disabled(endpoint) ||
-                   (may_hold() && queues_.waiting(endpoint) >= queues_.allowance(endpoint, most_for_one()))) {
+        } else if (is_disabled(endpoint) || (may_hold() && !queues_.takes(endpoint, most_for_one()))) {
             hold(delivery);
         } else {
             delivery.claimed = clock_.mono();
-            bytes_in_memory_ += size_of(delivery);
             queues_.push(std::move(delivery));
         }
     }
@@ -132,7 +127,7 @@ void Dispatcher::release_waiting() { release(queues_.take_waiting()); }
 void Dispatcher::release_in_flight() {
     std::vector<core::Delivery> deliveries;
     for (auto& [flight_id, flight] : std::exchange(flights_, {})) {
-        queues_.finished(flight.endpoint_id, Ended::kUntried);
+        queues_.finished(flight.endpoint_id, Ended::kUntried, {}, size_of(flight));
         deliveries.push_back(std::move(flight));
     }
     release(deliveries);
@@ -140,15 +135,13 @@ void Dispatcher::release_in_flight() {
 
 void Dispatcher::release(const std::vector<core::Delivery>& deliveries) {
     for (const core::Delivery& delivery : deliveries) {
-        bytes_in_memory_ -= size_of(delivery);
         leave(core::uncounted(delivery, core::OutcomeKind::kReleased));
     }
     observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
 }
 
 void Dispatcher::drop_waiting_unless(const std::function<bool(core::ClaimId)>& still_ours) {
-    const auto dropped = queues_.take_waiting([&](const core::Delivery& delivery) { return !still_ours(delivery.claim_id); });
-    for (const core::Delivery& delivery : dropped) bytes_in_memory_ -= size_of(delivery);
+    queues_.take_waiting([&](const core::Delivery& delivery) { return !still_ours(delivery.claim_id); });
 }
 
 void Dispatcher::defer(const core::Delivery& delivery, const char* why) {
@@ -158,7 +151,13 @@ void Dispatcher::defer(const core::Delivery& delivery, const char* why) {
     leave(std::move(outcome));
 }
 
-void Dispatcher::hold(const core::Delivery& delivery) { leave(core::uncounted(delivery, core::OutcomeKind::kHeld)); }
+void Dispatcher::hold(const core::Delivery& delivery) {
+    queues_.set_held(delivery.endpoint_id, true);
+    leave(core::uncounted(delivery, core::OutcomeKind::kHeld));
+}
+
+// Silent endpoints have a budget of their own, where what waits for them can be held.
+bool Dispatcher::is_full() const { return queues_.bytes() - (may_hold() ? queues_.silent_bytes() : 0) >= kMaxBytesInMemory; }
 
 void Dispatcher::leave(core::Outcome outcome) {
     observer_.on_outcome(outcome);
@@ -173,8 +172,7 @@ void Dispatcher::pump() {
         if (!delivery) break;
         const auto endpoint = endpoints_.find(delivery->endpoint_id);
         if (endpoint == endpoints_.end()) {  // removed while it waited
-            queues_.finished(delivery->endpoint_id, Ended::kUntried);
-            bytes_in_memory_ -= size_of(*delivery);
+            queues_.finished(delivery->endpoint_id, Ended::kUntried, {}, size_of(*delivery));
             defer(*delivery, "the endpoint was removed");
             continue;
         }
@@ -200,8 +198,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     const auto flight = flights_.extract(flight_id);
     if (flight.empty()) return;  // released at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
-    queues_.finished(delivery.endpoint_id, ended(result.fault), result.duration);
-    bytes_in_memory_ -= size_of(delivery);
+    queues_.finished(delivery.endpoint_id, ended(result.fault), result.duration, size_of(delivery));
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
     if (result.fault == core::AttemptFault::kForbidden) observer_.on_forbidden_address();
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);
@@ -228,10 +225,7 @@ void Dispatcher::start_measuring() {
 void Dispatcher::measure() {
     queues_.measure(kMeasurePeriod);
     if (may_hold()) {
-        for (const core::Delivery& delivery : queues_.take_excess(most_for_one())) {
-            bytes_in_memory_ -= size_of(delivery);
-            hold(delivery);
-        }
+        for (const core::Delivery& delivery : queues_.take_excess(most_for_one())) hold(delivery);
     }
     pump();
     start_measuring();

@@ -21,7 +21,8 @@
 
 namespace messaging::engine {
 
-inline constexpr std::size_t kMaxBytesInMemory = 64u << 20;  // of deliveries in memory; beyond, nothing is claimed
+// Of deliveries in memory, without those for silent endpoints, which have kSilentBytes. Beyond, nothing is claimed.
+inline constexpr std::size_t kMaxBytesInMemory = 64u << 20;
 
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
@@ -75,7 +76,7 @@ private:
     void pump();
     void on_answer(std::uint64_t flight_id, const core::AttemptResult& result);
     void release(const std::vector<core::Delivery>& deliveries);
-    bool is_full() const { return bytes_in_memory_ >= kMaxBytesInMemory; }
+    bool is_full() const;
     // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
     bool is_disabled(core::EndpointId id) const;
@@ -102,7 +103,6 @@ private:
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;
     std::uint64_t next_flight_ = 1;
-    std::size_t bytes_in_memory_ = 0;             // of what waits and what is in flight
     std::unique_ptr<loop::Timer> measure_timer_;  // armed while anything waits or is in flight
     std::unique_ptr<loop::Timer> fault_timer_;
     bool paused_ = false;

@@ -10,17 +10,28 @@ namespace {
 
 constexpr int kDurationMemory = 8;  // each duration moves the average by an eighth
 
+std::size_t beyond(std::size_t number, std::size_t used) { return number - std::min(number, used); }
+
+void replace(std::size_t& sum, std::size_t& part, std::size_t now) {
+    sum += now - part;
+    part = now;
+}
+
 }  // namespace
+
+std::size_t size_of(const core::Delivery& delivery) {
+    return sizeof(delivery) + delivery.content.size() + delivery.recipient.size();
+}
 
 const EndpointQueues::EndpointQueue* EndpointQueues::find(core::EndpointId endpoint) const {
     const auto queue = queues_.find(endpoint);
     return queue == queues_.end() ? nullptr : &queue->second;
 }
 
-std::size_t EndpointQueues::share() const { return std::max<std::size_t>(1, slots_ / std::max<std::size_t>(1, active_)); }
+std::size_t EndpointQueues::share() const { return std::max<std::size_t>(1, slots_ / std::max<std::size_t>(1, answering_)); }
 
 std::list<core::EndpointId>& EndpointQueues::turns_for(const EndpointQueue& queue) {
-    if (queue.silent) return silent_;
+    if (queue.silent) return is_first(queue) ? untried_ : silent_;
     return queue.in_flight < share() ? within_share_ : beyond_share_;
 }
 
@@ -28,9 +39,10 @@ void EndpointQueues::update(core::EndpointId endpoint, EndpointQueue& queue) {
     const bool active = queue.in_flight > 0 || !queue.waiting.empty();
     if (active != queue.active) active_ += active ? 1 : std::size_t(-1);
     queue.active = active;
-    const std::size_t counted = queue.silent ? 0 : queue.waiting.size() - queue.was_held;
-    counted_ += counted - queue.counted;
-    queue.counted = counted;
+    replace(answering_, queue.answering, active && !queue.silent ? 1 : 0);
+    replace(counted_, queue.counted, queue.silent ? 0 : queue.waiting.size() - queue.was_held);
+    replace(silent_waiting_, queue.silent_waiting, queue.silent ? queue.waiting.size() : 0);
+    replace(silent_bytes_, queue.silent_bytes, queue.silent ? queue.bytes : 0);
     std::list<core::EndpointId>* const turns = may_start(queue) ? &turns_for(queue) : nullptr;
     if (turns == queue.turns) return;
     if (queue.turns != nullptr) queue.turns->erase(queue.place);
@@ -46,6 +58,14 @@ void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t ma
     update(endpoint, queue);
 }
 
+void EndpointQueues::set_held(core::EndpointId endpoint, bool held) { queues_[endpoint].held = held; }
+
+void EndpointQueues::expect_silence(core::EndpointId endpoint) {
+    EndpointQueue& queue = queues_[endpoint];
+    set_tried(queue);
+    update(endpoint, queue);
+}
+
 void EndpointQueues::forget_if_idle(core::EndpointId endpoint) {
     const EndpointQueue* const queue = find(endpoint);
     if (queue != nullptr && !queue->active) queues_.erase(endpoint);
@@ -55,14 +75,28 @@ void EndpointQueues::push(core::Delivery delivery) {
     const core::EndpointId endpoint = delivery.endpoint_id;
     EndpointQueue& queue = queues_[endpoint];
     if (delivery.was_held) ++queue.was_held;
+    queue.bytes += size_of(delivery);
+    bytes_ += size_of(delivery);
     queue.waiting.push_back(std::move(delivery));
     ++waiting_;
     update(endpoint, queue);
 }
 
+std::size_t EndpointQueues::silent_slots() const { return active_ > 1 ? std::max<std::size_t>(1, slots_ / 2) : slots_; }
+
+std::size_t EndpointQueues::silent_room() const { return beyond(silent_slots(), silent_in_flight_); }
+
+std::size_t EndpointQueues::untried_room() const {
+    if (silent_room() > 0) return silent_room();
+    const std::size_t at_least = std::min<std::size_t>(1, beyond(slots_ - slots_ / 8, silent_in_flight_));
+    const std::size_t left = std::max(at_least, beyond(slots_ - slots_ / 4, silent_in_flight_));
+    const std::size_t each = std::max<std::size_t>(1, slots_ / 16);
+    return beyond((left + each - 1) / each, untried_in_flight_);
+}
+
 std::list<core::EndpointId>* EndpointQueues::next_turns() {
-    const std::size_t silent_slots = active_ > 1 ? std::max<std::size_t>(1, slots_ / 2) : slots_;
-    const bool may_silent = !silent_.empty() && silent_in_flight_ < silent_slots;
+    if (!untried_.empty() && untried_room() > 0) return &untried_;
+    const bool may_silent = !silent_.empty() && silent_room() > 0;
     if (may_silent && silent_is_next_) return &silent_;
     if (!within_share_.empty()) return &within_share_;
     if (!beyond_share_.empty() && slots_ - in_flight_ > slots_ / 4) return &beyond_share_;
@@ -73,7 +107,8 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
     while (in_flight_ < slots_) {
         std::list<core::EndpointId>* const turns = next_turns();
         if (turns == nullptr) return std::nullopt;
-        const core::EndpointId endpoint = turns->front();
+        const bool newest = turns == &untried_ && silent_room() == 0;
+        const core::EndpointId endpoint = newest ? turns->back() : turns->front();
         EndpointQueue& queue = queues_[endpoint];
         if (&turns_for(queue) != turns && turns == &within_share_) {  // more endpoints are active now, so the shares are smaller
             update(endpoint, queue);
@@ -85,7 +120,9 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
         --waiting_;
         ++queue.in_flight;
         ++in_flight_;
+        queue.last_start = ++starts_;
         if (queue.silent) ++silent_in_flight_;
+        if (queue.untried) ++untried_in_flight_;
         silent_is_next_ = turns != &silent_;
         turns->erase(queue.place);  // its next turn is behind the others'
         queue.turns = nullptr;
@@ -101,6 +138,11 @@ void EndpointQueues::set_silent(EndpointQueue& queue, bool silent) {
     silent_in_flight_ += silent ? queue.in_flight : std::size_t(0) - queue.in_flight;
 }
 
+void EndpointQueues::set_tried(EndpointQueue& queue) {
+    if (queue.untried) untried_in_flight_ -= queue.in_flight;
+    queue.untried = false;
+}
+
 void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
     if (how == Ended::kUnanswered) {
         queue.limit = std::max<std::size_t>(1, queue.limit / 2);
@@ -114,7 +156,7 @@ void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
     ++queue.limit;
 }
 
-void EndpointQueues::finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took) {
+void EndpointQueues::finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took, std::size_t bytes) {
     EndpointQueue& queue = queues_[endpoint];
     adapt(queue, how);
     if (how == Ended::kAnswered) queue.answered = true;
@@ -122,8 +164,12 @@ void EndpointQueues::finished(core::EndpointId endpoint, Ended how, std::chrono:
         took = std::max(took, std::chrono::microseconds(1));
         queue.took = queue.took.count() == 0 ? took : queue.took + (took - queue.took) / kDurationMemory;
         set_silent(queue, how == Ended::kUnanswered);
+        set_tried(queue);
     }
     if (queue.silent) --silent_in_flight_;
+    if (queue.untried) --untried_in_flight_;
+    queue.bytes -= bytes;
+    bytes_ -= bytes;
     --queue.in_flight;
     --in_flight_;
     update(endpoint, queue);
@@ -150,6 +196,10 @@ void EndpointQueues::take_behind(EndpointQueue& queue, std::size_t kept, std::ve
     const auto end = queue.waiting.end();
     queue.was_held -= static_cast<std::size_t>(std::count_if(first, end, [](const core::Delivery& one) { return one.was_held; }));
     waiting_ -= static_cast<std::size_t>(end - first);
+    std::size_t bytes = 0;
+    for (auto one = first; one != end; ++one) bytes += size_of(*one);
+    queue.bytes -= bytes;
+    bytes_ -= bytes;
     std::move(first, end, std::back_inserter(taken));
     queue.waiting.erase(first, end);
 }
@@ -175,7 +225,10 @@ void EndpointQueues::measure(std::chrono::milliseconds interval) {
         } else {
             queue.quiet += interval;
         }
-        if (is_quiet(queue)) set_silent(queue, true);
+        if (is_quiet(queue)) {
+            set_silent(queue, true);
+            set_tried(queue);
+        }
         update(endpoint, queue);
     }
 }
@@ -193,20 +246,37 @@ std::size_t EndpointQueues::allowance(core::EndpointId endpoint, std::size_t mos
     return queue == nullptr ? std::min(kFirstWaiting, most) : allowance(*queue, most);
 }
 
+bool EndpointQueues::takes(core::EndpointId endpoint, std::size_t most) const {
+    const EndpointQueue* const queue = find(endpoint);
+    if (queue == nullptr) return true;
+    if (queue->waiting.size() >= allowance(*queue, most)) return false;
+    if (!queue->silent || room(*queue, most) > 0) return true;
+    const bool is_one_of_few = silent_waiting_ < 2 * slots_ || (is_first(*queue) && queue->waiting.empty());
+    return is_one_of_few && silent_bytes_ < kSilentBytes;
+}
+
 std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
     std::vector<core::Delivery> taken;
     for (auto& [endpoint, queue] : queues_) {
-        const std::size_t allowed = queue.active ? allowance(queue, most) : 0;
+        std::size_t allowed = queue.active ? allowance(queue, most) : 0;
+        const bool too_many = silent_waiting_ > 2 * slots_ || silent_bytes_ > kSilentBytes;
+        if (queue.silent && too_many) allowed = is_first(queue) ? 1 : 0;
         if (queue.waiting.size() <= allowed) continue;
         take_behind(queue, allowed, taken);
         update(endpoint, queue);
     }
+    while (untried_.size() > slots_ || (!untried_.empty() && silent_bytes_ > kSilentBytes)) {  // the newest stay
+        const core::EndpointId endpoint = untried_.front();
+        take_behind(queues_[endpoint], 0, taken);
+        update(endpoint, queues_[endpoint]);
+    }
     return taken;
 }
 
-std::size_t EndpointQueues::room(const EndpointQueue& queue, std::size_t most) {
+std::size_t EndpointQueues::room(const EndpointQueue& queue, std::size_t most) const {
     const std::size_t waiting = queue.waiting.size();
-    if (queue.silent) return queue.limit - std::min(queue.limit, queue.in_flight + waiting);
+    if (is_first(queue)) return std::min(beyond(1, waiting), untried_room());
+    if (queue.silent) return std::min(beyond(queue.limit, queue.in_flight + waiting), beyond(silent_room(), silent_waiting_));
     const std::size_t allowed = allowance(queue, most);
     return 2 * waiting > allowed ? 0 : allowed - waiting;
 }
@@ -218,8 +288,26 @@ std::size_t EndpointQueues::room(core::EndpointId endpoint, std::size_t most) co
 
 std::vector<core::EndpointRoom> EndpointQueues::rooms(std::size_t most) const {
     std::vector<core::EndpointRoom> rooms;
+    std::vector<std::pair<core::EndpointId, const EndpointQueue*>> silent;
     for (const auto& [endpoint, queue] : queues_) {
-        if (queue.active) rooms.push_back({endpoint, static_cast<int>(room(queue, most))});
+        if (!queue.active && !queue.held) continue;
+        if (queue.silent) {
+            silent.emplace_back(endpoint, &queue);
+        } else {
+            rooms.push_back({endpoint, static_cast<int>(room(queue, most))});
+        }
+    }
+    std::sort(silent.begin(), silent.end(), [](const auto& a, const auto& b) {
+        return a.second->last_start != b.second->last_start ? a.second->last_start < b.second->last_start : a.first > b.first;
+    });
+    std::size_t first = beyond(untried_room(), untried_.size());
+    std::size_t others = beyond(silent_room(), silent_waiting_);
+    const std::size_t each = std::max<std::size_t>(1, others / std::max<std::size_t>(1, silent.size()));
+    for (const auto& [endpoint, queue] : silent) {
+        std::size_t& left = is_first(*queue) ? first : others;
+        const std::size_t given = std::min({room(*queue, most), each, left});
+        left -= given;
+        rooms.push_back({endpoint, static_cast<int>(given)});
     }
     return rooms;
 }

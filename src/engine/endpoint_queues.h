@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <list>
@@ -21,6 +22,11 @@ inline constexpr std::size_t kFirstWaiting = 64;
 inline constexpr std::chrono::milliseconds kSilentAfterQuiet{250};
 // The deliveries that an endpoint takes within this time may wait for it in memory.
 inline constexpr std::chrono::seconds kWaitingHorizon{1};
+// Bytes in memory for all silent endpoints together, beyond which what waits for them is held.
+inline constexpr std::size_t kSilentBytes = 16u << 20;
+
+// In memory.
+std::size_t size_of(const core::Delivery& delivery);
 
 // How a request ended, as far as the endpoint's limit is concerned.
 enum class Ended {
@@ -29,29 +35,43 @@ enum class Ended {
     kUntried,     // our own fault, or released: says nothing of the endpoint
 };
 
-// A delivery leaves its queue when its request can start. So no request's deadline includes the time of waiting, and a slow
-// endpoint does not delay another one. An engine may have `slots` requests in flight. These rules share the slots:
+// Only a delivery that can start now leaves a queue. So no request's deadline includes the time of waiting, and a slow endpoint
+// does not delay another one. The slots (requests in flight of this engine) are shared by these rules:
 // - Each endpoint has a limit, 1 to its max_in_flight. While the limit is used up, each answer raises it by one. Each request
 //   without an answer halves it. Above half of the limit at the last failure, it grows by one for each `limit` answers.
-// - An endpoint is silent when no request of it has been answered yet, when the last one was not answered, or when no answer has
-//   come for kSilentAfterQuiet. Where there are other endpoints, silent ones have at most half of the slots together.
-// - An endpoint's share is slots / active endpoints. An endpoint that has its share starts another request only while more than a
-//   quarter of the slots is free.
-// Within these rules endpoints take turns. An endpoint is active while it has deliveries in flight or waiting.
-// An endpoint's allowance is the number of deliveries that may wait for it: as many as it takes within kWaitingHorizon by its
-// limit and the duration of its requests, and at least twice its limit.
+// - Endpoints that are silent (none of their requests has been answered yet, the last one was not, or no answer has come for
+//   kSilentAfterQuiet) have at most half of the slots together, where there are others.
+// - An endpoint is untried until its first request has ended or has been in flight for kSilentAfterQuiet, unless its messages
+//   were held when the engine met it. The first requests of untried endpoints go before all others. They use the half of the
+//   slots that silent endpoints have. When that is full, the newest go first and use a reserve, from half to three quarters of
+//   the slots: one at a time for each sixteenth of the slots that is left of it, and at least one while an eighth of the slots
+//   is free of silent endpoints. So a new endpoint waits for none that is known to hang. When thousands of new ones hang at
+//   once, trying them uses up the reserve ever more slowly, one that comes later is tried within about kSilentAfterQuiet, and
+//   an eighth of the slots at least stays for those that answer.
+// - An endpoint that has its share of the slots (slots / endpoints that have something to do and are not silent) starts another
+//   request only while more than a quarter of the slots is free.
+// Within these rules endpoints take turns.
+// An endpoint's allowance is how many deliveries may wait for it: what it takes within kWaitingHorizon by its limit and the
+// duration of its requests, and at least twice its limit. All silent endpoints together may have two waiting deliveries for each
+// slot and kSilentBytes. Beyond that number, only what may start now and the first delivery of an untried endpoint may wait; of
+// those, one for each slot stays, for the newest endpoints.
 class EndpointQueues {
 public:
     explicit EndpointQueues(std::size_t slots) : slots_(slots) {}
 
     // 1 until this is called.
     void set_max_in_flight(core::EndpointId endpoint, std::size_t max_in_flight);
+    // Whether messages are held for it: rooms() lists it then, though it has nothing to do.
+    void set_held(core::EndpointId endpoint, bool held);
+    // It is not untried: its messages were held before this engine met it.
+    void expect_silence(core::EndpointId endpoint);
     // Forgets an endpoint that was removed, unless it has something in flight or waiting.
     void forget_if_idle(core::EndpointId endpoint);
     void push(core::Delivery delivery);
     // The next delivery that may start; it counts as in flight until finished().
     std::optional<core::Delivery> next_startable();
-    void finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took = {});
+    // `bytes`: size_of() the delivery.
+    void finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took = {}, std::size_t bytes = 0);
 
     // Takes out all waiting deliveries, or those that `match` picks.
     std::vector<core::Delivery> take_waiting();
@@ -63,27 +83,37 @@ public:
     void measure(std::chrono::milliseconds interval);
     // The endpoint's allowance, at most `most`.
     std::size_t allowance(core::EndpointId endpoint, std::size_t most) const;
+    // Whether one more may wait for it.
+    bool takes(core::EndpointId endpoint, std::size_t most) const;
     // Takes the deliveries beyond the allowances from the ends of the queues.
     std::vector<core::Delivery> take_excess(std::size_t most);
     // How many more deliveries the endpoint should get. None while more than half of its allowance waits. A silent endpoint gets
     // as many as may start.
     std::size_t room(core::EndpointId endpoint, std::size_t most) const;
-    // The room of each active endpoint.
+    // The room of each endpoint that is active or held. Silent endpoints share what may start now; the one whose last request
+    // began the longest ago comes first.
     std::vector<core::EndpointRoom> rooms(std::size_t most) const;
 
     std::size_t waiting() const { return waiting_; }
     std::size_t waiting(core::EndpointId endpoint) const;
-    // Waiting deliveries that count against the prefetch limit. Deliveries of silent endpoints and those claimed from the hold do
-    // not count: both are few.
+    // Waiting deliveries that count against the prefetch limit. Not counted: those of silent endpoints, which have a budget of
+    // their own, and those claimed from the hold, which are few.
     std::size_t waiting_counted() const { return counted_; }
+    // Of what waits and what is in flight; those of silent endpoints.
+    std::size_t bytes() const { return bytes_; }
+    std::size_t silent_bytes() const { return silent_bytes_; }
     std::size_t active() const { return active_; }
     std::size_t in_flight() const { return in_flight_; }
 
 private:
     struct EndpointQueue {
         std::deque<core::Delivery> waiting;
-        std::size_t was_held = 0;  // how many of `waiting` were claimed from the hold
-        std::size_t counted = 0;   // this queue's part of counted_
+        std::size_t was_held = 0;        // how many of `waiting` were claimed from the hold
+        std::size_t counted = 0;         // this queue's part of counted_
+        std::size_t bytes = 0;           // of the deliveries that wait or are in flight
+        std::size_t silent_waiting = 0;  // this queue's part of silent_waiting_
+        std::size_t silent_bytes = 0;    // this queue's part of silent_bytes_
+        std::size_t answering = 0;       // this queue's part of answering_: 0 or 1
         std::size_t max_in_flight = 1;
         std::size_t limit = 1;
         std::size_t slow_from = 0;  // from this limit on it grows slowly: half of the limit at the last failure; 0 = none
@@ -93,6 +123,9 @@ private:
         std::chrono::milliseconds quiet{0};  // time with requests in flight and without an answer, in whole intervals
         bool answered = false;               // in the interval being measured
         bool silent = true;
+        bool untried = true;
+        bool held = false;
+        std::uint64_t last_start = 0;  // counts up over all endpoints; 0 = never
         bool active = false;
         std::list<core::EndpointId>* turns = nullptr;      // the list of turns that has this endpoint, or null
         std::list<core::EndpointId>::iterator place = {};  // in that list
@@ -100,13 +133,19 @@ private:
     const EndpointQueue* find(core::EndpointId endpoint) const;
     static bool is_quiet(const EndpointQueue& queue);
     static std::size_t allowance(const EndpointQueue& queue, std::size_t most);
-    static std::size_t room(const EndpointQueue& queue, std::size_t most);
+    std::size_t room(const EndpointQueue& queue, std::size_t most) const;
+    std::size_t silent_slots() const;
+    // How many requests may start now: first ones of untried endpoints, and other ones of silent endpoints.
+    std::size_t untried_room() const;
+    std::size_t silent_room() const;
+    static bool is_first(const EndpointQueue& queue) { return queue.silent && queue.untried && queue.in_flight == 0; }
     bool may_start(const EndpointQueue& queue) const { return !queue.waiting.empty() && queue.in_flight < queue.limit; }
     std::size_t share() const;
     std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);
     // The list whose first endpoint has the next turn, or null while no request may start.
     std::list<core::EndpointId>* next_turns();
     void set_silent(EndpointQueue& queue, bool silent);
+    void set_tried(EndpointQueue& queue);
     void adapt(EndpointQueue& queue, Ended how);
     // Updates the counters and the list of turns after the queue has changed.
     void update(core::EndpointId endpoint, EndpointQueue& queue);
@@ -118,13 +157,20 @@ private:
     // Endpoints that have waiting deliveries and are below their own limit, in the order of their turns.
     std::list<core::EndpointId> within_share_;
     std::list<core::EndpointId> beyond_share_;
+    std::list<core::EndpointId> untried_;
     std::list<core::EndpointId> silent_;
     bool silent_is_next_ = false;
     std::size_t active_ = 0;
+    std::size_t answering_ = 0;  // of those, not silent
     std::size_t waiting_ = 0;
     std::size_t in_flight_ = 0;
-    std::size_t silent_in_flight_ = 0;
+    std::size_t silent_in_flight_ = 0;  // with untried_in_flight_
+    std::size_t untried_in_flight_ = 0;
     std::size_t counted_ = 0;
+    std::size_t silent_waiting_ = 0;
+    std::size_t bytes_ = 0;
+    std::size_t silent_bytes_ = 0;
+    std::uint64_t starts_ = 0;
 };
 
 }  // namespace messaging::engine

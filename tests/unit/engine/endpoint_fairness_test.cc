@@ -25,6 +25,7 @@ class SimulatedTables : public test::FakeEngineStores {
 public:
     explicit SimulatedTables(test::FakeTime& time) : time_(time) {}
 
+    void set_content(std::string content) { content_ = std::move(content); }
     core::MessageId insert(core::EndpointId endpoint) {
         const core::MessageId id = ++last_id_;
         queue_.push_back({id, endpoint, transaction_});
@@ -60,6 +61,7 @@ public:
                     batch.holding = true;
                 } else {
                     batch.deliveries.push_back(test::delivery(row->id, row->endpoint));
+                    batch.deliveries.back().content = content_;
                 }
                 row = queue_.erase(row);
             }
@@ -105,6 +107,7 @@ private:
             ++batch.taken;
             batch.deliveries.push_back(test::delivery(*ids.begin(), endpoint));
             batch.deliveries.back().was_held = true;
+            batch.deliveries.back().content = content_;
             ids.erase(ids.begin());
         }
     }
@@ -115,6 +118,7 @@ private:
     }
 
     test::FakeTime& time_;
+    std::string content_;
     std::deque<Row> queue_;
     std::map<core::EndpointId, std::set<core::MessageId>> hold_;
     std::set<core::EndpointId> held_;
@@ -162,22 +166,30 @@ private:
 class EndpointFairness : public testing::Test {
 protected:
     // Endpoints 1 to `count` take so long for each request, and the good one, which is the last, takes 5 ms.
-    void start(core::EndpointId count, milliseconds takes) {
+    void start(core::EndpointId count, milliseconds takes, core::EndpointState state = core::EndpointState::kActive) {
         good_ = count + 1;
-        std::vector<core::Endpoint> endpoints;
         for (core::EndpointId id = 1; id <= good_; ++id) {
-            endpoints.push_back(test::endpoint(id, 64));
+            endpoints_.push_back(test::endpoint(id, 64));
+            if (id < good_) endpoints_.back().state = state;
             receivers_.set(id, id == good_ ? milliseconds(5) : takes);
         }
-        dispatcher_.set_endpoints(endpoints);
+        dispatcher_.set_endpoints(endpoints_);
         claimer_.set_active(true);
+    }
+    // From now on run() inserts for another endpoint, of which nothing is known.
+    void go_on_with_a_new_one() {
+        endpoints_.push_back(test::endpoint(++good_, 64));
+        receivers_.set(good_, milliseconds(5));
+        dispatcher_.set_endpoints(endpoints_);
     }
     // Inserts one message for the good endpoint each 10 ms; answers how long the slowest of them waited until it was sent.
     milliseconds run(seconds lasting) {
         std::map<core::MessageId, core::MonoTime> inserted;
         for (milliseconds passed{0}; passed < lasting; passed += milliseconds(1)) {
             if (passed.count() % 10 == 0) {
-                inserted[tables_.insert(good_)] = time_.mono();
+                const core::MessageId id = tables_.insert(good_);
+                inserted[id] = time_.mono();
+                endpoint_of_[id] = good_;
                 tables_.commit();
                 claimer_.poll();
             }
@@ -208,6 +220,8 @@ protected:
     SimulatedTables tables_{time_};
     SimulatedReceivers receivers_{time_};
     core::EndpointId good_ = 0;
+    std::size_t retries_ = 0;
+    std::vector<core::Endpoint> endpoints_;
     std::map<core::MessageId, core::EndpointId> endpoint_of_;
     Dispatcher dispatcher_{receivers_,
                            time_,
@@ -217,6 +231,7 @@ protected:
                            DispatcherOptions{},
                            {.on_outcome =
                                 [this](const core::Outcome& outcome) {
+                                    if (outcome.kind == core::OutcomeKind::kRetry) ++retries_;
                                     if (outcome.kind != core::OutcomeKind::kHeld) return;
                                     tables_.move_to_hold(endpoint_of_[outcome.id], outcome.id);
                                     claimer_.expect_held();
@@ -265,6 +280,65 @@ TEST_F(EndpointFairness, BurstsForFastEndpointsDelayNobody) {
     burst(30'000);
     EXPECT_LE(run(seconds(10)), milliseconds(1000));
     EXPECT_GE(receivers_.sent().size(), 2u * 500u + 1500u + 2u * 15'000u) << "and they are sent fast";
+}
+
+// A reader's finding: what waited for endpoints that hang filled the memory, and nothing was claimed for anybody for 82 s.
+TEST_F(EndpointFairness, LargeContentsForTwoThousandThatHangDelayNobody) {
+    tables_.set_content(std::string(4000, 'x'));
+    start(2000, kNever);
+    run(seconds(1));
+    burst(20);
+    EXPECT_LE(run(seconds(60)), milliseconds(1000));
+}
+
+// A reader's finding: a new endpoint stood in line behind all that hang, for 37 s.
+TEST_F(EndpointFairness, ANewOneBesideAThousandThatHangIsServedAtOnce) {
+    start(1000, kNever);
+    run(seconds(1));
+    burst(5);
+    run(seconds(3));
+    for (int i = 0; i < 5; ++i) {  // all the while
+        go_on_with_a_new_one();
+        EXPECT_LE(run(seconds(10)), milliseconds(1000));
+    }
+}
+
+TEST_F(EndpointFairness, AnEngineThatStartsBesideAThousandHeldServesTheOthersAtOnce) {
+    core::MessageId id = 1'000'000;
+    for (core::EndpointId endpoint = 1; endpoint <= 1000; ++endpoint) {
+        for (int i = 0; i < 5; ++i) {
+            endpoint_of_[++id] = endpoint;
+            tables_.move_to_hold(endpoint, id);
+        }
+    }
+    start(1000, kNever, core::EndpointState::kHeld);
+    burst(0);
+    EXPECT_LE(run(seconds(40)), milliseconds(100));
+    go_on_with_a_new_one();
+    EXPECT_LE(run(seconds(10)), milliseconds(100));
+}
+
+// Six good endpoints begin to hang at once, with far more requests in flight than silent ones may start.
+TEST_F(EndpointFairness, ANewOneIsServedAtOnceWhenManyHaveJustBegunToHang) {
+    start(6, milliseconds(20));
+    burst(300);
+    run(seconds(2));
+    for (core::EndpointId id = 1; id <= 6; ++id) receivers_.set(id, kNever);
+    burst(300);
+    run(seconds(2));
+    go_on_with_a_new_one();
+    EXPECT_LE(run(seconds(10)), milliseconds(100));
+}
+
+TEST_F(EndpointFairness, EveryHeldOneIsTriedBesideAThousandThatHang) {
+    start(1000, kNever);
+    burst(5);
+    run(seconds(35));
+    for (core::EndpointId id = 1; id <= 1000; ++id) receivers_.set(id, milliseconds(10));
+    run(seconds(100));
+    std::size_t unsent = 0;
+    for (const auto& [id, endpoint] : endpoint_of_) unsent += endpoint < good_ && !receivers_.sent().contains(id) ? 1u : 0u;
+    EXPECT_EQ(unsent, retries_) << "those that have had a time-out";
 }
 
 TEST_F(EndpointFairness, WhatIsHeldIsSentWhenTheEndpointsComeBack) {

@@ -22,6 +22,7 @@ public:
             queues_.set_max_in_flight(endpoint, max_[endpoint]);
             limit_[endpoint].value = std::min(max_[endpoint], kFirstLimit);
             silent_[endpoint] = true;
+            untried_[endpoint] = true;
         }
     }
 
@@ -35,25 +36,32 @@ public:
     }
 
     void start() {
-        std::set<core::EndpointId> able;    // by their own limit and the number of slots
-        std::set<core::EndpointId> surely;  // and by the other rules
+        std::set<core::EndpointId> able;                // by their own limit and the number of slots
+        std::set<core::EndpointId> surely;              // and by the other rules
+        std::set<core::EndpointId> first;               // of those, the untried ones
+        queues_.measure(std::chrono::milliseconds(0));  // puts each endpoint into the line where it belongs now
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
             if (waiting_[endpoint].empty() || in_flight_[endpoint] >= limit_[endpoint].value) continue;
             if (in_flight() == slots_) continue;
             able.insert(endpoint);
-            const bool may = silent_[endpoint] ? silent_in_flight() < silent_slots()
-                                               : in_flight_[endpoint] < share() || slots_ - in_flight() > slots_ / 4;
+            const bool may = is_first(endpoint)  ? untried_may()
+                             : silent_[endpoint] ? silent_in_flight() < silent_slots()
+                                                 : in_flight_[endpoint] < share() || slots_ - in_flight() > slots_ / 4;
             if (may) surely.insert(endpoint);
+            if (may && is_first(endpoint)) first.insert(endpoint);
+            if (!silent_[endpoint]) note_share(endpoint);
         }
         const auto delivery = queues_.next_startable();
         RC_ASSERT(delivery.has_value() == !surely.empty());
         if (!delivery) return;
         const core::EndpointId endpoint = delivery->endpoint_id;
         RC_ASSERT(able.contains(endpoint) && surely.contains(endpoint));
+        RC_ASSERT(first.empty() || first.contains(endpoint));
         RC_ASSERT(delivery->id == waiting_[endpoint].front());
         waiting_[endpoint].pop_front();
         ++in_flight_[endpoint];
         note_share(endpoint);
+        if (!first.empty()) return;  // first ones come before all others, each once unless its request says nothing of it
         for (core::EndpointId other = 1; other <= kEndpoints; ++other) {
             const bool owed = surely.contains(other) && other != endpoint && (silent_[other] || !beyond_share_[other]);
             passed_over_[other] = owed ? passed_over_[other] + 1 : 0;
@@ -69,6 +77,8 @@ public:
             silent_[endpoint] = !silent_[endpoint];
             passed_over_[endpoint] = 0;  // it stands at the end of another line
         }
+        if (how != Ended::kUntried) untried_[endpoint] = false;
+        if (is_first(endpoint)) passed_over_[endpoint] = 0;
         queues_.finished(endpoint, how);
         note_share(endpoint);
         RC_ASSERT(limit_[endpoint].value >= 1 && limit_[endpoint].value <= max_[endpoint]);
@@ -122,6 +132,23 @@ private:
         for (const auto& [endpoint, count] : in_flight_) sum += silent_[endpoint] ? count : 0;
         return sum;
     }
+    bool is_first(core::EndpointId endpoint) { return untried_[endpoint] && in_flight_[endpoint] == 0; }
+    bool untried_may() {
+        const std::size_t silent = silent_in_flight();
+        if (silent < silent_slots()) return true;
+        std::size_t untried = 0;
+        for (const auto& [endpoint, count] : in_flight_) untried += untried_[endpoint] ? count : 0;
+        const std::size_t reserve = slots_ - slots_ / 4;
+        if (silent < reserve && untried * std::max<std::size_t>(1, slots_ / 16) < reserve - silent) return true;
+        return untried == 0 && silent < slots_ - slots_ / 8;
+    }
+    std::size_t answering() {
+        std::size_t count = 0;
+        for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
+            if (!silent_[endpoint] && (in_flight_[endpoint] > 0 || !waiting_[endpoint].empty())) ++count;
+        }
+        return count;
+    }
     std::size_t active() {
         std::size_t count = 0;
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
@@ -129,7 +156,7 @@ private:
         }
         return count;
     }
-    std::size_t share() { return std::max<std::size_t>(1, slots_ / std::max<std::size_t>(1, active())); }
+    std::size_t share() { return std::max<std::size_t>(1, slots_ / std::max<std::size_t>(1, answering())); }
     std::size_t silent_slots() { return active() > 1 ? std::max<std::size_t>(1, slots_ / 2) : slots_; }
 
     std::size_t slots_;
@@ -140,6 +167,7 @@ private:
     std::map<core::EndpointId, std::deque<core::MessageId>> waiting_;
     std::map<core::EndpointId, std::size_t> in_flight_;
     std::map<core::EndpointId, bool> silent_;
+    std::map<core::EndpointId, bool> untried_;
     std::map<core::EndpointId, bool> beyond_share_;
     std::map<core::EndpointId, core::EndpointId> passed_over_;  // starts of others while this one was owed a turn
 };
