@@ -137,6 +137,23 @@ TEST_F(DispatcherTest, AsksForMoreOfWhatIsHeldWhenAnEndpointCanTakeIt) {
     EXPECT_EQ(held_room_calls_, 2) << "only where something was held";
 }
 
+// A reader's finding: what waited for endpoints that hang filled the memory, and nothing was claimed for anybody.
+TEST_F(DispatcherTest, SilentEndpointsNeverFillTheMemoryOfTheOthers) {
+    std::vector<core::Endpoint> endpoints;
+    for (core::EndpointId id = 1; id <= 200; ++id) endpoints.push_back(endpoint(id, 2));
+    dispatcher_.set_endpoints(endpoints);
+    for (core::EndpointId id = 1; id <= 200; ++id) {
+        auto large = some(2, id);
+        for (core::Delivery& delivery : large) delivery.content = std::string(3u << 19, 'x');
+        dispatcher_.add(large);
+    }
+    EXPECT_EQ(dispatcher_.capacity(), 32u);
+    time_.advance(kSilentAfterQuiet + std::chrono::milliseconds(100));
+    EXPECT_EQ(dispatcher_.waiting(), 0u) << "what is in flight is more than they may have";
+    EXPECT_GE(dispatcher_.in_flight(), 50u) << "75 MiB";
+    EXPECT_EQ(dispatcher_.capacity(), 32u);
+}
+
 TEST_F(DispatcherTest, TellsWhichEndpointsMessagesAreHeldAndWhenTheyNoLongerAre) {
     core::Endpoint slow = endpoint(1, 2);
     slow.name = "slow";

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "support/fake_ports.h"
 
 namespace messaging::engine {
@@ -161,7 +163,7 @@ TEST(EndpointQueues, EndpointsThatHangHaveHalfOfTheSlotsTogether) {
     }
     while (queues.next_startable()) ++hanging;
     EXPECT_EQ(hanging, 50u);
-    EXPECT_EQ(fill(queues, 50), 0u) << "it is not known yet: it waits with the others";
+    EXPECT_EQ(fill(queues, 50), 0u) << "it waits while nothing is known of the 49 others either";
     queues.finished(1, Ended::kUnanswered);
     queues.push(delivery(7, 50));
     core::EndpointId next = 0;
@@ -194,6 +196,130 @@ void prove(EndpointQueues& queues, core::EndpointId endpoint, std::size_t max_in
 }
 
 constexpr milliseconds kInterval{100};
+
+void pass(EndpointQueues& queues, milliseconds time) {
+    for (milliseconds passed{0}; passed < time; passed += kInterval) queues.measure(kInterval);
+}
+
+// Endpoints 1 to `count`, with so many deliveries each, that have just shown that they hang.
+void hang(EndpointQueues& queues, core::EndpointId count, int deliveries) {
+    for (core::EndpointId endpoint = 1; endpoint <= count; ++endpoint) {
+        queues.set_max_in_flight(endpoint, 64);
+        for (int i = 0; i < deliveries; ++i) queues.push(delivery(1000 * endpoint + i, endpoint));
+    }
+    drain(queues);
+    pass(queues, kSilentAfterQuiet);
+}
+
+// A reader's finding: its first message waited for the time-outs of a thousand others.
+TEST(EndpointQueues, ANewEndpointsFirstRequestWaitsForNoneThatHangs) {
+    EndpointQueues queues(64);
+    hang(queues, 4, 20);
+    EXPECT_EQ(queues.in_flight(), 32u);
+    for (const core::MessageId id : {1, 2}) queues.push(delivery(id, 9));
+    queues.set_max_in_flight(9, 64);
+    EXPECT_EQ(drain(queues), "1 ") << "one, until it has answered";
+    queues.finished(9, Ended::kUntried);
+    queues.push(delivery(3, 9));
+    EXPECT_EQ(drain(queues), "2 ") << "it is still untried";
+    queues.finished(9, Ended::kUnanswered);
+    EXPECT_EQ(drain(queues), "") << "it is silent now, as the others are";
+}
+
+TEST(EndpointQueues, NewEndpointsThatAllHangAreTriedEverMoreSlowlyTheNewestFirstAndLeaveTheOthersSomething) {
+    EndpointQueues queues(64);
+    hang(queues, 100, 1);
+    EXPECT_EQ(queues.in_flight(), 32u) << "the half of the silent ones";
+    EXPECT_EQ(drain(queues), "100000 99000 98000 97000 ") << "16 of the reserve are left: four of them, each a sixteenth";
+    pass(queues, kSilentAfterQuiet);
+    EXPECT_EQ(drain(queues), "96000 95000 94000 ") << "12 are left";
+    for (int i = 0; i < 30; ++i) {
+        pass(queues, kSilentAfterQuiet);
+        drain(queues);
+    }
+    EXPECT_EQ(queues.in_flight(), 56u) << "an eighth is left to endpoints that answer";
+}
+
+TEST(EndpointQueues, AnEndpointThatWasHeldBeforeThisEngineStartedIsSilent) {
+    EndpointQueues queues(64);
+    for (core::EndpointId endpoint = 1; endpoint <= 100; ++endpoint) {
+        queues.set_max_in_flight(endpoint, 64);
+        queues.set_held(endpoint, true);
+        queues.expect_silence(endpoint);
+        queues.push(delivery(endpoint, endpoint));
+    }
+    drain(queues);
+    EXPECT_EQ(queues.in_flight(), 32u);
+    queues.set_max_in_flight(101, 64);
+    queues.push(delivery(1001, 101));
+    EXPECT_EQ(drain(queues), "1001 ");
+}
+
+// A reader's finding: 64 messages of each of two thousand endpoints that hang filled the memory.
+TEST(EndpointQueues, WhatWaitsForSilentEndpointsHasOneBudget) {
+    EndpointQueues queues(8);
+    std::size_t taken = 0;
+    for (core::EndpointId endpoint = 1; endpoint <= 100; ++endpoint) {
+        queues.set_max_in_flight(endpoint, 8);
+        for (int i = 0; i < 5; ++i) {
+            if (!queues.takes(endpoint, 256)) continue;
+            queues.push(delivery(10 * endpoint + i, endpoint));
+            ++taken;
+        }
+    }
+    EXPECT_EQ(taken, 3u * 5 + 1 + 96) << "two for each slot, and the first of each that is new";
+    drain(queues);
+    queues.take_excess(256);
+    EXPECT_EQ(queues.waiting(), 8u) << "the newest new ones, one for each slot";
+    EXPECT_EQ(queues.waiting(100), 1u);
+    EXPECT_EQ(queues.waiting_counted(), 0u);
+}
+
+TEST(EndpointQueues, WhatWaitsForSilentEndpointsHasABudgetOfBytes) {
+    EndpointQueues queues(8);
+    for (const core::EndpointId endpoint : {1, 2, 3}) queues.set_max_in_flight(endpoint, 1);
+    queues.push(delivery(1, 3));
+    drain(queues);
+    queues.finished(3, Ended::kAnswered, {}, size_of(delivery(1, 3)));
+    core::Delivery large = delivery(1, 1);
+    large.content = std::string(kSilentBytes / 2, 'x');
+    for (const core::EndpointId endpoint : {1, 1, 2, 3}) {
+        large.endpoint_id = endpoint;
+        queues.push(large);
+    }
+    EXPECT_EQ(queues.silent_bytes(), 3 * size_of(large));
+    EXPECT_EQ(queues.bytes(), 4 * size_of(large));
+    drain(queues);
+    EXPECT_EQ(queues.take_excess(256).size(), 1u) << "what is in flight stays";
+    EXPECT_FALSE(queues.takes(1, 256));
+    EXPECT_TRUE(queues.takes(3, 256));
+    queues.finished(2, Ended::kAnswered, {}, size_of(large));
+    EXPECT_EQ(queues.silent_bytes(), size_of(large));
+    queues.finished(3, Ended::kAnswered, {}, size_of(large));
+    EXPECT_EQ(queues.bytes(), size_of(large));
+}
+
+TEST(EndpointQueues, SilentEndpointsAreGivenOfTheHoldWhatMayStartTheLongestWaitingFirst) {
+    EndpointQueues queues(64);
+    hang(queues, 40, 1);
+    for (core::EndpointId endpoint = 1; endpoint <= 40; ++endpoint) queues.set_held(endpoint, true);
+    const auto given = [&] {
+        std::map<core::EndpointId, int> rooms;
+        for (const core::EndpointRoom& room : queues.rooms(256)) {
+            if (room.room > 0) rooms[room.endpoint] = room.room;
+        }
+        return rooms;
+    };
+    EXPECT_TRUE(given().empty()) << "no slot is free";
+    queues.take_waiting();
+    for (core::EndpointId endpoint = 1; endpoint <= 30; ++endpoint) queues.finished(endpoint, Ended::kUnanswered);
+    for (core::EndpointId endpoint = 33; endpoint <= 40; ++endpoint) queues.expect_silence(endpoint);
+    const auto rooms = given();
+    EXPECT_EQ(rooms.size(), 30u) << "one each";
+    for (core::EndpointId endpoint = 33; endpoint <= 40; ++endpoint) EXPECT_TRUE(rooms.contains(endpoint)) << endpoint;
+    EXPECT_TRUE(rooms.contains(1));
+    EXPECT_FALSE(rooms.contains(30)) << "it was tried last";
+}
 
 TEST(EndpointQueues, AnEndpointThatBeginsToHangIsSilentSoon) {
     EndpointQueues queues(40);
