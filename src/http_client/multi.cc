@@ -18,7 +18,9 @@ void set_up_curl_once() {
 
 Multi::Multi(loop::EventLoop& loop, const ClientOptions& options)
     : options_(options),
-      sockets_(loop, [this](curl_socket_t fd, int events) { act(fd, events); }),
+      sockets_(
+          loop, [this](curl_socket_t fd, int events) { act(fd, events); },
+          [this](Transfer* user, std::size_t bytes) { return active_.contains(user) && user->is_flood(bytes); }),
       timer_(loop.make_timer([this] { act(CURL_SOCKET_TIMEOUT, 0); })),
       refused_timer_(loop.make_timer([this] { complete_refused(); })) {
     set_up_curl_once();
@@ -39,8 +41,10 @@ Multi::~Multi() {
     multi_.reset();  // it may ask for the timer
 }
 
-int Multi::on_socket(CURL*, curl_socket_t fd, int what, void* self, void*) noexcept {
-    static_cast<Multi*>(self)->sockets_.watch(fd, what);
+int Multi::on_socket(CURL* easy, curl_socket_t fd, int what, void* self, void*) noexcept {
+    Transfer* user = nullptr;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &user);
+    static_cast<Multi*>(self)->sockets_.watch(fd, what, user);
     return 0;
 }
 

@@ -2,9 +2,11 @@
 #include "http_client/sockets.h"
 
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -15,6 +17,7 @@ namespace messaging::http_client {
 namespace {
 
 constexpr int kMaxDrainReads = 256;
+constexpr unsigned kUncountedTurns = 8;  // most answers come in one: what they cost is not to be more
 // curl has read a connection empty when it begins to rest. So short a time later, in the same turn of the loop mostly, it is not
 // asked again before its next request: what comes in such a time could as well come right after the request is written.
 constexpr std::chrono::microseconds kJustRested{200};
@@ -65,11 +68,12 @@ std::optional<core::IpAddress> ip_address(const curl_sockaddr& address) {
     return std::nullopt;
 }
 
-Sockets::Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready)
-    : loop_(loop), on_ready_(std::move(on_ready)) {}
+Sockets::Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready, IsFlood is_flood)
+    : loop_(loop), on_ready_(std::move(on_ready)), is_flood_(std::move(is_flood)) {}
 
-void Sockets::watch(curl_socket_t fd, int what) {
+void Sockets::watch(curl_socket_t fd, int what, Transfer* user) {
     Watched& socket = watched_[fd];
+    socket.user = user;
     socket.resting = what == CURL_POLL_REMOVE;
     if (socket.resting) {
         socket.resting_since = loop::EventLoop::now();
@@ -96,8 +100,18 @@ void Sockets::on_event(curl_socket_t fd, loop::FdWatcher::Ready ready) {
         socket.watcher->unwatch();
         if (!socket.multiplexed) end(fd);
     } else {
+        if (ready.readable) count_input(fd, socket);
         on_ready_(fd, (ready.readable ? CURL_CSELECT_IN : 0) | (ready.writable ? CURL_CSELECT_OUT : 0));
     }
+}
+
+// curl counts what is left of a body when the framing is taken off; a receiver can send framing without end.
+void Sockets::count_input(curl_socket_t fd, Watched& socket) {
+    if (++socket.turns <= kUncountedTurns || !is_flood_) return;
+    int waiting = 0;
+    if (ioctl(fd, FIONREAD, &waiting) != 0) return;
+    socket.read_bytes += std::min(static_cast<std::size_t>(waiting), kMaxReadBytes);
+    if (is_flood_(socket.user, socket.read_bytes)) end(fd);
 }
 
 curl_socket_t Sockets::open(const curl_sockaddr& address) {
@@ -143,6 +157,8 @@ bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl
     curl_socket_t fd = CURL_SOCKET_BAD;
     Watched* const socket = find(name, opened, fd);
     if (socket == nullptr) return true;
+    socket->turns = 0;
+    socket->read_bytes = 0;
     const bool rests = socket->resting && !socket->multiplexed && loop::EventLoop::now() - socket->resting_since > kJustRested;
     const bool look = std::exchange(socket->fresh, false) ? tls == nullptr : rests;
     if (!look || (!has_input(fd) && (tls == nullptr || SSL_has_pending(tls) == 0))) return true;

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,6 +27,10 @@ struct ConnectionName {
 
 // What curl is about to connect to; nullopt when that is no IP address.
 std::optional<core::IpAddress> ip_address(const curl_sockaddr& address);
+class Transfer;
+
+// What curl reads from a connection at most before the loop turns; of a TLS connection it may be one record more.
+inline constexpr std::size_t kMaxReadBytes = 4096;
 
 // Loop thread only; must outlive the multi handle. A connection that rests between two requests stays watched, which spares
 // two system calls a request.
@@ -36,11 +41,13 @@ std::optional<core::IpAddress> ip_address(const curl_sockaddr& address);
 // time.
 class Sockets {
 public:
-    // `on_ready` takes CURL_CSELECT_ bits; it may destroy this.
-    Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready);
+    // `on_ready` takes CURL_CSELECT_ bits; it may destroy this. `is_flood` is asked from time to time when so many bytes, counted
+    // as they come from the kernel, were read for one request: true = the connection is shut down.
+    using IsFlood = std::function<bool(Transfer* user, std::size_t bytes)>;
+    Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready, IsFlood is_flood = nullptr);
 
-    // As curl asks (CURL_POLL_); CURL_POLL_REMOVE = it rests.
-    void watch(curl_socket_t fd, int what);
+    // As curl asks (CURL_POLL_), for `user`; CURL_POLL_REMOVE = it rests.
+    void watch(curl_socket_t fd, int what, Transfer* user = nullptr);
     // CURL_SOCKET_BAD with errno set when there is none to be had.
     curl_socket_t open(const curl_sockaddr& address);
     void close(curl_socket_t fd);
@@ -64,12 +71,17 @@ private:
         bool multiplexed = false;
         std::chrono::steady_clock::time_point resting_since{};
         std::uint64_t name = 0;  // key in by_name_; 0 = not known yet
+        Transfer* user = nullptr;
+        unsigned turns = 0;          // in which something came for the request
+        std::size_t read_bytes = 0;  // in the later ones of them
     };
     void on_event(curl_socket_t fd, loop::FdWatcher::Ready ready);
+    void count_input(curl_socket_t fd, Watched& socket);
     Watched* find(const ConnectionName& name, const std::vector<curl_socket_t>& opened, curl_socket_t& fd);
 
     loop::EventLoop& loop_;
     std::function<void(curl_socket_t, int events)> on_ready_;
+    IsFlood is_flood_;
     std::unordered_map<curl_socket_t, Watched> watched_;
     std::unordered_map<std::uint64_t, curl_socket_t> by_name_;
 };

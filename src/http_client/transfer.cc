@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 #include <utility>
 
@@ -13,9 +14,12 @@
 namespace messaging::http_client {
 namespace {
 
-constexpr std::size_t kOwnHeaders = 2;              // of a request, behind the caller's
-constexpr std::size_t kMaxHeaderBytes = 64u << 10;  // of an answer's headers, all together
-constexpr int kMaxUnfit = 3;                        // connections that a request tries
+constexpr std::size_t kOwnHeaders = 2;                   // of a request, behind the caller's
+constexpr std::size_t kMaxHeaderBytes = 64u << 10;       // of an answer's headers, all together
+constexpr std::size_t kMaxUnansweredBytes = 256u << 10;  // on the wire, handshake included, before the final status
+constexpr std::size_t kMaxRefusalBytes = 32u << 10;      // on the wire, of an answer that is no 2xx: its body is of no use
+constexpr std::size_t kMaxHandshakeMessages = 1000;      // that a TLS connection receives, key updates and tickets included
+constexpr int kMaxUnfit = 3;                             // connections that a request tries
 constexpr unsigned kSafeToUseAgain = 0x080101;
 
 // libcurl before 8.1.1 keeps a pointer to the last header of a handle's last answer beyond that header's end; an answer whose
@@ -102,6 +106,15 @@ std::string quoted(std::string_view line) {
     return text;
 }
 
+// Counts the handshake messages that a connection receives, in a slot of the connection's own.
+void on_tls_message(int is_sent, int, int type, const void*, std::size_t, SSL* tls, void*) noexcept {
+    static const int slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+    if (is_sent != 0 || type != SSL3_RT_HANDSHAKE) return;
+    const auto count = reinterpret_cast<std::uintptr_t>(SSL_get_ex_data(tls, slot)) + 1;
+    SSL_set_ex_data(tls, slot, reinterpret_cast<void*>(count));
+    if (count == kMaxHandshakeMessages) SSL_set0_rbio(tls, BIO_new(BIO_s_null()));
+}
+
 bool is_http2(const SSL* tls) {
     const unsigned char* protocol = nullptr;
     unsigned int length = 0;
@@ -128,6 +141,8 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &Transfer::on_close_socket);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, &sockets_);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, &Transfer::on_tls_context);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, static_cast<long>(kMaxReadBytes));
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &Transfer::before_request);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, this);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -221,6 +236,7 @@ void Transfer::forget_answer() {
     unfit_ = false;
     forbidden_.clear();
     kept_forbidden_ = false;
+    flooded_ = false;
     opened_.clear();
 }
 
@@ -301,6 +317,8 @@ PostResult Transfer::take_result(CURLcode code) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
         } else if (!forbidden_.empty() && (opened_.empty() || kept_forbidden_)) {
             fail(TransportFault::kForbidden, forbidden_);
+        } else if (flooded_) {
+            fail(TransportFault::kProtocol, "more than 256 KiB came before the final status");
         } else if (header_bytes_ > kMaxHeaderBytes) {
             fail(TransportFault::kProtocol, "more than 64 KiB of interim answers (1xx) came before the final status");
         } else {
@@ -321,6 +339,15 @@ bool Transfer::may_use(const std::optional<core::IpAddress>& address) {
     auto refusal = address ? options_.addresses.refusal(*address) : "the receiver has no IP address";
     if (refusal && forbidden_.empty()) forbidden_ = std::move(*refusal);
     return !refusal;
+}
+
+bool Transfer::is_flood(std::size_t bytes) {
+    if (options_.http2 && is_http2(tls())) return false;  // what came may be for other requests
+    const bool accepted = status_ >= 200 && status_ < 300;
+    const std::size_t most = accepted ? options_.max_received_bytes : answered_ ? kMaxRefusalBytes : kMaxUnansweredBytes;
+    if (bytes <= most) return false;
+    partial_.body_truncated = true;
+    return flooded_ = true;
 }
 
 curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
@@ -344,6 +371,16 @@ SSL* Transfer::tls() const {
     const bool https = starts_with_name(request_.url, "https:");
     if (!https || curl_easy_getinfo(easy_.get(), CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK) return nullptr;
     return info != nullptr && info->backend == CURLSSLBACKEND_OPENSSL ? static_cast<SSL*>(info->internals) : nullptr;
+}
+
+// OpenSSL reads on, in one call, while what it reads is no data and more has arrived: a receiver could keep the thread there for
+// ever. Without SSL_MODE_AUTO_RETRY a read returns after each message behind the handshake. The handshake itself skips
+// HelloRequests (RFC 5246, 7.4.1.1) in one call, so the messages are counted, and a connection that has too many reads its end.
+CURLcode Transfer::on_tls_context(CURL*, void* context, void*) noexcept {
+    auto* const tls_context = static_cast<SSL_CTX*>(context);
+    SSL_CTX_clear_mode(tls_context, SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_msg_callback(tls_context, &on_tls_message);
+    return CURLE_OK;
 }
 
 int Transfer::before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept {

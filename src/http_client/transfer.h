@@ -34,6 +34,10 @@ public:
     // was tried too often, or another reason ended it.
     bool start_over();
 
+    // Whether so many bytes, as they came from the kernel, are more than this request's answer may have. True also ends the
+    // answer: the connection must be shut down.
+    bool is_flood(std::size_t bytes);
+
     CURL* easy() const { return easy_.get(); }
     Client::Completion take_completion() { return std::exchange(done_, nullptr); }
 
@@ -42,6 +46,7 @@ private:
     static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
     static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static int on_close_socket(void* sockets, curl_socket_t fd) noexcept;
+    static CURLcode on_tls_context(CURL*, void* context, void*) noexcept;
     static int before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept;
     bool may_use(const std::optional<core::IpAddress>& address);
     bool read_header(std::string_view line);
@@ -72,6 +77,7 @@ private:
     std::string strange_line_;     // in its place
     int socket_error_ = 0;         // of this transfer's attempt to open a socket
     bool used_ = false;            // the handle has sent a request
+    bool flooded_ = false;         // the connection was shut down because of what came without end
     bool unfit_ = false;           // before_request() has refused the connection
     int unfit_count_ = 0;          // of this request's connections
     std::string forbidden_;        // why an address may not be used, of the first such address

@@ -1,11 +1,14 @@
 // Receivers that misbehave in every way we know: each has its outcome and a reason that an operator can read.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <deque>
 #include <functional>
 #include <iterator>
@@ -160,18 +163,22 @@ std::vector<Misbehaviour> misbehaviours(const std::string& self_signed, const st
     };
 }
 
+void make_certificate(const std::string& key, const std::string& certificate) {
+    ProcessOptions make;
+    make.arguments = {"openssl", "req", "-x509", "-newkey",       "rsa:2048", "-nodes",
+                      "-days",   "2",   "-subj", "/CN=localhost", "-addext",  "subjectAltName=IP:127.0.0.1",
+                      "-keyout", key,   "-out",  certificate};
+    const CommandResult made = run_command(make);
+    EXPECT_EQ(made.exit_code, 0) << made.output;
+}
+
 // `openssl s_server` with a certificate that nobody has signed.
 class SelfSigned {
 public:
     SelfSigned() {
         const std::string key = directory_.path() + "/key.pem";
         const std::string certificate = directory_.path() + "/certificate.pem";
-        ProcessOptions make;
-        make.arguments = {"openssl", "req", "-x509", "-newkey",       "rsa:2048", "-nodes",
-                          "-days",   "2",   "-subj", "/CN=localhost", "-addext",  "subjectAltName=IP:127.0.0.1",
-                          "-keyout", key,   "-out",  certificate};
-        const CommandResult made = run_command(make);
-        EXPECT_EQ(made.exit_code, 0) << made.output;
+        make_certificate(key, certificate);
         ProcessOptions serve;
         serve.arguments = {"openssl", "s_server",  "-accept", "127.0.0.1:" + std::to_string(port_), "-key", key,
                            "-cert",   certificate, "-www"};
@@ -187,6 +194,46 @@ private:
     int port_ = free_port();
     std::unique_ptr<Process> server_;
 };
+
+// Takes a request over TLS, and runs `then` on its connection.
+class TlsPeers {
+public:
+    explicit TlsPeers(std::function<void(SSL*)> then) : then_(std::move(then)) {
+        std::signal(SIGPIPE, SIG_IGN);
+        const std::string key = directory_.path() + "/key.pem";
+        make_certificate(key, certificate());
+        EXPECT_EQ(SSL_CTX_use_certificate_file(context_.get(), certificate().c_str(), SSL_FILETYPE_PEM), 1);
+        EXPECT_EQ(SSL_CTX_use_PrivateKey_file(context_.get(), key.c_str(), SSL_FILETYPE_PEM), 1);
+    }
+    std::string certificate() const { return directory_.path() + "/certificate.pem"; }
+    std::string url() const { return "https" + server_.url().substr(4); }
+    std::size_t connections() const { return server_.connections(); }
+
+private:
+    void serve(RawPeer& peer) {
+        const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context_.get()), &SSL_free);
+        SSL_set_fd(tls.get(), peer.fd());
+        if (SSL_accept(tls.get()) == 1) then_(tls.get());
+    }
+
+    TemporaryDirectory directory_;
+    std::function<void(SSL*)> then_;
+    std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{SSL_CTX_new(TLS_server_method()), &SSL_CTX_free};
+    RawServer server_{[this](RawPeer& peer) { serve(peer); }};  // depends-on: all
+};
+
+// OpenSSL takes no notice of an end while it writes a ticket.
+bool send_ticket(SSL* tls) {
+    char byte = 0;
+    if (recv(SSL_get_fd(tls), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN) return false;
+    return SSL_new_session_ticket(tls) == 1 && SSL_do_handshake(tls) == 1;
+}
+
+// The next request's head and body, as far as they come in one record.
+bool read_tls_request(SSL* tls) {
+    std::array<char, 16384> request{};
+    return SSL_read(tls, request.data(), request.size()) > 0;
+}
 
 class Receivers : public testing::Test {
 protected:
@@ -277,6 +324,99 @@ TEST_F(Receivers, EachMisbehaviourHasItsOutcomeAndAReadableReason) {
     std::printf("the longest a loop was late: %.1f ms\n", lag * 1e3);
     EXPECT_LT(lag, kMostLag);
     EXPECT_LT(service_->resident_bytes(), 100 << 20);
+}
+
+// OpenSSL read all of it in one call: the engine stood still, REQUEST_TIMEOUT had no effect, and no signal ended the process.
+TEST_F(Receivers, OneThatSendsTlsMessagesWithoutEndHoldsUpNobodyElse) {
+    const TlsPeers key_updates([](SSL* tls) {
+        bool listens = read_tls_request(tls);
+        while (listens) listens = SSL_key_update(tls, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(tls) == 1;
+    });
+    const TlsPeers tickets([](SSL* tls) {
+        bool listens = read_tls_request(tls);
+        while (listens) listens = send_ticket(tls);
+    });
+    const RawServer hello_requests([](RawPeer& peer) {
+        std::string record("\x16\x03\x03\x40\x00", 5);
+        record.append(0x4000, '\0');
+        for (bool listens = true; listens;) listens = peer.send(record);
+    });
+    const std::vector<std::pair<std::string, std::string>> kinds = {
+        {"key updates", key_updates.url()},
+        {"tickets", tickets.url()},
+        {"HelloRequests in the place of a handshake", "https" + hello_requests.url().substr(4)}};
+    constexpr int kMessages = 100;
+    int others = 0;
+    for (const auto& [name, url] : kinds) {
+        SCOPED_TRACE(name);
+        const std::string& trusted = name == "tickets" ? tickets.certificate() : key_updates.certificate();
+        serve("1", {{"CA_CERTIFICATES", trusted}});
+        const std::string id = message_for(name, url);
+        const auto began = std::chrono::steady_clock::now();
+        service_->sql("INSERT INTO messages (recipient, content) SELECT 'a', 'b' FROM generate_series(1, " +
+                      std::to_string(kMessages) + ")");
+        others += kMessages;
+        EXPECT_TRUE(wait_until([&] { return default_.stat("received") == others; }, std::chrono::seconds(10)));
+        EXPECT_TRUE(wait_until([&] { return !column("d.reason", id).empty(); }, std::chrono::seconds(10)));
+        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - began;
+        std::printf("%s without end: %d others received, %.2f s; %s\n", name.c_str(), kMessages, elapsed.count(),
+                    column("d.reason", id).c_str());
+        const auto told = std::chrono::steady_clock::now();
+        service_->send(SIGTERM);
+        EXPECT_EQ(service_->wait(), 0);
+        EXPECT_LT(std::chrono::steady_clock::now() - told, std::chrono::seconds(5));
+    }
+}
+
+// With tickets in the way, and after key updates: what OpenSSL has read must not be forgotten, and the connection stays in use.
+TEST_F(Receivers, TlsMessagesBetweenAnswersDoNotEndTheConnection) {
+    const TlsPeers busy([](SSL* tls) {
+        while (read_tls_request(tls)) {
+            for (int i = 0; i < 5; ++i) {
+                if (SSL_key_update(tls, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || SSL_do_handshake(tls) != 1) return;
+                if (!send_ticket(tls)) return;
+            }
+            const std::string answer = ok("{}");
+            if (SSL_write(tls, answer.data(), static_cast<int>(answer.size())) <= 0) return;
+        }
+    });
+    serve("1", {{"CA_CERTIFICATES", busy.certificate()}});
+    message_for("busy", busy.url());
+    service_->sql("UPDATE messaging.endpoints SET max_in_flight = 1 WHERE name = 'busy'");
+    service_->sql(
+        "INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM messaging.endpoints, "
+        "generate_series(1, 20) WHERE name = 'busy'");
+    EXPECT_TRUE(wait_until([&] { return service_->sql("SELECT count(*) FROM messages WHERE is_sent") == "21"; }));
+    EXPECT_EQ(service_->sql("SELECT max(attempts) FROM messages"), "1");
+    std::printf("21 requests on %zu connections\n", busy.connections());
+    EXPECT_LE(busy.connections(), 4u);
+}
+
+// Framing is not counted by curl: such an answer went on until the deadline, at hundreds of MiB a second.
+TEST_F(Receivers, AnAnswerThatIsAllFramingEndsLongBeforeTheDeadline) {
+    serve("1", {{"REQUEST_TIMEOUT", "20s"}});
+    const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    RawServer extensions(never_ends("HTTP/1.1 200 OK\r\n" + chunked + "1;", std::string(1000, 'a')));
+    RawServer small_chunks(never_ends("HTTP/1.1 200 OK\r\n" + chunked, "1\r\na\r\n"));
+    RawServer refusals(never_ends("HTTP/1.1 500 No\r\n" + chunked, "1\r\na\r\n"));
+    RawServer refused_extensions(never_ends("HTTP/1.1 500 No\r\n" + chunked + "1;", std::string(1000, 'a')));
+    RawServer blank_lines(never_ends("", "\r\n"));
+    const std::vector<std::pair<std::string, std::string>> kinds = {{"200 with a chunk extension", extensions.url()},
+                                                                    {"200 with chunks of a byte", small_chunks.url()},
+                                                                    {"500 with chunks of a byte", refusals.url()},
+                                                                    {"500 with a chunk extension", refused_extensions.url()},
+                                                                    {"blank lines", blank_lines.url()}};
+    for (const auto& [name, url] : kinds) {
+        SCOPED_TRACE(name);
+        const auto began = std::chrono::steady_clock::now();
+        const std::string id = message_for(name, url);
+        EXPECT_TRUE(wait_until([&] { return column("m.is_sent OR d.id IS NOT NULL", id) == "t"; }, std::chrono::seconds(30)));
+        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - began;
+        std::printf("%s without end: %.2f s, %s\n", name.c_str(), elapsed.count(), column("d.reason", id).c_str());
+        EXPECT_LT(elapsed.count(), 5);
+        EXPECT_EQ(column("m.is_sent", id), name.starts_with("200") ? "t" : "f");
+        EXPECT_EQ(column("d.reason", id).ends_with("HTTP 500"), name.starts_with("500"));
+    }
 }
 
 struct Asked {

@@ -48,6 +48,7 @@ public:
     bool read_until(const std::string& text);  // reads and drops all up to it; false when the client has gone
     bool send(const std::string& bytes);       // false when the client has gone
     void wait_for_close();
+    int fd() const { return fd_; }
     std::string reached_at() const;  // the address of this side that the client has connected to
     void reset();                    // the client gets a reset, not an orderly end; nothing can be sent after it
 
