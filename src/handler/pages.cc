@@ -79,6 +79,7 @@ Pages::Pages(const std::string& directory) {
             file.body = std::make_shared<const std::string>(std::move(body));
         }
     }
+    std::erase_if(files_, [](const auto& file) { return file.second.body == nullptr; });
 }
 
 http::Response Pages::answer(const std::string& name, const http::Request& request) const {

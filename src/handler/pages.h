@@ -9,8 +9,8 @@
 
 namespace messaging::handler {
 
-// Reads the folder once, at construction; a folder that is not there is an empty one. A file NAME.gz is sent for NAME to
-// clients that take gzip. Any thread.
+// Reads the folder once, at construction; a folder that is not there is an empty one. A file NAME.gz is sent for the
+// file NAME beside it, to clients that take gzip. Any thread.
 class Pages {
 public:
     explicit Pages(const std::string& directory);

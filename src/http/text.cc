@@ -16,7 +16,8 @@ bool is_token(std::string_view text) {
 }
 
 bool equal_ignoring_case(std::string_view left, std::string_view right) {
-    return left.size() == right.size() && strncasecmp(left.data(), right.data(), left.size()) == 0;
+    if (left.size() != right.size()) return false;
+    return left.empty() || strncasecmp(left.data(), right.data(), left.size()) == 0;
 }
 
 }  // namespace messaging::http

@@ -56,8 +56,9 @@ std::optional<std::string> why_foreign(const http::Request& request, const std::
         return "pages of other sites may not call this API (Sec-Fetch-Site)";
     }
     const auto origin = request.header("origin");
-    if (origin && !http::equal_ignoring_case(authority_of(*origin), authority) &&
-        !is_listed(host_of(authority_of(*origin)), own_hosts)) {
+    const bool has_own_origin =
+        origin && !authority.empty() && http::equal_ignoring_case(authority_of(*origin), authority);  // "null" has no authority
+    if (origin && !has_own_origin && !is_listed(host_of(authority_of(*origin)), own_hosts)) {
         return "pages of other sites may not call this API (Origin)";
     }
     const std::string host = host_of(authority);

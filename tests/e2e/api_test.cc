@@ -697,7 +697,8 @@ TEST(ApiOpen, PagesOfOtherSitesMayDoNothing) {
           http::Headers{{"Origin", "http://127.0.0.1:1"}}, http::Headers{{"Sec-Fetch-Site", "cross-site"}},
           http::Headers{{"Sec-Fetch-Site", "\tcross-site"}}, http::Headers{{"Sec-Fetch-Site", "CROSS-SITE"}},
           http::Headers{{"Sec-Fetch-Site", "what-comes-next"}}, http::Headers{{"Host", "rebind.evil.example"}},
-          http::Headers{{"Host", "rebind.evil.example:" + port}},
+          http::Headers{{"Host", "rebind.evil.example:" + port}}, http::Headers{{"Host", ""}, {"Origin", "null"}},
+          http::Headers{{"Host", ""}, {"Origin", "http://"}},
           http::Headers{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "no-cors"}, {"Sec-Fetch-Dest", "image"}}}) {
         for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/stop"},
                                                                                            {"POST", "/messages"},

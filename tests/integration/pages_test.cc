@@ -37,6 +37,13 @@ TEST_F(PagesTest, AreCompressedForThoseWhoTakeItOnly) {
     EXPECT_EQ(answer({}).content(), "plain");
 }
 
+// An ETag that is empty equalled that of a client that had none: 304.
+TEST_F(PagesTest, OneThatIsThereInCompressedFormOnlyIsNoPage) {
+    std::ofstream(directory_.path() + "/alone.js.gz") << "compressed";
+    EXPECT_FALSE(Pages(directory_.path()).has("alone.js"));
+    EXPECT_TRUE(Pages(directory_.path()).has("page.js"));
+}
+
 TEST_F(PagesTest, AreNotSentAgainToThoseWhoHaveThem) {
     const http::Response first = answer({});
     std::string etag;
