@@ -64,14 +64,13 @@ bool uses_postgres(std::string_view route) {
            route.starts_with("/endpoints");
 }
 
-Api::Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::SecretStore& secrets,
-         service::ControlStore& control, const core::Clock& clock, core::Random& random, ApiOptions options)
-    : control_(control),
+Api::Api(ApiStores stores, const core::Clock& clock, core::Random& random, ApiOptions options)
+    : control_(stores.control),
       clock_(clock),
       random_(random),
       options_(std::move(options)),
-      messages_(messages, endpoints, options_.max_content_bytes),
-      endpoints_(endpoints, secrets, options_.url_checks),
+      messages_(stores.messages, stores.endpoints, options_.max_content_bytes),
+      endpoints_(stores.endpoints, stores.secrets, options_.url_checks),
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);

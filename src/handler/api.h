@@ -53,11 +53,17 @@ struct ApiOptions {
     Reply::OnFault on_fault;
 };
 
+struct ApiStores {
+    service::MessageStore& messages;
+    service::EndpointRegistry& endpoints;
+    service::SecretStore& secrets;
+    service::ControlStore& control;
+};
+
 // Loop thread only. The stores and the random source must outlive it, and it must outlive every answer.
 class Api {
 public:
-    Api(service::MessageStore& messages, service::EndpointRegistry& endpoints, service::SecretStore& secrets,
-        service::ControlStore& control, const core::Clock& clock, core::Random& random, ApiOptions options);
+    Api(ApiStores stores, const core::Clock& clock, core::Random& random, ApiOptions options);
     http_server::RequestHandler handler();
     // For http_server::ServerOptions: what is answered where no handler is asked, and what is refused before its body is read.
     http::Response default_response(int status, const std::string& why);

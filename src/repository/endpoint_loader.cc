@@ -22,7 +22,21 @@ LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = e.id
 LEFT JOIN messaging._endpoint_secret k ON k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())
 ORDER BY e.id, k.secret_id DESC)sql"};
 
-enum Column { kId, kName, kUrl, kHeaders, kMaxInFlight, kState, kTimeout, kMaxAttempts, kSigning, kSecretId, kKind, kSecret, kExpiresAt };
+enum Column {
+    kId,
+    kName,
+    kUrl,
+    kHeaders,
+    kMaxInFlight,
+    kState,
+    kTimeout,
+    kMaxAttempts,
+    kSigning,
+    kSecretId,
+    kKind,
+    kSecret,
+    kExpiresAt
+};
 
 // A JSON object of strings; what is not one gives no headers, because a bad endpoint row must not stop the others.
 std::vector<std::pair<std::string, std::string>> read_headers(std::string_view text) {

@@ -39,8 +39,7 @@ TEST(Start, ListsEveryConfigurationErrorAtOnceAndExits78) {
     EXPECT_EQ(refused.exit_code, 78) << refused.output;
     for (const char* name :
          {"DATABASE_URL", "REDIS_URL", "PORT", "ENGINES", "REQUEST_TIMEOUT", "LOG_FORMAT", "CA_CERTIFICATES", "HTTP2",
-          "ALLOWED_NETWORKS", "MIGRATIONS_DIR", "DOCS_DIR", "API_TOKEN_FILE", "WEBHOOK_URL", "WEBHOOK_AUTH_KEY",
-          "SECRETS_KEY"}) {
+          "ALLOWED_NETWORKS", "MIGRATIONS_DIR", "DOCS_DIR", "API_TOKEN_FILE", "WEBHOOK_URL", "WEBHOOK_AUTH_KEY", "SECRETS_KEY"}) {
         EXPECT_NE(refused.output.find(name), std::string::npos) << name << " in\n" << refused.output;
     }
     EXPECT_EQ(refused.output.find("-secret"), std::string::npos) << refused.output;

@@ -25,6 +25,28 @@ public:
     void retry(const service::MessageRef&, core::Completion<service::MessageDetail>) override {}
 };
 
+class NoEndpoints : public service::EndpointRegistry {
+public:
+    using View = core::Completion<service::EndpointView>;
+    void list(const service::EndpointQuery&, core::Completion<service::EndpointPage>) override {}
+    void get(const service::EndpointRef&, View) override {}
+    void create(const service::EndpointChanges&, core::Completion<service::CreatedEndpoint>) override {}
+    void create_once(const service::EndpointChanges&, const service::IdempotencyKey&, const service::ResponseTemplate&,
+                     core::Completion<service::StoredResponse>) override {}
+    void change(const service::EndpointRef&, const service::EndpointChanges&, View) override {}
+    void remove(const service::EndpointRef&, View) override {}
+    void disable(const service::EndpointRef&, const std::optional<std::string>&, View) override {}
+    void enable(const service::EndpointRef&, View) override {}
+    void find(const std::vector<std::string>&, core::Completion<std::vector<std::optional<core::EndpointId>>>) override {}
+};
+
+class NoSecrets : public service::SecretStore {
+public:
+    void read_secrets(core::EndpointId, core::Completion<service::EndpointSecrets>) override {}
+    void rotate(core::EndpointId, std::optional<std::string>, std::chrono::seconds,
+                core::Completion<service::EndpointSecrets>) override {}
+};
+
 // Forgets the completion of read_status, or keeps it.
 class ForgetfulControl : public service::ControlStore {
 public:
@@ -54,6 +76,8 @@ protected:
     std::mutex mutex_;
     std::map<std::string, std::string> reported_;
     NoMessages messages_;
+    NoEndpoints endpoints_;
+    NoSecrets secrets_;
     ForgetfulControl control_;
     test::FakeTime clock_;
     test::FixedRandom random_{0.5};
@@ -61,7 +85,7 @@ protected:
 
 // The client was told that the log has the reason, and the log had nothing.
 TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
-    Api api(messages_, control_, clock_, random_, options());
+    Api api({messages_, endpoints_, secrets_, control_}, clock_, random_, options());
     test::RunningServer server(api.handler());
     const auto reply = test::http_get(server.url("/status"));
     EXPECT_EQ(reply.status, 500);
@@ -71,7 +95,7 @@ TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
 }
 
 TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
-    Api api(messages_, control_, clock_, random_, options());
+    Api api({messages_, endpoints_, secrets_, control_}, clock_, random_, options());
     for (const int status : {400, 413, 503}) api.default_response(status, "");
     EXPECT_TRUE(reported().empty());
     const auto response = api.default_response(500, "");
@@ -82,7 +106,7 @@ TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
 // What is left unanswered when the server goes has got its 500 then; its Reply may outlive the Api.
 TEST_F(InternalErrors, AReplyThatOutlivesTheServerReportsNothing) {
     {
-        Api api(messages_, control_, clock_, random_, options());
+        Api api({messages_, endpoints_, secrets_, control_}, clock_, random_, options());
         test::RunningServer server(api.handler());
         auto call = std::async(std::launch::async, [&] { return test::http_post(server.url("/stop")); });
         ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 1; }));

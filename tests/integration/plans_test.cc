@@ -134,9 +134,9 @@ const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
     {"retry_message", {"_schedule", "_dead"}},
 };
 
-constexpr std::array kGrowing{"messages",    "_queue",           "_claim",   "_schedule",        "_hold",           "_dead",
-                              "_sent_batch", "_receipt_backlog", "_attempt", "_idempotency_key", "_endpoint_minute",
-                              "_endpoint_secret"};
+constexpr std::array kGrowing{
+    "messages",         "_queue",   "_claim",           "_schedule",        "_hold",           "_dead", "_sent_batch",
+    "_receipt_backlog", "_attempt", "_idempotency_key", "_endpoint_minute", "_endpoint_secret"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight, kOfDeadRows };
