@@ -1,5 +1,7 @@
 // The command line: subcommands, and flags with the same names as the environment's settings.
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -58,6 +60,13 @@ Config config_or_exit(bool serving) {
     return result.config;
 }
 
+// Else the first socket gets the number of standard output, and what is printed is sent over it.
+void open_standard_descriptors() {
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO) fd = dup(fd);  // the lowest that is free
+    if (fd >= 0) close(fd);
+}
+
 // The usual soft limit of 1,024 is meant for programs that call select(); nothing here does.
 void raise_descriptor_limit() {
     rlimit limit{};
@@ -84,6 +93,7 @@ void add_settings(CLI::App* command, const Names& that_count) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    open_standard_descriptors();
     CLI::App program(
         "Delivers messages from PostgreSQL to webhooks. Settings come from flags and the environment: see `messaging config`.");
     program.set_version_flag("--version", messaging::telemetry::version());

@@ -18,6 +18,9 @@ constexpr std::chrono::milliseconds kLinger{2000};
 constexpr std::size_t kMaxThrownAway = 64u << 20;
 constexpr std::size_t kUnbounded = 0;           // as libevent takes it
 constexpr std::size_t kChunkLines = 16u << 10;  // beside the data of a chunk
+constexpr std::size_t kMaxHeadLines = 200;
+constexpr std::size_t kHeadCopies = 2;      // ours and evhttp's
+constexpr std::size_t kLineOverhead = 128;  // bytes of evhttp's for a field, beside its text
 
 }  // namespace
 
@@ -33,15 +36,16 @@ bool Budget::take(std::size_t bytes, const Connection& taker) {
     return true;
 }
 
-Connection::Connection(loop::EventLoop& loop, bufferevent* stream, const ServerOptions& options, Budget& bodies,
-                       OnClosed on_closed)
-    : loop_(loop), stream_(stream), options_(options), bodies_(bodies), on_closed_(on_closed) {
+Connection::Connection(loop::EventLoop& loop, bufferevent* stream, const ServerOptions& options, Budget& bodies, Budget& heads,
+                       std::uint64_t number, OnClosed on_closed)
+    : loop_(loop), stream_(stream), options_(options), bodies_(bodies), heads_(heads), number_(number), on_closed_(on_closed) {
     bound_input();
 }
 
 Connection::~Connection() {
     bodies_.remove_arriving(*this);
     bodies_.give_back(reserved_);
+    take_head();
 }
 
 // The context of evhttp's callbacks is its connection, which it made after the stream.
@@ -84,14 +88,39 @@ std::size_t Connection::read_head(std::string_view text) {
         refuse(options_.default_response(400, "the headers are too long"));
         return text.size();
     }
+    const std::string_view fresh = text.substr(0, end == 0 ? text.size() : end - before);
+    head_lines_ += static_cast<std::size_t>(std::count(fresh.begin(), fresh.end(), '\n'));
+    if (head_lines_ > kMaxHeadLines) {
+        refuse(options_.default_response(400, "there are more than " + std::to_string(kMaxHeadLines) + " headers"));
+        return text.size();
+    }
     if (end == 0) {
         if (before == 0) head_ = text;
+        keep_head();
         return text.size();
     }
     position_ += end - before;
-    const std::string pieces = std::exchange(head_, {});
+    const std::string pieces = take_head();
     judge(before > 0 ? std::string_view(pieces).substr(0, end) : text.substr(0, end));
     return end - before;
+}
+
+void Connection::keep_head() {
+    if (head_reserved_ == 0) {
+        stepped_at_ = loop::EventLoop::now();
+        heads_.add_arriving(*this);
+    }
+    const std::size_t wanted = kHeadCopies * head_.size() + kLineOverhead * head_lines_;
+    const std::size_t more = wanted - head_reserved_;
+    if (!heads_.take(more, *this)) return refuse(options_.default_response(503, ""));
+    head_reserved_ = wanted;
+}
+
+std::string Connection::take_head() {
+    heads_.remove_arriving(*this);
+    heads_.give_back(std::exchange(head_reserved_, 0));
+    head_lines_ = 0;
+    return std::exchange(head_, {});
 }
 
 std::size_t Connection::read_body(std::size_t arrived) {
@@ -152,8 +181,14 @@ void Connection::end_body(State next) {
 }
 
 void Connection::cut_if_stalled(core::MonoTime now) {
-    if (body_reserved_ == 0 || now - stepped_at_ < options_.body_step_timeout) return;
+    if (body_reserved_ + head_reserved_ == 0 || now - stepped_at_ < options_.body_step_timeout) return;
     cut();
+}
+
+bool Connection::cut_if_idle() {
+    if (!is_known_ || under_way_ > 0 || !is_judging()) return false;
+    cut();
+    return true;
 }
 
 void Connection::start_deadline(std::chrono::milliseconds time) {
@@ -238,7 +273,7 @@ void Connection::bound_input() {
 }
 
 void Connection::refuse(const http::Response& response) {
-    head_.clear();
+    take_head();
     if (is_in_body()) {
         end_body(State::kHead);
         --under_way_;
@@ -275,6 +310,7 @@ void Connection::linger() {
 // callback of the stream.
 void Connection::cut() {
     if (is_in_body()) end_body(State::kOver);
+    take_head();
     state_ = State::kOver;
     if (deadline_) deadline_->stop();
     if (std::exchange(is_taken_, false)) {

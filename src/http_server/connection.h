@@ -21,11 +21,11 @@ namespace messaging::http_server {
 
 class Connection;
 
-// Bytes that the bodies of all connections of a server share.
+// Bytes that the bodies, or the unfinished heads, of all connections of a server share.
 class Budget {
 public:
     explicit Budget(std::size_t limit) : limit_(limit) {}
-    // Where there is not enough left, others than `taker` whose bodies have stalled are cut first.
+    // Where there is not enough left, others than `taker` whose bodies or heads have stalled are cut first.
     bool take(std::size_t bytes, const Connection& taker);
     void give_back(std::size_t bytes) { used_ -= bytes; }
     void add_arriving(Connection& connection) { arriving_.insert(&connection); }
@@ -52,6 +52,9 @@ private:
 //   - evhttp serves a request only where it has read exactly the bytes that were judged as one request (on_request()). Everything
 //     from a refused head on is thrown away before evhttp can read it.
 //
+// A head that comes in pieces takes room of a budget of its own, for the copy here, for evhttp's, and for the lines that evhttp
+// makes fields of. A head that comes in one piece takes none, so that clients that never finish theirs refuse nobody else.
+//
 // There is also a deadline for each request, from its first byte, and one for each answer: a client that sends or reads too
 // slowly is disconnected.
 class Connection {
@@ -62,11 +65,15 @@ public:
         void* context;
     };
     // All outlive it. `stream` is evhttp's.
-    Connection(loop::EventLoop& loop, bufferevent* stream, const ServerOptions& options, Budget& bodies, OnClosed on_closed);
+    Connection(loop::EventLoop& loop, bufferevent* stream, const ServerOptions& options, Budget& bodies, Budget& heads,
+               std::uint64_t number, OnClosed on_closed);
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
+    std::uint64_t number() const { return number_; }  // in the order of their beginning
+    // Call it once evhttp has made its connection, and before the loop waits again.
+    void make_known();
     void on_input(std::size_t added);
     // evhttp has a whole request: how many headers it has, without the trailers of its body. Nothing: it is not the next one that
     // was let through, and must not be served.
@@ -75,8 +82,11 @@ public:
     void on_answered();
     // The answer that is written now is the last: what follows cannot be told apart.
     bool is_last() const { return state_ == State::kLast && under_way_ == 1; }
-    // Cut, with what it has reserved for later given back, where its body has not come a step further for a while.
+    // Cut, with what it has reserved for later given back, where its body has not come a step further for a while, or its head
+    // has not come to its end.
     void cut_if_stalled(core::MonoTime now);
+    // Cut where no request is under way. False: there is one, or it is cut already.
+    bool cut_if_idle();
 
 private:
     enum class State {
@@ -94,13 +104,15 @@ private:
     };
     static void on_refusal_written(bufferevent* stream, void* self) noexcept;
     static void on_end(bufferevent* stream, short events, void* self) noexcept;
-    void make_known();
     void start_deadline(std::chrono::milliseconds time);
     // Each answers how many bytes of `text`, which has just arrived and is not empty, it has dealt with.
     std::size_t read_head(std::string_view text);
     std::size_t read_body(std::size_t arrived);
     std::size_t read_chunks(std::string_view text);
     void judge(std::string_view text);
+    // head_ has grown: it takes room, or is refused.
+    void keep_head();
+    std::string take_head();
     // A part of the body has come. False: it was refused.
     bool take_room(std::size_t arrived, std::size_t whole);
     void end_body(State next);
@@ -123,17 +135,21 @@ private:
     bufferevent* stream_;
     const ServerOptions& options_;
     Budget& bodies_;
+    Budget& heads_;
+    const std::uint64_t number_;
     OnClosed on_closed_;
     bool is_known_ = false;  // evhttp will call on_closed_
     std::unique_ptr<loop::Timer> deadline_;
     State state_ = State::kHead;
-    std::string head_;              // so far
-    std::uint64_t received_ = 0;    // bytes since the connection began
-    std::uint64_t position_ = 0;    // of them, those that have been judged
-    std::size_t header_count_ = 0;  // of the request that is judged
-    std::deque<Passed> passed_;     // what evhttp may serve, and has not read
-    std::size_t bound_ = 0;         // of evhttp's input, as set
-    bool is_taken_ = false;         // the stream's callbacks are ours
+    std::string head_;               // so far
+    std::size_t head_lines_ = 0;     // of it
+    std::size_t head_reserved_ = 0;  // of heads_
+    std::uint64_t received_ = 0;     // bytes since the connection began
+    std::uint64_t position_ = 0;     // of them, those that have been judged
+    std::size_t header_count_ = 0;   // of the request that is judged
+    std::deque<Passed> passed_;      // what evhttp may serve, and has not read
+    std::size_t bound_ = 0;          // of evhttp's input, as set
+    bool is_taken_ = false;          // the stream's callbacks are ours
     std::size_t body_left_ = 0;
     std::size_t body_bytes_ = 0;     // announced
     std::size_t body_arrived_ = 0;   // of it

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -39,6 +40,7 @@ constexpr std::size_t kSmallAnswer = 4096;   // bytes; written whatever else wai
 
 constexpr std::size_t kAllHeaders = std::numeric_limits<std::size_t>::max();
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr int kMostLooked = 256;
 
 // The lowest free descriptor is the number that the next connection would get.
 bool descriptors_are_scarce(int any_open_fd) {
@@ -92,6 +94,7 @@ http::Request read_request(evhttp_request* raw, std::size_t header_count) {
 // The connections and their pending responses: requests without an answer, and answers that are not yet written.
 struct Clients {
     std::unordered_map<bufferevent*, std::unique_ptr<Connection>> connections;  // where requests are screened
+    std::map<std::uint64_t, Connection*> by_age;                                // of connections
     std::unordered_set<Responder::State*> unanswered;
     std::unordered_map<evhttp_connection*, std::size_t> unwritten;  // bytes
     std::size_t unwritten_bytes = 0;
@@ -99,6 +102,29 @@ struct Clients {
     Connection* find(evhttp_connection* connection) const {
         const auto found = connections.find(evhttp_connection_get_bufferevent(connection));
         return found == connections.end() ? nullptr : found->second.get();
+    }
+    void add(bufferevent* stream, std::unique_ptr<Connection> connection) {
+        remove(stream);  // one that has gone without a word
+        by_age.emplace(connection->number(), connection.get());
+        connections.emplace(stream, std::move(connection));
+    }
+    void remove(bufferevent* stream) {
+        const auto found = connections.find(stream);
+        if (found == connections.end()) return;
+        by_age.erase(found->second->number());
+        connections.erase(found);
+    }
+    // So that one that goes without a word is removed, too.
+    void make_known(bufferevent* stream, std::uint64_t number) {
+        const auto found = connections.find(stream);
+        if (found != connections.end() && found->second->number() == number) found->second->make_known();
+    }
+    // The oldest that may be cut, among so many that no turn of the loop is spent on it.
+    void cut_oldest() const {
+        int looked = 0;
+        for (auto one = by_age.begin(); one != by_age.end() && ++looked < kMostLooked; ++one) {
+            if (one->second->cut_if_idle()) return;
+        }
     }
     void start_writing(evhttp_request* request, std::size_t bytes) {
         evhttp_connection* const connection = evhttp_request_get_connection(request);
@@ -128,7 +154,7 @@ struct Clients {
     static void on_closed(evhttp_connection* connection, void* self) noexcept {
         auto& clients = *static_cast<Clients*>(self);
         clients.forget_writing(connection);
-        clients.connections.erase(evhttp_connection_get_bufferevent(connection));
+        clients.remove(evhttp_connection_get_bufferevent(connection));
     }
 };
 
@@ -222,17 +248,20 @@ void Responder::on_sent(std::function<void(int)> callback) {
 
 struct Server::Impl {
     Impl(loop::EventLoop& the_loop, ServerOptions the_options)
-        : options(std::move(the_options)), loop(the_loop), bodies(options.max_bodies_bytes) {}
+        : options(std::move(the_options)), loop(the_loop), bodies(options.max_bodies_bytes), heads(options.max_heads_bytes) {}
 
     ServerOptions options;
     RequestHandler handler;
     loop::EventLoop& loop;
     Budget bodies;
-    Clients clients;                              // depends-on: bodies
+    Budget heads;
+    Clients clients;                              // depends-on: bodies, heads
     std::unique_ptr<evhttp, EvhttpDeleter> http;  // depends-on: clients
     evhttp_bound_socket* listener = nullptr;
     std::unique_ptr<loop::Timer> accept_timer;
     int port = 0;
+    std::uint64_t made = 0;  // connections
+    const std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 
     static void on_request(evhttp_request* raw, void* self) noexcept { static_cast<Impl*>(self)->serve(raw); }
 
@@ -247,11 +276,15 @@ struct Server::Impl {
         return connection;
     }
     void screen(bufferevent* stream) {
-        auto connection =
-            std::make_unique<Connection>(loop, stream, options, bodies, Connection::OnClosed{&Clients::on_closed, &clients});
+        auto connection = std::make_unique<Connection>(loop, stream, options, bodies, heads, ++made,
+                                                       Connection::OnClosed{&Clients::on_closed, &clients});
+        if (clients.connections.size() >= options.max_connections) clients.cut_oldest();
         evbuffer_add_cb(bufferevent_get_input(stream), &Impl::on_input, connection.get());
-        // In the place of one that has gone without a word.
-        clients.connections.insert_or_assign(stream, std::move(connection));
+        const std::uint64_t number = connection->number();
+        clients.add(stream, std::move(connection));
+        loop.post([this, guard = std::weak_ptr<bool>(alive), stream, number] {
+            if (!guard.expired()) clients.make_known(stream, number);
+        });
     }
     static void on_input(evbuffer*, const evbuffer_cb_info* change, void* connection) noexcept {
         if (change->n_added > 0) static_cast<Connection*>(connection)->on_input(change->n_added);

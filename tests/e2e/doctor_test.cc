@@ -3,6 +3,7 @@
 
 #include "support/places.h"
 #include "support/private_postgres.h"
+#include "support/stores.h"
 #include "support/world.h"
 
 namespace messaging::test {
@@ -59,6 +60,21 @@ TEST(Doctor, SaysThatTheSchemaIsNotThere) {
     const CommandResult result = doctor(empty_database());
     EXPECT_EQ(result.exit_code, 1);
     expect_line(result, "error    schema: the schema is not there\n         do: messaging migrate up\n");
+}
+
+// The session's socket got the number 1, and the findings were written into it.
+TEST(Doctor, SaysTheSameWhereStandardOutputOrInputIsClosed) {
+    const std::string database = migrated(empty_database());
+    const int open = doctor(database).exit_code;
+    ProcessOptions options;
+    options.environment = {{"DATABASE_URL", database}, {"MIGRATIONS_DIR", migrations_dir()}};
+    for (const char* closed : {">&-", "<&-", "<&- >&-", "<&- >&- 2>&-"}) {
+        options.arguments = {"sh", "-c", "exec " + messaging_binary() + " doctor " + closed};
+        EXPECT_EQ(run_command(options, std::chrono::seconds(20)).exit_code, open) << closed;
+    }
+    options.arguments = {"sh", "-c", "exec " + messaging_binary() + " faker --count 1000 >&-"};
+    EXPECT_EQ(run_command(options, std::chrono::seconds(20)).exit_code, 0);
+    EXPECT_EQ(connect_or_abort(database).execute("SELECT count(*) FROM messages")->bigint(0, 0), 1000);
 }
 
 }  // namespace

@@ -280,6 +280,48 @@ TEST_F(ApiAttack, HealthIsAnsweredBesideClientsThatPostFourMegabytesEach) {
     expect_unimpressed(tally);
 }
 
+// No token is needed for a head: 8,000 unfinished ones of 16,000 bytes took 290 MB, and as many lines of a few bytes take more.
+// The clients come from several addresses: one has not so many ports.
+TEST_F(ApiAttack, UnfinishedHeadsOnMoreConnectionsThanAreKept) {
+    Tally tally("unfinished heads on 9,000 connections", database_, receiver_);
+    tally.expect_settled();
+    const std::string first = "GET /livez HTTP/1.1\r\nHost: localhost\r\n";
+    std::string short_lines = first;
+    while (short_lines.size() < 16'000) short_lines += "a:b\r\n";
+    const std::vector<std::pair<std::string, std::string>> kinds = {
+        {"one long line", first + "X: " + std::string(16'000, 'a')}, {"short lines", short_lines}, {"nothing", ""}};
+    rlimit files{};
+    getrlimit(RLIMIT_NOFILE, &files);
+    const std::size_t connections = std::min<std::size_t>(9'000, files.rlim_cur - 200);
+    for (const auto& [name, head] : kinds) {
+        const long before = service_.resident_bytes();
+        long most = 0;
+        std::vector<double> health;
+        for (std::size_t i = 0; i < connections; ++i) {
+            const int fd = connection();
+            if (!head.empty()) say(fd, head.substr(0, head.size() / 2));
+            if (!head.empty()) say(fd, head.substr(head.size() / 2));
+            if (i % 100 != 0) continue;
+            const SteadyTime asked = std::chrono::steady_clock::now();
+            EXPECT_EQ(http_get(service_.url("/livez")).status, 200);
+            health.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count());
+            most = std::max(most, service_.resident_bytes());
+        }
+        const SteadyTime asked = std::chrono::steady_clock::now();
+        EXPECT_EQ(call("POST", service_.url("/stop"), "").status, 200);
+        EXPECT_EQ(call("POST", service_.url("/start"), "").status, 200);
+        tally.expect_no_longer_than(seconds(1), asked);
+        std::sort(health.begin(), health.end());
+        std::printf("%s: %zu connections, %ld MB more; /livez median %.1f ms, 95 %% %.1f ms, slowest %.1f ms\n", name.c_str(),
+                    connections, (most - before) >> 20, health[health.size() / 2] * 1e3, health[health.size() * 95 / 100] * 1e3,
+                    health.back() * 1e3);
+        EXPECT_LT(most - before, 64 << 20) << name;
+        EXPECT_LT(health[health.size() * 95 / 100], 0.1) << name;
+        for (const int fd : std::exchange(open_, {})) close(fd);
+    }
+    expect_unimpressed(tally);
+}
+
 // 200 at once, of every kind, beside a drain: huge bodies with and without the token, drips, junk behind good requests, pages of
 // other sites, answers that nobody reads. 49 MB of each of 20 were held before anybody was asked for the token: 973 MB.
 TEST_F(ApiAttack, TwoHundredHostileConnectionsOfEveryKindAtOnce) {
