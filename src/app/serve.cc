@@ -15,6 +15,7 @@
 #include "app/engine_thread.h"
 #include "app/installed_files.h"
 #include "app/sessions.h"
+#include "app/signal_thread.h"
 #include "app/system_clock.h"
 #include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
@@ -22,7 +23,6 @@
 #include "http_client/url.h"
 #include "http_server/server.h"
 #include "loop/event_loop.h"
-#include "loop/signals.h"
 #include "repository/control_store.h"
 #include "repository/endpoint_registry.h"
 #include "repository/endpoint_store.h"
@@ -43,7 +43,7 @@ constexpr std::chrono::milliseconds kStatusPeriod{2000};     // gauges of /metri
 constexpr std::chrono::minutes kPauseLinePeriod{1};          // between lines of the log that say the same
 constexpr std::chrono::milliseconds kAnswersPatience{1000};  // for the API's last answers to be written, at the end
 constexpr std::chrono::milliseconds kAnswersPoll{10};
-constexpr int kSecondSignalExit = 130;
+constexpr std::chrono::milliseconds kLogPatience{1000};  // for the last lines of the log, at the end
 
 std::string host_name() {
     char name[256] = {};
@@ -81,11 +81,7 @@ public:
           start_timer_(loop_.make_timer([this] { try_to_start(); })),
           status_timer_(loop_.make_timer([this] { refresh_status(); })),
           leave_timer_(loop_.make_timer([this] { leave(); })),
-          on_term_(loop_, SIGTERM, [this] { on_signal(); }),
-          on_int_(loop_, SIGINT, [this] { on_signal(); }),
-          on_hup_(loop_, SIGHUP, [this] {
-              if (!stopping_) on_signal();  // the terminal has gone
-          }) {}
+          signals_(loop_, [this] { on_signal(); }) {}
 
     int run() {
         std::signal(SIGPIPE, SIG_IGN);
@@ -175,7 +171,10 @@ private:
                                   return http_client::check_target(url, config_.address_policy);
                               }};
         options.checks = [this] { return checks(); };
-        options.metrics_text = [this] { return metrics_.text(); };
+        options.metrics_text = [this] {
+            metrics_.set_dropped_log_lines(telemetry::dropped_log_lines());
+            return metrics_.text();
+        };
         options.on_request = [this](const handler::ServedRequest& request) {
             metrics_.on_http_request(request.method, request.route, request.status, request.elapsed);
             if (request.status < 300 && handler::uses_postgres(request.route)) unavailable_requests_.recovered();
@@ -291,7 +290,6 @@ private:
     }
 
     void on_signal() {
-        if (stopping_) _exit(kSecondSignalExit);
         stopping_ = true;
         spdlog::info("stopping: requests in flight may take {}; a second signal ends the process at once",
                      format_duration(config_.shutdown_timeout));
@@ -347,9 +345,7 @@ private:
     std::unique_ptr<loop::Timer> start_timer_;
     std::unique_ptr<loop::Timer> status_timer_;
     std::unique_ptr<loop::Timer> leave_timer_;
-    loop::SignalWatcher on_term_;
-    loop::SignalWatcher on_int_;
-    loop::SignalWatcher on_hup_;
+    SignalThread signals_;
     std::vector<std::unique_ptr<EngineThread>> engines_;
     std::string database_tag_;
     std::string session_error_ = "not connected yet";
@@ -368,9 +364,11 @@ private:
 }  // namespace
 
 int run_serve(const Config& config) {
+    SignalThread::block_signals();
     telemetry::set_up_logging(config.log_level, config.log_format);
-    Service service(config);
-    return service.run();
+    const int status = std::make_unique<Service>(config)->run();
+    if (!telemetry::finish_logging(kLogPatience)) _exit(status);  // nobody reads the log: its thread will not end
+    return status;
 }
 
 }  // namespace messaging::app

@@ -1,13 +1,16 @@
 // The JSON formatter, and the log of states of dependencies.
 #include "telemetry/logging.h"
 
+#include <spdlog/async.h>
 #include <spdlog/formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <future>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "core/json.h"
@@ -41,19 +44,41 @@ public:
 }  // namespace
 
 void set_up_logging(const std::string& level, LogFormat format) {
+    spdlog::init_thread_pool(kMaxLogLines, 1);
+    const auto make = [](spdlog::sink_ptr sink) {
+        return std::make_shared<spdlog::async_logger>("messaging", std::move(sink), spdlog::thread_pool(),
+                                                      spdlog::async_overflow_policy::overrun_oldest);
+    };
     std::shared_ptr<spdlog::logger> logger;
     if (format == LogFormat::kJson) {
-        logger = std::make_shared<spdlog::logger>("messaging", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        logger = make(std::make_shared<spdlog::sinks::stderr_sink_mt>());
         logger->set_formatter(std::make_unique<JsonFormatter>());
     } else {
-        logger = std::make_shared<spdlog::logger>("messaging", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+        logger = make(std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
         logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
     }
     logger->set_level(spdlog::level::from_str(level));
-    logger->flush_on(spdlog::level::debug);
     spdlog::set_default_logger(std::move(logger));
     // As a line like any other: JSON must stay JSON.
     loop::set_libevent_log([](const char* message) { spdlog::warn("libevent: {}", message); });
+}
+
+std::size_t dropped_log_lines() {
+    const auto pool = spdlog::thread_pool();
+    return pool ? pool->overrun_counter() : 0;
+}
+
+bool finish_logging(std::chrono::milliseconds patience) {
+    loop::set_libevent_log(nullptr);
+    std::packaged_task<void()> finish(&spdlog::shutdown);
+    const auto finished = finish.get_future();
+    std::thread thread(std::move(finish));
+    if (finished.wait_for(patience) != std::future_status::ready) {
+        thread.detach();
+        return false;
+    }
+    thread.join();
+    return true;
 }
 
 void DependencyLog::failed(const std::string& reason, const std::string& which) {

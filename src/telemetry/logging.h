@@ -1,6 +1,7 @@
 // Logging: spdlog set up once, as readable lines or as JSON that stays JSON whatever a message contains.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -13,7 +14,15 @@ namespace messaging::telemetry {
 
 // Message contents, recipients and secrets are never handed to a logger. Writes to standard error. Call once, before threads
 // start.
+//
+// Lines are written on a thread of their own: a log that nobody reads holds up nobody. Of more lines than kMaxLogLines that wait
+// the oldest are dropped.
+inline constexpr std::size_t kMaxLogLines = 1024;
 void set_up_logging(const std::string& level, LogFormat format);
+// How many lines were dropped. Any thread, after set_up_logging().
+std::size_t dropped_log_lines();
+// Writes what is left; nothing can be logged any more. False: that was not possible in time.
+bool finish_logging(std::chrono::milliseconds patience);
 
 // A session that is lost tells the reason with its next attempt to connect: that line must not wait for a minute.
 enum class SecondReason { kAfterAMinute, kAtOnce };

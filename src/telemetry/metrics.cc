@@ -133,6 +133,8 @@ Metrics::Metrics()
       accept_pauses_(counter(registry_, "messaging_api_pauses_total",
                              "Pauses of 100 ms in which the API took no new connection, because three quarters of the file "
                              "descriptors were in use.")),
+      dropped_log_lines_(counter(registry_, "messaging_dropped_log_lines_total",
+                                 "Lines of the log that were dropped, because the log was not read while 1,024 waited.")),
       in_flight_(gauge(registry_, "messaging_in_flight_requests", "Requests of this process that have no answer yet.")),
       waiting_(gauge(
           registry_, "messaging_claimed_waiting_messages",
@@ -218,6 +220,10 @@ void Metrics::on_reconnect(engine::Dependency dependency) { reconnects_.Add({{"s
 void Metrics::on_redis_error() { redis_errors_.Increment(); }
 
 void Metrics::on_accept_pause() { accept_pauses_.Increment(); }
+
+void Metrics::set_dropped_log_lines(std::size_t all) {
+    dropped_log_lines_.Increment(static_cast<double>(all) - dropped_log_lines_.Value());
+}
 
 void Metrics::on_reconcile_round(const engine::ReconcileRound& round) {
     reconciled_.Increment(static_cast<double>(round.found));

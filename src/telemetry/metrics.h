@@ -34,6 +34,7 @@ public:
     void on_reconnect(engine::Dependency dependency);
     void on_redis_error();
     void on_accept_pause();
+    void set_dropped_log_lines(std::size_t all);
     void on_reconcile_round(const engine::ReconcileRound& round);
     void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
     void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
@@ -67,6 +68,7 @@ private:
     prometheus::Gauge& reconcile_walk_;
     prometheus::Counter& redis_errors_;
     prometheus::Counter& accept_pauses_;
+    prometheus::Counter& dropped_log_lines_;
     prometheus::Gauge& in_flight_;
     prometheus::Gauge& waiting_;
     prometheus::Gauge& pending_;

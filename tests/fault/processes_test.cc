@@ -1,5 +1,8 @@
 // Several processes on one database: started, ended, stopped in their tracks and set going again, under load.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <memory>
@@ -7,6 +10,7 @@
 
 #include "engine/endpoint_queues.h"
 #include "support/private_postgres.h"
+#include "support/stores.h"
 #include "support/tally.h"
 #include "support/world.h"
 
@@ -88,6 +92,48 @@ TEST(Processes, ASecondSignalExitsAtOnce) {
     tally.expect_settled();
     tally.expect_recovered();
     tally.expect_none_lost(10);
+}
+
+// As `messaging serve | less` in a terminal that nobody scrolls: the loops stood in write(), and no signal ended the process.
+TEST(Processes, ALogThatNobodyReadsHoldsUpNeitherTheSendingNorTheEnd) {
+    ScriptedReceiver receiver(ScriptedReceiver::accept_all());
+    const std::string database = migrated(empty_database());
+    const TemporaryDirectory directory;
+    const std::string pipe = directory.path() + "/log";
+    ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+    const int unread = open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    ASSERT_EQ(fcntl(unread, F_SETPIPE_SZ, 4096), 4096);
+    Environment environment = to(receiver);
+    const int port = free_port();
+    environment.insert({{"LOG_LEVEL", "debug"}, {"PORT", std::to_string(port)}});
+    ProcessOptions options = Service::process(environment, database);
+    options.output_file = pipe;
+    const std::string url = "http://127.0.0.1:" + std::to_string(port);
+    for (const bool hangs : {false, true}) {
+        ScriptedAnswer hang;
+        hang.hang = true;
+        receiver.set_script(hangs ? ScriptedReceiver::always(hang) : ScriptedReceiver::accept_all());
+        Process service(options);
+        ASSERT_TRUE(wait_until([&] { return http_get(url + "/livez").status == 200; }));
+        int answered = 0;
+        for (int i = 0; i < 2000; ++i) answered += http_get(url + "/livez").status == 200 ? 1 : 0;
+        EXPECT_EQ(answered, 2000);
+        commit_messages(database, 5);
+        ASSERT_TRUE(receiver.wait_for(hangs ? 10 : 5)) << "sending goes on";
+        if (!hangs) {
+            EXPECT_TRUE(
+                wait_until([&] { return sample(http_get(url + "/metrics").body, "messaging_dropped_log_lines_total") > 0; }));
+        }
+        const SteadyTime told = std::chrono::steady_clock::now();
+        service.send(SIGTERM);
+        if (hangs) {
+            wait_until([&] { return http_get(url + "/livez").status == 0; }, seconds(1));
+            service.send(SIGTERM);
+        }
+        EXPECT_EQ(service.wait(), hangs ? 130 : 0);
+        EXPECT_LT(std::chrono::steady_clock::now() - told, seconds(hangs ? 3 : 5));
+    }
+    close(unread);
 }
 
 TEST(Processes, FourOnOneDatabaseShareTheWorkAndSendEachMessageOnce) {
