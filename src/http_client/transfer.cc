@@ -18,8 +18,9 @@ constexpr std::size_t kOwnHeaders = 2;                   // of a request, behind
 constexpr std::size_t kMaxHeaderBytes = 64u << 10;       // of an answer's headers, all together
 constexpr std::size_t kMaxUnansweredBytes = 256u << 10;  // on the wire, handshake included, before the final status
 constexpr std::size_t kMaxRefusalBytes = 32u << 10;      // on the wire, of an answer that is no 2xx: its body is of no use
-constexpr std::size_t kMaxHandshakeMessages = 1000;      // that a TLS connection receives, key updates and tickets included
-constexpr int kMaxUnfit = 3;                             // connections that a request tries
+constexpr std::size_t kMaxBodyParts = 4096;  // chunks, mostly: of a byte each they cost a hundred times what their bytes do
+constexpr std::size_t kMaxHandshakeMessages = 1000;  // that a TLS connection receives, key updates and tickets included
+constexpr int kMaxUnfit = 3;                         // connections that a request tries
 constexpr unsigned kSafeToUseAgain = 0x080101;
 
 // libcurl before 8.1.1 keeps a pointer to the last header of a handle's last answer beyond that header's end; an answer whose
@@ -226,6 +227,7 @@ bool Transfer::renew() {
 void Transfer::forget_answer() {
     partial_ = {};
     received_bytes_ = 0;
+    body_parts_ = 0;
     header_bytes_ = 0;
     answered_ = false;
     status_ = 0;
@@ -409,7 +411,7 @@ std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, v
     auto& transfer = *static_cast<Transfer*>(self);
     const std::size_t bytes = size * count;
     transfer.received_bytes_ += bytes;
-    if (transfer.received_bytes_ > transfer.options_.max_received_bytes) {
+    if (transfer.received_bytes_ > transfer.options_.max_received_bytes || ++transfer.body_parts_ > kMaxBodyParts) {
         transfer.partial_.body_truncated = true;
         return 0;  // ends the transfer with CURLE_WRITE_ERROR
     }

@@ -70,6 +70,7 @@ private:
     Client::Completion done_;
     PostResult partial_;
     std::size_t received_bytes_ = 0;
+    std::size_t body_parts_ = 0;
     std::size_t header_bytes_ = 0;
     long status_ = 0;              // of the latest status line
     bool answered_ = false;        // the final answer's status has arrived
