@@ -51,8 +51,8 @@ struct ServerOptions {
     std::chrono::seconds idle_timeout{30};
     // With `screen`: no body is read before its request may be made, and slow clients have a deadline (http_server/connection.h).
     std::size_t max_bodies_bytes = 16u << 20;  // of all requests under way; beyond, 503
-    std::size_t max_heads_bytes = 4u << 20;  // of all heads that come in pieces; beyond, 503
-    std::size_t max_connections = 8192;      // for one more, the oldest one on which no request is under way is cut
+    std::size_t max_heads_bytes = 4u << 20;    // of all heads that come in pieces; beyond, 503
+    std::size_t max_connections = 8192;        // for one more, the oldest one on which no request is under way is cut
     // A body that has grown by less than body_step within body_step_timeout, and a head that is not whole after that time, is cut
     // when another one needs the capacity.
     std::size_t body_step = 64u << 10;
