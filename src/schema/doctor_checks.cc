@@ -67,7 +67,7 @@ compared AS (
 SELECT 'error', format('the trigger %s on %s is %s', name, relation,
                        CASE WHEN tgenabled IS NULL THEN 'missing' WHEN NOT same THEN 'not the one of this version'
                             WHEN tgenabled = 'O' THEN 'not fired by rows that replication or a restore brings' ELSE 'disabled' END),
-       CASE WHEN same THEN format('ALTER TABLE %s ENABLE %s TRIGGER %s', relation, CASE WHEN always THEN 'ALWAYS' END, name)
+       CASE WHEN same THEN format('ALTER TABLE %s ENABLE %sTRIGGER %s', relation, CASE WHEN always THEN 'ALWAYS ' END, name)
             ELSE 'DELETE FROM messaging._function_file, and then `messaging migrate up`' END
 FROM compared WHERE tgenabled IS NULL OR NOT same OR tgenabled NOT IN ('O', 'A') OR always AND tgenabled <> 'A'
 UNION ALL
