@@ -112,7 +112,7 @@ void on_tls_message(int is_sent, int, int type, const void*, std::size_t, SSL* t
     static const int slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
     if (is_sent != 0 || type != SSL3_RT_HANDSHAKE) return;
     const auto count = reinterpret_cast<std::uintptr_t>(SSL_get_ex_data(tls, slot)) + 1;
-    SSL_set_ex_data(tls, slot, reinterpret_cast<void*>(count));
+    SSL_set_ex_data(tls, slot, reinterpret_cast<void*>(count));  // NOLINT(performance-no-int-to-ptr): nobody follows it
     if (count == kMaxHandshakeMessages) SSL_set0_rbio(tls, BIO_new(BIO_s_null()));
 }
 

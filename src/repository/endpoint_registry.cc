@@ -298,6 +298,7 @@ void PgEndpointRegistry::enable(const EndpointRef& endpoint, core::Completion<En
 void PgEndpointRegistry::find(const std::vector<std::string>& names,
                               core::Completion<std::vector<std::optional<core::EndpointId>>> done) {
     std::vector<std::optional<std::string>> ids;
+    ids.reserve(names.size());
     for (const std::string& name : names) {
         ids.push_back(core::parse_number<core::EndpointId>(name) ? std::optional(name) : std::nullopt);
     }

@@ -71,7 +71,7 @@ protected:
         service.sql("INSERT INTO messaging.endpoints (name, url) SELECT 'good ' || g, '" + receiver.url("/good") +
                     "' FROM generate_series(2, " + std::to_string(kGood) + ") g");
         for (const auto& path : paths) {
-            service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('" + path + "', '" +
+            service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('" + path.substr(1) + "', '" +
                         receiver.url(with_bad_ones ? path : "/good") + "')");
         }
         // Ten messages for each endpoint every 50 ms, in one statement, as a busy application would insert them.
