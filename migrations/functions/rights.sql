@@ -1,6 +1,7 @@
 -- Rights. Roles belong to the whole cluster, so the product creates none: it grants rights to existing roles.
 --   writer    an application: inserts messages                                  SELECT messaging.grant_to('shop', 'writer');
 --   reader    people and tools that only read: the messages, the tables without the secrets, and messaging.misplaced()
+--   operator  people who repair: what a reader has, the endpoints, and the functions that send again, cancel, pause, start and stop
 --   service   the role of `messaging serve`, if it is not the owner: reads and writes the messages and the tables
 -- After an upgrade, call messaging.grant_to() again for the tables and functions of the new version.
 
@@ -23,7 +24,13 @@ BEGIN
                                                        AND relname <> '_endpoint_secret' LOOP
                 EXECUTE format('GRANT SELECT ON %s TO %I', readable, role);
             END LOOP;
-            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.misplaced() TO %I', role);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.misplaced(), messaging.message_id(text), messaging.timeline(bigint), '
+                'messaging._percentile(bigint[], double precision), messaging._duration_bounds() TO %I', role);
+        WHEN 'operator' THEN
+            PERFORM messaging.grant_to(role, 'reader');
+            EXECUTE format('GRANT INSERT, UPDATE, DELETE ON messaging.endpoints TO %I', role);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.send(text, text, text), messaging.retry(bigint[]), messaging.cancel(bigint[], text), '
+                'messaging.disable(text, text), messaging.enable(text), messaging.start(), messaging.stop() TO %I', role);
         WHEN 'service' THEN
             EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.messages TO %I', role);
@@ -32,11 +39,11 @@ BEGIN
             EXECUTE format('GRANT SELECT ON SEQUENCE public.messages_id_seq TO %I', role);
             EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA messaging TO %I', role);
         ELSE
-            RAISE EXCEPTION 'unknown right "%"', what USING HINT = 'Use writer, reader or service.';
+            RAISE EXCEPTION 'unknown right "%"', what USING HINT = 'Use writer, reader, operator or service.';
     END CASE;
 END $$;
 COMMENT ON FUNCTION messaging.grant_to(name, text) IS
-    'Grants what a role needs: writer (an application that inserts messages), reader, or service (messaging serve).';
+    'Grants what a role needs: writer (an application that inserts messages), reader, operator, or service (messaging serve).';
 
 REVOKE ALL ON SCHEMA messaging FROM PUBLIC;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA messaging FROM PUBLIC;

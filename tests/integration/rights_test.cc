@@ -88,9 +88,18 @@ TEST_F(Rights, AWriterInsertsMessagesAndDoesNothingElse) {
 
 TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
     grant("reader");
-    EXPECT_EQ(db_.sql(std::string("SELECT granted FROM (") + kGranted + ") g WHERE granted NOT LIKE 'SELECT messaging.%'"),
-              "EXECUTE messaging.misplaced() SELECT messages USAGE schema messaging");
+    EXPECT_EQ(
+        db_.sql(std::string("SELECT granted FROM (") + kGranted + ") g WHERE granted NOT LIKE 'SELECT messaging.%'"),
+        "EXECUTE messaging._duration_bounds() EXECUTE messaging._percentile(bigint[],double precision) "
+        "EXECUTE messaging.message_id(text) EXECUTE messaging.misplaced() EXECUTE messaging.timeline(bigint) SELECT messages "
+        "USAGE schema messaging");
     pg::Session reader = tester();
+    db_.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
+    db_.sql("INSERT INTO messaging._endpoint_minute VALUES (1, now(), 1, 0, '{1}')");
+    for (const char* view : {"message_status", "dead_letters", "pending", "sending", "scheduled", "held", "attempts", "engines",
+                             "queue_status", "endpoint_health", "timeline(1)"}) {
+        EXPECT_EQ(sqlstate(reader, std::string("SELECT * FROM messaging.") + view), "") << view;
+    }
     EXPECT_EQ(sqlstate(reader, "SELECT * FROM messages; SELECT * FROM messaging._queue; SELECT * FROM messaging.misplaced()"),
               "");
     for (const char* forbidden :
@@ -99,6 +108,25 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
           "DELETE FROM messaging._queue", "SELECT messaging._queue_lost('{}')", "SELECT messaging._reconcile_round(1)",
           "UPDATE messaging._state SET state = 'stopped'"}) {
         EXPECT_EQ(sqlstate(reader, forbidden), kDenied) << forbidden;
+    }
+}
+
+TEST_F(Rights, AnOperatorRepairsAndSeesNoSecret) {
+    grant("operator");
+    pg::Session person = tester();
+    for (const char* allowed :
+         {"SELECT messaging.send('a', 'b')", "SELECT messaging.cancel('{1}')", "SELECT messaging.retry(1)",
+          "SELECT messaging.stop()", "SELECT messaging.start()",
+          "INSERT INTO messaging.endpoints (name, url) VALUES ('shop', 'http://shop.test/')",
+          "UPDATE messaging.endpoints SET max_attempts = 3 WHERE name = 'shop'", "SELECT messaging.disable('shop')",
+          "SELECT messaging.enable('shop')", "DELETE FROM messaging.endpoints WHERE name = 'shop'",
+          "SELECT * FROM messaging.endpoint_health"}) {
+        EXPECT_EQ(sqlstate(person, allowed), "") << allowed;
+    }
+    for (const char* forbidden :
+         {"SELECT * FROM messaging._endpoint_secret", "UPDATE messages SET is_sent = true", "DELETE FROM messages",
+          "DELETE FROM messaging._queue", "SELECT messaging._set_state('stopped')"}) {
+        EXPECT_EQ(sqlstate(person, forbidden), kDenied) << forbidden;
     }
 }
 

@@ -1,0 +1,174 @@
+-- What people and tools use in psql: views of the messages in their places, and functions for what the HTTP API can do. Columns may be added
+-- to a view, and none is removed or changes its type.
+
+CREATE OR REPLACE VIEW messaging.message_status AS
+SELECT m.id, 'msg_' || t.tag || '_' || m.id || '_' || lpad(to_hex(m.generation / 128), 6, '0') AS webhook_id,
+       CASE WHEN m.is_sent THEN 'sent' WHEN d.id IS NOT NULL THEN 'dead' WHEN h.id IS NOT NULL THEN 'held' WHEN s.id IS NOT NULL THEN 'scheduled'
+            WHEN (m.id, m.attempts, m.generation) IN (
+                SELECT u.id, u.attempts, u.generation FROM messaging._claim c
+                CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)) THEN 'sending'
+            ELSE 'pending' END AS status,
+       m.endpoint_id, e.name AS endpoint, m.recipient, m.attempts, m.created_at,
+       CASE WHEN NOT m.is_sent THEN s.due_at END AS next_attempt_at, m.sent_at, CASE WHEN NOT m.is_sent THEN d.failed_at END AS dead_at,
+       coalesce(CASE WHEN NOT m.is_sent THEN d.reason END, m.last_error) AS last_error, m.receiver_message_id
+FROM public.messages m
+CROSS JOIN messaging._database t
+LEFT JOIN messaging._schedule s ON s.id = m.id
+LEFT JOIN messaging._hold h ON h.id = m.id
+LEFT JOIN messaging._dead d ON d.id = m.id
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+COMMENT ON VIEW messaging.message_status IS 'Each message with its status. Quick with WHERE id = …; without it, it reads all messages.';
+
+CREATE OR REPLACE VIEW messaging.dead_letters AS
+SELECT m.id, 'msg_' || t.tag || '_' || m.id || '_' || lpad(to_hex(m.generation / 128), 6, '0') AS webhook_id,
+       m.endpoint_id, e.name AS endpoint, m.recipient, m.content, m.attempts, d.reason, m.created_at, d.failed_at AS dead_at
+FROM messaging._dead d
+JOIN public.messages m ON m.id = d.id AND NOT m.is_sent
+CROSS JOIN messaging._database t
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+COMMENT ON VIEW messaging.dead_letters IS 'Messages that were given up, with the reason. messaging.retry(id) sends one again.';
+
+CREATE OR REPLACE VIEW messaging.pending AS
+SELECT m.id, m.endpoint_id, e.name AS endpoint, m.recipient, m.created_at, now() - m.created_at AS age
+FROM messaging._queue q
+JOIN public.messages m ON m.id = q.id AND NOT m.is_sent
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+COMMENT ON VIEW messaging.pending IS 'Messages that are ready, and that no engine has yet. Reads the whole queue.';
+
+CREATE OR REPLACE VIEW messaging.sending AS
+SELECT m.id, m.endpoint_id, e.name AS endpoint, m.recipient, i.name AS engine, m.attempts, m.created_at
+FROM messaging._claim c
+CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
+JOIN public.messages m ON m.id = u.id AND m.attempts = u.attempts AND m.generation = u.generation AND NOT m.is_sent
+LEFT JOIN messaging._instance i ON i.instance_id = c.instance_id
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+COMMENT ON VIEW messaging.sending IS 'Messages that an engine has claimed: being sent, or waiting in its memory.';
+
+CREATE OR REPLACE VIEW messaging.scheduled AS
+SELECT m.id, m.endpoint_id, e.name AS endpoint, m.recipient, s.due_at AS next_attempt_at, m.attempts, m.last_error, m.created_at
+FROM messaging._schedule s
+JOIN public.messages m ON m.id = s.id AND NOT m.is_sent
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+COMMENT ON VIEW messaging.scheduled IS 'Messages that wait for their next attempt.';
+
+CREATE OR REPLACE VIEW messaging.held AS
+SELECT m.id, m.endpoint_id, e.name AS endpoint, m.recipient, s.state AS endpoint_state, s.reason AS state_reason, m.created_at,
+       now() - m.created_at AS age
+FROM messaging._hold h
+JOIN public.messages m ON m.id = h.id AND NOT m.is_sent
+LEFT JOIN messaging.endpoints e ON e.id = h.endpoint_id
+LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = h.endpoint_id;
+COMMENT ON VIEW messaging.held IS 'Messages that wait until their endpoint can take them, or is enabled.';
+
+CREATE OR REPLACE VIEW messaging.attempts AS
+SELECT a.message_id, a.attempt, a.at AS recorded_at, a.status AS http_status, a.duration_ms, a.error FROM messaging._attempt a;
+COMMENT ON VIEW messaging.attempts IS 'Failed attempts. A successful one is told by the message itself.';
+
+CREATE OR REPLACE VIEW messaging.engines AS
+SELECT i.instance_id AS id, i.name, i.started_at, i.last_seen, now() - i.last_seen AS heartbeat_age, i.in_flight FROM messaging._instance i;
+COMMENT ON VIEW messaging.engines IS 'The running engines. One whose heartbeat is older than some seconds has failed, and is reclaimed by another.';
+
+CREATE OR REPLACE VIEW messaging.queue_status AS
+SELECT s.state, CASE s.by WHEN 'migration' THEN 'nobody yet' ELSE s.by END AS changed_by, s.since,
+       (SELECT count(*) FROM messaging._queue) AS pending, (SELECT count(*) FROM messaging.sending) AS sending,
+       (SELECT count(*) FROM messaging._schedule) AS scheduled, (SELECT count(*) FROM messaging._hold) AS held,
+       (SELECT count(*) FROM messaging._dead) AS dead,
+       (SELECT now() - m.created_at FROM public.messages m WHERE m.id = (SELECT min(q.id) FROM messaging._queue q)) AS oldest_pending_age,
+       (SELECT coalesce(sum(b.size), 0) / 10.0 FROM (
+           SELECT size, sent_at FROM messaging._sent_batch ORDER BY batch_id DESC LIMIT 5000) b
+        WHERE b.sent_at > now() - interval '10 seconds')::double precision AS sent_per_second,
+       (SELECT count(*) FROM messaging._instance) AS engines, (SELECT count(*) FROM messaging._receipt_backlog) AS unconfirmed_receipt_batches
+FROM messaging._state s;
+COMMENT ON VIEW messaging.queue_status IS 'One row: the service state, and how many messages wait where. Counts whole tables, but not messages.';
+
+CREATE OR REPLACE FUNCTION messaging.message_id(webhook_id text) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.id FROM public.messages m, messaging._database d
+    WHERE m.id = substring($1 FROM '^msg_[^_]+_([0-9]{1,18})_')::bigint
+      AND $1 = 'msg_' || d.tag || '_' || m.id || '_' || lpad(to_hex(m.generation / 128), 6, '0')
+$$;
+COMMENT ON FUNCTION messaging.message_id(text) IS 'The message with this webhook-id; NULL when there is none.';
+
+CREATE OR REPLACE FUNCTION messaging.send(recipient text, content text, endpoint text DEFAULT 'default') RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO public.messages (recipient, content, endpoint_id) VALUES ($1, $2, messaging._endpoint_id($3)) RETURNING id
+$$;
+COMMENT ON FUNCTION messaging.send(text, text, text) IS 'Inserts a message for an endpoint, named or by its id. Returns the message''s id.';
+
+-- One row for each id: nothing is skipped without a word.
+CREATE OR REPLACE FUNCTION messaging.retry(VARIADIC ids bigint[]) RETURNS TABLE (id bigint, result text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    before text;
+BEGIN
+    FOREACH id IN ARRAY ids LOOP
+        SELECT s.status INTO before FROM messaging.message_status s WHERE s.id = retry.id;
+        UPDATE public.messages m SET is_sent = false WHERE m.id = retry.id AND before IN ('sent', 'dead', 'scheduled');
+        result := CASE WHEN before IS NULL THEN 'not found' WHEN FOUND THEN 'queued' WHEN before = 'sending' THEN 'being sent'
+                       ELSE 'already waiting' END;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION messaging.retry(bigint[]) IS 'Sends messages again that are sent, dead-lettered or scheduled; the others stay as they are.';
+
+-- A message that an engine has cannot be taken back. What an engine is claiming at this moment is locked, and counts as being sent.
+CREATE OR REPLACE FUNCTION messaging.cancel(ids bigint[], reason text DEFAULT 'cancelled') RETURNS TABLE (id bigint, result text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    taken bigint[];
+BEGIN
+    WITH queued AS (
+        DELETE FROM messaging._queue q WHERE q.ctid = ANY (ARRAY(
+            SELECT f.ctid FROM messaging._queue f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING q.id),
+    scheduled AS (
+        DELETE FROM messaging._schedule s WHERE s.id = ANY (ARRAY(
+            SELECT f.id FROM messaging._schedule f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING s.id),
+    held AS (
+        DELETE FROM messaging._hold h WHERE h.id = ANY (ARRAY(
+            SELECT f.id FROM messaging._hold f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING h.id),
+    open AS (
+        SELECT DISTINCT p.id FROM (SELECT * FROM queued UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM held) p
+        JOIN public.messages m ON m.id = p.id AND NOT m.is_sent),
+    dead AS (
+        INSERT INTO messaging._dead (id, reason) SELECT o.id, left(cancel.reason, 500) FROM open o ON CONFLICT DO NOTHING RETURNING _dead.id)
+    SELECT array_agg(d.id) INTO taken FROM dead d;
+    RETURN QUERY
+        SELECT c.id, CASE WHEN c.id = ANY (taken) THEN 'cancelled' WHEN s.status IS NULL THEN 'not found' WHEN s.status = 'sent' THEN 'already sent'
+                          WHEN s.status = 'dead' THEN 'already dead' ELSE 'being sent' END
+        FROM unnest(ids) WITH ORDINALITY AS c(id, place) LEFT JOIN messaging.message_status s ON s.id = c.id ORDER BY c.place;
+END $$;
+COMMENT ON FUNCTION messaging.cancel(bigint[], text) IS
+    'Dead-letters messages that wait, with this reason; messaging.retry() sends them after all. Reads the whole queue.';
+
+CREATE OR REPLACE FUNCTION messaging.timeline(id bigint) RETURNS TABLE (at timestamptz, what text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.at, t.what FROM (
+        SELECT 1 AS step, m.created_at AS at, 'inserted' AS what FROM public.messages m WHERE m.id = $1
+        UNION ALL
+        SELECT 2, a.at, 'attempt ' || a.attempt || ': ' || coalesce('HTTP ' || a.status, a.error) || ' after ' || a.duration_ms || ' ms'
+        FROM messaging._attempt a WHERE a.message_id = $1
+        UNION ALL
+        SELECT 3, coalesce(s.sent_at, s.dead_at, now()),
+               CASE s.status WHEN 'sent' THEN 'sent' WHEN 'dead' THEN 'dead: ' || s.last_error
+                             WHEN 'scheduled' THEN 'next attempt at ' || to_char(s.next_attempt_at, 'HH24:MI:SS') ELSE 'now ' || s.status END
+        FROM messaging.message_status s WHERE s.id = $1) t
+    ORDER BY t.at, t.step
+$$;
+COMMENT ON FUNCTION messaging.timeline(bigint) IS 'What has happened to a message, and what it waits for.';
+
+CREATE OR REPLACE FUNCTION messaging._set_state(wanted text) RETURNS messaging.queue_status
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    status messaging.queue_status;
+BEGIN
+    INSERT INTO messaging._state AS s (state, since, by) VALUES (wanted, now(), 'sql ' || session_user)
+    ON CONFLICT (only_row) DO UPDATE SET state = excluded.state, since = excluded.since, by = excluded.by WHERE s.state <> excluded.state;
+    SELECT * INTO status FROM messaging.queue_status;
+    RETURN status;
+END $$;
+CREATE OR REPLACE FUNCTION messaging.start() RETURNS messaging.queue_status
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM messaging._set_state('running') $$;
+CREATE OR REPLACE FUNCTION messaging.stop() RETURNS messaging.queue_status
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM messaging._set_state('stopped') $$;
+COMMENT ON FUNCTION messaging.start() IS 'Switches sending on, for all processes and over restarts.';
+COMMENT ON FUNCTION messaging.stop() IS 'Switches sending off: nothing new is claimed, and what is in flight finishes.';
