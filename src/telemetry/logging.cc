@@ -41,6 +41,12 @@ public:
     std::unique_ptr<formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
 };
 
+// The log's own thread may be writing when nobody waits for it any more, so the logger is never destroyed.
+void keep(const std::shared_ptr<spdlog::logger>& logger) {
+    static const auto* const kept = new std::shared_ptr<spdlog::logger>(logger);
+    static_cast<void>(kept);
+}
+
 }  // namespace
 
 void set_up_logging(const std::string& level, LogFormat format) {
@@ -58,6 +64,7 @@ void set_up_logging(const std::string& level, LogFormat format) {
         logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
     }
     logger->set_level(spdlog::level::from_str(level));
+    keep(logger);
     spdlog::set_default_logger(std::move(logger));
     // As a line like any other: JSON must stay JSON.
     loop::set_libevent_log([](const char* message) { spdlog::warn("libevent: {}", message); });
