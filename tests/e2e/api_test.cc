@@ -26,6 +26,8 @@ protected:
           service_({{"WEBHOOK_URL", receiver_.url()}, {"API_TOKEN", kToken}, {"DOCS_DIR", source_file("api-docs/pages")}},
                    migrated(postgres_ ? postgres_->create_database("api") : empty_database())) {
         EXPECT_EQ(ask("POST", "/stop").status, 200);
+        // The sessions for lists and writes connect by themselves.
+        EXPECT_TRUE(wait_until([this] { return ask("GET", "/status").status == 200; }));
     }
 
     HttpReply ask(const std::string& method, const std::string& path, const std::string& body = "", http::Headers headers = {}) {
