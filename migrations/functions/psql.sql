@@ -39,7 +39,9 @@ CREATE OR REPLACE VIEW messaging.sending AS
 SELECT m.id, m.endpoint_id, e.name AS endpoint, m.recipient, i.name AS engine, m.attempts, m.created_at
 FROM messaging._claim c
 CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
-JOIN public.messages m ON m.id = u.id AND m.attempts = u.attempts AND m.generation = u.generation AND NOT m.is_sent
+-- LATERAL … LIMIT: a look-up for each, and no scan of messages.
+CROSS JOIN LATERAL (SELECT f.id, f.endpoint_id, f.recipient, f.attempts, f.created_at FROM public.messages f
+                    WHERE f.id = u.id AND f.attempts = u.attempts AND f.generation = u.generation AND NOT f.is_sent LIMIT 1) m
 LEFT JOIN messaging._instance i ON i.instance_id = c.instance_id
 LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
 COMMENT ON VIEW messaging.sending IS 'Messages that an engine has claimed: being sent, or waiting in its memory.';

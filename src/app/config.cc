@@ -108,9 +108,8 @@ std::string read_secrets_key(const std::string& value, Config& config) {
         auto bytes = crypto::base64_decoded(key);
         if (!bytes || bytes->view().size() != crypto::kSealingKeyBytes) {
             config.secrets_keys.clear();
-            return "must be the base64 of 32 random bytes, as `openssl rand -base64 32` writes it, or several of them, separated "
-                   "by "
-                   "commas";
+            return "must be the base64 of 32 random bytes, as `openssl rand -base64 32` writes it, or several of them, "
+                   "separated by commas";
         }
         config.secrets_keys.push_back(std::move(*bytes));
         begin = end + 1;
@@ -266,9 +265,8 @@ const std::vector<Setting>& settings() {
         {"WEBHOOK_URL", "", "where messages are sent. Required by serve", Shown::kUrlWithoutSecrets, read_webhook_url},
         {"WEBHOOK_AUTH_KEY", "", "sent to WEBHOOK_URL as x-ins-auth-key", Shown::kNothing, read_auth_key},
         {"SECRETS_KEY", "",
-         "seals the endpoints' secrets in PostgreSQL (AES-256-GCM): base64 of 32 bytes. Of several, separated by commas, the "
-         "first "
-         "seals and all open",
+         "seals the endpoints' secrets in PostgreSQL (AES-256-GCM): base64 of 32 bytes. Of several, separated by commas, "
+         "the first seals and all open",
          Shown::kNothing, read_secrets_key},
         {"HTTP_ADDR", "127.0.0.1", "address the API listens on", Shown::kWhole, read_http_addr},
         {"PORT", "8080", "port the API listens on; 0 = any free one", Shown::kWhole, integer(&Config::port, 0, 65535)},

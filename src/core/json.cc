@@ -136,6 +136,17 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text, const JsonLimits
 
 JsonView JsonDocument::root() const { return JsonView(&impl_->root); }
 
+std::vector<std::pair<std::string, std::string>> string_members(std::string_view text) {
+    std::vector<std::pair<std::string, std::string>> members;
+    const auto document = JsonDocument::parse(text);
+    if (!document || !document->root().is_object()) return members;
+    for (const std::string_view name : document->root().keys()) {
+        const auto value = document->root().member(name);
+        if (value && value->is_string()) members.emplace_back(name, value->text());
+    }
+    return members;
+}
+
 bool JsonView::is_object() const { return node_of(node_).kind == Kind::kObject; }
 bool JsonView::is_array() const { return node_of(node_).kind == Kind::kArray; }
 bool JsonView::is_string() const { return node_of(node_).kind == Kind::kString; }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/result.h"
@@ -68,6 +69,9 @@ private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
+
+// The members of a JSON object that are strings, a name as often as it stands there; none where the text is no JSON object.
+std::vector<std::pair<std::string, std::string>> string_members(std::string_view text);
 
 // Builds one JSON text. Strings that are not UTF-8 are written with U+FFFD in place of each bad byte, so the
 // output is always valid JSON. Numbers that must survive JavaScript travel as strings: use string() for 64-bit ids.

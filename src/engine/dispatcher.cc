@@ -10,8 +10,8 @@ namespace messaging::engine {
 namespace {
 
 constexpr std::chrono::milliseconds kMeasurePeriod{100};
-constexpr std::chrono::milliseconds kFaultMemory{
-    1000};  // starting requests counts as recovered after this long without a failure
+// Starting requests counts as recovered after this long without a failure.
+constexpr std::chrono::milliseconds kFaultMemory{1000};
 constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 

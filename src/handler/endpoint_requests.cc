@@ -92,16 +92,24 @@ constexpr std::array kMembers = {Member{"name", read_text_member<&EndpointChange
 
 constexpr std::array<std::string_view, 5> kListParameters{"state", "tenant", "name", "limit", "cursor"};
 
+// The body, which is an object that may have each of these members once.
+Checked<core::JsonDocument> read_object(const http::Request& request, std::span<const std::string_view> known,
+                                        const char* expected) {
+    if (auto problem = check_media_type(request)) return std::move(*problem);
+    auto document = core::JsonDocument::parse(request.body, kBodyLimits);
+    if (!document) return Problem{400, "invalid_json", document.error().message};
+    if (!document->root().is_object()) return Problem{422, "invalid_item", expected};
+    if (auto problem = check_members(document->root(), known)) return std::move(*problem);
+    return std::move(document.value());
+}
+
 // Reads each member of the object that a body may be; no body has none.
 template <typename Read>
 std::optional<Problem> read_optional_body(const http::Request& request, std::span<const std::string_view> known, Read read) {
     if (request.body.empty()) return std::nullopt;
-    if (auto problem = check_media_type(request)) return problem;
-    const auto document = core::JsonDocument::parse(request.body, kBodyLimits);
-    if (!document) return Problem{400, "invalid_json", document.error().message};
-    const core::JsonView root = document->root();
-    if (!root.is_object()) return Problem{422, "invalid_item", "send an object, or no body"};
-    if (auto problem = check_members(root, known)) return problem;
+    const auto checked = read_object(request, known, "send an object, or no body");
+    if (const auto* problem = std::get_if<Problem>(&checked)) return *problem;
+    const core::JsonView root = std::get<core::JsonDocument>(checked).root();
     for (const std::string_view name : root.keys()) {
         const auto value = root.member(name);
         if (!value) continue;
@@ -116,18 +124,6 @@ std::string text_of(const service::EndpointQuery& query) {
            query.name.value_or("-") + (query.tenant ? "\nof " + *query.tenant : "");
 }
 
-std::optional<Problem> read_state(const std::string& value, std::optional<core::EndpointState>& state) {
-    std::string words;
-    for (const core::EndpointState known : core::kEndpointStates) {
-        if (core::word_of(known) == value) {
-            state = known;
-            return std::nullopt;
-        }
-        words.append(words.empty() ? "" : ", ").append(core::word_of(known));
-    }
-    return invalid_parameter("state", "must be one of " + words);
-}
-
 bool is_text(std::string_view value, std::size_t max_bytes) {
     return !value.empty() && value.size() <= max_bytes && value.find('\0') == std::string_view::npos && core::is_utf8(value);
 }
@@ -135,14 +131,11 @@ bool is_text(std::string_view value, std::size_t max_bytes) {
 }  // namespace
 
 Checked<EndpointChanges> read_endpoint_changes(const http::Request& request) {
-    if (const auto problem = check_media_type(request)) return *problem;
-    const auto document = core::JsonDocument::parse(request.body, kBodyLimits);
-    if (!document) return Problem{400, "invalid_json", document.error().message};
-    const core::JsonView root = document->root();
-    if (!root.is_object()) return Problem{422, "invalid_item", "an endpoint must be an object"};
     std::array<std::string_view, kMembers.size()> names;
     std::transform(kMembers.begin(), kMembers.end(), names.begin(), [](const Member& known) { return known.name; });
-    if (const auto problem = check_members(root, names)) return *problem;
+    const auto checked = read_object(request, names, "an endpoint must be an object");
+    if (const auto* problem = std::get_if<Problem>(&checked)) return *problem;
+    const core::JsonView root = std::get<core::JsonDocument>(checked).root();
     EndpointChanges changes;
     for (const Member& known : kMembers) {
         const auto value = root.member(known.name);
@@ -170,7 +163,9 @@ Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request
     query.limit = kDefaultLimit;
     for (const auto& [name, value] : request.query) {
         if (name == "state") {
-            if (const auto problem = read_state(value, query.state)) return *problem;
+            const auto state = read_word(name, value, core::kEndpointStates);
+            if (const auto* problem = std::get_if<Problem>(&state)) return *problem;
+            query.state = std::get<core::EndpointState>(state);
         } else if (name == "limit") {
             const auto limit = read_limit(value);
             if (const auto* problem = std::get_if<Problem>(&limit)) return *problem;

@@ -71,15 +71,10 @@ std::optional<Problem> read_page_limit(const std::string& value, service::ListQu
 }
 
 std::optional<Problem> read_status(const std::string& value, service::ListQuery& query) {
-    std::string words;
-    for (const service::ListStatus status : service::kListStatuses) {
-        if (service::word_of(status) == value) {
-            query.status = status;
-            return std::nullopt;
-        }
-        words.append(words.empty() ? "" : ", ").append(service::word_of(status));
-    }
-    return invalid_parameter("status", "must be one of " + words);
+    const auto status = read_word("status", value, service::kListStatuses);
+    if (const auto* problem = std::get_if<Problem>(&status)) return *problem;
+    query.status = std::get<service::ListStatus>(status);
+    return std::nullopt;
 }
 
 std::optional<Problem> read_recipient(const std::string& value, service::ListQuery& query) {

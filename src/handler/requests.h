@@ -42,6 +42,16 @@ std::optional<Problem> check_parameters(const http::Request& request, std::span<
 std::optional<Problem> check_media_type(const http::Request& request);
 Problem invalid_parameter(const std::string& name, const std::string& rule);
 Problem invalid_field(const std::string& name, const std::string& rule);
+// The one of `words` that the parameter names, by their word_of().
+template <typename Words>
+Checked<typename Words::value_type> read_word(const std::string& name, const std::string& value, const Words& words) {
+    std::string list;
+    for (const auto word : words) {
+        if (word_of(word) == value) return word;
+        list.append(list.empty() ? "" : ", ").append(word_of(word));
+    }
+    return invalid_parameter(name, "must be one of " + list);
+}
 // The value of the parameter `limit`.
 Checked<int> read_limit(const std::string& value);
 // What is wrong with the members of an object that may have each of these once; nothing when it is right.

@@ -27,6 +27,7 @@ struct ConnectionName {
 
 // What curl is about to connect to; nullopt when that is no IP address.
 std::optional<core::IpAddress> ip_address(const curl_sockaddr& address);
+
 class Transfer;
 
 // What curl reads from a connection at most before the loop turns; of a TLS connection it may be one record more.

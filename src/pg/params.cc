@@ -77,6 +77,10 @@ Params& Params::optional_text(const std::optional<std::string>& value) { return 
 
 Params& Params::integer(std::int32_t value) { return text(std::to_string(value)); }
 
+Params& Params::optional_integer(const std::optional<std::int32_t>& value) { return value ? integer(*value) : null(); }
+
+Params& Params::optional_bigint(const std::optional<std::int64_t>& value) { return value ? bigint(*value) : null(); }
+
 Params& Params::bigint(std::int64_t value) { return text(std::to_string(value)); }
 
 Params& Params::boolean(bool value) { return text(std::string_view(value ? "t" : "f")); }

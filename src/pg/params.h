@@ -17,7 +17,9 @@ public:
     Params& text(std::string_view value);
     Params& optional_text(const std::optional<std::string>& value);  // nullopt = NULL
     Params& integer(std::int32_t value);
+    Params& optional_integer(const std::optional<std::int32_t>& value);  // nullopt = NULL
     Params& bigint(std::int64_t value);
+    Params& optional_bigint(const std::optional<std::int64_t>& value);  // nullopt = NULL
     Params& boolean(bool value);
     Params& null();
     Params& bigint_array(std::span<const std::int64_t> values);

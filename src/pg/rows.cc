@@ -44,4 +44,12 @@ double Rows::number(int row, int column) const { return number_of<double>(text(r
 
 bool Rows::boolean(int row, int column) const { return text(row, column) == "t"; }
 
+std::optional<std::int32_t> Rows::optional_integer(int row, int column) const {
+    return is_null(row, column) ? std::nullopt : std::optional(integer(row, column));
+}
+
+std::optional<double> Rows::optional_number(int row, int column) const {
+    return is_null(row, column) ? std::nullopt : std::optional(number(row, column));
+}
+
 }  // namespace messaging::pg

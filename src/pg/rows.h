@@ -28,6 +28,8 @@ public:
     std::int32_t integer(int row, int column) const;
     double number(int row, int column) const;
     bool boolean(int row, int column) const;
+    std::optional<std::int32_t> optional_integer(int row, int column) const;
+    std::optional<double> optional_number(int row, int column) const;
 
 private:
     ResultHandle result_;

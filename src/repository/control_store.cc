@@ -87,7 +87,7 @@ void PgControlStore::read_status(core::Completion<service::StatusView> done) {
             status.held = read_count(counts, 4);
             status.dead = read_count(counts, 6);
             status.sent_per_second = counts.number(0, 8);
-            if (!counts.is_null(0, 9)) status.oldest_pending_seconds = counts.number(0, 9);
+            status.oldest_pending_seconds = counts.optional_number(0, 9);
             if (!counts.is_null(0, 10)) status.default_url = counts.text(0, 10);
             return status;
         });

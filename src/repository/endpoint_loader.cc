@@ -38,18 +38,6 @@ enum Column {
     kExpiresAt
 };
 
-// A JSON object of strings; what is not one gives no headers, because a bad endpoint row must not stop the others.
-std::vector<std::pair<std::string, std::string>> read_headers(std::string_view text) {
-    std::vector<std::pair<std::string, std::string>> headers;
-    const auto document = core::JsonDocument::parse(text);
-    if (!document || !document->root().is_object()) return headers;
-    for (const std::string_view name : document->root().keys()) {
-        const auto value = document->root().member(name);
-        if (value && value->is_string()) headers.emplace_back(name, value->text());
-    }
-    return headers;
-}
-
 std::optional<core::WallTime> read_time(const pg::Rows& rows, int row, int column) {
     if (rows.is_null(row, column)) return std::nullopt;
     return core::WallTime(std::chrono::milliseconds(rows.bigint(row, column)));
@@ -60,11 +48,11 @@ core::Endpoint read_endpoint(const pg::Rows& rows, int row) {
     endpoint.id = rows.bigint(row, kId);
     endpoint.name = rows.text(row, kName);
     endpoint.url = rows.text(row, kUrl);
-    endpoint.headers = read_headers(rows.text(row, kHeaders));
+    endpoint.headers = core::string_members(rows.text(row, kHeaders));  // a bad row must not stop the others
     endpoint.max_in_flight = rows.integer(row, kMaxInFlight);
     endpoint.state = read_endpoint_state(rows, row, kState);
-    if (!rows.is_null(row, kTimeout)) endpoint.timeout = std::chrono::seconds(rows.integer(row, kTimeout));
-    if (!rows.is_null(row, kMaxAttempts)) endpoint.max_attempts = rows.integer(row, kMaxAttempts);
+    if (const auto seconds = rows.optional_integer(row, kTimeout)) endpoint.timeout = std::chrono::seconds(*seconds);
+    endpoint.max_attempts = rows.optional_integer(row, kMaxAttempts);
     return endpoint;
 }
 

@@ -102,14 +102,6 @@ LEFT JOIN LATERAL (SELECT id FROM messaging.endpoints WHERE name = u.name OR id 
 
 core::Error not_found() { return {core::ErrorKind::kNotFound, "there is no such endpoint"}; }
 
-std::optional<int> optional_integer(const pg::Rows& rows, int row, int column) {
-    return rows.is_null(row, column) ? std::nullopt : std::optional(static_cast<int>(rows.integer(row, column)));
-}
-
-std::optional<double> optional_number(const pg::Rows& rows, int row, int column) {
-    return rows.is_null(row, column) ? std::nullopt : std::optional(rows.number(row, column));
-}
-
 EndpointView read_endpoint(const pg::Rows& rows, int row) {
     EndpointView endpoint;
     endpoint.id = rows.bigint(row, 0);
@@ -120,8 +112,8 @@ EndpointView read_endpoint(const pg::Rows& rows, int row) {
     endpoint.headers = rows.text(row, 5);
     endpoint.signing = rows.text(row, 6);
     endpoint.max_in_flight = rows.integer(row, 7);
-    endpoint.timeout_seconds = optional_integer(rows, row, 8);
-    endpoint.max_attempts = optional_integer(rows, row, 9);
+    endpoint.timeout_seconds = rows.optional_integer(row, 8);
+    endpoint.max_attempts = rows.optional_integer(row, 9);
     endpoint.state = read_endpoint_state(rows, row, 10);
     endpoint.state_reason = rows.optional_text(row, 11);
     endpoint.state_since = rows.text(row, 12);
@@ -133,9 +125,9 @@ EndpointView read_endpoint(const pg::Rows& rows, int row) {
     health.sending = rows.bigint(row, 17);
     health.sent = rows.bigint(row, 18);
     health.failed = rows.bigint(row, 19);
-    health.success_ratio = optional_number(rows, row, 20);
-    health.p50_ms = optional_number(rows, row, 21);
-    health.p95_ms = optional_number(rows, row, 22);
+    health.success_ratio = rows.optional_number(row, 20);
+    health.p50_ms = rows.optional_number(row, 21);
+    health.p95_ms = rows.optional_number(row, 22);
     health.last_error = rows.optional_text(row, 23);
     return endpoint;
 }
@@ -147,22 +139,13 @@ core::Result<EndpointView> read_one(const pg::Rows& rows) {
 
 pg::Params ref_params(const EndpointRef& endpoint) {
     pg::Params params;
-    if (endpoint.id) {
-        params.bigint(*endpoint.id).null();
-    } else {
-        params.null().text(endpoint.name);
-    }
+    params.optional_bigint(endpoint.id);
+    params.optional_text(endpoint.id ? std::nullopt : std::optional(endpoint.name));
     return params;
 }
 
 void add(pg::Params& params, const std::optional<std::string>& value) { params.optional_text(value); }
-void add(pg::Params& params, const std::optional<int>& value) {
-    if (value) {
-        params.integer(*value);
-    } else {
-        params.null();
-    }
-}
+void add(pg::Params& params, const std::optional<int>& value) { params.optional_integer(value); }
 
 // Calls `visit` with each column's change, in the order of the statements.
 template <typename Visit>
@@ -207,12 +190,7 @@ core::Completion<T> with_conflicts(core::Completion<T> done) {
 
 void PgEndpointRegistry::list(const service::EndpointQuery& query, core::Completion<service::EndpointPage> done) {
     pg::Params params;
-    params.integer(query.limit + 1);
-    if (query.after) {
-        params.bigint(*query.after);
-    } else {
-        params.null();
-    }
+    params.integer(query.limit + 1).optional_bigint(query.after);
     params.optional_text(query.state ? std::optional(std::string(core::word_of(*query.state))) : std::nullopt);
     params.optional_text(query.tenant).optional_text(query.name);
     pg::run_statement<service::EndpointPage>(reading_, kList, std::move(params), std::move(done),

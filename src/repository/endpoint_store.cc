@@ -4,13 +4,12 @@
 #include <utility>
 
 #include "pg/run_statement.h"
-#include "repository/endpoint_state.h"
 
 namespace messaging::repository {
 namespace {
 
-constexpr int kRounds =
-    3;  // of creating or sealing, and reading again; more are needed only where others change the rows meanwhile
+// Of creating or sealing, and reading again; more are needed only where others change the rows meanwhile.
+constexpr int kRounds = 3;
 
 // Not where somebody has changed the row since.
 constexpr pg::Statement kSealSecrets{"seal_secrets", R"sql(

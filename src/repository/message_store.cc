@@ -97,7 +97,7 @@ core::Result<service::MessageDetail> read_detail(const pg::Rows& message, const 
         core::AttemptView attempt;
         attempt.attempt = attempts.integer(row, 0);
         attempt.attempted_at = attempts.text(row, 1);
-        if (!attempts.is_null(row, 2)) attempt.http_status = attempts.integer(row, 2);
+        attempt.http_status = attempts.optional_integer(row, 2);
         attempt.duration_ms = attempts.integer(row, 3);
         attempt.error = attempts.text(row, 4);
         detail.second.push_back(std::move(attempt));
