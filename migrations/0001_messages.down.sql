@@ -1,5 +1,5 @@
 -- Removes the messages, the endpoints, and every function and trigger of the product.
-DROP TABLE public.messages, messaging.endpoints, messaging._endpoint_secret, messaging._endpoint_state, messaging._database;
+DROP TABLE public.messages, messaging.events, messaging.endpoints, messaging._endpoint_secret, messaging._endpoint_state, messaging._database;
 DO $$
 DECLARE
     one regprocedure;

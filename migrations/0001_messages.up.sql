@@ -21,6 +21,7 @@ CREATE TABLE messaging.endpoints (
     timeout_seconds integer,                          -- NULL: REQUEST_TIMEOUT
     max_attempts    integer,                          -- NULL: MAX_ATTEMPTS
     signing         text    NOT NULL DEFAULT 'v1',
+    event_types     text[]  NOT NULL DEFAULT '{}',
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT endpoints_name_bytes      CHECK (octet_length(name) BETWEEN 1 AND 255),
@@ -31,8 +32,10 @@ CREATE TABLE messaging.endpoints (
     CONSTRAINT endpoints_max_in_flight   CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT endpoints_timeout_seconds CHECK (timeout_seconds BETWEEN 1 AND 300),
     CONSTRAINT endpoints_max_attempts    CHECK (max_attempts BETWEEN 1 AND 1000),
-    CONSTRAINT endpoints_signing         CHECK (signing IN ('v1', 'v1a', 'none'))
+    CONSTRAINT endpoints_signing         CHECK (signing IN ('v1', 'v1a', 'none')),
+    CONSTRAINT endpoints_event_types     CHECK (cardinality(event_types) <= 100)
 );
+CREATE INDEX endpoints_event_types ON messaging.endpoints USING gin (event_types);
 COMMENT ON TABLE messaging.endpoints IS 'The webhooks that messages can be delivered to. Row "default" follows WEBHOOK_URL.';
 COMMENT ON COLUMN messaging.endpoints.name IS '1 to 100 letters, digits, blanks, dots, underscores and hyphens, and not digits alone.';
 COMMENT ON COLUMN messaging.endpoints.tenant IS 'Whose endpoint it is, where an application has several customers.';
@@ -41,6 +44,8 @@ COMMENT ON COLUMN messaging.endpoints.max_in_flight IS 'The most requests of one
 COMMENT ON COLUMN messaging.endpoints.timeout_seconds IS 'For one request, connecting included. NULL: REQUEST_TIMEOUT of the service.';
 COMMENT ON COLUMN messaging.endpoints.max_attempts IS
     'After so many failed attempts a message is dead-lettered. NULL: MAX_ATTEMPTS of the service.';
+COMMENT ON COLUMN messaging.endpoints.event_types IS
+    'The types of events that it gets: exact ones, all below a name (invoice.*), or all (*).';
 COMMENT ON COLUMN messaging.endpoints.signing IS 'How requests are signed (Standard Webhooks): v1 = HMAC-SHA256, v1a = ed25519, or none.';
 
 -- The secrets that requests are signed with, made by the service. Current: expires_at is NULL, one at most of each kind. The others
@@ -75,6 +80,26 @@ CREATE TABLE messaging._endpoint_state (
 CREATE INDEX _endpoint_state_held ON messaging._endpoint_state (endpoint_id) WHERE state = 'held';
 CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);
 
+-- An event is stored once, however many endpoints get it. The trigger messaging_event (functions/events.sql) makes a message for each
+-- endpoint that subscribes to it. The request carries data byte for byte: the type json keeps the text as it was written.
+CREATE TABLE messaging.events (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    type       text        NOT NULL,
+    data       json        NOT NULL,
+    tenant     text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT events_id           CHECK (id > 0),
+    CONSTRAINT events_type         CHECK (octet_length(type) <= 128 AND type ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$'),
+    CONSTRAINT events_data_bytes   CHECK (octet_length(data::text) >= 1 AND octet_length(data::text) <= 4096),
+    CONSTRAINT events_tenant_bytes CHECK (octet_length(tenant) BETWEEN 1 AND 255),
+    CONSTRAINT events_created_at   CHECK (created_at >= '1970-01-01 00:00+00' AND created_at < '3000-01-01 00:00+00')
+);
+COMMENT ON TABLE messaging.events IS
+    'INSERT (type, data) sends an event to each endpoint that subscribes to its type and has the same tenant.';
+COMMENT ON COLUMN messaging.events.type IS 'Names of letters, digits, _ and -, separated by dots: invoice.paid';
+COMMENT ON COLUMN messaging.events.data IS 'Sent byte for byte, as the member data of the body.';
+COMMENT ON COLUMN messaging.events.tenant IS 'Whose event it is: only endpoints of this tenant get it. NULL: only endpoints without a tenant.';
+
 -- No index and no partial-index predicate may mention a column that recording an outcome writes: is_sent, sent_at, attempts,
 -- abandoned, generation, last_error, receiver_message_id. Marking a message sent must stay a HOT update on the page it is on.
 -- The fill factor leaves the room for it: a message of 64 bytes grows by a third when it is marked, and at 50 % a sixth of
@@ -82,8 +107,8 @@ CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);
 -- Each CHECK is a promise to the engines: no row that the table accepts can make a claim or a record fail.
 CREATE TABLE public.messages (
     id                  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    recipient           text        NOT NULL,
-    content             text        NOT NULL,
+    recipient           text,
+    content             text,
     is_sent             boolean     NOT NULL DEFAULT false,
     abandoned           smallint    NOT NULL DEFAULT 0,
     attempts            integer     NOT NULL DEFAULT 0,
@@ -108,9 +133,12 @@ CREATE TABLE public.messages (
     CONSTRAINT messages_sent_at             CHECK (sent_at >= '1970-01-01 00:00+00' AND sent_at < '3000-01-01 00:00+00'),
     CONSTRAINT messages_receiver_id_bytes   CHECK (octet_length(receiver_message_id) <= 1024),
     CONSTRAINT messages_last_error_bytes    CHECK (octet_length(last_error) <= 2048),
-    CONSTRAINT messages_reserved            CHECK (num_nonnulls(event_id, ordering_key, scheduled_at, expires_at, traceparent) = 0)
+    CONSTRAINT messages_need_recipient_and_content CHECK (
+        CASE WHEN event_id IS NULL THEN recipient IS NOT NULL AND content IS NOT NULL ELSE recipient IS NULL AND content IS NULL END),
+    CONSTRAINT messages_reserved            CHECK (num_nonnulls(ordering_key, scheduled_at, expires_at, traceparent) = 0)
 ) WITH (fillfactor = 42);
 CREATE INDEX messages_recipient ON public.messages (recipient, id);
+CREATE INDEX messages_event ON public.messages (event_id, id) WHERE event_id IS NOT NULL;
 
 COMMENT ON TABLE public.messages IS
     'One row is one message to deliver to one endpoint. INSERT (recipient, content) sends; UPDATE … SET is_sent = false sends again.';
@@ -119,5 +147,7 @@ COMMENT ON COLUMN public.messages.abandoned IS 'How often an engine failed while
 COMMENT ON COLUMN public.messages.generation IS
     'Tells this message from another one with the same id, and a sending from an earlier one: a random number in the upper bits, '
     'and the number of times that the message was sent again in the lower 7. The service alone changes it.';
+COMMENT ON COLUMN public.messages.event_id IS
+    'The event that it delivers; recipient and content are NULL then. The service alone sets it: insert into messaging.events.';
 COMMENT ON CONSTRAINT messages_reserved ON public.messages IS
-    'event_id, ordering_key, scheduled_at, expires_at and traceparent are reserved for coming versions and must be NULL.';
+    'ordering_key, scheduled_at, expires_at and traceparent are reserved for coming versions and must be NULL.';

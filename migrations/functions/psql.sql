@@ -10,22 +10,26 @@ SELECT m.id, 'msg_' || t.tag || '_' || m.id || '_' || lpad(to_hex(m.generation /
             ELSE 'pending' END AS status,
        m.endpoint_id, e.name AS endpoint, m.recipient, m.attempts, m.created_at,
        CASE WHEN NOT m.is_sent THEN s.due_at END AS next_attempt_at, m.sent_at, CASE WHEN NOT m.is_sent THEN d.failed_at END AS dead_at,
-       coalesce(CASE WHEN NOT m.is_sent THEN d.reason END, m.last_error) AS last_error, m.receiver_message_id
+       coalesce(CASE WHEN NOT m.is_sent THEN d.reason END, m.last_error) AS last_error, m.receiver_message_id, m.event_id,
+       v.type AS event_type
 FROM public.messages m
 CROSS JOIN messaging._database t
 LEFT JOIN messaging._schedule s ON s.id = m.id
 LEFT JOIN messaging._hold h ON h.id = m.id
 LEFT JOIN messaging._dead d ON d.id = m.id
-LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id
+LEFT JOIN messaging.events v ON v.id = m.event_id;
 COMMENT ON VIEW messaging.message_status IS 'Each message with its status. Quick with WHERE id = …; without it, it reads all messages.';
 
 CREATE OR REPLACE VIEW messaging.dead_letters AS
 SELECT m.id, 'msg_' || t.tag || '_' || m.id || '_' || lpad(to_hex(m.generation / 128), 6, '0') AS webhook_id,
-       m.endpoint_id, e.name AS endpoint, m.recipient, m.content, m.attempts, d.reason, m.created_at, d.failed_at AS dead_at
+       m.endpoint_id, e.name AS endpoint, m.recipient, m.content, m.attempts, d.reason, m.created_at, d.failed_at AS dead_at,
+       m.event_id, v.type AS event_type
 FROM messaging._dead d
 JOIN public.messages m ON m.id = d.id AND NOT m.is_sent
 CROSS JOIN messaging._database t
-LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id
+LEFT JOIN messaging.events v ON v.id = m.event_id;
 COMMENT ON VIEW messaging.dead_letters IS 'Messages that were given up, with the reason. messaging.retry(id) sends one again.';
 
 CREATE OR REPLACE VIEW messaging.pending AS

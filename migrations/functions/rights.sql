@@ -1,5 +1,5 @@
 -- Rights. Roles belong to the whole cluster, so the product creates none: it grants rights to existing roles.
---   writer    an application: inserts messages                                  SELECT messaging.grant_to('shop', 'writer');
+--   writer    an application: inserts messages and events                       SELECT messaging.grant_to('shop', 'writer');
 --   reader    people and tools that only read: the messages, the tables without the secrets, and messaging.misplaced()
 --   operator  people who repair: what a reader has, the endpoints, and the functions that send again, cancel, pause, start and stop
 --   service   the role of `messaging serve`, if it is not the owner: reads and writes the messages and the tables
@@ -17,6 +17,8 @@ BEGIN
         WHEN 'writer' THEN
             -- SELECT (id): for INSERT … RETURNING id, which most libraries send.
             EXECUTE format('GRANT INSERT (recipient, content, endpoint_id), SELECT (id) ON public.messages TO %I', role);
+            EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
+            EXECUTE format('GRANT INSERT (type, data, tenant), SELECT (id) ON messaging.events TO %I', role);
         WHEN 'reader' THEN
             EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
             EXECUTE format('GRANT SELECT ON public.messages TO %I', role);
@@ -25,11 +27,11 @@ BEGIN
                 EXECUTE format('GRANT SELECT ON %s TO %I', readable, role);
             END LOOP;
             EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.misplaced(), messaging.message_id(text), messaging.timeline(bigint), '
-                'messaging._percentile(bigint[], double precision), messaging._duration_bounds() TO %I', role);
+                'messaging._percentile(bigint[], double precision), messaging._duration_bounds(), messaging._event_patterns(text) TO %I', role);
         WHEN 'operator' THEN
             PERFORM messaging.grant_to(role, 'reader');
             EXECUTE format('GRANT INSERT, UPDATE, DELETE ON messaging.endpoints TO %I', role);
-            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.send(text, text, text), messaging.retry(bigint[]), messaging.cancel(bigint[], text), '
+            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.send(text, text, text), messaging.publish(text, json, text), messaging.retry(bigint[]), messaging.cancel(bigint[], text), '
                 'messaging.disable(text, text), messaging.enable(text), messaging.start(), messaging.stop() TO %I', role);
         WHEN 'service' THEN
             EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);
@@ -43,7 +45,7 @@ BEGIN
     END CASE;
 END $$;
 COMMENT ON FUNCTION messaging.grant_to(name, text) IS
-    'Grants what a role needs: writer (an application that inserts messages), reader, operator, or service (messaging serve).';
+    'Grants what a role needs: writer (an application that inserts messages and events), reader, operator, or service (messaging serve).';
 
 REVOKE ALL ON SCHEMA messaging FROM PUBLIC;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA messaging FROM PUBLIC;

@@ -26,6 +26,7 @@
 #include "repository/control_store.h"
 #include "repository/endpoint_registry.h"
 #include "repository/endpoint_store.h"
+#include "repository/event_store.h"
 #include "repository/message_store.h"
 #include "repository/reconcile_store.h"
 #include "repository/secret_store.h"
@@ -72,9 +73,10 @@ public:
           control_(session_, list_session_),
           endpoints_(session_),
           registry_(list_session_, write_session_),
+          events_(list_session_, write_session_),
           secrets_(write_session_, crypto::Sealer(config.secrets_keys)),
-          api_({.messages = messages_, .endpoints = registry_, .secrets = secrets_, .control = control_}, clock_, random_,
-               api_options()),
+          api_({.messages = messages_, .endpoints = registry_, .events = events_, .secrets = secrets_, .control = control_},
+               clock_, random_, api_options()),
           reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
           reconcile_store_(reconcile_session_),
           reconciler_(reconcile_store_, loop_, random_, reconcile_events()),
@@ -336,6 +338,7 @@ private:
     repository::PgControlStore control_;
     repository::PgEndpointStore endpoints_;
     repository::PgEndpointRegistry registry_;
+    repository::PgEventStore events_;
     repository::PgSecretStore secrets_;
     handler::Api api_;
     pg::Connection reconcile_session_;

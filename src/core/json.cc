@@ -6,6 +6,7 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -21,29 +22,33 @@ struct Node {
     Kind kind = Kind::kNull;
     bool boolean = false;
     std::string text;
+    std::size_t begin = 0;  // in the text that was parsed
+    std::size_t end = 0;
     std::vector<Node> items;         // of an array, or the values of an object
     std::vector<std::string> names;  // of an object, beside items
 };
 
 const Node& node_of(const void* node) { return *static_cast<const Node*>(node); }
 
+using ByteStream = rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream>;
+
 // Receives the reader's events; answers false to stop at the depth limit.
 class TreeBuilder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
 public:
-    explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
+    TreeBuilder(const JsonLimits& limits, std::string_view source, const ByteStream& stream)
+        : limits_(limits), source_(source), stream_(stream), read_to_(stream.Tell()) {}
 
-    bool Null() { return add({}); }
-    bool Bool(bool value) { return add({Kind::kBool, value, "", {}, {}}); }
-    bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
-        return add({Kind::kNumber, false, std::string(text, length), {}, {}});
-    }
+    bool Null() { return add_scalar(Kind::kNull); }
+    bool Bool(bool value) { return add_scalar(Kind::kBool, "", value); }
+    bool RawNumber(const char* text, rapidjson::SizeType length, bool) { return add_scalar(Kind::kNumber, {text, length}); }
     bool String(const char* text, rapidjson::SizeType length, bool) {
-        return is_unicode({text, length}) && add({Kind::kString, false, std::string(text, length), {}, {}});
+        return is_unicode({text, length}) && add_scalar(Kind::kString, {text, length});
     }
     bool StartObject() { return open(Kind::kObject); }
     bool Key(const char* text, rapidjson::SizeType length, bool) {
         if (!is_unicode({text, length})) return false;
         open_.back().names.emplace_back(text, length);
+        read_to_ = stream_.Tell();
         return true;
     }
     bool EndObject(rapidjson::SizeType) { return close(); }
@@ -62,6 +67,13 @@ private:
         not_unicode_ = !is_utf8(text);
         return !not_unicode_;
     }
+    // Where the next value, or the end of an object or array, begins behind what was read.
+    std::size_t next_begin() const { return std::min(source_.find_first_not_of(" \t\r\n:,", read_to_), source_.size()); }
+    bool add_scalar(Kind kind, std::string_view text = {}, bool value = false) {
+        Node node{kind, value, std::string(text), next_begin(), stream_.Tell(), {}, {}};
+        read_to_ = node.end;
+        return add(std::move(node));
+    }
     bool add(Node node) {
         ++values_;
         if (too_many()) return false;
@@ -75,16 +87,21 @@ private:
     bool open(Kind kind) {
         too_deep_ = open_.size() >= limits_.max_depth;
         if (too_deep_) return false;
-        open_.push_back({kind, false, "", {}, {}});
+        open_.push_back({kind, false, "", next_begin(), 0, {}, {}});
+        read_to_ = open_.back().begin + 1;
         return true;
     }
     bool close() {
         Node node = std::move(open_.back());
         open_.pop_back();
+        node.end = read_to_ = next_begin() + 1;
         return add(std::move(node));
     }
 
     const JsonLimits& limits_;
+    const std::string_view source_;
+    const ByteStream& stream_;
+    std::size_t read_to_;
     std::size_t values_ = 0;
     std::vector<Node> open_;
     Node root_;
@@ -115,9 +132,9 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text, const JsonLimits
     if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
         return invalid("not valid JSON at byte " + std::to_string(nul) + ": the character NUL");
     }
-    TreeBuilder builder(limits);
     rapidjson::MemoryStream bytes(text.data(), text.size());
-    rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+    ByteStream stream(bytes);
+    TreeBuilder builder(limits, text, stream);
     const rapidjson::ParseResult outcome = rapidjson::Reader().Parse<kFlags>(stream, builder);
     if (builder.too_deep()) return invalid("the JSON text is nested deeper than " + std::to_string(limits.max_depth));
     if (builder.too_many()) return invalid("the JSON text has more than " + std::to_string(limits.max_values) + " values");
@@ -147,6 +164,16 @@ std::vector<std::pair<std::string, std::string>> string_members(std::string_view
     return members;
 }
 
+std::vector<std::string> string_items(std::string_view text) {
+    std::vector<std::string> items;
+    const auto document = JsonDocument::parse(text);
+    if (!document || !document->root().is_array()) return items;
+    for (std::size_t i = 0; i < document->root().size(); ++i) {
+        if (const JsonView item = document->root().at(i); item.is_string()) items.emplace_back(item.text());
+    }
+    return items;
+}
+
 bool JsonView::is_object() const { return node_of(node_).kind == Kind::kObject; }
 bool JsonView::is_array() const { return node_of(node_).kind == Kind::kArray; }
 bool JsonView::is_string() const { return node_of(node_).kind == Kind::kString; }
@@ -155,6 +182,10 @@ bool JsonView::is_bool() const { return node_of(node_).kind == Kind::kBool; }
 bool JsonView::is_null() const { return node_of(node_).kind == Kind::kNull; }
 
 std::string_view JsonView::text() const { return node_of(node_).text; }
+std::pair<std::size_t, std::size_t> JsonView::place() const {
+    const Node& node = node_of(node_);
+    return {node.begin, node.end - node.begin};
+}
 bool JsonView::boolean() const { return node_of(node_).boolean; }
 
 std::optional<JsonView> JsonView::member(std::string_view name) const {
@@ -226,6 +257,11 @@ JsonWriter& JsonWriter::boolean(bool value) {
 }
 JsonWriter& JsonWriter::null() {
     impl_->writer.Null();
+    return *this;
+}
+
+JsonWriter& JsonWriter::json(std::string_view value) {
+    impl_->writer.RawValue(value.data(), value.size(), rapidjson::kObjectType);  // the writer does not look at the type
     return *this;
 }
 

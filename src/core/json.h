@@ -39,6 +39,8 @@ public:
     // The text of a string or, as written, of a number. Precondition: is_string() || is_number().
     std::string_view text() const;
     bool boolean() const;
+    // Where the value stands in the text that was parsed, as begin and length.
+    std::pair<std::size_t, std::size_t> place() const;
 
     // Objects. Duplicate keys: the last one wins. nullopt when absent.
     std::optional<JsonView> member(std::string_view name) const;
@@ -73,6 +75,9 @@ private:
 // The members of a JSON object that are strings, a name as often as it stands there; none where the text is no JSON object.
 std::vector<std::pair<std::string, std::string>> string_members(std::string_view text);
 
+// The strings of a JSON array; none where the text is no JSON array.
+std::vector<std::string> string_items(std::string_view text);
+
 // Builds one JSON text. Strings that are not UTF-8 are written with U+FFFD in place of each bad byte, so the
 // output is always valid JSON. Numbers that must survive JavaScript travel as strings: use string() for 64-bit ids.
 class JsonWriter {
@@ -92,6 +97,8 @@ public:
     JsonWriter& number(double value);
     JsonWriter& boolean(bool value);
     JsonWriter& null();
+    // A value that is JSON already. Precondition: it is valid.
+    JsonWriter& json(std::string_view value);
 
     // The text so far; complete when every begin has its end.
     std::string_view text() const;

@@ -18,6 +18,7 @@ namespace messaging::core {
 
 using MessageId = std::int64_t;
 using EndpointId = std::int64_t;
+using EventId = std::int64_t;
 using ClaimId = std::int64_t;
 using InstanceId = std::int64_t;
 
@@ -34,6 +35,7 @@ struct Delivery {
     int generation = 0;  // of the message's row: another one = another message with this id, or sent again since
     std::string recipient;
     std::string content;
+    bool is_event = false;   // content is the whole body of the request, and there is no recipient
     double age_seconds = 0;  // of the message when it was claimed, by PostgreSQL's clock
     bool was_held = false;   // it was claimed from the hold
     MonoTime claimed{};      // when the engine had it, by the engine's own clock
@@ -134,9 +136,11 @@ constexpr std::string_view word_of(MessageStatus status) {
 struct MessageView {
     MessageId id = 0;
     std::string webhook_id;
-    std::string recipient;
-    std::string content;    // in a list only its beginning, unless all of it was asked for
-    int content_bytes = 0;  // of all of it
+    std::optional<EventId> event_id;        // it delivers this event, and has no recipient and no content of its own
+    std::optional<std::string> event_type;  // nullopt when the event is gone
+    std::optional<std::string> recipient;
+    std::optional<std::string> content;  // in a list only its beginning, unless all of it was asked for
+    int content_bytes = 0;               // of all of it
     MessageStatus status = MessageStatus::kPending;
     int attempts = 0;
     std::string created_at;

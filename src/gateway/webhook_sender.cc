@@ -57,6 +57,7 @@ bool is_own_receiver(const core::Endpoint& endpoint, const WebhookOptions& optio
 }  // namespace
 
 std::string webhook_body(const core::Delivery& delivery) {
+    if (delivery.is_event) return delivery.content;
     core::JsonWriter json;
     json.begin_object();
     json.key("to").string(delivery.recipient);

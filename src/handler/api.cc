@@ -61,7 +61,7 @@ auto without_parameters(Route route) {
 
 bool uses_postgres(std::string_view route) {
     return route == "/start" || route == "/stop" || route == "/status" || route.starts_with("/messages") ||
-           route.starts_with("/endpoints");
+           route.starts_with("/endpoints") || route.starts_with("/events");
 }
 
 Api::Api(ApiStores stores, const core::Clock& clock, core::Random& random, ApiOptions options)
@@ -71,6 +71,7 @@ Api::Api(ApiStores stores, const core::Clock& clock, core::Random& random, ApiOp
       options_(std::move(options)),
       messages_(stores.messages, stores.endpoints, options_.max_content_bytes),
       endpoints_(stores.endpoints, stores.secrets, options_.url_checks),
+      events_(stores.events, options_.max_content_bytes),
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);
@@ -113,6 +114,11 @@ void Api::add_routes() {
         without_parameters([this](const auto& request, const Reply& reply) { endpoints_.read_secret(request, reply); }));
     add("POST", "/endpoints/{id}/secret/rotate", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { endpoints_.rotate_secret(request, reply); }));
+    add("GET", "/events", kGuarded, [this](const auto& request, const Reply& reply) { events_.list(request, reply); });
+    add("POST", "/events", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { events_.create(request, reply); }));
+    add("GET", "/events/{id}", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { events_.get(request, reply); }));
     add("GET", "/metrics", kGuarded, [this](const auto&, const Reply& reply) { metrics(reply); });
     for (const char* door : {"/docs", "/docs/"}) {
         add("GET", door, kOpen, [](const auto&, const Reply& reply) {

@@ -13,11 +13,13 @@
 #include "core/clock.h"
 #include "core/random.h"
 #include "handler/endpoint_routes.h"
+#include "handler/event_routes.h"
 #include "handler/message_routes.h"
 #include "handler/pages.h"
 #include "http_server/router.h"
 #include "service/control_store.h"
 #include "service/endpoint_registry.h"
+#include "service/event_store.h"
 #include "service/message_store.h"
 #include "service/secret_store.h"
 
@@ -56,6 +58,7 @@ struct ApiOptions {
 struct ApiStores {
     service::MessageStore& messages;
     service::EndpointRegistry& endpoints;
+    service::EventStore& events;
     service::SecretStore& secrets;
     service::ControlStore& control;
 };
@@ -89,6 +92,7 @@ private:
     ApiOptions options_;
     MessageRoutes messages_;
     EndpointRoutes endpoints_;
+    EventRoutes events_;
     Pages pages_;
     http_server::Router router_;
     std::set<std::string, std::less<>> open_;  // patterns that need no token

@@ -78,8 +78,11 @@ void write_message(core::JsonWriter& json, const core::MessageView& message, con
     json.key("status").string(core::word_of(message.status));
     json.key("endpoint_id").string(std::to_string(message.endpoint_id));
     write_optional(json, "endpoint", message.endpoint);
-    json.key("recipient").string(message.recipient).key("content").string(message.content);
-    json.key("content_truncated").boolean(message.content.size() < static_cast<std::size_t>(message.content_bytes));
+    write_optional(json, "event_id", message.event_id ? std::optional(std::to_string(*message.event_id)) : std::nullopt);
+    write_optional(json, "event_type", message.event_type);
+    write_optional(json, "recipient", message.recipient);
+    write_optional(json, "content", message.content);
+    json.key("content_truncated").boolean(message.content.value_or("").size() < static_cast<std::size_t>(message.content_bytes));
     json.key("attempts").integer(message.attempts).key("created_at").string(message.created_at);
     write_optional(json, "next_attempt_at", message.next_attempt_at);
     write_optional(json, "sent_at", message.sent_at);
@@ -101,6 +104,9 @@ void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoin
     write_optional(json, "description", endpoint.description);
     write_optional(json, "tenant", endpoint.tenant);
     write_headers(json, endpoint.headers);
+    json.key("event_types").begin_array();
+    for (const std::string& type : endpoint.event_types) json.string(type);
+    json.end_array();
     json.key("signing").string(endpoint.signing).key("max_in_flight").integer(endpoint.max_in_flight);
     write_optional_integer(json, "timeout_seconds", endpoint.timeout_seconds);
     write_optional_integer(json, "max_attempts", endpoint.max_attempts);
@@ -110,6 +116,18 @@ void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoin
     write_optional(json, "state_reason", endpoint.state_reason);
     from_database("state_since", endpoint.state_since);
     write_health(json, endpoint.health);
+    json.end_object();
+}
+
+void write_event(core::JsonWriter& json, const service::EventView& event, const service::EventDetail* detail) {
+    json.begin_object().key("id").string(std::to_string(event.id)).key("type").string(event.type);
+    write_optional(json, "tenant", event.tenant);
+    json.key("created_at").string(event.created_at).key("message_count").integer(event.message_count);
+    if (detail != nullptr) {
+        json.key("data").json(detail->data).key("messages").begin_array();
+        for (const core::MessageView& message : detail->messages) write_message(json, message);
+        json.end_array();
+    }
     json.end_object();
 }
 

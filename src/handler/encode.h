@@ -7,9 +7,11 @@
 
 #include "core/json.h"
 #include "core/message.h"
+#include "handler/envelope.h"
 #include "handler/stored_response.h"
 #include "service/control_store.h"
 #include "service/endpoint_registry.h"
+#include "service/event_store.h"
 #include "service/message_store.h"
 #include "service/secret_store.h"
 
@@ -23,8 +25,25 @@ void write_message(core::JsonWriter& json, const core::MessageView& message,
 int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>& messages, std::size_t max_bytes);
 // With `gaps` it is one that is not created yet: its id and its three times are left to the database.
 void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoint, BodyGaps* gaps = nullptr);
+// With `detail` also its data and its messages.
+void write_event(core::JsonWriter& json, const service::EventView& event, const service::EventDetail* detail = nullptr);
 void write_secrets(core::JsonWriter& json, const service::EndpointSecrets& secrets);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);
 void write_status(core::JsonWriter& json, const service::StatusView& status);
+
+// One page of a list. What is passed must live until the answer is sent.
+template <typename Items, typename Write>
+Answer to_page(const Items& items, int limit, const std::optional<std::string>& next_cursor, Write write) {
+    return {200, "ok",
+            [&items, write](core::JsonWriter& json) {
+                json.begin_array();
+                for (const auto& item : items) write(json, item);
+                json.end_array();
+            },
+            [limit, &next_cursor](core::JsonWriter& json) {
+                json.key("limit").integer(limit);
+                write_optional(json, "next_cursor", next_cursor);
+            }};
+}
 
 }  // namespace messaging::handler

@@ -18,7 +18,6 @@ using service::EndpointChanges;
 
 constexpr std::size_t kMaxTextBytes = 8192;   // of any text of an endpoint; the database has narrower limits
 constexpr std::size_t kMaxReasonBytes = 500;  // of why an endpoint is disabled
-constexpr std::size_t kMaxTenantBytes = 255;  // in a query
 constexpr core::JsonLimits kBodyLimits{256u << 10, 4, 500};
 
 // What is wrong with a member's value; nothing when it is in the changes.
@@ -57,6 +56,22 @@ std::optional<Problem> read_integer_member(const std::string& name, const core::
     return read_integer(name, value, changes.*Member);
 }
 
+std::optional<Problem> read_event_types(const std::string& name, const core::JsonView& value, EndpointChanges& changes) {
+    if (value.is_null()) {
+        changes.event_types.emplace(std::nullopt);
+        return std::nullopt;
+    }
+    std::vector<std::string> types;
+    for (std::size_t i = 0; value.is_array() && i < value.size(); ++i) {
+        const core::JsonView type = value.at(i);
+        if (!type.is_string() || !is_text(type.text(), kMaxTextBytes)) return invalid_field(name, "must be an array of types");
+        types.emplace_back(type.text());
+    }
+    if (!value.is_array()) return invalid_field(name, "must be an array of types");
+    changes.event_types.emplace(std::move(types));
+    return std::nullopt;
+}
+
 // Kept as the text of a JSON object, with each name as often as it was sent: the database refuses a second one.
 std::optional<Problem> read_headers(const std::string& name, const core::JsonView& value, EndpointChanges& changes) {
     if (value.is_null()) {
@@ -85,12 +100,13 @@ constexpr std::array kMembers = {Member{"name", read_text_member<&EndpointChange
                                  Member{"description", read_text_member<&EndpointChanges::description>},
                                  Member{"tenant", read_text_member<&EndpointChanges::tenant>},
                                  Member{"headers", read_headers},
+                                 Member{"event_types", read_event_types},
                                  Member{"signing", read_text_member<&EndpointChanges::signing>},
                                  Member{"max_in_flight", read_integer_member<&EndpointChanges::max_in_flight>},
                                  Member{"timeout_seconds", read_integer_member<&EndpointChanges::timeout_seconds>},
                                  Member{"max_attempts", read_integer_member<&EndpointChanges::max_attempts>}};
 
-constexpr std::array<std::string_view, 5> kListParameters{"state", "tenant", "name", "limit", "cursor"};
+constexpr std::array<std::string_view, 6> kListParameters{"state", "tenant", "name", "event_type", "limit", "cursor"};
 
 // The body, which is an object that may have each of these members once.
 Checked<core::JsonDocument> read_object(const http::Request& request, std::span<const std::string_view> known,
@@ -121,11 +137,7 @@ std::optional<Problem> read_optional_body(const http::Request& request, std::spa
 // The tenant may contain anything, and comes last; a name has no line break.
 std::string text_of(const service::EndpointQuery& query) {
     return std::string("endpoints\n") + (query.state ? std::string(core::word_of(*query.state)) : "-") + "\n" +
-           query.name.value_or("-") + (query.tenant ? "\nof " + *query.tenant : "");
-}
-
-bool is_text(std::string_view value, std::size_t max_bytes) {
-    return !value.empty() && value.size() <= max_bytes && value.find('\0') == std::string_view::npos && core::is_utf8(value);
+           query.name.value_or("-") + "\n" + query.event_type.value_or("-") + (query.tenant ? "\nof " + *query.tenant : "");
 }
 
 }  // namespace
@@ -173,6 +185,9 @@ Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request
         } else if (name == "name") {
             if (!is_text(value, kMaxEndpointNameBytes)) return invalid_parameter(name, "must be the name of an endpoint");
             query.name = value;
+        } else if (name == "event_type") {
+            if (!is_event_type(value)) return invalid_parameter(name, "must be a type of events, such as invoice.paid");
+            query.event_type = value;
         } else if (name == "tenant") {
             if (!is_text(value, kMaxTenantBytes)) return invalid_parameter(name, "must be 1 to 255 bytes of UTF-8 without NUL");
             query.tenant = value;
@@ -182,7 +197,8 @@ Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request
         const auto position = read_cursor(*cursor, text_of(query));
         if (!position) {
             return Problem{400, "invalid_cursor",
-                           "cursor must be a meta.next_cursor of the same list: with the same state, tenant and name", "cursor"};
+                           "cursor must be a meta.next_cursor of the same list: with the same state, tenant, name and event_type",
+                           "cursor"};
         }
         query.after = position->id;
     }

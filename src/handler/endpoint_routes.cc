@@ -56,6 +56,7 @@ service::ResponseTemplate response_to(const service::EndpointChanges& endpoint, 
     view.description = text(endpoint.description);
     view.tenant = text(endpoint.tenant);
     view.headers = text(endpoint.headers).value_or(view.headers);
+    view.event_types = endpoint.event_types.value_or(std::nullopt).value_or(view.event_types);
     view.signing = text(endpoint.signing).value_or(view.signing);
     view.max_in_flight = endpoint.max_in_flight.value_or(std::nullopt).value_or(view.max_in_flight);
     view.timeout_seconds = endpoint.timeout_seconds.value_or(std::nullopt);
@@ -83,18 +84,8 @@ void EndpointRoutes::list(const http::Request& request, const Reply& reply) {
     const auto& query = std::get<service::EndpointQuery>(checked);
     registry_.list(query, [query, reply](const core::Result<service::EndpointPage>& page) {
         if (!page) return reply.send(page.error());
-        reply.send(Answer{200, "ok",
-                          [&](core::JsonWriter& json) {
-                              json.begin_array();
-                              for (const EndpointView& endpoint : page->endpoints) write_endpoint(json, endpoint);
-                              json.end_array();
-                          },
-                          [&](core::JsonWriter& json) {
-                              json.key("limit").integer(query.limit);
-                              write_optional(
-                                  json, "next_cursor",
-                                  page->next ? std::optional(write_endpoint_cursor(query, *page->next)) : std::nullopt);
-                          }});
+        const auto next = page->next ? std::optional(write_endpoint_cursor(query, *page->next)) : std::nullopt;
+        reply.send(to_page(page->endpoints, query.limit, next, [](auto& json, const auto& one) { write_endpoint(json, one); }));
     });
 }
 

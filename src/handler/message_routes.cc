@@ -14,27 +14,12 @@
 namespace messaging::handler {
 namespace {
 
-// One result per item, in the order given.
-void write_results(core::JsonWriter& json, const NewMessages& messages, BodyGaps& gaps) {
-    json.begin_array();
-    for (std::size_t i = 0; i < messages.items.size(); ++i) {
-        json.begin_object().key("index").integer(static_cast<std::int64_t>(i));
-        if (const auto* problem = std::get_if<Problem>(&messages.items[i])) {
-            json.key("status").integer(problem->status);
-            write_code(json, *problem);
-            json.key("message").string(problem->message);
-        } else {
-            json.key("status").integer(201).key("id");
-            gaps.string(json);
-            json.key("created_at");
-            gaps.string(json);
-        }
-        json.end_object();
-    }
-    json.end_array();
+void write_created(core::JsonWriter& json, BodyGaps& gaps) {
+    json.key("id");
+    gaps.string(json);
+    json.key("created_at");
+    gaps.string(json);
 }
-
-bool is_refused(const Checked<service::NewMessage>& item) { return std::holds_alternative<Problem>(item); }
 
 // The endpoints that the accepted messages name, in their order, each as often as it is named.
 std::vector<std::string> named_endpoints(const NewMessages& messages) {
@@ -59,18 +44,6 @@ NewMessages with_endpoints(NewMessages messages, const std::vector<std::optional
     return messages;
 }
 
-// The one problem of a single message; of an array a problem that has the others' in meta.errors.
-Problem all_refused(const NewMessages& messages) {
-    if (!messages.is_array) return std::get<Problem>(messages.items.front());
-    return {.status = 422,
-            .code = "nothing_accepted",
-            .message = "no message was accepted: meta.errors says what is wrong with each",
-            .meta_members = [&messages](core::JsonWriter& json) {
-                BodyGaps none;
-                write_results(json.key("errors"), messages, none);
-            }};
-}
-
 Answer to_answer(const service::MessageDetail& detail, int status, const char* message) {
     return {status, message, [&detail](core::JsonWriter& json) { write_message(json, detail.first, &detail.second); }, {}};
 }
@@ -78,15 +51,7 @@ Answer to_answer(const service::MessageDetail& detail, int status, const char* m
 }  // namespace
 
 service::ResponseTemplate response_to(const NewMessages& messages, const std::string& request_id) {
-    BodyGaps gaps;
-    const auto refused = std::count_if(messages.items.begin(), messages.items.end(), is_refused);
-    if (refused == static_cast<std::ptrdiff_t>(messages.items.size())) {
-        return gaps.split(to_response(all_refused(messages), request_id));
-    }
-    const auto results = [&](core::JsonWriter& json) { write_results(json, messages, gaps); };
-    return gaps.split(to_response(refused == 0 ? Answer{201, "created", results, {}}
-                                               : Answer{207, "some messages were refused: see each result", results, {}},
-                                  request_id));
+    return to_batch_response(messages, kMessages, write_created, request_id);
 }
 
 // With whole contents. A short page has a next cursor like any other.
@@ -141,10 +106,7 @@ void MessageRoutes::create(const http::Request& request, const Reply& reply) {
 
 void MessageRoutes::enqueue(const NewMessages& messages, const std::optional<service::IdempotencyKey>& idempotency,
                             const std::string& request_id, const Reply& reply) {
-    std::vector<service::NewMessage> good;
-    for (const auto& item : messages.items) {
-        if (const auto* message = std::get_if<service::NewMessage>(&item)) good.push_back(*message);
-    }
+    std::vector<service::NewMessage> good = accepted(messages);
     const service::ResponseTemplate response = response_to(messages, request_id);
     if (idempotency) {
         // Also where every item was refused: a repeat is answered alike, whatever the limits are by then.

@@ -16,6 +16,10 @@
 namespace messaging::handler {
 namespace {
 
+bool is_name_character(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
 std::string joined(std::span<const std::string_view> names) {
     std::string list;
     for (const std::string_view name : names) list.append(list.empty() ? "" : ", ").append(name);
@@ -25,19 +29,6 @@ std::string joined(std::span<const std::string_view> names) {
 constexpr std::size_t kMaxJsonValues = 20 * kMaxItems;
 
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
-
-// The text of a field, or what is wrong with it.
-Checked<std::string> read_text(const core::JsonView& item, const char* name, std::size_t max_bytes) {
-    const auto problem = [name](const std::string& wrong) { return invalid_field(name, wrong); };
-    const auto field = item.member(name);
-    if (!field) return problem("is missing");
-    if (!field->is_string()) return problem("must be a string");
-    std::string value(field->text());
-    if (value.empty()) return problem("must not be empty");
-    if (has_nul(value)) return problem("must not contain the character NUL");
-    if (value.size() > max_bytes) return problem("must not be longer than " + std::to_string(max_bytes) + " bytes");
-    return value;
-}
 
 constexpr std::array<std::string_view, 3> kMessageMembers{"recipient", "content", "endpoint"};
 
@@ -78,7 +69,7 @@ std::optional<Problem> read_status(const std::string& value, service::ListQuery&
 }
 
 std::optional<Problem> read_recipient(const std::string& value, service::ListQuery& query) {
-    if (value.empty() || value.size() > kMaxRecipientBytes || has_nul(value) || !core::is_utf8(value)) {
+    if (!is_text(value, kMaxRecipientBytes)) {
         return invalid_parameter("recipient",
                                  "must be 1 to " + std::to_string(kMaxRecipientBytes) + " bytes of UTF-8 without NUL");
     }
@@ -144,6 +135,28 @@ std::optional<Problem> check_media_type(const http::Request& request) {
     return Problem{415, "unsupported_media_type", "send the body as it is, without Content-Encoding"};
 }
 
+Checked<std::string> read_text(const core::JsonView& item, const char* name, std::size_t max_bytes) {
+    const auto problem = [name](const std::string& wrong) { return invalid_field(name, wrong); };
+    const auto field = item.member(name);
+    if (!field) return problem("is missing");
+    if (!field->is_string()) return problem("must be a string");
+    std::string value(field->text());
+    if (value.empty()) return problem("must not be empty");
+    if (has_nul(value)) return problem("must not contain the character NUL");
+    if (value.size() > max_bytes) return problem("must not be longer than " + std::to_string(max_bytes) + " bytes");
+    return value;
+}
+
+bool is_event_type(std::string_view text) {
+    if (text.empty() || text.size() > kMaxEventTypeBytes || text.front() == '.' || text.back() == '.') return false;
+    if (text.find("..") != std::string_view::npos) return false;
+    return std::all_of(text.begin(), text.end(), [](char c) { return is_name_character(c) || c == '.'; });
+}
+
+bool is_text(std::string_view value, std::size_t max_bytes) {
+    return !value.empty() && value.size() <= max_bytes && !has_nul(value) && core::is_utf8(value);
+}
+
 Problem invalid_parameter(const std::string& name, const std::string& rule) {
     return {400, "invalid_parameter", name + " " + rule, name};
 }
@@ -190,21 +203,9 @@ std::optional<Problem> check_parameters(const http::Request& request, std::span<
 }
 
 Checked<NewMessages> read_new_messages(const http::Request& request, std::size_t max_content_bytes) {
-    if (const auto problem = check_media_type(request)) return *problem;
-    const auto document = core::JsonDocument::parse(request.body, {std::size_t{16} << 20, 8, kMaxJsonValues});
-    if (!document) return Problem{400, "invalid_json", document.error().message};
-    const core::JsonView root = document->root();
-    NewMessages messages;
-    messages.is_array = root.is_array();
-    if (!messages.is_array) {
-        messages.items.push_back(read_item(root, max_content_bytes));
-        return messages;
-    }
-    if (root.size() == 0) return Problem{422, "no_items", "send at least one message"};
-    if (root.size() > kMaxItems)
-        return Problem{422, "too_many_items", "send at most " + std::to_string(kMaxItems) + " messages at once"};
-    for (std::size_t i = 0; i < root.size(); ++i) messages.items.push_back(read_item(root.at(i), max_content_bytes));
-    return messages;
+    return read_batch<service::NewMessage>(
+        request, {kMaxBatchBytes, 8, kMaxJsonValues}, kMessages,
+        [max_content_bytes](const core::JsonView& item) { return read_item(item, max_content_bytes); });
 }
 
 Checked<service::ListQuery> read_list_query(const http::Request& request) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "handler/batch.h"
 #include "handler/envelope.h"
 #include "http/message.h"
 #include "service/idempotency.h"
@@ -18,28 +19,30 @@ namespace messaging::handler {
 
 inline constexpr std::size_t kMaxRecipientBytes = 255;
 inline constexpr std::size_t kMaxEndpointNameBytes = 100;
+inline constexpr std::size_t kMaxEventTypeBytes = 128;
+inline constexpr std::size_t kMaxTenantBytes = 255;
 inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
-inline constexpr std::size_t kMaxItems = 1000;  // of one POST /messages
-inline constexpr int kDefaultLimit = 50;        // of a page
+inline constexpr int kDefaultLimit = 50;  // of a page
 inline constexpr int kMaxLimit = 250;
 inline constexpr std::size_t kMaxPageBytes = 16u << 20;  // of contents on one page, were each as long as it may be
 // Of the JSON of a page's messages: a page of plain text as long as it may be, and less than the server sends at a time. JSON
 // takes six bytes for a control character.
 inline constexpr std::size_t kMaxEncodedPageBytes = kMaxPageBytes + (1u << 20);
 
-template <typename T>
-using Checked = std::variant<T, Problem>;
-
-struct NewMessages {
-    bool is_array = false;
-    std::vector<Checked<service::NewMessage>> items;  // in the order given
-};
+using NewMessages = Batch<service::NewMessage>;
+inline constexpr BatchNames kMessages{"message", "messages"};
 
 // What is wrong with a query that may have each of these parameters once; nothing when it is right.
 std::optional<Problem> check_parameters(const http::Request& request, std::span<const std::string_view> known);
 
 // A body is JSON, in UTF-8 and without a content coding.
 std::optional<Problem> check_media_type(const http::Request& request);
+// The text of a member, which must be there; or what is wrong with it.
+Checked<std::string> read_text(const core::JsonView& item, const char* name, std::size_t max_bytes);
+// UTF-8 without NUL, not empty, and no longer than that.
+bool is_text(std::string_view value, std::size_t max_bytes);
+// Names of letters, digits, _ and -, separated by dots: invoice.paid
+bool is_event_type(std::string_view text);
 Problem invalid_parameter(const std::string& name, const std::string& rule);
 Problem invalid_field(const std::string& name, const std::string& rule);
 // The one of `words` that the parameter names, by their word_of().

@@ -5,15 +5,20 @@ namespace messaging::handler {
 
 void BodyGaps::string(core::JsonWriter& json) {
     json.string("");
-    places_.push_back(json.text().size() - 1);  // before the closing quote
+    places_.push_back({json.text().size() - 1, 0});  // before the closing quote
+}
+
+void BodyGaps::number(core::JsonWriter& json) {
+    json.integer(0);
+    places_.push_back({json.text().size() - 1, 1});
 }
 
 service::ResponseTemplate BodyGaps::split(const http::Response& response) const {
     service::ResponseTemplate result{response.status, {}};
     std::size_t begin = 0;
-    for (const std::size_t place : places_) {
-        result.parts.push_back(response.body.substr(begin, place - begin));
-        begin = place;
+    for (const Place& place : places_) {
+        result.parts.push_back(response.body.substr(begin, place.begin - begin));
+        begin = place.begin + place.length;
     }
     result.parts.push_back(response.body.substr(begin));
     return result;

@@ -16,11 +16,17 @@ class BodyGaps {
 public:
     // Writes a string that the database is to fill in. It goes into the body as it is, so it must need no escape in JSON.
     void string(core::JsonWriter& json);
+    // The same with a number.
+    void number(core::JsonWriter& json);
     // Precondition: the body is what was written since, with or without more behind it.
     service::ResponseTemplate split(const http::Response& response) const;
 
 private:
-    std::vector<std::size_t> places_;
+    struct Place {
+        std::size_t begin = 0;
+        std::size_t length = 0;  // of what stands there meanwhile
+    };
+    std::vector<Place> places_;
 };
 
 // The stored response, and that it is replayed where it is; or what is wrong with the key.

@@ -44,6 +44,10 @@ double Rows::number(int row, int column) const { return number_of<double>(text(r
 
 bool Rows::boolean(int row, int column) const { return text(row, column) == "t"; }
 
+std::optional<std::int64_t> Rows::optional_bigint(int row, int column) const {
+    return is_null(row, column) ? std::nullopt : std::optional(bigint(row, column));
+}
+
 std::optional<std::int32_t> Rows::optional_integer(int row, int column) const {
     return is_null(row, column) ? std::nullopt : std::optional(integer(row, column));
 }

@@ -25,6 +25,7 @@ public:
     std::string_view text(int row, int column) const;
     std::optional<std::string> optional_text(int row, int column) const;
     std::int64_t bigint(int row, int column) const;
+    std::optional<std::int64_t> optional_bigint(int row, int column) const;
     std::int32_t integer(int row, int column) const;
     double number(int row, int column) const;
     bool boolean(int row, int column) const;

@@ -4,13 +4,14 @@
 #include <string>
 
 #include "engine/claim_store.h"
+#include "repository/time_text.h"
 
 namespace messaging::repository {
 namespace {
 
 // The claim statement decides what happens to each entry, because this takes no further round trip and reads each row once:
 //   sent, or the row is gone   the entry is deleted
-//   no such endpoint           dead-lettered
+//   no such endpoint, or event dead-lettered
 //   attempts >= 31999          dead-lettered. The CHECK allows 32000: a failed attempt and a late success would exceed it
 //   the endpoint is not active moved to the hold. A claim from the hold gives the engine the messages of a held endpoint
 //   everything else            into the ledger, and to the engine
@@ -25,6 +26,12 @@ struct ClaimText {
     std::string more_from{};
 };
 
+// The body of the request: the data byte for byte. The type needs no escaping, by its CHECK.
+std::string event_body(const std::string& id) {
+    return R"(SELECT '{"type":"' || v.type || '","timestamp":"' || )" + rfc3339("v.created_at") +
+           R"( || '","data":' || v.data || '}' FROM messaging.events v WHERE v.id = )" + id;
+}
+
 std::string claim_sql(const ClaimText& text) {
     return R"sql(
 WITH control AS MATERIALIZED (SELECT state = 'running' AS running FROM messaging._state),)sql" +
@@ -35,8 +42,12 @@ taken AS (
     DELETE FROM )sql" +
            text.table + R"sql( WHERE ctid = ANY (ARRAY(SELECT ctid FROM picked)) RETURNING id),
 found AS MATERIALIZED (
-    SELECT m.id, m.endpoint_id, m.attempts, m.generation, m.recipient, m.content, date_part('epoch', now() - m.created_at) AS age,
+    SELECT m.id, m.endpoint_id, m.attempts, m.generation, m.recipient, m.event_id IS NOT NULL AS is_event,
+           CASE WHEN m.event_id IS NULL THEN m.content ELSE ()sql" +
+           event_body("m.event_id") + R"sql() END AS content, date_part('epoch', now() - m.created_at) AS age,
            CASE WHEN s.endpoint_id IS NULL THEN 'no such endpoint: ' || m.endpoint_id
+                WHEN m.event_id IS NOT NULL AND NOT EXISTS (SELECT FROM messaging.events v WHERE v.id = m.event_id) THEN
+                    'its event was deleted: ' || m.event_id
                 WHEN m.attempts >= 31999 THEN 'attempts is 31999 or more, and the service counts no further'
                 WHEN s.state IN ()sql" +
            text.kept_back + R"sql() THEN 'hold' END AS fate
@@ -52,7 +63,7 @@ ledger AS (
     FROM found WHERE fate IS NULL HAVING count(*) > 0)
 SELECT pg_current_snapshot()::text, (SELECT count(*) FROM taken), (SELECT running FROM control),
        (SELECT count(*) FROM found WHERE fate <> 'hold'),
-       r.id, r.endpoint_id, r.attempts, r.generation, r.recipient, r.content, r.age, )sql" +
+       r.id, r.endpoint_id, r.attempts, r.generation, r.recipient, r.content, r.age, r.is_event, )sql" +
            text.more_columns + R"sql(
 FROM (SELECT) one )sql" +
            text.more_from + R"sql( LEFT JOIN found r ON r.fate IS NULL ORDER BY r.id)sql";

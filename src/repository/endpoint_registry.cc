@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/json.h"
 #include "core/number.h"
 #include "core/sqlstate.h"
 #include "pg/run_statement.h"
@@ -25,7 +26,8 @@ const std::string kColumns =
     "h.state, "
     "h.state_reason, " +
     rfc3339("h.state_since") + ", " + rfc3339("e.created_at") + ", " + rfc3339("e.updated_at") + ", h.held, " +
-    rfc3339("h.oldest_held_at") + ", h.sending, h.sent, h.failed, h.success_ratio, h.p50_ms, h.p95_ms, h.last_error ";
+    rfc3339("h.oldest_held_at") +
+    ", h.sending, h.sent, h.failed, h.success_ratio, h.p50_ms, h.p95_ms, h.last_error, array_to_json(e.event_types) ";
 
 // $1 and $2: the id, or the name. One of them is NULL.
 const std::string kIsIt = "(e.id = $1::bigint OR e.name = $2::text) ";
@@ -40,17 +42,18 @@ const std::string kListSql =
     "WITH page AS MATERIALIZED (SELECT e.id FROM messaging.endpoints e JOIN messaging._endpoint_state s ON s.endpoint_id = e.id"
     " WHERE ($2::bigint IS NULL OR e.id < $2::bigint) AND ($3::text IS NULL OR s.state = $3::text)"
     " AND ($4::text IS NULL OR e.tenant = $4::text) AND ($5::text IS NULL OR e.name = $5::text)"
+    " AND ($6::text IS NULL OR e.event_types && messaging._event_patterns($6::text))"
     " ORDER BY e.id DESC LIMIT $1::int) SELECT " +
     kColumns + "FROM page p JOIN messaging.endpoints e ON e.id = p.id " + kHealth + "ORDER BY p.id DESC";
 const pg::Statement kList{"list_endpoints", kListSql.c_str()};
 
-// $1 to $9, as value_params() makes them.
+// $1 to $10, as value_params() makes them.
 const std::string kInsertSql =
     "INSERT INTO messaging.endpoints AS e (name, url, description, tenant, headers, signing, max_in_flight, timeout_seconds, "
-    "max_attempts)"
+    "max_attempts, event_types)"
     " SELECT $1::text, $2::text, $3::text, $4::text, coalesce($5::text, '{}'), coalesce($6::text, '" +
     std::string(service::kDefaultSigning) + "'), coalesce($7::int, " + std::to_string(service::kDefaultMaxInFlight) +
-    "), $8::int, $9::int ";
+    "), $8::int, $9::int, coalesce($10::text[], '{}') ";
 const std::string kReturning = "RETURNING e.id::text AS id, " + rfc3339("e.created_at") + " AS created_at";
 const std::string kCreateSql = kInsertSql + kReturning;
 const pg::Statement kCreate{"create_endpoint", kCreateSql.c_str()};
@@ -58,13 +61,13 @@ const pg::Statement kCreate{"create_endpoint", kCreateSql.c_str()};
 // Creates nothing where an earlier request has used the key (repository/idempotency.h).
 const std::string kCreateOnceSql =
     "WITH made AS (" + kInsertSql +
-    "WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $10::text AND key = $11::text AND body IS NULL) " +
+    "WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $11::text AND key = $12::text AND body IS NULL) " +
     kReturning +
-    ") UPDATE messaging._idempotency_key SET body = messaging._fill_body($12::text[], coalesce((SELECT ARRAY[id, created_at, "
-    "created_at, created_at] FROM made), '{}')) WHERE scope = $10::text AND key = $11::text AND body IS NULL";
+    ") UPDATE messaging._idempotency_key SET body = messaging._fill_body($13::text[], coalesce((SELECT ARRAY[id, created_at, "
+    "created_at, created_at] FROM made), '{}')) WHERE scope = $11::text AND key = $12::text AND body IS NULL";
 const pg::Statement kCreateOnce{"create_endpoint_once", kCreateOnceSql.c_str()};
 
-// $3 to $20: for each column whether it is changed, and its value. Answers one row when there is such an endpoint: whether it is
+// $3 to $22: for each column whether it is changed, and its value. Answers one row when there is such an endpoint: whether it is
 // the one that follows the settings, which then stays as it is.
 const std::string kChangeSql = R"sql(
 WITH target AS MATERIALIZED (
@@ -82,7 +85,8 @@ changed AS (
         max_in_flight = CASE WHEN $15::boolean THEN coalesce($16::int, )sql" +
                                std::to_string(service::kDefaultMaxInFlight) + R"sql() ELSE e.max_in_flight END,
         timeout_seconds = CASE WHEN $17::boolean THEN $18::int ELSE e.timeout_seconds END,
-        max_attempts = CASE WHEN $19::boolean THEN $20::int ELSE e.max_attempts END
+        max_attempts = CASE WHEN $19::boolean THEN $20::int ELSE e.max_attempts END,
+        event_types = CASE WHEN $21::boolean THEN coalesce($22::text[], '{}') ELSE e.event_types END
     FROM target t WHERE e.id = t.id AND NOT t.follows_settings)
 SELECT follows_settings FROM target)sql";
 const pg::Statement kChange{"change_endpoint", kChangeSql.c_str()};
@@ -129,6 +133,7 @@ EndpointView read_endpoint(const pg::Rows& rows, int row) {
     health.p50_ms = rows.optional_number(row, 21);
     health.p95_ms = rows.optional_number(row, 22);
     health.last_error = rows.optional_text(row, 23);
+    endpoint.event_types = core::string_items(rows.text(row, 24));
     return endpoint;
 }
 
@@ -146,6 +151,9 @@ pg::Params ref_params(const EndpointRef& endpoint) {
 
 void add(pg::Params& params, const std::optional<std::string>& value) { params.optional_text(value); }
 void add(pg::Params& params, const std::optional<int>& value) { params.optional_integer(value); }
+void add(pg::Params& params, const std::optional<std::vector<std::string>>& value) {
+    value ? params.text_array(*value) : params.null();
+}
 
 // Calls `visit` with each column's change, in the order of the statements.
 template <typename Visit>
@@ -159,6 +167,7 @@ void each_column(const EndpointChanges& changes, Visit visit) {
     visit(changes.max_in_flight);
     visit(changes.timeout_seconds);
     visit(changes.max_attempts);
+    visit(changes.event_types);
 }
 
 pg::Params value_params(const EndpointChanges& endpoint) {
@@ -192,7 +201,7 @@ void PgEndpointRegistry::list(const service::EndpointQuery& query, core::Complet
     pg::Params params;
     params.integer(query.limit + 1).optional_bigint(query.after);
     params.optional_text(query.state ? std::optional(std::string(core::word_of(*query.state))) : std::nullopt);
-    params.optional_text(query.tenant).optional_text(query.name);
+    params.optional_text(query.tenant).optional_text(query.name).optional_text(query.event_type);
     pg::run_statement<service::EndpointPage>(reading_, kList, std::move(params), std::move(done),
                                              [limit = query.limit](const pg::Rows& rows) {
                                                  service::EndpointPage page;

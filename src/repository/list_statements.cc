@@ -34,13 +34,16 @@ std::string message_columns(const std::string& content) {
            ", m.attempts, m.generation, (SELECT tag FROM messaging._database), " + rfc3339("m.created_at") + ", " +
            rfc3339("m.sent_at") + ", " + rfc3339("CASE WHEN NOT m.is_sent THEN s.due_at END") + ", " +
            rfc3339("CASE WHEN NOT m.is_sent THEN d.failed_at END") +
-           ", m.receiver_message_id, coalesce(CASE WHEN NOT m.is_sent THEN d.reason END, m.last_error), m.endpoint_id, e.name";
+           ", m.receiver_message_id, coalesce(CASE WHEN NOT m.is_sent THEN d.reason END, m.last_error), m.endpoint_id, e.name, "
+           "m.event_id, v.type";
 }
 
 // A character has four bytes at most, so that read_message() can cut at the byte.
 const std::string kListColumns = message_columns("CASE WHEN $4::boolean THEN m.content ELSE left(m.content, " +
                                                  std::to_string(service::kMaxListedContentBytes) + ") END");
-const std::string kMessageJoins = kPlaces + "LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id ";
+const std::string kMessageJoins = kPlaces +
+                                  "LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id"
+                                  " LEFT JOIN messaging.events v ON v.id = m.event_id ";
 
 // $3, the last id seen, and $5 and $6, since and until. The ids follow the times nearly, so the ends of the walk are found in the
 // primary key, and what lies between them is compared exactly. The 10 minutes are for transactions that were open before they
@@ -164,6 +167,9 @@ const std::string kRecipientSql =
 const std::string kGetSql = "SELECT " + message_columns("m.content") + " FROM public.messages m" + kMessageJoins +
                             "WHERE m.id = $1::bigint AND ($2::text IS NULL OR messaging.webhook_id(m.id) = $2::text)";
 
+const std::string kEventMessagesSql = "SELECT " + message_columns("NULL::text") + " FROM public.messages m" + kMessageJoins +
+                                      "WHERE m.event_id = $1::bigint ORDER BY m.id LIMIT $2::int";
+
 const pg::Statement kSent{"list_sent", kSentSql.c_str()};
 const pg::Statement kSentById{"list_sent_by_id", kSentByIdSql.c_str()};
 const pg::Statement kPending{"list_pending", kPendingSql.c_str()};
@@ -174,6 +180,7 @@ const pg::Statement kDead{"list_dead", kDeadSql.c_str()};
 const pg::Statement kAll{"list_all", kAllSql.c_str()};
 const pg::Statement kRecipient{"list_recipient", kRecipientSql.c_str()};
 const pg::Statement kGet{"get_message", kGetSql.c_str()};
+const pg::Statement kEventMessages{"list_event_messages", kEventMessagesSql.c_str()};
 
 bool goes_by_log(const ListQuery& query) {
     return query.status == ListStatus::kSent && !query.recipient && !query.since && !query.until;
@@ -224,12 +231,14 @@ pg::Params list_params(const ListQuery& query) {
 
 const pg::Statement& get_statement() { return kGet; }
 
+const pg::Statement& event_messages_statement() { return kEventMessages; }
+
 core::MessageView read_message(const pg::Rows& rows, int row, int first) {
     core::MessageView message;
     message.id = rows.bigint(row, first);
-    message.recipient = rows.text(row, first + 1);
-    message.content = rows.text(row, first + 2);
-    message.content_bytes = rows.integer(row, first + 3);
+    message.recipient = rows.optional_text(row, first + 1);
+    message.content = rows.optional_text(row, first + 2);
+    message.content_bytes = rows.optional_integer(row, first + 3).value_or(0);
     message.status = status_of(rows.text(row, first + 4));
     message.attempts = rows.integer(row, first + 5);
     message.webhook_id = core::format_webhook_id(rows.text(row, first + 7), message.id, rows.integer(row, first + 6));
@@ -241,6 +250,8 @@ core::MessageView read_message(const pg::Rows& rows, int row, int first) {
     message.last_error = rows.optional_text(row, first + 13);
     message.endpoint_id = rows.bigint(row, first + 14);
     message.endpoint = rows.optional_text(row, first + 15);
+    message.event_id = rows.optional_bigint(row, first + 16);
+    message.event_type = rows.optional_text(row, first + 17);
     return message;
 }
 

@@ -12,7 +12,7 @@ namespace messaging::repository {
 // Each row of a list: the position (major, id), the message's columns, and where a bounded scan was cut off (major and id, or
 // NULL).
 inline constexpr int kColumnsBeforeMessage = 2;
-inline constexpr int kMessageColumns = 16;
+inline constexpr int kMessageColumns = 18;
 
 // Limits of the rows that are read for one page, even if few of them belong to the list.
 inline constexpr int kMaxBatchesPerPage = 500;   // of the sent log
@@ -27,6 +27,9 @@ pg::Params list_params(const service::ListQuery& query);
 
 // $1 id, $2 webhook_id or NULL
 const pg::Statement& get_statement();
+
+// $1 the event's id, $2 the most messages that are read; the oldest first, without contents
+const pg::Statement& event_messages_statement();
 
 core::MessageView read_message(const pg::Rows& rows, int row, int first_column);
 

@@ -65,8 +65,8 @@ service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& quer
             return page;
         }
         page.messages.push_back(read_message(rows, row, kColumnsBeforeMessage));
-        std::string& content = page.messages.back().content;
-        if (!query.with_content) content = core::clean_text(content, service::kMaxListedContentBytes);
+        std::optional<std::string>& content = page.messages.back().content;
+        if (content && !query.with_content) content = core::clean_text(*content, service::kMaxListedContentBytes);
         last = {rows.bigint(row, 0), rows.bigint(row, 1)};
     }
     // The scan was cut off: the next page goes on behind it.

@@ -218,14 +218,18 @@ core::Result<core::Unit> Migrator::align_content_limit(std::size_t max_content_b
     // Raised, every row there satisfies it already. Lowered, the rows are checked, because an UPDATE of one that breaks it
     // would fail: a message must never become unrecordable.
     const std::string limit = std::to_string(max_content_bytes);
+    const std::string unchecked = max_content_bytes > now ? " NOT VALID" : "";
     auto altered = session_.execute_script(
         "SET lock_timeout = '10s'; ALTER TABLE public.messages DROP CONSTRAINT messages_content_bytes, ADD CONSTRAINT "
         "messages_content_bytes "
         "CHECK (octet_length(content) >= 1 AND octet_length(content) <= " +
-        limit + ")" + (max_content_bytes > now ? " NOT VALID" : ""));
+        limit + ")" + unchecked +
+        "; ALTER TABLE messaging.events DROP CONSTRAINT events_data_bytes, ADD CONSTRAINT events_data_bytes "
+        "CHECK (octet_length(data::text) >= 1 AND octet_length(data::text) <= " +
+        limit + ")" + unchecked);
     if (altered) return altered;
     if (altered.error().sqlstate == "23514") {
-        return conflict("MAX_CONTENT_BYTES cannot be lowered to " + limit + ": there are messages with longer contents");
+        return conflict("MAX_CONTENT_BYTES cannot be lowered to " + limit + ": there are messages or events that are longer");
     }
     return altered;
 }

@@ -33,6 +33,7 @@ struct EndpointChanges {
     Change<std::string> description{};
     Change<std::string> tenant{};
     Change<std::string> headers{};  // a JSON object
+    Change<std::vector<std::string>> event_types{};
     Change<std::string> signing{};  // v1, v1a or none
     Change<int> max_in_flight{};
     Change<int> timeout_seconds{};
@@ -59,6 +60,7 @@ struct EndpointView {
     std::optional<std::string> description{};
     std::optional<std::string> tenant{};
     std::string headers = "{}";  // a JSON object
+    std::vector<std::string> event_types{};
     std::string signing = kDefaultSigning;
     int max_in_flight = kDefaultMaxInFlight;
     std::optional<int> timeout_seconds{};  // nullopt: the service's
@@ -76,6 +78,7 @@ struct EndpointQuery {
     std::optional<core::EndpointState> state{};
     std::optional<std::string> tenant{};
     std::optional<std::string> name{};
+    std::optional<std::string> event_type{};  // those that subscribe to it
     int limit = 50;
     std::optional<core::EndpointId> after{};
 };

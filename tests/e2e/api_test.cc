@@ -130,10 +130,43 @@ protected:
         expect("DELETE", "/endpoints/2?x=1", "", 400, "unknown_parameter");
         expect("DELETE", "/endpoints/default", "", 409, "endpoint_is_default");
     }
+    void reach_answers_of_events() {
+        const std::string paid = R"({"type": "invoice.paid", "data": {"id": 7}})";
+        expect("POST", "/events", paid, 201, "");
+        expect("POST", "/events", "[" + paid + R"(, {"type": "a"}])", 207, "");
+        expect("POST", "/events", "{", 400, "invalid_json");
+        expect("POST", "/events?x=1", paid, 400, "unknown_parameter");
+        expect("POST", "/events", "[]", 422, "no_items");
+        expect("POST", "/events", R"({"type": "messaging.test", "data": 1})", 422, "invalid_field");
+        expect("POST", "/events", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("POST", "/events", paid, {{"Content-Type", "text/plain"}}).status, 415);
+        {
+            auto other = connect_or_abort(service_.database_url());
+            ASSERT_TRUE(
+                other.execute_script("BEGIN; INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status) VALUES "
+                                     "('POST /events', 'k', 'x', "
+                                     "201)"));
+            EXPECT_EQ(ask("POST", "/events", paid, {{"Idempotency-Key", "k"}}).status, 409);
+        }
+        expect("GET", "/events?type=invoice.paid&limit=5", "", 200, "");
+        expect("GET", "/events?type=.", "", 400, "invalid_parameter");
+        expect("GET", "/events/1", "", 200, "");
+        expect("GET", "/events/x", "", 400, "invalid_id");
+        expect("GET", "/events/999", "", 404, "event_not_found");
+    }
     std::vector<std::pair<std::string, std::string>> guarded_endpoint_calls() {
-        return {{"GET", "/endpoints"},           {"POST", "/endpoints"},         {"GET", "/endpoints/1"},
-                {"PATCH", "/endpoints/1"},       {"DELETE", "/endpoints/1"},     {"POST", "/endpoints/1/disable"},
-                {"POST", "/endpoints/1/enable"}, {"GET", "/endpoints/1/secret"}, {"POST", "/endpoints/1/secret/rotate"}};
+        return {{"GET", "/endpoints"},
+                {"POST", "/endpoints"},
+                {"GET", "/endpoints/1"},
+                {"PATCH", "/endpoints/1"},
+                {"DELETE", "/endpoints/1"},
+                {"POST", "/endpoints/1/disable"},
+                {"POST", "/endpoints/1/enable"},
+                {"GET", "/endpoints/1/secret"},
+                {"POST", "/endpoints/1/secret/rotate"},
+                {"GET", "/events"},
+                {"POST", "/events"},
+                {"GET", "/events/1"}};
     }
 };
 
@@ -174,6 +207,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(queued.status, 202);
     EXPECT_EQ(text_of(queued, {"data", "status"}), "pending");
     reach_answers_of_endpoints();
+    reach_answers_of_events();
     // Watching, and the pages.
     EXPECT_EQ(ask("GET", "/metrics").status, 200);
     EXPECT_EQ(ask("GET", "/livez").status, 200);
@@ -212,7 +246,8 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(ask("POST", "/messages/1/retry").status, 503);
     for (const auto& [method, path] : guarded_endpoint_calls()) {
         const bool creates = path == "/endpoints" && method == "POST";
-        const std::string body = creates ? R"({"name": "a", "url": "http://a/"})" : method == "PATCH" ? "{}" : "";
+        std::string body = creates ? R"({"name": "a", "url": "http://a/"})" : method == "PATCH" ? "{}" : "";
+        if (path == "/events" && method == "POST") body = R"({"type": "a", "data": 1})";
         EXPECT_EQ(ask(method, path, body).status, 503) << method << path;
     }
     EXPECT_EQ(ask("GET", "/livez").status, 200) << "alive without PostgreSQL";
@@ -355,6 +390,67 @@ TEST_F(ApiTest, EndpointsComeInPagesWithCursorsOfTheirList) {
 }
 
 // The peers' most asked-for behaviour.
+TEST_F(ApiTest, AnEventBecomesAMessageForEachSubscriberAndIsReceivedByteForByte) {
+    EXPECT_EQ(ask("POST", "/start").status, 200);
+    for (const std::string name : {"books", "mail"}) {
+        const std::string types = name == "books" ? R"(["invoice.*"])" : R"(["*"])";
+        ASSERT_EQ(ask("POST", "/endpoints",
+                      R"({"name": ")" + name + R"(", "url": ")" + receiver_.url() + R"(", "event_types": )" + types + "}")
+                      .status,
+                  201);
+    }
+    const std::string data = R"({ "b":1.50,  "a":"\u00e9\n", "b":[ ] })";
+    const HttpReply created = ask("POST", "/events", R"({"type": "invoice.paid", "data": )" + data + "}");
+    ASSERT_EQ(created.status, 201) << created.body;
+    EXPECT_EQ(text_of(created, {"data", "0", "message_count"}), "2");
+    const std::string id = text_of(created, {"data", "0", "id"});
+    ASSERT_TRUE(wait_until([&] { return service_.sql("SELECT count(*) FROM messages WHERE is_sent") == "2"; }))
+        << service_.sql("SELECT status, last_error FROM messaging.message_status");
+    const auto received = core::JsonDocument::parse(receiver_.recent());
+    ASSERT_TRUE(received.ok());
+    EXPECT_NE(received->root().at(0).member("body")->text().find(R"({"type":"invoice.paid","timestamp":"2)"), std::string::npos)
+        << receiver_.recent();
+    EXPECT_NE(received->root().at(0).member("body")->text().find(R"(Z","data":)" + data + "}"), std::string::npos)
+        << receiver_.recent();
+    const HttpReply event = ask("GET", "/events/" + id);
+    EXPECT_NE(event.body.find(R"("data":)" + data), std::string::npos) << event.body;
+    EXPECT_EQ(text_of(event, {"data", "messages", "0", "endpoint"}), "books");
+    EXPECT_EQ(text_of(event, {"data", "messages", "1", "status"}), "sent");
+    EXPECT_EQ(text_of(ask("GET", "/messages?status=sent"), {"data", "0", "event_type"}), "invoice.paid");
+    const HttpReply nobody = ask("POST", "/events", R"({"type": "user.created", "data": null, "tenant": "acme"})");
+    EXPECT_EQ(text_of(nobody, {"data", "0", "message_count"}), "0") << "it is stored, and says so";
+    EXPECT_EQ(text_of(ask("GET", "/events?tenant=acme"), {"data", "0", "type"}), "user.created");
+}
+
+TEST_F(ApiTest, AnEventIsPublishedOnceForEachKey) {
+    const std::string event = R"([{"type": "a.b", "data": 1}, {"type": "..", "data": 1}])";
+    const HttpReply first = ask("POST", "/events", event, {{"Idempotency-Key", "e1"}});
+    EXPECT_EQ(first.status, 207);
+    EXPECT_EQ(text_of(first, {"data", "0", "message_count"}), "0");
+    EXPECT_EQ(text_of(first, {"data", "1", "field"}), "type");
+    const HttpReply second = ask("POST", "/events", event, {{"Idempotency-Key", "e1"}});
+    EXPECT_EQ(second.body, first.body);
+    EXPECT_EQ(second.header("idempotent-replayed"), "true");
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging.events"), "1");
+}
+
+TEST_F(ApiTest, WhatIsWrongWithAnEventIsSaidWithItsField) {
+    const auto field_of = [this](const std::string& body) {
+        const HttpReply reply = ask("POST", "/events", body);
+        EXPECT_EQ(reply.status, 422) << body;
+        return text_of(reply, {"meta", "field"});
+    };
+    EXPECT_EQ(field_of(R"({"data": 1})"), "type");
+    EXPECT_EQ(field_of(R"({"type": "a"})"), "data");
+    EXPECT_EQ(field_of(R"({"type": "messaging", "data": 1})"), "type");
+    EXPECT_EQ(field_of(R"({"type": "a b", "data": 1})"), "type");
+    EXPECT_EQ(field_of(R"({"type": ")" + std::string(129, 'a') + R"(", "data": 1})"), "type");
+    EXPECT_EQ(field_of(R"({"type": "a", "data": ")" + std::string(4095, 'x') + R"("})"), "data");
+    EXPECT_EQ(field_of(R"({"type": "a", "data": 1, "tenant": ""})"), "tenant");
+    EXPECT_EQ(ask("POST", "/events", R"({"type": "a", "data": ")" + std::string(4094, 'x') + R"("})").status, 201);
+    EXPECT_EQ(ask("POST", "/events", R"({"type": ")" + std::string(128, 'a') + R"(", "data": 1})").status, 201);
+}
+
 TEST_F(ApiTest, ADisabledEndpointsMessagesAreKeptAndSentWhenItIsEnabled) {
     EXPECT_EQ(ask("POST", "/start").status, 200);
     service_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', '" + receiver_.url() + "')");

@@ -410,8 +410,10 @@ TEST_F(ClaimStoreTest, EndpointsThatReplicationInsertsAndTruncateRemovesAreKnown
 TEST_F(ClaimStoreTest, AColumnOfAnotherTypeCostsOneClaim) {
     insert(1);
     claim();
-    db_.sql("DROP VIEW messaging.dead_letters");
-    db_.sql("ALTER TABLE messages ALTER COLUMN content TYPE varchar");
+    db_.sql(
+        "DROP VIEW messaging.message_status, messaging.dead_letters, messaging.pending, messaging.sending, messaging.scheduled, "
+        "messaging.held CASCADE");
+    db_.sql("ALTER TABLE messages ALTER COLUMN recipient TYPE varchar");
     insert(1);
     const auto stale = db_.answer<ClaimBatch>([&](auto done) { store_.claim_ready(request(10), std::move(done)); });
     ASSERT_FALSE(stale.ok());

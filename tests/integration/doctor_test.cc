@@ -176,7 +176,7 @@ TEST_F(Doctor, Triggers) {
         "messaging._state.state_changed "
         "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_check messaging.endpoints.endpoints_keep_id "
         "messaging.endpoints.endpoints_state "
-        "messaging.endpoints.endpoints_truncated")
+        "messaging.endpoints.endpoints_truncated messaging.events.messaging_event")
         << "a new trigger is one more to check";
     db_.sql("ALTER TABLE messages DISABLE TRIGGER messaging_insert");
     expect("triggers", schema::FindingLevel::kError, "messaging_insert on public.messages is disabled");

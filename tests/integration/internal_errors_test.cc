@@ -40,6 +40,15 @@ public:
     void find(const std::vector<std::string>&, core::Completion<std::vector<std::optional<core::EndpointId>>>) override {}
 };
 
+class NoEvents : public service::EventStore {
+public:
+    void list(const service::EventQuery&, core::Completion<service::EventPage>) override {}
+    void get(core::EventId, core::Completion<service::EventDetail>) override {}
+    void publish(const std::vector<service::NewEvent>&, core::Completion<std::vector<service::CreatedEvent>>) override {}
+    void publish_once(const std::vector<service::NewEvent>&, const service::IdempotencyKey&, const service::ResponseTemplate&,
+                      core::Completion<service::StoredResponse>) override {}
+};
+
 class NoSecrets : public service::SecretStore {
 public:
     void read_secrets(core::EndpointId, core::Completion<service::EndpointSecrets>) override {}
@@ -77,6 +86,7 @@ protected:
     std::map<std::string, std::string> reported_;
     NoMessages messages_;
     NoEndpoints endpoints_;
+    NoEvents events_;
     NoSecrets secrets_;
     ForgetfulControl control_;
     test::FakeTime clock_;
@@ -85,7 +95,7 @@ protected:
 
 // The client was told that the log has the reason, and the log had nothing.
 TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
-    Api api({messages_, endpoints_, secrets_, control_}, clock_, random_, options());
+    Api api({messages_, endpoints_, events_, secrets_, control_}, clock_, random_, options());
     test::RunningServer server(api.handler());
     const auto reply = test::http_get(server.url("/status"));
     EXPECT_EQ(reply.status, 500);
@@ -95,7 +105,7 @@ TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
 }
 
 TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
-    Api api({messages_, endpoints_, secrets_, control_}, clock_, random_, options());
+    Api api({messages_, endpoints_, events_, secrets_, control_}, clock_, random_, options());
     for (const int status : {400, 413, 503}) api.default_response(status, "");
     EXPECT_TRUE(reported().empty());
     const auto response = api.default_response(500, "");
@@ -106,7 +116,7 @@ TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
 // What is left unanswered when the server goes has got its 500 then; its Reply may outlive the Api.
 TEST_F(InternalErrors, AReplyThatOutlivesTheServerReportsNothing) {
     {
-        Api api({messages_, endpoints_, secrets_, control_}, clock_, random_, options());
+        Api api({messages_, endpoints_, events_, secrets_, control_}, clock_, random_, options());
         test::RunningServer server(api.handler());
         auto call = std::async(std::launch::async, [&] { return test::http_post(server.url("/stop")); });
         ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 1; }));

@@ -544,14 +544,14 @@ TEST_F(MessageStore, AListCutsLongContentsUnlessItIsAskedForThem) {
     db_.sql("INSERT INTO messages (recipient, content) VALUES ('+90', repeat('é', 512)), ('+90', 'x' || repeat('é', 600))");
     ListQuery query{ListStatus::kAll};
     auto messages = list(query).messages;
-    EXPECT_EQ(messages.at(1).content.size(), 1024U);
+    EXPECT_EQ(messages.at(1).content->size(), 1024U);
     EXPECT_EQ(messages.at(1).content_bytes, 1024);
-    EXPECT_EQ(messages.at(0).content.size(), 1023U) << "cut at a character";
+    EXPECT_EQ(messages.at(0).content->size(), 1023U) << "cut at a character";
     EXPECT_EQ(messages.at(0).content_bytes, 1201);
     query.with_content = true;
     messages = list(query).messages;
-    EXPECT_EQ(messages.at(0).content.size(), 1201U);
-    EXPECT_EQ(get(2)->first.content.size(), 1201U);
+    EXPECT_EQ(messages.at(0).content->size(), 1201U);
+    EXPECT_EQ(get(2)->first.content->size(), 1201U);
 }
 
 TEST_F(MessageStore, AMessageOfADeletedEndpointStillHasItsId) {

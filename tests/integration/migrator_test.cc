@@ -251,7 +251,7 @@ std::string in_public(Stores& db) {
 
 TEST(RealMigrations, PutNothingButMessagesIntoPublic) {
     Stores db(test::fresh_database());
-    EXPECT_EQ(in_public(db), "messages messages messages_id_seq messages_pkey messages_recipient")
+    EXPECT_EQ(in_public(db), "messages messages messages_event messages_id_seq messages_pkey messages_recipient")
         << "the table and its row type";
 }
 

@@ -62,7 +62,7 @@ TEST_F(PsqlViews, EachMessageIsAsTheApiHasIt) {
                     ", coalesce(last_error, '-'), coalesce(receiver_message_id, '-') FROM messaging.message_status WHERE id = " +
                     std::to_string(id)),
             std::string(core::word_of(message.status)) + "|" + message.webhook_id + "|" + std::to_string(message.endpoint_id) +
-                "|" + text(message.endpoint) + "|" + message.recipient + "|" + std::to_string(message.attempts) + "|" +
+                "|" + text(message.endpoint) + "|" + text(message.recipient) + "|" + std::to_string(message.attempts) + "|" +
                 message.created_at + "|" + text(message.next_attempt_at) + "|" + text(message.sent_at) + "|" +
                 text(message.dead_at) + "|" + text(message.last_error) + "|" + text(message.receiver_message_id));
         EXPECT_EQ(db_.number("SELECT messaging.message_id('" + message.webhook_id + "')"), id);

@@ -69,16 +69,20 @@ protected:
 TEST_F(Rights, AWriterInsertsMessagesAndDoesNothingElse) {
     grant("writer");
     EXPECT_EQ(db_.sql(kGranted),
-              "INSERT messages.content INSERT messages.endpoint_id INSERT messages.recipient SELECT messages.id");
+              "INSERT messages.content INSERT messages.endpoint_id INSERT messages.recipient INSERT messaging.events.data "
+              "INSERT messaging.events.tenant INSERT messaging.events.type SELECT messages.id SELECT messaging.events.id "
+              "USAGE schema messaging");
     pg::Session writer = tester();
     EXPECT_EQ(sqlstate(writer, "INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'b', 1), ('a', 'c', 1)"), "");
     EXPECT_EQ(sqlstate(writer, "INSERT INTO messages (recipient, content) VALUES ('a', 'b') RETURNING id"), "");
+    EXPECT_EQ(sqlstate(writer, "INSERT INTO messaging.events (type, data) VALUES ('a.b', '{}') RETURNING id"), "");
     EXPECT_EQ(sqlstate(writer, "COPY messages (recipient, content) FROM STDIN WHERE false"), "") << "begins";
     pg::Session another = tester();
     for (const char* forbidden :
          {"SELECT content FROM messages", "UPDATE messages SET is_sent = false", "DELETE FROM messages", "TRUNCATE messages",
           "INSERT INTO messages (recipient, content, is_sent) VALUES ('a', 'b', true)",
           "INSERT INTO messages (recipient, content, attempts) VALUES ('a', 'b', 1)",
+          "INSERT INTO messages (event_id, endpoint_id) VALUES (1, 1)", "SELECT data FROM messaging.events",
           "INSERT INTO messaging._queue (id) VALUES (1)", "SELECT * FROM messaging.misplaced()",
           "SELECT messaging.grant_to('tester', 'service')", "ALTER TABLE messages DISABLE TRIGGER ALL"}) {
         EXPECT_EQ(sqlstate(another, forbidden), kDenied) << forbidden;
@@ -90,7 +94,8 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
     grant("reader");
     EXPECT_EQ(
         db_.sql(std::string("SELECT granted FROM (") + kGranted + ") g WHERE granted NOT LIKE 'SELECT messaging.%'"),
-        "EXECUTE messaging._duration_bounds() EXECUTE messaging._percentile(bigint[],double precision) "
+        "EXECUTE messaging._duration_bounds() EXECUTE messaging._event_patterns(text) EXECUTE "
+        "messaging._percentile(bigint[],double precision) "
         "EXECUTE messaging.message_id(text) EXECUTE messaging.misplaced() EXECUTE messaging.timeline(bigint) SELECT messages "
         "USAGE schema messaging");
     pg::Session reader = tester();

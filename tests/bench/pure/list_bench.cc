@@ -39,7 +39,7 @@ void message_of_a_list(benchmark::State& state) {
     core::MessageView message;
     message.id = 10'000'000;
     message.recipient = "+905551111111";
-    message.content.assign(64, 'x');
+    message.content = std::string(64, 'x');
     message.status = core::MessageStatus::kSent;
     message.attempts = 1;
     message.created_at = message.sent_at.emplace("2026-01-01T00:00:00.000000Z");

@@ -23,6 +23,30 @@ TEST(Json, ReadsEveryKindOfValue) {
     EXPECT_EQ(root.keys().size(), 6u);
 }
 
+TEST(Json, KnowsWhereEachValueStandsInTheText) {
+    const std::string text =
+        "\xEF\xBB\xBF { \"a\" : [ 1 , -2.50e+3,\t\"x\\n]\" ,null , { } ,[ ]], \"b\":{\"c\":true } , \"d\":\"\" }  ";
+    const auto document = JsonDocument::parse(text);
+    ASSERT_TRUE(document.ok()) << document.error().message;
+    const auto written = [&text](const JsonView& value) {
+        const auto [begin, length] = value.place();
+        return text.substr(begin, length);
+    };
+    const JsonView root = document->root();
+    EXPECT_EQ(written(root), text.substr(4, text.size() - 6));
+    const JsonView a = *root.member("a");
+    EXPECT_EQ(written(a), "[ 1 , -2.50e+3,\t\"x\\n]\" ,null , { } ,[ ]]");
+    EXPECT_EQ(written(a.at(0)), "1");
+    EXPECT_EQ(written(a.at(1)), "-2.50e+3");
+    EXPECT_EQ(written(a.at(2)), "\"x\\n]\"");
+    EXPECT_EQ(written(a.at(3)), "null");
+    EXPECT_EQ(written(a.at(4)), "{ }");
+    EXPECT_EQ(written(a.at(5)), "[ ]");
+    EXPECT_EQ(written(*root.member("b")), "{\"c\":true }");
+    EXPECT_EQ(written(*root.member("b")->member("c")), "true");
+    EXPECT_EQ(written(*root.member("d")), "\"\"");
+}
+
 // The reader ended there: what followed was accepted unread.
 TEST(Json, RefusesTheCharacterNulWhereverItIs) {
     const std::string nul(1, '\0');

@@ -1,0 +1,58 @@
+-- Events: one message for each endpoint that subscribes, in the transaction that inserts the event.
+
+-- What an endpoint may subscribe to, to get events of this type: {invoice.paid} gives {invoice.paid,invoice.*,*}. Types that begin with
+-- messaging. are the service's own: * does not stand for them.
+CREATE OR REPLACE FUNCTION messaging._event_patterns(type text) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    names text[] := string_to_array(type, '.');
+    patterns text[] := ARRAY[type];
+BEGIN
+    FOR depth IN REVERSE cardinality(names) - 1 .. 1 LOOP
+        patterns := patterns || (array_to_string(names[1:depth], '.') || '.*');
+    END LOOP;
+    RETURN CASE WHEN names[1] = 'messaging' THEN patterns ELSE patterns || '*'::text END;
+END $$;
+
+-- One statement makes all messages of all events. Who gets an event is decided by the transaction that inserts it.
+CREATE OR REPLACE FUNCTION messaging._on_event_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_RELID <> 'messaging.events'::regclass THEN
+        RAISE EXCEPTION 'messaging._on_event_insert() serves messaging.events only';
+    END IF;
+    IF current_setting('messaging.session', true) IS DISTINCT FROM 'engine' AND EXISTS (SELECT FROM new_rows WHERE type ~ '^messaging(\.|$)') THEN
+        RAISE EXCEPTION 'types that begin with messaging are the service''s own: choose another name' USING ERRCODE = 'check_violation';
+    END IF;
+    INSERT INTO public.messages (event_id, endpoint_id)
+    SELECT n.id, e.id FROM new_rows n
+    JOIN messaging.endpoints e ON e.event_types && messaging._event_patterns(n.type) AND e.tenant IS NOT DISTINCT FROM n.tenant
+    ORDER BY n.id, e.id;
+    RETURN NULL;
+END $$;
+SELECT messaging._make_trigger('messaging_event', 'AFTER INSERT', 'messaging.events',
+    'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_event_insert()');
+
+-- Inserts the events of three arrays, and says how many messages each has become.
+CREATE OR REPLACE FUNCTION messaging._publish(types text[], all_data text[], tenants text[])
+RETURNS TABLE (place bigint, id bigint, created_at timestamptz, messages bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ids bigint[];
+BEGIN
+    WITH made AS (
+        INSERT INTO messaging.events (type, data, tenant)
+        SELECT u.type, u.data::json, u.tenant FROM unnest(types, all_data, tenants) WITH ORDINALITY AS u(type, data, tenant, place)
+        ORDER BY u.place RETURNING events.id)
+    SELECT array_agg(m.id ORDER BY m.id) INTO ids FROM made m;
+    RETURN QUERY
+        SELECT u.place, e.id, e.created_at, (SELECT count(*) FROM public.messages m WHERE m.event_id = e.id)
+        FROM unnest(ids) WITH ORDINALITY AS u(id, place) JOIN messaging.events e ON e.id = u.id ORDER BY u.place;
+END $$;
+
+CREATE OR REPLACE FUNCTION messaging.publish(type text, data json, tenant text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO messaging.events (type, data, tenant) VALUES ($1, $2, $3) RETURNING id
+$$;
+COMMENT ON FUNCTION messaging.publish(text, json, text) IS
+    'Inserts an event, which is sent to each endpoint that subscribes to its type and has the same tenant. Returns the event''s id.';
