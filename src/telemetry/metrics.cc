@@ -159,7 +159,8 @@ Metrics::Metrics()
           BuildCounter()
               .Name("messaging_dependency_errors_total")
               .Help("Failed calls to PostgreSQL or Redis by operation (claim, claim due, reschedule orphans, record, heartbeat, "
-                    "reclaim, register, doorbell, receipts, receipt backlog and others). All are tried again.")
+                    "reclaim, register, doorbell, load endpoints, receipts, receipt backlog and others). All but figures of "
+                    "endpoints are tried again.")
               .Register(registry_)),
       reconnects_(
           BuildCounter()
