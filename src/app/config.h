@@ -59,7 +59,7 @@ struct Setting {
 };
 
 const std::vector<Setting>& settings();
-// Of an empty environment variable of this name: REDIS_URL= is not the default, but no Redis.
+// True where an empty environment variable is not the same as none: REDIS_URL= means "no Redis", not the default.
 bool empty_means_something(const std::string& name);
 
 struct ConfigResult {

@@ -25,7 +25,7 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role, co
         case SessionRole::kListen:
             options.application_name = "messaging listen";
             options.settings = repository::listen_session_settings();
-            // An engine that hears nothing from PostgreSQL stops starting requests, well before others take it for dead.
+            // An engine that gets no answer from PostgreSQL stops starting requests, well before others consider it failed.
             options.reply_timeout = std::chrono::seconds(5);
             break;
         case SessionRole::kApi:

@@ -72,7 +72,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-// The members of a JSON object that are strings, a name as often as it stands there; none where the text is no JSON object.
+// The members of a JSON object whose values are strings. A name that occurs several times is returned as often, each time with
+// its last value. Empty where the text is no JSON object.
 std::vector<std::pair<std::string, std::string>> string_members(std::string_view text);
 
 // The strings of a JSON array; none where the text is no JSON array.

@@ -91,7 +91,7 @@ inline constexpr std::array kOutcomeKinds{OutcomeKind::kDelivered, OutcomeKind::
                                           OutcomeKind::kDeferred,  OutcomeKind::kHeld,  OutcomeKind::kReleased,
                                           OutcomeKind::kGivenUp};
 
-// An attempt that counts, where the others leave the message's attempts as they were.
+// True for outcomes of attempts that count. The other kinds leave the message's number of attempts as it was.
 constexpr bool is_counted(OutcomeKind kind) {
     return kind == OutcomeKind::kDelivered || kind == OutcomeKind::kRetry || kind == OutcomeKind::kDead;
 }

@@ -10,7 +10,7 @@ public:
     virtual ~Random() = default;
     // Uniform in [0, 1).
     virtual double next_unit() = 0;
-    // A positive number of 63 random bits, which nobody else has had or will have.
+    // A positive number of 63 random bits. Callers use it as unique: that two are equal is practically impossible.
     virtual std::int64_t next_token() = 0;
 };
 

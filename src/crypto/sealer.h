@@ -16,7 +16,7 @@ inline constexpr std::size_t kSealingKeyBytes = 32;
 
 struct Opened {
     core::SecretText plain;
-    bool by_first_key = true;  // else another key has sealed it, which may be taken away once it is sealed anew
+    bool by_first_key = true;  // false: another key sealed it; that key can be dropped once the secret is sealed anew
 };
 
 class Sealer {
@@ -26,8 +26,8 @@ public:
     explicit Sealer(std::vector<core::SecretText> keys) : keys_(std::move(keys)) {}
 
     bool has_key() const { return !keys_.empty(); }
-    // Text that begins with kSealedPrefix, another one each time. `associated` is what it belongs to: it opens with the same one
-    // only. Precondition: has_key(). kInternal: no random bytes.
+    // Returns text that begins with kSealedPrefix and is different at each call. `associated` names what the secret belongs to:
+    // open() needs the same `associated`. Precondition: has_key(). kInternal: no random bytes.
     core::Result<std::string> seal(std::string_view plain, std::string_view associated) const;
     // kInvalid: none of the keys has sealed it for `associated`, or it was changed.
     core::Result<Opened> open(std::string_view sealed, std::string_view associated) const;

@@ -37,7 +37,7 @@ class Dispatcher {
 public:
     struct Mediator {
         std::function<void(core::Outcome)> on_outcome;
-        std::function<void()> on_capacity;       // a delivery has left: there may be capacity to claim
+        std::function<void()> on_capacity;  // a delivery has left, or measuring has moved some: there may be capacity to claim
         std::function<void()> on_held_capacity;  // an endpoint whose messages are held can take more of them
     };
 

@@ -38,23 +38,25 @@ enum class Ended {
 // Only a delivery that can start now leaves a queue. So no request's deadline includes the time of waiting, and a slow endpoint
 // does not delay another one. The slots (requests in flight of this engine) are shared by these rules:
 // - Each endpoint has a limit, 1 to its max_in_flight. While the limit is used up, each answer raises it by one. Each request
-//   without an answer halves it. Above half of the limit at the last failure, it grows by one for each `limit` answers.
+//   without an answer halves it. From that halved value on, it grows by one for each `limit` answers.
 // - Endpoints that are silent (none of their requests has been answered yet, the last one was not, or no answer has come for
 //   kSilentAfterQuiet) have at most half of the slots together, where there are others.
-// - An endpoint is untried until its first request has ended or has been in flight for kSilentAfterQuiet, unless its messages
-//   were held when the engine met it. The first requests of untried endpoints go before all others. They use the half of the
-//   slots that silent endpoints have. When that is full, the newest go first and use a reserve, from half to three quarters of
-//   the slots: one at a time for each sixteenth of the slots that is left of it, and at least one while an eighth of the slots
-//   is free of silent endpoints. So a new endpoint waits for none that is known to hang. When thousands of new ones hang at
-//   once, trying them uses up the reserve ever more slowly, one that comes later is tried within about kSilentAfterQuiet, and
-//   an eighth of the slots at least stays for those that answer.
+// - An endpoint is untried until its first request has ended or has been in flight for kSilentAfterQuiet. An endpoint whose
+//   messages were held when the engine met it is not untried. The first requests of untried endpoints go before all others.
+//   They use the half of the slots that silent endpoints have. When that half is full, the newest endpoints go first, and their
+//   first requests use a reserve: the slots from half to three quarters. For each sixteenth of the slots that the reserve has
+//   left, one first request may be in flight. When the reserve is used up, one first request may still be in flight, while
+//   silent endpoints use fewer than seven eighths of the slots.
+//   So a new endpoint waits for none that is known to hang. When thousands of new ones hang at once, trying them uses up the
+//   reserve ever more slowly, an endpoint that comes later is tried within about kSilentAfterQuiet, and at least an eighth of
+//   the slots stays for endpoints that answer.
 // - An endpoint that has its share of the slots (slots / endpoints that have something to do and are not silent) starts another
 //   request only while more than a quarter of the slots is free.
 // Within these rules endpoints take turns.
 // An endpoint's allowance is how many deliveries may wait for it: what it takes within kWaitingHorizon by its limit and the
 // duration of its requests, and at least twice its limit. All silent endpoints together may have two waiting deliveries for each
-// slot and kSilentBytes. Beyond that number, only what may start now and the first delivery of an untried endpoint may wait; of
-// those, one for each slot stays, for the newest endpoints.
+// slot, and kSilentBytes. Beyond that number, a delivery may wait only if it may start now, or is the first one of an untried
+// endpoint. Of such first deliveries as many stay as there are slots: those of the newest endpoints.
 class EndpointQueues {
 public:
     explicit EndpointQueues(std::size_t slots) : slots_(slots) {}
@@ -73,7 +75,7 @@ public:
     // `bytes`: size_of() the delivery.
     void finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took = {}, std::size_t bytes = 0);
 
-    // Takes out all waiting deliveries, or those that `match` picks.
+    // Removes all waiting deliveries from the queues, or those that `match` picks, and returns them.
     std::vector<core::Delivery> take_waiting();
     std::vector<core::Delivery> take_waiting(const std::function<bool(const core::Delivery&)>& match);
 
@@ -99,7 +101,7 @@ public:
     // Waiting deliveries that count against the prefetch limit. Not counted: those of silent endpoints, which have a budget of
     // their own, and those claimed from the hold, which are few.
     std::size_t waiting_counted() const { return counted_; }
-    // Of what waits and what is in flight; those of silent endpoints.
+    // Of the deliveries that wait or are in flight, and the part of them that belongs to silent endpoints.
     std::size_t bytes() const { return bytes_; }
     std::size_t silent_bytes() const { return silent_bytes_; }
     std::size_t active() const { return active_; }
@@ -161,7 +163,7 @@ private:
     std::list<core::EndpointId> silent_;
     bool silent_is_next_ = false;
     std::size_t active_ = 0;
-    std::size_t answering_ = 0;  // of those, not silent
+    std::size_t answering_ = 0;  // active endpoints that are not silent
     std::size_t waiting_ = 0;
     std::size_t in_flight_ = 0;
     std::size_t silent_in_flight_ = 0;  // with untried_in_flight_

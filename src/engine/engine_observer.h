@@ -76,7 +76,7 @@ public:
     // it.
     virtual void on_degraded(const std::string& what, const std::string& reason) = 0;
     virtual void on_recovered(const std::string& what) = 0;
-    // A store call failed; it will be tried again.
+    // A store call failed. It will be tried again, except kFiguresOperation, whose figures are dropped.
     virtual void on_error(const char* what, const core::Error& error) = 0;
     // The same call has succeeded, at least the first time after a failure.
     virtual void on_success(const char* what) = 0;

@@ -20,7 +20,7 @@ inline constexpr std::chrono::microseconds kVerySlowClaim{20000};
 
 // Loop thread only. The rows that no claim has read yet are the rows at or above the floor, the unread ranges, and the rows of
 // the stragglers. A straggler is a transaction below the floor that was still running in the last snapshot. Once it has ended,
-// its rows become an unread range. (PostgreSQL's snapshots have top-level transactions, and so has _queue.xid.) The full scan
+// its rows become an unread range. (PostgreSQL's snapshots and _queue.xid both name top-level transactions only.) The full scan
 // finds rows that another engine had locked in a claim that was rolled back. docs/claim-protocol.md, "The floor and the full
 // scan".
 class QueueFloor {

@@ -17,8 +17,8 @@ namespace messaging::engine {
 inline constexpr int kReconcileRows = 100'000;       // rows of the walk in one round
 inline constexpr int kMaxReconcileRows = 1'000'000;  // in a round after costly ones
 inline constexpr int kMinReconcileRows = 1'000;      // in a round after rounds that did not finish
-// Reading the whole queue is a fixed cost of a round. When a finished round costs more than this, the next one reads twice as
-// many rows, so that more rows share that cost.
+// A round reads the whole queue where it meets a message that the indexes of the places do not have. When a finished round costs
+// more than this, the next one reads twice as many rows, so that more rows share that cost.
 inline constexpr std::chrono::milliseconds kCostlyRound{500};
 inline constexpr std::chrono::milliseconds kReconcileRetry{5'000};  // after a failed round
 

@@ -11,14 +11,14 @@
 
 namespace messaging::handler {
 
-// Notes the gaps of a body while it is written, by their places: no text of a client's can be taken for one.
+// Notes the positions of a body's gaps while the body is written, so that no text of a client can be mistaken for a gap.
 class BodyGaps {
 public:
     // Writes a string that the database is to fill in. It goes into the body as it is, so it must need no escape in JSON.
     void string(core::JsonWriter& json);
     // The same with a number.
     void number(core::JsonWriter& json);
-    // Precondition: the body is what was written since, with or without more behind it.
+    // Precondition: the body begins with the JSON text that string() and number() have written to; more may follow.
     service::ResponseTemplate split(const http::Response& response) const;
 
 private:
@@ -29,7 +29,7 @@ private:
     std::vector<Place> places_;
 };
 
-// The stored response, and that it is replayed where it is; or what is wrong with the key.
+// Sends the stored response, with the header Idempotent-Replayed where it is a replay; or the problem with the key.
 void send_stored(const Reply& reply, const core::Result<service::StoredResponse>& stored);
 
 }  // namespace messaging::handler

@@ -17,9 +17,10 @@ namespace messaging::http_client {
 namespace {
 
 constexpr int kMaxDrainReads = 256;
-constexpr unsigned kUncountedTurns = 8;  // most answers come in one: what they cost is not to be more
-// curl has read a connection empty when it begins to rest. So short a time later, in the same turn of the loop mostly, it is not
-// asked again before its next request: what comes in such a time could as well come right after the request is written.
+// Turns of the loop whose input is not counted: most answers arrive in one turn, and counting costs a system call.
+constexpr unsigned kUncountedTurns = 8;
+// When a connection begins to rest, curl has just read it empty. A request that follows within this time, mostly in the same turn
+// of the loop, is written without another check: data that arrives in so short a time could as well arrive right after the write.
 constexpr std::chrono::microseconds kJustRested{200};
 
 std::uint64_t key_of(const ConnectionName& name) {
@@ -43,7 +44,7 @@ bool has_input(curl_socket_t fd) {
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
-// Ends the connection, and reads what lies there: over TLS curl takes a connection that can be read for alive.
+// Shuts the connection down and discards what has arrived, because over TLS curl considers a connection with unread data alive.
 void end(curl_socket_t fd) {
     ::shutdown(fd, SHUT_RDWR);
     std::array<char, 4096> unread{};

@@ -73,8 +73,8 @@ private:
         std::chrono::steady_clock::time_point resting_since{};
         std::uint64_t name = 0;  // key in by_name_; 0 = not known yet
         Transfer* user = nullptr;
-        unsigned turns = 0;          // in which something came for the request
-        std::size_t read_bytes = 0;  // in the later ones of them
+        unsigned turns = 0;          // of the loop in which input came for this request
+        std::size_t read_bytes = 0;  // in the turns behind the first few, which are not counted
     };
     void on_event(curl_socket_t fd, loop::FdWatcher::Ready ready);
     void count_input(curl_socket_t fd, Watched& socket);

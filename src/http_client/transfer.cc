@@ -67,8 +67,7 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
-// Another value of these than the request's own would have the receiver look for the next request at the wrong byte of the
-// connection.
+// If an endpoint could set one of these headers, the receiver would look for the next request at a wrong byte of the connection.
 bool is_framing(std::string_view name) {
     return http::equal_ignoring_case(name, "content-length") || http::equal_ignoring_case(name, "transfer-encoding") ||
            http::equal_ignoring_case(name, "expect");
@@ -331,7 +330,7 @@ PostResult Transfer::take_result(CURLcode code) {
         }
         partial_.body.clear();
     }
-    // A forbidden connection is another request's.
+    // This request has used no connection: a kept one that is forbidden to it belongs to another request.
     if (partial_.fault == TransportFault::kForbidden) return std::exchange(partial_, {});
     note_connection(partial_.fault != TransportFault::kNone || (partial_.status >= 200 && partial_.status < 300));
     return std::exchange(partial_, {});
@@ -387,7 +386,7 @@ CURLcode Transfer::on_tls_context(CURL*, void* context, void*) noexcept {
 
 int Transfer::before_request(void* self, char* peer_address, char*, int peer_port, int local_port) noexcept {
     auto& transfer = *static_cast<Transfer*>(self);
-    // The address was judged when the connection was opened, but not if that was for a request that is exempt.
+    // The address was judged when the connection was opened, unless a request that is not guarded opened it.
     // A transfer mostly sends to where it has sent before, and the policy never changes.
     if (transfer.request_.guarded && transfer.permitted_peer_ != peer_address) {
         if (!transfer.may_use(core::IpAddress::parse(peer_address))) {

@@ -11,7 +11,8 @@ namespace messaging::http_server {
 class ChunkReader {
 public:
     enum class State { kMore, kDone, kWrong };
-    // Adds to `used` how many of the bytes are the body's: all of them but when it is kDone. No more once it is kDone or kWrong.
+    // Adds to `used` how many of the bytes belong to the body: all of them, except that bytes behind the body's end are left over
+    // with kDone. Must not be called again after kDone or kWrong.
     State read(std::string_view bytes, std::size_t& used);
     std::size_t data_bytes() const { return data_bytes_; }  // announced so far, of all chunks
 

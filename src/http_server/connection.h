@@ -82,10 +82,10 @@ public:
     void on_answered();
     // The answer that is written now is the last: what follows cannot be told apart.
     bool is_last() const { return state_ == State::kLast && under_way_ == 1; }
-    // Cut, with what it has reserved for later given back, where its body has not come a step further for a while, or its head
-    // has not come to its end.
+    // Cuts the connection and gives back what it has reserved, where for ServerOptions::body_step_timeout its body has not grown
+    // by a step, or its head has not ended.
     void cut_if_stalled(core::MonoTime now);
-    // Cut where no request is under way. False: there is one, or it is cut already.
+    // Cuts the connection where no request is under way. False: there is one, or the connection is cut already.
     bool cut_if_idle();
 
 private:

@@ -16,8 +16,8 @@ struct RequestHead {
     bool has_body() const { return content_length > 0 || chunked; }
 };
 
-// The length of a head at the beginning of `text`, its empty line included; 0 while it is not whole. `from`: there is no end
-// before.
+// The length of a head at the beginning of `text`, its empty line included; 0 while it is not whole. `from`: where the
+// search begins; the caller knows that no head ends before it.
 std::size_t find_head_end(std::string_view text, std::size_t from);
 
 // Strict (RFC 9112): what two readers could understand differently is refused, so that evhttp, which reads the same bytes later,

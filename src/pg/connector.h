@@ -19,8 +19,8 @@ class Connector {
 public:
     using Completion = std::function<void(core::Result<ConnHandle>)>;
 
-    // `first_address` turns the list of addresses: one that swallows packets uses up the whole attempt, so that the
-    // attempt after a time-out must begin with another.
+    // `first_address`: the place in the list of addresses that the attempt begins with. An address that swallows packets
+    // uses up the whole attempt, so the attempt after a time-out must begin with another one.
     Connector(loop::EventLoop& loop, const ConnectionOptions& options, std::size_t first_address, Completion done);
 
 private:

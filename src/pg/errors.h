@@ -7,9 +7,8 @@
 
 namespace messaging::pg {
 
-// The error would come again on this session, and not on a new one. Somebody has altered a column's type under a prepared
-// statement
-// ("cached plan must not change result type", in whatever language), or the session is read only.
+// True: the error would come again on this session, and not on a new one. Somebody has altered a column's type under a prepared
+// statement ("cached plan must not change result type", in whatever language), or the session is read only.
 bool needs_new_session(const PGresult* result);
 
 // The connection's last error, on one line. libpq never puts a password into it.

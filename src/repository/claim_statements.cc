@@ -13,7 +13,7 @@ namespace {
 //   sent, or the row is gone   the entry is deleted
 //   no such endpoint, or event dead-lettered
 //   attempts >= 31999          dead-lettered. The CHECK allows 32000: a failed attempt and a late success would exceed it
-//   the endpoint is not active moved to the hold. A claim from the hold gives the engine the messages of a held endpoint
+//   endpoint held or disabled  moved to the hold. A claim from the hold gives the engine the messages of a held endpoint
 //   everything else            into the ledger, and to the engine
 // No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that is twice in the
 // queue is sent once. The DELETE uses ctid, because with USING or IN the planner chose a hash join over a sequential scan.

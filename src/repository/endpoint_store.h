@@ -12,7 +12,7 @@
 
 namespace messaging::repository {
 
-// Loop thread only. The session must outlive it, and it the answers that it waits for.
+// Loop thread only. The session must outlive the store, and the store must outlive the calls that are under way.
 class PgEndpointStore : public engine::EndpointStore {
 public:
     explicit PgEndpointStore(pg::Connection& session, crypto::Sealer sealer = {})

@@ -44,7 +44,8 @@ UPDATE messaging._idempotency_key SET body = messaging._fill_body($6::text[], co
 WHERE scope = $4::text AND key = $5::text AND body IS NULL)sql";
 const pg::Statement kInsertOnce{"insert_messages_once", kInsertOnceSql.c_str()};
 
-// The trigger does the work; what waits or flies already is told apart before. $2: webhook-id or NULL.
+// The trigger queues the message. The statement first finds out whether the message can be sent again: it cannot while it waits
+// already, or is being sent. $2: webhook-id or NULL.
 constexpr pg::Statement kRetry{"retry_message", R"sql(
 WITH target AS MATERIALIZED (
     SELECT m.id, m.is_sent OR EXISTS (SELECT FROM messaging._dead d WHERE d.id = m.id)

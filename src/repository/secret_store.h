@@ -14,7 +14,7 @@
 
 namespace messaging::repository {
 
-// Loop thread only. The session must outlive it, and it the answers that it waits for.
+// Loop thread only. The session must outlive the store, and the store must outlive the calls that are under way.
 class PgSecretStore : public service::SecretStore {
 public:
     explicit PgSecretStore(pg::Connection& session, crypto::Sealer sealer = {}) : session_(session), sealer_(std::move(sealer)) {}

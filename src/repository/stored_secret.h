@@ -26,8 +26,9 @@ core::Result<crypto::Opened> from_stored(const crypto::Sealer& sealer, const Sec
 // True where a key is set and has not sealed it, or another key than the first has.
 bool should_be_sealed(const crypto::Sealer& sealer, std::string_view stored, const crypto::Opened& opened);
 
-// A new secret for each of them that has no current one, whoever makes it first. To run with what reads them behind it in one
-// transaction. Waits for the disk, since a secret that a crash takes back may have signed requests, and been shown, already.
+// The steps that make a new secret for each owner that has no current one. Where another process has made one first, that one
+// stays. Run these steps, and behind them the step that reads the secrets, as one transaction. Its commit waits for the disk,
+// because a secret that a crash takes back may have signed requests, and been shown, already.
 core::Result<pg::Steps> creating_steps(const crypto::Sealer& sealer, const std::vector<SecretOwner>& owners);
 
 }  // namespace messaging::repository

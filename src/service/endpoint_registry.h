@@ -109,7 +109,7 @@ public:
     virtual void create_once(const EndpointChanges& endpoint, const IdempotencyKey& key, const ResponseTemplate& response,
                              core::Completion<StoredResponse> done) = 0;
     virtual void change(const EndpointRef& endpoint, const EndpointChanges& changes, core::Completion<EndpointView> done) = 0;
-    // Answers it as it was. What waits for it is dead-lettered when an engine comes to it.
+    // Answers the endpoint as it was. The messages that wait for it are dead-lettered when an engine claims them.
     virtual void remove(const EndpointRef& endpoint, core::Completion<EndpointView> done) = 0;
     virtual void disable(const EndpointRef& endpoint, const std::optional<std::string>& reason,
                          core::Completion<EndpointView> done) = 0;

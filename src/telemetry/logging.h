@@ -24,13 +24,13 @@ std::size_t dropped_log_lines();
 // Writes what is left; nothing can be logged any more. False: that was not possible in time.
 bool finish_logging(std::chrono::milliseconds patience);
 
-// A session that is lost tells the reason with its next attempt to connect: that line must not wait for a minute.
+// When a session is lost, only the next failed attempt to connect gives the reason. kAtOnce logs that second reason at once.
 enum class SecondReason { kAfterAMinute, kAtOnce };
 
 // Logs states, not events: the first failure, again each minute while it lasts, another reason, the recovery. At most two lines
 // within any minute, however often the state changes: a failure has a line only when there was none for a minute, and a recovery
-// only after a failure that had one. With SecondReason::kAtOnce a third is possible: one other reason, between the two. Each line
-// counts the failures that were left out before it. Both calls may be made for every event. One thread.
+// only after a failure that had one. With SecondReason::kAtOnce a third is possible between these two: the first other reason.
+// Each line counts the failures that were left out before it. Both calls may be made for every event. One thread.
 class DependencyLog {
 public:
     // `next`: what the service does about a failure.

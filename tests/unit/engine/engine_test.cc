@@ -183,7 +183,7 @@ TEST_F(EngineTest, WithoutItsListenSessionItStartsNothingAndAfterwardsMovesItsCl
     claim(many);
     engine_.on_listen_session_down();
     sender_.answer(200);
-    EXPECT_EQ(sender_.attempts.size(), kFirstLimit - 1) << "another engine may take this one for dead";
+    EXPECT_EQ(sender_.attempts.size(), kFirstLimit - 1) << "another engine may consider this one failed";
     register_as(6);
     auto move = take_first(instances_.moves);
     EXPECT_EQ(move.request.to, 6);
