@@ -63,8 +63,8 @@ SELECT messaging._make_trigger('state_changed', 'AFTER UPDATE', 'messaging._stat
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'messaging.endpoints',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_control_change()');
--- For each row: a statement that changes none would have all engines read their endpoints. Not for `secret`: it changes only when it
--- is sealed, and is the same secret then.
+-- A trigger for each row, because a statement that changes no row would make all engines read their endpoints. The column `secret` is not
+-- in the list: it changes only when the secret is sealed, and it is the same secret then.
 SELECT messaging._make_trigger('endpoint_secret_changed', 'AFTER INSERT OR DELETE OR UPDATE OF expires_at',
     'messaging._endpoint_secret', 'FOR EACH ROW EXECUTE FUNCTION messaging._on_control_change()');
 SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
@@ -73,12 +73,13 @@ SELECT messaging._make_trigger('endpoints_keep_id', 'BEFORE UPDATE', 'messaging.
     'FOR EACH ROW WHEN (NEW.id <> OLD.id) EXECUTE FUNCTION messaging._keep_endpoint_id()');
 SELECT messaging._make_trigger('endpoints_truncated', 'AFTER TRUNCATE', 'messaging.endpoints',
     'FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_endpoint_change()');
--- Also for rows that replication or a restore inserts: an endpoint without its state would be taken for none.
+-- Also for rows that replication or a restore inserts: an endpoint without a row in _endpoint_state counts as missing, and its messages
+-- are dead-lettered.
 ALTER TABLE messaging.endpoints ENABLE ALWAYS TRIGGER endpoints_state, ENABLE ALWAYS TRIGGER endpoints_truncated;
 SELECT messaging._make_trigger('endpoint_state_changed', 'BEFORE UPDATE OF state', 'messaging._endpoint_state',
     'FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION messaging._on_endpoint_state_change()');
 
 -- Endpoint 1, which follows WEBHOOK_URL. The address is a placeholder that no request can reach. Its requests are not signed before
--- somebody sets `signing`. Once: an operator may delete it.
+-- somebody sets `signing`. It is inserted once only, because an operator may delete it.
 INSERT INTO messaging.endpoints (name, url, signing)
 SELECT 'default', 'http://webhook-url-not-set.invalid/', 'none' FROM messaging.endpoints_id_seq WHERE NOT is_called;

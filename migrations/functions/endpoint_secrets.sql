@@ -1,4 +1,4 @@
--- Gives an endpoint another secret. Repository calls it; what it answers is 'rotated', or the reason why nothing was changed.
+-- Gives an endpoint another secret. repository/secret_store.cc calls it. Answers 'rotated', or the reason why nothing was changed.
 
 -- Expired secrets are removed. The current one signs for `overlap` seconds more, and the earlier ones until they expire; without an
 -- overlap all of them end at once. Two calls for one endpoint run one after the other.

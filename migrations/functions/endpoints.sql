@@ -82,8 +82,8 @@ END $$;
 CREATE OR REPLACE FUNCTION messaging._duration_bounds() RETURNS integer[]
 LANGUAGE sql IMMUTABLE AS $$ SELECT '{1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,30000,60000}'::integer[] $$;
 
--- The duration that `share` of the counted attempts did not exceed, in milliseconds: within its range as if they were spread evenly.
--- `counts` is as messaging._endpoint_minute.durations; NULL gives NULL.
+-- The duration in milliseconds that the given share of the counted attempts did not exceed. It assumes that the attempts of one range are
+-- spread evenly over the range. `counts` is as messaging._endpoint_minute.durations; NULL gives NULL.
 CREATE OR REPLACE FUNCTION messaging._percentile(counts bigint[], share double precision) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

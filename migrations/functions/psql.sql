@@ -72,7 +72,8 @@ COMMENT ON VIEW messaging.attempts IS 'Failed attempts. A successful one is told
 
 CREATE OR REPLACE VIEW messaging.engines AS
 SELECT i.instance_id AS id, i.name, i.started_at, i.last_seen, now() - i.last_seen AS heartbeat_age, i.in_flight FROM messaging._instance i;
-COMMENT ON VIEW messaging.engines IS 'The running engines. One whose heartbeat is older than some seconds has failed, and is reclaimed by another.';
+COMMENT ON VIEW messaging.engines IS
+    'The engines that are registered. When one has failed, or has written no heartbeat for about 10 s, another engine reclaims its messages.';
 
 CREATE OR REPLACE VIEW messaging.queue_status AS
 SELECT s.state, CASE s.by WHEN 'migration' THEN 'nobody yet' ELSE s.by END AS changed_by, s.since,
@@ -85,7 +86,8 @@ SELECT s.state, CASE s.by WHEN 'migration' THEN 'nobody yet' ELSE s.by END AS ch
         WHERE b.sent_at > now() - interval '10 seconds')::double precision AS sent_per_second,
        (SELECT count(*) FROM messaging._instance) AS engines, (SELECT count(*) FROM messaging._receipt_backlog) AS unconfirmed_receipt_batches
 FROM messaging._state s;
-COMMENT ON VIEW messaging.queue_status IS 'One row: the service state, and how many messages wait where. Counts whole tables, but not messages.';
+COMMENT ON VIEW messaging.queue_status IS
+    'One row: the service state, and how many messages wait where. Scans the queue and the other places, but not the table messages.';
 
 CREATE OR REPLACE FUNCTION messaging.message_id(webhook_id text) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -101,7 +103,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION messaging.send(text, text, text) IS 'Inserts a message for an endpoint, named or by its id. Returns the message''s id.';
 
--- One row for each id: nothing is skipped without a word.
+-- Returns one row for each id, also for those that it does not send again.
 CREATE OR REPLACE FUNCTION messaging.retry(VARIADIC ids bigint[]) RETURNS TABLE (id bigint, result text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -117,7 +119,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION messaging.retry(bigint[]) IS 'Sends messages again that are sent, dead-lettered or scheduled; the others stay as they are.';
 
--- A message that an engine has cannot be taken back. What an engine is claiming at this moment is locked, and counts as being sent.
+-- A message that an engine has claimed cannot be cancelled. A message that an engine is claiming at this moment is locked, and counts as
+-- being sent.
 CREATE OR REPLACE FUNCTION messaging.cancel(ids bigint[], reason text DEFAULT 'cancelled') RETURNS TABLE (id bigint, result text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -77,7 +77,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- One round checks the suspects, every 15 seconds the newest 20,000 rows, and the next `max_rows` rows of a walk over all rows. After each
--- round the walk pauses for 50 times the round's duration, so it takes 2 % of a core at most. A walk begins every five minutes at most.
+-- round the walk pauses for 50 times the round's duration, so it takes 2 % of a core at most. A walk begins five minutes after the beginning of
+-- the one before, at the earliest.
 -- Each round reads its rows by id, so neither a huge id nor the order of commits can hide a row.
 -- `wait_ms`: the time until the next round may have something to do.
 CREATE OR REPLACE FUNCTION messaging._reconcile_round(

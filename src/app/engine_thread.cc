@@ -231,7 +231,8 @@ void EngineThread::stop(std::function<void(bool)> done) {
 
 std::string EngineThread::unready_reason() const {
     const core::MonoTime last_turn{core::MonoTime::duration(last_turn_.load())};
-    if (SystemClock().mono() - last_turn >= kTurnPatience) return name_ + " stands still";
+    if (SystemClock().mono() - last_turn >= kTurnPatience)
+        return name_ + " does not respond: its loop has not turned for " + std::to_string(kTurnPatience.count()) + " s";
     if (!ready_) return name_ + " has not all its sessions to PostgreSQL";
     const std::string failing = inside_->metrics_.failing();
     return failing.empty() ? "" : name_ + " fails: " + failing;

@@ -23,7 +23,7 @@ public:
 
     // Any thread: begins a graceful end; `done` runs on the engine's thread when it has ended.
     void stop(std::function<void(bool clean)> done);
-    // Any thread: why it is not ready (a session to PostgreSQL is not up, the loop stands still, or work has failed for too
+    // Any thread: why it is not ready (a session to PostgreSQL is not up, the loop does not turn, or work has failed for too
     // long); empty when it is.
     std::string unready_reason() const;
     bool redis_up() const;

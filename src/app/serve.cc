@@ -352,7 +352,7 @@ private:
     std::vector<std::unique_ptr<EngineThread>> engines_;
     std::string database_tag_;
     std::string session_error_ = "not connected yet";
-    std::string not_started_ = "the database is not known to be ready yet";
+    std::string not_started_ = "the checks of the database have not finished yet";
     std::string told_url_ = config_.webhook_url;  // where messages go, as far as the log says
     std::string reconcile_error_;                 // of the last round; empty when it went well
     std::size_t left_ = 0;                        // engines that have not finished

@@ -52,8 +52,9 @@ Problem to_problem(const core::Error& error) {
         case core::ErrorKind::kTimeout: return {503, "unavailable", "PostgreSQL does not answer now: try again shortly"};
         case core::ErrorKind::kInternal: break;
     }
-    return {500, "internal",
-            "the service failed; its log has the reason, beside this request_id or that of a failure shortly before"};
+    return {
+        500, "internal",
+        "the service failed; its log has the reason, with this request_id or with the request_id of a failure shortly before"};
 }
 
 Problem refusal(int status, const std::string& why) {

@@ -39,7 +39,7 @@ NewMessages with_endpoints(NewMessages messages, const std::vector<std::optional
         if (message == nullptr || !message->endpoint) continue;
         message->endpoint_id = *next++;
         if (!message->endpoint_id)
-            item = invalid_field("endpoint", "must be the name or the id of an endpoint: there is none such");
+            item = invalid_field("endpoint", "must be the name or the id of an endpoint: there is no such endpoint");
     }
     return messages;
 }
