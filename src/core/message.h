@@ -44,7 +44,7 @@ struct Delivery {
 // As messaging._endpoint_state has it.
 enum class EndpointState {
     kActive,
-    kHeld,      // its messages go through the hold, because it cannot take them as fast as they come
+    kHeld,      // its messages go through the hold: they come faster than it takes them, or were kept while it was disabled
     kDisabled,  // its messages wait in the hold until it is enabled
 };
 inline constexpr std::array kEndpointStates{EndpointState::kActive, EndpointState::kHeld, EndpointState::kDisabled};

@@ -52,7 +52,9 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         if (held != was_held) queues_.set_held(endpoint.id, held);  // hold() may be ahead of what was read
         if (held && before == former.end()) queues_.expect_silence(endpoint.id);
         tell(label(endpoint),
-             "messages for it come faster than it takes them; they wait in the hold, and other endpoints are not affected", held);
+             "messages for it come faster than it takes them, or were kept while it was disabled; they wait in the hold, and "
+             "other endpoints are not affected",
+             held);
     }
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);

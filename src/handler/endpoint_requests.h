@@ -1,5 +1,6 @@
-// Requests of /endpoints: bodies and queries checked and turned into what the registry takes. What a value must be, beside its
-// JSON type, the database says (migrations/functions/endpoints.sql): so the API and SQL have the same rules.
+// Requests of /endpoints: bodies and queries checked and turned into what the registry takes. The database says what a value
+// must be beside its JSON type (migrations/functions/endpoints.sql), so the API and SQL have the same rules. Only the API checks
+// the URL as curl reads it, and the address in it (UrlChecks in endpoint_routes.h).
 #pragma once
 
 #include <chrono>

@@ -179,7 +179,8 @@ Metrics::Metrics()
       degraded_(BuildGauge()
                     .Name("messaging_degraded")
                     .Help("Engines of this process that report a degradation. endpoint NAME: messages for the endpoint arrive "
-                          "faster than it accepts them. starting requests: no file descriptors or no memory.")
+                          "faster than it accepts them, or were kept while it was disabled and are being sent. starting "
+                          "requests: no file descriptors or no memory.")
                     .Register(registry_)) {
     auto& outcomes =
         BuildCounter()
@@ -196,7 +197,9 @@ Metrics::Metrics()
     }
     auto& attempts = BuildCounter()
                          .Name("messaging_attempts_total")
-                         .Help("Requests to receivers by class of HTTP status; none = no status was received.")
+                         .Help(
+                             "Attempts by class of HTTP status; none = no status was received, or nothing was sent because the "
+                             "address is not allowed.")
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
