@@ -12,8 +12,8 @@ struct FakerOptions {
     std::uint64_t seed = 0;
 };
 
-// Shows a progress bar on a terminal, plain lines elsewhere; prints the rate. An interrupt ends it behind the current chunk,
-// which is committed. Exit status: 0, 1 with the reason, 130 when interrupted.
+// Shows a progress bar on a terminal, plain lines elsewhere; prints the rate. An interrupt ends it after the current chunk
+// was committed. Exit status: 0, 1 with the reason, 130 when interrupted.
 int run_faker(const FakerOptions& options);
 
 }  // namespace messaging::commands

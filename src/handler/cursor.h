@@ -10,7 +10,7 @@
 
 namespace messaging::handler {
 
-// Of a position: microseconds from 1970 to the end of the year 9999, and more than the number of any batch.
+// The largest `major` of a position: the microseconds from 1970 to the end of the year 9999. No batch has a number so large.
 inline constexpr std::int64_t kLastPosition = 253'402'300'799'000'000;
 
 // Bound to `list`: a text that no list with other filters has.

@@ -20,10 +20,10 @@ namespace messaging::handler {
 void write_optional(core::JsonWriter& json, const char* name, const std::optional<std::string>& value);
 void write_message(core::JsonWriter& json, const core::MessageView& message,
                    const std::vector<core::AttemptView>* attempts = nullptr);
-// An array of them. Answers how many take no more than `max_bytes`, and at least one; when that is not all of them, what was
-// written is of no use.
+// Writes an array of messages. Returns how many of them take no more than `max_bytes`, at least one. Where that is fewer than
+// all, what was written must not be sent.
 int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>& messages, std::size_t max_bytes);
-// With `gaps` it is one that is not created yet: its id and its three times are left to the database.
+// With `gaps` the endpoint is not created yet: its id and its three times are left as gaps, which the database fills.
 void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoint, BodyGaps* gaps = nullptr);
 // With `detail` also its data and its messages.
 void write_event(core::JsonWriter& json, const service::EventView& event, const service::EventDetail* detail = nullptr);

@@ -45,7 +45,9 @@ http::Response to_response(const Problem& problem, const std::string& request_id
 
 Problem to_problem(const core::Error& error) {
     switch (error.kind) {
-        case core::ErrorKind::kInvalid: return {422, "invalid_field", "PostgreSQL refused a value: check recipient and content"};
+        case core::ErrorKind::kInvalid:
+            return {422, "invalid_field",
+                    "PostgreSQL refused a value: check the fields of the request (of a message: recipient and content)"};
         case core::ErrorKind::kNotFound: return {404, "message_not_found", error.message};
         case core::ErrorKind::kConflict: return {409, "already_pending", error.message};
         case core::ErrorKind::kUnavailable:

@@ -41,7 +41,7 @@ http::Response to_response(int status, std::string body, const std::string& requ
 // Never tells a client what the cause was when it is ours.
 Problem to_problem(const core::Error& error);
 
-// What is said where HTTP itself was not kept to, or nobody answered; `status` as in
+// The problem of a request that is no valid HTTP, or that no handler has answered. `status` and `why` as in
 // http_server::ServerOptions::default_response.
 Problem refusal(int status, const std::string& why = "");
 

@@ -24,9 +24,10 @@ inline constexpr std::size_t kMaxTenantBytes = 255;
 inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
 inline constexpr int kDefaultLimit = 50;  // of a page
 inline constexpr int kMaxLimit = 250;
-inline constexpr std::size_t kMaxPageBytes = 16u << 20;  // of contents on one page, were each as long as it may be
-// Of the JSON of a page's messages: a page of plain text as long as it may be, and less than the server sends at a time. JSON
-// takes six bytes for a control character.
+// Limits the number of messages on a page of whole contents: these bytes, divided by the longest allowed content.
+inline constexpr std::size_t kMaxPageBytes = 16u << 20;
+// Limits the JSON of a page's messages. The longest page of plain text fits into it. A page with many control characters, which
+// take six bytes each in JSON, may not fit. It is less than the server sends at a time (ServerOptions::max_unwritten_bytes).
 inline constexpr std::size_t kMaxEncodedPageBytes = kMaxPageBytes + (1u << 20);
 
 using NewMessages = Batch<service::NewMessage>;

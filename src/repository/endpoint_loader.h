@@ -20,7 +20,8 @@ namespace messaging::repository {
 struct LoadedEndpoints {
     std::vector<core::Endpoint> endpoints;
     std::vector<SecretOwner> without_secret;  // in the order of their ids
-    // Secrets to be sealed: row, what it holds, and what it shall hold.
+    // Secrets to be sealed with the first key, as three columns: the row, the text that it holds, and the text that it shall
+    // hold.
     std::vector<std::int64_t> unsealed;
     std::vector<std::string> unsealed_as;
     std::vector<std::string> sealed_as;

@@ -61,7 +61,7 @@ struct ListPage {
 
 struct MessageRef {
     core::MessageId id = 0;
-    std::optional<std::string> webhook_id{};  // must be the message's own, too
+    std::optional<std::string> webhook_id{};  // if set, the message must have this webhook-id, too
 };
 
 using MessageDetail = std::pair<core::MessageView, std::vector<core::AttemptView>>;

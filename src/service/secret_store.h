@@ -32,10 +32,10 @@ public:
     virtual ~SecretStore() = default;
     // Makes the secret where the endpoint has none yet.
     virtual void read_secrets(core::EndpointId endpoint, core::Completion<EndpointSecrets> done) = 0;
-    // Gives the endpoint `given` (whsec_… for v1, whsk_… for v1a), or a new one. The secret before signs for `overlap` more, and
-    // the earlier ones until they expire; 0 ends all of them at once. Answers what is valid then. kInvalid: `given` or `overlap`
-    // is wrong; nothing of a secret is quoted. kConflict also where kMaxPreviousSecrets are valid already, and there is an
-    // overlap.
+    // Gives the endpoint `given` (whsec_… for v1, whsk_… for v1a), or a new one. The secret that is current until then signs for
+    // `overlap` more, and the earlier ones until they expire; 0 ends all of them at once. Answers what is valid then. kInvalid:
+    // `given` or `overlap` is wrong; nothing of a secret is quoted. kConflict also where kMaxPreviousSecrets are valid already,
+    // and there is an overlap.
     virtual void rotate(core::EndpointId endpoint, std::optional<std::string> given, std::chrono::seconds overlap,
                         core::Completion<EndpointSecrets> done) = 0;
 };
