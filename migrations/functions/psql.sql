@@ -121,14 +121,36 @@ COMMENT ON FUNCTION messaging.retry(bigint[]) IS 'Sends messages again that are 
 
 -- A message that an engine has claimed cannot be cancelled. A message that an engine is claiming at this moment is locked, and counts as
 -- being sent.
+-- The queue has no index on the id. A message's row in the queue has the transaction that inserted the message or that changed it last, as a
+-- rule, and so it is found in the index _queue_fifo. Not so where that was done behind a savepoint, where somebody has changed the message
+-- since, and where an engine has released it. A message that was sent again can have two rows in the queue, and cancelling it must remove both.
+-- For these the whole queue is read, once for all of them.
 CREATE OR REPLACE FUNCTION messaging.cancel(ids bigint[], reason text DEFAULT 'cancelled') RETURNS TABLE (id bigint, result text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    -- No transaction that can be seen here is newer. It completes an xmin, which has the lower 32 bits only.
+    newest CONSTANT bigint := greatest(pg_current_xact_id()::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint);
+    queue_rows tid[];
+    to_search bigint[];
     taken bigint[];
 BEGIN
+    -- LATERAL … LIMIT: a look-up for each, and no scan.
+    SELECT array_agg(q.ctid) FILTER (WHERE q.ctid IS NOT NULL),
+           array_agg(c.id) FILTER (WHERE q.ctid IS NULL AND (s.status = 'pending' OR m.was_sent_again AND s.status IN ('scheduled', 'held')))
+    INTO queue_rows, to_search
+    FROM (SELECT DISTINCT unnest(ids) AS id) c
+    CROSS JOIN LATERAL (
+        SELECT f.generation % 128 <> 0 AS was_sent_again, newest - ((newest - f.xmin::text::bigint) & 4294967295) AS xid
+        FROM public.messages f WHERE f.id = c.id AND NOT f.is_sent LIMIT 1) m
+    CROSS JOIN LATERAL (SELECT f.status FROM messaging.message_status f WHERE f.id = c.id LIMIT 1) s
+    LEFT JOIN LATERAL (
+        SELECT f.ctid FROM messaging._queue f WHERE f.xid = m.xid::text::xid8 AND f.id = c.id AND NOT m.was_sent_again
+        LIMIT 1 FOR UPDATE SKIP LOCKED) q ON true;
+    IF to_search IS NOT NULL THEN
+        queue_rows := queue_rows || ARRAY(SELECT f.ctid FROM messaging._queue f WHERE f.id = ANY (to_search) FOR UPDATE SKIP LOCKED);
+    END IF;
     WITH queued AS (
-        DELETE FROM messaging._queue q WHERE q.ctid = ANY (ARRAY(
-            SELECT f.ctid FROM messaging._queue f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING q.id),
+        DELETE FROM messaging._queue q WHERE q.ctid = ANY (queue_rows) RETURNING q.id),
     scheduled AS (
         DELETE FROM messaging._schedule s WHERE s.id = ANY (ARRAY(
             SELECT f.id FROM messaging._schedule f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING s.id),
@@ -137,17 +159,20 @@ BEGIN
             SELECT f.id FROM messaging._hold f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING h.id),
     open AS (
         SELECT DISTINCT p.id FROM (SELECT * FROM queued UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM held) p
-        JOIN public.messages m ON m.id = p.id AND NOT m.is_sent),
+        CROSS JOIN LATERAL (SELECT FROM public.messages m WHERE m.id = p.id AND NOT m.is_sent LIMIT 1) m),
     dead AS (
-        INSERT INTO messaging._dead (id, reason) SELECT o.id, left(cancel.reason, 500) FROM open o ON CONFLICT DO NOTHING RETURNING _dead.id)
+        INSERT INTO messaging._dead (id, reason) SELECT o.id, left(coalesce(nullif(cancel.reason, ''), 'cancelled'), 500) FROM open o
+        ON CONFLICT DO NOTHING RETURNING _dead.id)
     SELECT array_agg(d.id) INTO taken FROM dead d;
     RETURN QUERY
         SELECT c.id, CASE WHEN c.id = ANY (taken) THEN 'cancelled' WHEN s.status IS NULL THEN 'not found' WHEN s.status = 'sent' THEN 'already sent'
                           WHEN s.status = 'dead' THEN 'already dead' ELSE 'being sent' END
-        FROM unnest(ids) WITH ORDINALITY AS c(id, place) LEFT JOIN messaging.message_status s ON s.id = c.id ORDER BY c.place;
+        FROM unnest(ids) WITH ORDINALITY AS c(id, place)
+        LEFT JOIN LATERAL (SELECT f.status FROM messaging.message_status f WHERE f.id = c.id LIMIT 1) s ON true ORDER BY c.place;
 END $$;
 COMMENT ON FUNCTION messaging.cancel(bigint[], text) IS
-    'Dead-letters messages that wait, with this reason; messaging.retry() sends them after all. Reads the whole queue.';
+    'Dead-letters messages that wait, with this reason; messaging.retry() sends them after all. Quick for messages that were inserted and not '
+    'changed since; for others, such as those that were sent again, it reads the whole queue.';
 
 CREATE OR REPLACE FUNCTION messaging.timeline(id bigint) RETURNS TABLE (at timestamptz, what text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -97,6 +97,8 @@ void Api::add_routes() {
         without_parameters([this](const auto& request, const Reply& reply) { messages_.get(request, reply); }));
     add("POST", "/messages/{id}/retry", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { messages_.retry(request, reply); }));
+    add("POST", "/messages/{id}/cancel", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { messages_.cancel(request, reply); }));
     add("GET", "/endpoints", kGuarded, [this](const auto& request, const Reply& reply) { endpoints_.list(request, reply); });
     add("POST", "/endpoints", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { endpoints_.create(request, reply); }));

@@ -17,7 +17,7 @@ using service::Change;
 using service::EndpointChanges;
 
 constexpr std::size_t kMaxTextBytes = 8192;   // of any text of an endpoint; the database has narrower limits
-constexpr std::size_t kMaxReasonBytes = 500;  // of why an endpoint is disabled
+constexpr std::size_t kMaxReasonBytes = 500;  // of why an endpoint is disabled, or a message cancelled
 constexpr core::JsonLimits kBodyLimits{256u << 10, 4, 500};
 
 // What is wrong with a member's value; nothing when it is in the changes.
@@ -216,7 +216,7 @@ Checked<service::EndpointRef> read_endpoint_ref(const http::Request& request) {
     return Problem{400, "invalid_id", "the id in the path must be a positive whole number, or the name of an endpoint"};
 }
 
-Checked<std::optional<std::string>> read_disable_reason(const http::Request& request) {
+Checked<std::optional<std::string>> read_reason(const http::Request& request) {
     Change<std::string> reason;
     constexpr std::array<std::string_view, 1> kKnown{"reason"};
     if (const auto problem = read_optional_body(request, kKnown, [&](const std::string& name, const core::JsonView& value) {

@@ -19,8 +19,8 @@ Checked<service::EndpointChanges> read_endpoint_changes(const http::Request& req
 Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request);
 // The {id} of the path: the id, or the name.
 Checked<service::EndpointRef> read_endpoint_ref(const http::Request& request);
-// {"reason": "…"}; an empty body, and null, give none.
-Checked<std::optional<std::string>> read_disable_reason(const http::Request& request);
+// {"reason": "…"}, also of the call that cancels a message; an empty body, and null, give none.
+Checked<std::optional<std::string>> read_reason(const http::Request& request);
 
 struct Rotation {
     std::optional<std::string> secret{};  // nullopt: the service makes one

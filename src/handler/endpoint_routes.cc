@@ -138,7 +138,7 @@ void EndpointRoutes::remove(const http::Request& request, const Reply& reply) {
 void EndpointRoutes::disable(const http::Request& request, const Reply& reply) {
     const auto endpoint = read_endpoint_ref(request);
     if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
-    const auto reason = read_disable_reason(request);
+    const auto reason = read_reason(request);
     if (const auto* problem = std::get_if<Problem>(&reason)) return reply.send(*problem);
     registry_.disable(std::get<service::EndpointRef>(endpoint), std::get<std::optional<std::string>>(reason),
                       answer(reply, "disabled: its messages are kept until it is enabled"));

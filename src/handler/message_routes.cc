@@ -1,4 +1,4 @@
-// Listing, enqueueing, one message, sending it again.
+// Listing, enqueueing, one message, sending it again, cancelling it.
 #include "handler/message_routes.h"
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "handler/cursor.h"
 #include "handler/encode.h"
+#include "handler/endpoint_requests.h"
 #include "handler/stored_response.h"
 
 namespace messaging::handler {
@@ -42,6 +43,11 @@ NewMessages with_endpoints(NewMessages messages, const std::vector<std::optional
             item = invalid_field("endpoint", "must be the name or the id of an endpoint: there is no such endpoint");
     }
     return messages;
+}
+
+Problem to_cancel_problem(const core::Error& error) {
+    if (error.kind == core::ErrorKind::kConflict) return {409, "not_cancellable", error.message};
+    return to_problem(error);
 }
 
 Answer to_answer(const service::MessageDetail& detail, int status, const char* message) {
@@ -141,6 +147,18 @@ void MessageRoutes::retry(const http::Request& request, const Reply& reply) {
         if (!queued) return reply.send(queued.error());
         reply.send(to_answer(queued.value(), 202, "the message will be sent again"));
     });
+}
+
+void MessageRoutes::cancel(const http::Request& request, const Reply& reply) {
+    const auto message = read_message_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&message)) return reply.send(*problem);
+    const auto reason = read_reason(request);
+    if (const auto* problem = std::get_if<Problem>(&reason)) return reply.send(*problem);
+    store_.cancel(std::get<service::MessageRef>(message), std::get<std::optional<std::string>>(reason),
+                  [reply](const core::Result<service::MessageDetail>& cancelled) {
+                      if (!cancelled) return reply.send(cancelled.error(), to_cancel_problem);
+                      reply.send(to_answer(cancelled.value(), 200, "cancelled: the message is not sent unless it is retried"));
+                  });
 }
 
 }  // namespace messaging::handler

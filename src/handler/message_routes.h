@@ -24,6 +24,7 @@ public:
     void create(const http::Request& request, const Reply& reply);
     void get(const http::Request& request, const Reply& reply);
     void retry(const http::Request& request, const Reply& reply);
+    void cancel(const http::Request& request, const Reply& reply);
 
 private:
     int most_on_a_page() const;

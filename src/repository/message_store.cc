@@ -55,6 +55,11 @@ again AS (
     UPDATE public.messages m SET is_sent = false FROM target t WHERE m.id = t.id AND t.can RETURNING m.id)
 SELECT t.can, (SELECT count(*) FROM again) FROM target t)sql"};
 
+// $2: webhook-id or NULL; $3: the reason or NULL.
+constexpr pg::Statement kCancel{"cancel_message", R"sql(
+SELECT c.result FROM public.messages m CROSS JOIN LATERAL messaging.cancel(ARRAY[m.id], $3::text) c
+WHERE m.id = $1::bigint AND ($2::text IS NULL OR messaging.webhook_id(m.id) = $2::text))sql"};
+
 // One row more than the page was asked for, so that the last page is known to be the last.
 service::ListPage read_page(const pg::Rows& rows, const service::ListQuery& query) {
     service::ListPage page;
@@ -163,6 +168,20 @@ void PgMessageStore::retry(const service::MessageRef& message, core::Completion<
             if (rows[0].boolean(0, 0)) return read_detail(rows[1], rows[2]);
             return core::Error{core::ErrorKind::kConflict,
                                "the message is already waiting to be sent, or being sent; nothing was changed", ""};
+        });
+}
+
+void PgMessageStore::cancel(const service::MessageRef& message, const std::optional<std::string>& reason,
+                            core::Completion<service::MessageDetail> done) {
+    pg::Params params = ref_params(message);
+    params.optional_text(reason);
+    pg::run_steps<service::MessageDetail>(
+        writing_, {{&kCancel, std::move(params)}, {&get_statement(), ref_params(message)}, {&kAttempts, id_params(message)}},
+        std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::MessageDetail> {
+            if (rows[0].size() == 0) return not_found();
+            const std::string result(rows[0].text(0, 0));
+            if (result == "cancelled") return read_detail(rows[1], rows[2]);
+            return core::Error{core::ErrorKind::kConflict, "the message is " + result + "; nothing was changed", ""};
         });
 }
 

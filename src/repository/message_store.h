@@ -1,4 +1,4 @@
-// PgMessageStore: listing, reading, enqueueing and resending; implements service::MessageStore.
+// PgMessageStore: listing, reading, enqueueing, resending and cancelling; implements service::MessageStore.
 #pragma once
 
 #include "core/completion.h"
@@ -19,6 +19,8 @@ public:
     void enqueue_once(std::vector<service::NewMessage> messages, const service::IdempotencyKey& key,
                       const service::ResponseTemplate& response, core::Completion<service::StoredResponse> done) override;
     void retry(const service::MessageRef& message, core::Completion<service::MessageDetail> done) override;
+    void cancel(const service::MessageRef& message, const std::optional<std::string>& reason,
+                core::Completion<service::MessageDetail> done) override;
 
 private:
     pg::Connection& session_;

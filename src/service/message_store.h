@@ -96,6 +96,10 @@ public:
     // Sends a message again that is sent, dead-lettered or scheduled, and answers the message as it is then. kNotFound;
     // kConflict when it is queued, held or in flight already.
     virtual void retry(const MessageRef& message, core::Completion<MessageDetail> done) = 0;
+    // Dead-letters a message that waits, and answers the message as it is then. Without a reason, or with an empty one, it is
+    // "cancelled". kNotFound; kConflict when it is sent, dead-lettered or in flight already.
+    virtual void cancel(const MessageRef& message, const std::optional<std::string>& reason,
+                        core::Completion<MessageDetail> done) = 0;
 };
 
 }  // namespace messaging::service

@@ -78,6 +78,18 @@ protected:
         EXPECT_EQ(reply.status, status) << method << " " << path << " " << body << reply.body;
         EXPECT_EQ(code(reply), its_code.empty() ? "missing" : its_code) << method << " " << path << " " << body;
     }
+    // The message 1 is pending.
+    void reach_answers_of_cancel() {
+        expect("POST", "/messages/1/cancel", "{", 400, "invalid_json");
+        expect("POST", "/messages/1/cancel?x=1", "", 400, "unknown_parameter");
+        expect("POST", "/messages/x/cancel", "", 400, "invalid_id");
+        expect("POST", "/messages/1/cancel", R"({"reason": 7})", 422, "invalid_field");
+        expect("POST", "/messages/1/cancel", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("POST", "/messages/1/cancel", "{}", {{"Content-Type", "text/plain"}}).status, 415);
+        expect("POST", "/messages/999/cancel", "", 404, "message_not_found");
+        expect("POST", "/messages/1/cancel", "", 200, "");
+        expect("POST", "/messages/1/cancel", "", 409, "not_cancellable");
+    }
     void reach_answers_of_endpoints() {
         const std::string shop = R"({"name": "shop", "url": "http://shop.test/"})";
         expect("POST", "/endpoints", shop, 201, "");
@@ -206,6 +218,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     const HttpReply queued = ask("POST", "/messages/1/retry");
     EXPECT_EQ(queued.status, 202);
     EXPECT_EQ(text_of(queued, {"data", "status"}), "pending");
+    reach_answers_of_cancel();
     reach_answers_of_endpoints();
     reach_answers_of_events();
     // Watching, and the pages.
@@ -226,6 +239,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
                                                              {"POST", "/messages"},
                                                              {"GET", "/messages/1"},
                                                              {"POST", "/messages/1/retry"},
+                                                             {"POST", "/messages/1/cancel"},
                                                              {"GET", "/metrics"}};
     for (auto& call : guarded_endpoint_calls()) guarded.push_back(std::move(call));
     for (const auto& [method, path] : guarded) {
@@ -244,6 +258,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     EXPECT_EQ(post(one).status, 503);
     EXPECT_EQ(ask("GET", "/messages/1").status, 503);
     EXPECT_EQ(ask("POST", "/messages/1/retry").status, 503);
+    EXPECT_EQ(ask("POST", "/messages/1/cancel").status, 503);
     for (const auto& [method, path] : guarded_endpoint_calls()) {
         const bool creates = path == "/endpoints" && method == "POST";
         std::string body = creates ? R"({"name": "a", "url": "http://a/"})" : method == "PATCH" ? "{}" : "";
@@ -929,6 +944,25 @@ TEST_F(ApiTest, AMessageIsFoundByItsIdAndByItsWebhookId) {
     service_.sql("DELETE FROM messaging.endpoints");
     EXPECT_EQ(text_of(ask("GET", "/messages/1"), {"data", "endpoint"}), "null");
     EXPECT_EQ(text_of(ask("GET", "/messages/1"), {"data", "endpoint_id"}), "1");
+}
+
+TEST_F(ApiTest, ACancelledMessageIsDeadAndIsSentWhenItIsRetried) {
+    post(R"([{"recipient": "+1", "content": "a"}, {"recipient": "+1", "content": "b"}])");
+    const HttpReply cancelled = ask("POST", "/messages/1/cancel");
+    EXPECT_EQ(cancelled.status, 200) << cancelled.body;
+    EXPECT_EQ(text_of(cancelled, {"data", "status"}), "dead");
+    EXPECT_EQ(text_of(cancelled, {"data", "last_error"}), "cancelled");
+    EXPECT_NE(text_of(cancelled, {"data", "dead_at"}), "null");
+    const std::string id = text_of(ask("GET", "/messages/2"), {"data", "webhook_id"});
+    EXPECT_EQ(
+        text_of(ask("POST", "/messages/" + id + "/cancel", R"({"reason": "the customer has left"})"), {"data", "last_error"}),
+        "the customer has left");
+    EXPECT_EQ(text_of(ask("POST", "/messages/2/cancel"), {"message"}), "the message is already dead; nothing was changed");
+    EXPECT_EQ(ask("POST", "/start").status, 200);
+    EXPECT_EQ(ask("POST", "/messages/2/retry").status, 202);
+    EXPECT_TRUE(wait_until([&] { return service_.sql("SELECT is_sent FROM messages WHERE id = 2") == "t"; }));
+    EXPECT_EQ(receiver_.stat("received"), 1) << "what was cancelled is not sent";
+    EXPECT_EQ(text_of(ask("POST", "/messages/2/cancel"), {"message"}), "the message is already sent; nothing was changed");
 }
 
 TEST_F(ApiTest, AListCutsLongContentsAndSaysSo) {

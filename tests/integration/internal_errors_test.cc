@@ -23,6 +23,8 @@ public:
     void enqueue_once(std::vector<service::NewMessage>, const service::IdempotencyKey&, const service::ResponseTemplate&,
                       core::Completion<service::StoredResponse>) override {}
     void retry(const service::MessageRef&, core::Completion<service::MessageDetail>) override {}
+    void cancel(const service::MessageRef&, const std::optional<std::string>&,
+                core::Completion<service::MessageDetail>) override {}
 };
 
 class NoEndpoints : public service::EndpointRegistry {

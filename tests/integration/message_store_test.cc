@@ -67,6 +67,9 @@ protected:
     core::Result<Single> retry(core::MessageId id) {
         return db_.answer<Single>([&](auto done) { store_.retry({id}, std::move(done)); });
     }
+    core::Result<Single> cancel(const service::MessageRef& message, const std::optional<std::string>& reason = {}) {
+        return db_.answer<Single>([&](auto done) { store_.cancel(message, reason, std::move(done)); });
+    }
     core::ErrorKind retry_error(core::MessageId id) {
         const auto result = retry(id);
         EXPECT_FALSE(result.ok());
@@ -465,6 +468,30 @@ TEST_F(OneMessageInEachState, EachFilterHasExactlyThoseWithItsStatus) {
             EXPECT_TRUE(status == ListStatus::kAll || core::word_of(message.status) == word_of(status)) << message.id;
         }
     }
+}
+
+TEST_F(OneMessageInEachState, WhatWaitsCanBeCancelledAndNothingElse) {
+    for (core::MessageId id = 1; id <= 15; ++id) {
+        const MessageStatus before = get(id)->first.status;
+        const bool waits =
+            before == MessageStatus::kPending || before == MessageStatus::kScheduled || before == MessageStatus::kHeld;
+        const auto cancelled = cancel({id});
+        EXPECT_EQ(cancelled.ok(), waits) << id;
+        if (waits) {
+            EXPECT_EQ(cancelled->first.status, MessageStatus::kDead) << id;
+            EXPECT_EQ(cancelled->first.last_error, "cancelled") << id;
+            EXPECT_EQ(db_.sql("SELECT reason FROM messaging._dead WHERE id = " + std::to_string(id)), "cancelled");
+        } else {
+            EXPECT_EQ(cancelled.error().kind, core::ErrorKind::kConflict) << id;
+            EXPECT_EQ(get(id)->first.status, before) << "it stays as it was";
+        }
+    }
+    EXPECT_EQ(cancel({99}).error().kind, core::ErrorKind::kNotFound);
+    EXPECT_EQ(cancel({11}).error().message, "the message is being sent; nothing was changed");
+    EXPECT_EQ(retry(14)->first.status, MessageStatus::kPending);
+    EXPECT_EQ(cancel({14, "msg_other_14_000000"}, "x").error().kind, core::ErrorKind::kNotFound);
+    const auto again = cancel({14, get(14)->first.webhook_id}, "the customer has left");
+    EXPECT_EQ(again->first.last_error, "the customer has left");
 }
 
 TEST_F(OneMessageInEachState, ALongQueueIsListedByTheArchive) {

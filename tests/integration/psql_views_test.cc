@@ -125,6 +125,49 @@ TEST_F(PsqlViews, CancelTakesWhatWaitsAndNothingElse) {
     EXPECT_EQ(retry("6"), "6|queued") << "and is sent after all";
     EXPECT_EQ(db_.sql("SELECT result FROM messaging.cancel('{7}', 'the customer has left')"), "cancelled");
     EXPECT_EQ(db_.sql("SELECT reason FROM messaging.dead_letters WHERE id = 7"), "the customer has left");
+    EXPECT_EQ(db_.sql("SELECT result FROM messaging.cancel('{6}', '')"), "cancelled");
+    EXPECT_EQ(db_.sql("SELECT reason FROM messaging.dead_letters WHERE id = 6"), "cancelled");
+    EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.cancel('{}')"), "0");
+}
+
+// The row in the queue is found by the transaction of the message, where that is known, and else by reading the queue.
+TEST_F(PsqlViews, CancelFindsWhatWaitsHoweverItCameIntoTheQueue) {
+    pg::Session session = test::connect_or_abort(db_.url());
+    const auto run = [&](const std::string& script) { ASSERT_TRUE(session.execute_script(script)) << script; };
+    run("BEGIN; SAVEPOINT a; INSERT INTO messages (recipient, content) VALUES ('+8', 'c8'); RELEASE a; COMMIT");
+    run("INSERT INTO messages (recipient, content) VALUES ('+9', 'c9'); UPDATE messages SET content = 'new' WHERE id = 9");
+    // Sent again before its first row in the queue was claimed: it has two.
+    run("UPDATE messages SET is_sent = true WHERE id = 7; UPDATE messages SET is_sent = false WHERE id = 7");
+    EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging._queue WHERE id = 7"), "2");
+    EXPECT_EQ(cancel("6, 7, 8, 9"), "6|cancelled 7|cancelled 8|cancelled 9|cancelled");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue"), "");
+    EXPECT_EQ(retry("8"), "8|queued");
+    EXPECT_EQ(cancel("8, 8"), "8|cancelled 8|cancelled");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue"), "");
+    run("BEGIN; INSERT INTO messages (recipient, content) VALUES ('+10', 'c10'); SELECT messaging.cancel('{10}'); COMMIT");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue"), "") << "also in the transaction that inserted it";
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
+}
+
+// A message that was sent again, is scheduled, and has an old row in the queue still.
+TEST_F(PsqlViews, CancelLeavesNoOlderRowInTheQueue) {
+    db_.as_engine("UPDATE messages SET generation = generation + 1 WHERE id = 3");
+    db_.sql("INSERT INTO messaging._queue (id) VALUES (3)");
+    EXPECT_EQ(cancel("3"), "3|cancelled");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue WHERE id = 3"), "");
+}
+
+TEST_F(PsqlViews, CancelReadsNoQueueForAMessageThatWasOnlyInserted) {
+    pg::Session session = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(
+        session.execute_script("INSERT INTO messages (recipient, content) SELECT '+1', 'x' FROM generate_series(1, 5000)"));
+    ASSERT_TRUE(session.execute_script("BEGIN; SELECT messaging.cancel('{1, 2, 3, 4, 5, 5000}')"));
+    const auto read = session.execute(
+        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables WHERE relname = '_queue'");
+    ASSERT_TRUE(read);
+    EXPECT_LE(read->bigint(0, 0), 3);
+    ASSERT_TRUE(session.execute_script("COMMIT"));
+    EXPECT_EQ(db_.sql("SELECT reason FROM messaging._dead WHERE id = 5000"), "cancelled");
 }
 
 // A claim has locked the queue's row: whoever comes second must not wait, and must not say that it has cancelled it.

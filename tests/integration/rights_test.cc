@@ -219,6 +219,7 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<engine::RecordResult>([&](auto done) { queue.record(rest, std::move(done)); });
 
     db.value<service::MessageDetail>([&](auto done) { messages.retry({2}, std::move(done)); });
+    db.value<service::MessageDetail>([&](auto done) { messages.cancel({2}, {}, std::move(done)); });
     const auto read = db.value<service::MessageDetail>([&](auto done) { messages.get({2}, std::move(done)); });
     db.value<service::MessageDetail>([&](auto done) { messages.get({2, read.first.webhook_id}, std::move(done)); });
     for (const auto status : service::kListStatuses) {
