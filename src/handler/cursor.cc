@@ -11,10 +11,11 @@ namespace {
 
 constexpr std::size_t kHashSize = 16;
 
-// A recipient may contain anything, and comes last.
+// A recipient may contain anything, and comes last; an endpoint's name has no line break.
 std::string text_of(const service::ListQuery& query) {
     const auto time = [](const auto& moment) { return moment ? core::format_rfc3339_us(*moment) : std::string("-"); };
     std::string list(service::word_of(query.status));
+    if (query.endpoint) list += "\nat " + *query.endpoint;
     return list + "\n" + time(query.since) + "\n" + time(query.until) + (query.recipient ? "\nto " + *query.recipient : "");
 }
 

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/number.h"
 #include "handler/cursor.h"
 #include "handler/encode.h"
 #include "handler/endpoint_requests.h"
@@ -14,6 +15,8 @@
 
 namespace messaging::handler {
 namespace {
+
+using FoundEndpoints = std::vector<std::optional<core::EndpointId>>;
 
 void write_created(core::JsonWriter& json, BodyGaps& gaps) {
     json.key("id");
@@ -33,7 +36,7 @@ std::vector<std::string> named_endpoints(const NewMessages& messages) {
 }
 
 // `found`: an id for each of named_endpoints(); a message whose endpoint has none is refused.
-NewMessages with_endpoints(NewMessages messages, const std::vector<std::optional<core::EndpointId>>& found) {
+NewMessages with_endpoints(NewMessages messages, const FoundEndpoints& found) {
     auto next = found.begin();
     for (auto& item : messages.items) {
         auto* message = std::get_if<service::NewMessage>(&item);
@@ -43,6 +46,13 @@ NewMessages with_endpoints(NewMessages messages, const std::vector<std::optional
             item = invalid_field("endpoint", "must be the name or the id of an endpoint: there is no such endpoint");
     }
     return messages;
+}
+
+// The messages of an endpoint that is gone still have its id.
+std::optional<core::EndpointId> id_of(const std::string& named, const std::optional<core::EndpointId>& found) {
+    if (found) return found;
+    const auto id = core::parse_number<core::EndpointId>(named);
+    return id && *id > 0 ? id : std::nullopt;
 }
 
 Problem to_cancel_problem(const core::Error& error) {
@@ -70,7 +80,14 @@ void MessageRoutes::list(const http::Request& request, const Reply& reply) {
     if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
     auto query = std::get<service::ListQuery>(checked);
     if (query.with_content) query.limit = std::min(query.limit, most_on_a_page());
-    send_page(query, query.limit, request.id, reply);
+    if (!query.endpoint) return send_page(query, query.limit, request.id, reply);
+    endpoints_.find({*query.endpoint}, [this, query, request_id = request.id, reply](const core::Result<FoundEndpoints>& found) {
+        if (!found) return reply.send(found.error());
+        service::ListQuery with_id = query;
+        with_id.endpoint_id = id_of(*query.endpoint, found->front());
+        if (!with_id.endpoint_id) return reply.send(unknown_endpoint());
+        send_page(with_id, query.limit, request_id, reply);
+    });
 }
 
 // Where not all of a page can be sent, the list is asked for as many as can: only the list knows where the next page goes on.
@@ -103,11 +120,11 @@ void MessageRoutes::create(const http::Request& request, const Reply& reply) {
     const auto& idempotency = std::get<std::optional<service::IdempotencyKey>>(key);
     std::vector<std::string> named = named_endpoints(messages);
     if (named.empty()) return enqueue(messages, idempotency, request.id, reply);
-    endpoints_.find(named, [this, messages, idempotency, request_id = request.id,
-                            reply](const core::Result<std::vector<std::optional<core::EndpointId>>>& found) {
-        if (!found) return reply.send(found.error());
-        enqueue(with_endpoints(messages, found.value()), idempotency, request_id, reply);
-    });
+    endpoints_.find(named,
+                    [this, messages, idempotency, request_id = request.id, reply](const core::Result<FoundEndpoints>& found) {
+                        if (!found) return reply.send(found.error());
+                        enqueue(with_endpoints(messages, found.value()), idempotency, request_id, reply);
+                    });
 }
 
 void MessageRoutes::enqueue(const NewMessages& messages, const std::optional<service::IdempotencyKey>& idempotency,

@@ -79,6 +79,15 @@ std::optional<Problem> read_recipient(const std::string& value, service::ListQue
     return std::nullopt;
 }
 
+std::optional<Problem> read_endpoint(const std::string& value, service::ListQuery& query) {
+    if (value.empty() || value.size() > kMaxEndpointNameBytes || value.find('\n') != std::string::npos || has_nul(value) ||
+        !core::is_utf8(value)) {
+        return unknown_endpoint();
+    }
+    query.endpoint = value;
+    return std::nullopt;
+}
+
 // "…+03:00" in a query is "… 03:00", as above.
 std::optional<Problem> read_time(std::string value, const char* name, std::optional<core::Microseconds>& moment) {
     if (const auto blank = value.rfind(' '); blank != std::string::npos) value[blank] = '+';
@@ -108,9 +117,13 @@ struct Parameter {
     std::string_view name;
     ReadParameter read;
 };
-constexpr std::array kListParameters = {Parameter{"status", read_status},    Parameter{"recipient", read_recipient},
-                                        Parameter{"since", read_since},      Parameter{"until", read_until},
-                                        Parameter{"limit", read_page_limit}, Parameter{"with_content", read_with_content},
+constexpr std::array kListParameters = {Parameter{"status", read_status},
+                                        Parameter{"recipient", read_recipient},
+                                        Parameter{"endpoint", read_endpoint},
+                                        Parameter{"since", read_since},
+                                        Parameter{"until", read_until},
+                                        Parameter{"limit", read_page_limit},
+                                        Parameter{"with_content", read_with_content},
                                         Parameter{"cursor", pass_over}};
 
 std::string lower(std::string_view text) {
@@ -159,6 +172,10 @@ bool is_text(std::string_view value, std::size_t max_bytes) {
 
 Problem invalid_parameter(const std::string& name, const std::string& rule) {
     return {400, "invalid_parameter", name + " " + rule, name};
+}
+
+Problem unknown_endpoint() {
+    return invalid_parameter("endpoint", "must be the name or the id of an endpoint: there is none such");
 }
 
 Problem invalid_field(const std::string& name, const std::string& rule) {
@@ -224,9 +241,10 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
     if (const auto cursor = request.query_parameter("cursor")) {
         query.after = read_cursor(*cursor, query);
         if (!query.after) {
-            return Problem{400, "invalid_cursor",
-                           "cursor must be a meta.next_cursor of the same list: with the same status, recipient, since and until",
-                           "cursor"};
+            return Problem{
+                400, "invalid_cursor",
+                "cursor must be a meta.next_cursor of the same list: with the same status, recipient, endpoint, since and until",
+                "cursor"};
         }
     }
     return query;

@@ -45,6 +45,8 @@ bool is_text(std::string_view value, std::size_t max_bytes);
 // Names of letters, digits, _ and -, separated by dots: invoice.paid
 bool is_event_type(std::string_view text);
 Problem invalid_parameter(const std::string& name, const std::string& rule);
+// Of the parameter `endpoint`.
+Problem unknown_endpoint();
 Problem invalid_field(const std::string& name, const std::string& rule);
 // The one of `words` that the parameter names, by their word_of().
 template <typename Words>

@@ -45,16 +45,23 @@ const std::string kMessageJoins = kPlaces +
                                   "LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id"
                                   " LEFT JOIN messaging.events v ON v.id = m.event_id ";
 
-// $3, the last id seen, and $5 and $6, since and until. The ids follow the times nearly, so the ends of the walk are found in the
-// primary key, and what lies between them is compared exactly. The 10 minutes are for transactions that were open before they
-// inserted.
-const std::string kIdsInRange =
-    "id <= least(coalesce($3::bigint - 1, 9223372036854775807), (SELECT CASE WHEN $6::text IS NULL THEN 9223372036854775807"
-    " ELSE messaging._last_id_before($6::text::timestamptz + interval '10 minutes') END))"
-    " AND id > (SELECT CASE WHEN $5::text IS NULL THEN 0"
-    " ELSE messaging._last_id_before($5::text::timestamptz - interval '10 minutes') END)";
-const std::string kCreatedInRange =
-    "($5::text IS NULL OR m.created_at >= $5::text::timestamptz) AND ($6::text IS NULL OR m.created_at < $6::text::timestamptz)";
+// $3, the last id seen, and $5 and $6, since and until, for a column of ids. The ids follow the times nearly, so the ends of the
+// walk are found in the primary key, and what lies between them is compared exactly. The 10 minutes are for transactions that
+// were open before they inserted.
+std::string in_range(const std::string& id) {
+    return id +
+           " <= least(coalesce($3::bigint - 1, 9223372036854775807), (SELECT CASE WHEN $6::text IS NULL THEN 9223372036854775807"
+           " ELSE messaging._last_id_before($6::text::timestamptz + interval '10 minutes') END)) AND " +
+           id +
+           " > (SELECT CASE WHEN $5::text IS NULL THEN 0"
+           " ELSE messaging._last_id_before($5::text::timestamptz - interval '10 minutes') END)";
+}
+const std::string kIdsInRange = in_range("id");
+// What is compared for each message that the scan has read. $7: the endpoint. By coalesce() the planner expects half of the
+// messages to pass; with OR it expects so few that it reads the whole of _dead for each.
+const std::string kFilters =
+    "($5::text IS NULL OR m.created_at >= $5::text::timestamptz) AND ($6::text IS NULL OR m.created_at < $6::text::timestamptz)"
+    " AND coalesce(m.endpoint_id = $7::bigint, true)";
 
 enum class Order { kNewestIdFirst, kNextAttemptFirst };
 
@@ -92,19 +99,20 @@ std::string list_sql(const List& list) {
 // Of lists that have no sent messages: the other places of those need not be looked up.
 const std::string kJoinUnsent = "JOIN public.messages m ON m.id = w.id AND NOT m.is_sent";
 // Where the scan reads messages itself. LATERAL, because the columns are the scan's.
-const std::string kScanIsMessages = "CROSS JOIN LATERAL (SELECT w.id, w.is_sent, w.created_at, w.attempts, w.generation) m";
-const std::string kMessages = "SELECT id, is_sent, created_at, attempts, generation FROM public.messages WHERE ";
+const std::string kScanIsMessages = "CROSS JOIN LATERAL (SELECT w.*) m";
+const std::string kMessages = "SELECT id, is_sent, created_at, endpoint_id, attempts, generation FROM public.messages WHERE ";
 
-std::string has_status(const std::string& status) { return kStatus + " = " + status + " AND " + kCreatedInRange; }
+std::string has_status(const std::string& status) { return kStatus + " = " + status + " AND " + kFilters; }
 
 std::string messages_sql(const std::string& where) {
-    return list_sql({kMessages + kIdsInRange + " ORDER BY id DESC", kMaxIdsScanned, kScanIsMessages, where + kCreatedInRange});
+    return list_sql({kMessages + kIdsInRange + " ORDER BY id DESC", kMaxIdsScanned, kScanIsMessages, where + kFilters});
 }
 
-// Of a small table whose primary key is the message's id.
-std::string place_sql(const std::string& table, const std::string& status) {
-    return list_sql({"SELECT id FROM " + table + " WHERE " + kIdsInRange + " ORDER BY id DESC", kMaxEntriesScanned, kJoinUnsent,
-                     has_status("'" + status + "'")});
+// Of a small table. `id`: as an index has it.
+std::string place_sql(const std::string& table, const std::string& status, const std::string& id = "id",
+                      const std::string& where = "") {
+    return list_sql({"SELECT id FROM " + table + " WHERE " + where + in_range(id) + " ORDER BY " + id + " DESC",
+                     kMaxEntriesScanned, kJoinUnsent, has_status("'" + status + "'")});
 }
 
 // Without parameters but the cursor's. What was sent again since belongs to a later batch, and its time tells.
@@ -130,12 +138,13 @@ const std::string kSentByIdSql = messages_sql("m.is_sent AND ");
 const std::string kAllSql = messages_sql("");
 const std::string kDeadSql = place_sql("messaging._dead", "dead");
 const std::string kHeldSql = place_sql("messaging._hold", "held");
+const std::string kHeldOfEndpointSql = place_sql("messaging._hold", "held", "id + 0", "endpoint_id = $7::bigint AND ");
 
 const std::string kScheduledSql =
     list_sql({"SELECT due_at, id FROM messaging._schedule"
               " WHERE (due_at, id + 0) > (coalesce('epoch'::timestamptz + $2::bigint * interval '1 microsecond', '-infinity'),"
               " coalesce($3::bigint, 0)) ORDER BY due_at, id + 0",
-              kMaxEntriesScanned, kJoinUnsent, has_status("'scheduled'") + " AND ($7::text IS NULL OR m.recipient = $7::text)",
+              kMaxEntriesScanned, kJoinUnsent, has_status("'scheduled'") + " AND ($8::text IS NULL OR m.recipient = $8::text)",
               Order::kNextAttemptFirst});
 
 const std::string kSendingSql = list_sql(
@@ -161,8 +170,8 @@ const std::string kPendingSql =
               "(SELECT coalesce(max(q.id), 0) + 1 FROM " + kQueue + " AND q.id < c.id) AS id"});
 
 const std::string kRecipientSql =
-    list_sql({kMessages + "recipient = $7::text AND " + kIdsInRange + " ORDER BY id DESC", kMaxRowsScanned, kScanIsMessages,
-              "($8::text = 'all' OR " + kStatus + " = $8::text) AND " + kCreatedInRange});
+    list_sql({kMessages + "recipient = $8::text AND " + kIdsInRange + " ORDER BY id DESC", kMaxRowsScanned, kScanIsMessages,
+              "($9::text = 'all' OR " + kStatus + " = $9::text) AND " + kFilters});
 
 const std::string kGetSql = "SELECT " + message_columns("m.content") + " FROM public.messages m" + kMessageJoins +
                             "WHERE m.id = $1::bigint AND ($2::text IS NULL OR messaging.webhook_id(m.id) = $2::text)";
@@ -176,6 +185,7 @@ const pg::Statement kPending{"list_pending", kPendingSql.c_str()};
 const pg::Statement kSending{"list_sending", kSendingSql.c_str()};
 const pg::Statement kScheduled{"list_scheduled", kScheduledSql.c_str()};
 const pg::Statement kHeld{"list_held", kHeldSql.c_str()};
+const pg::Statement kHeldOfEndpoint{"list_held_of_endpoint", kHeldOfEndpointSql.c_str()};
 const pg::Statement kDead{"list_dead", kDeadSql.c_str()};
 const pg::Statement kAll{"list_all", kAllSql.c_str()};
 const pg::Statement kRecipient{"list_recipient", kRecipientSql.c_str()};
@@ -183,7 +193,7 @@ const pg::Statement kGet{"get_message", kGetSql.c_str()};
 const pg::Statement kEventMessages{"list_event_messages", kEventMessagesSql.c_str()};
 
 bool goes_by_log(const ListQuery& query) {
-    return query.status == ListStatus::kSent && !query.recipient && !query.since && !query.until;
+    return query.status == ListStatus::kSent && !query.recipient && !query.endpoint_id && !query.since && !query.until;
 }
 
 core::MessageStatus status_of(std::string_view word) {
@@ -202,7 +212,7 @@ const pg::Statement& list_statement(const ListQuery& query) {
         case ListStatus::kSent: return goes_by_log(query) ? kSent : kSentById;
         case ListStatus::kPending: return kPending;
         case ListStatus::kSending: return kSending;
-        case ListStatus::kHeld: return kHeld;
+        case ListStatus::kHeld: return query.endpoint_id ? kHeldOfEndpoint : kHeld;
         case ListStatus::kDead: return kDead;
         case ListStatus::kScheduled:
         case ListStatus::kAll: break;
@@ -223,6 +233,7 @@ pg::Params list_params(const ListQuery& query) {
     for (const auto& moment : {query.since, query.until}) {
         params.optional_text(moment ? std::optional(core::format_rfc3339_us(*moment)) : std::nullopt);
     }
+    params.optional_bigint(query.endpoint_id);
     const pg::Statement& statement = list_statement(query);
     if (&statement == &kScheduled || &statement == &kRecipient) params.optional_text(query.recipient);
     if (&statement == &kRecipient) params.text(service::word_of(query.status));

@@ -52,6 +52,8 @@ struct ListQuery {
     std::optional<core::Microseconds> since{};  // created then or later
     std::optional<core::Microseconds> until{};  // created before
     bool with_content = false;                  // else the first kMaxListedContentBytes
+    std::optional<std::string> endpoint{};      // as the client has named it; the store reads endpoint_id
+    std::optional<core::EndpointId> endpoint_id{};
 };
 
 struct ListPage {

@@ -385,6 +385,33 @@ TEST_F(ApiTest, AMessageNamesItsEndpointByNameOrById) {
     EXPECT_EQ(post(R"({"recipient": "+1", "content": "x", "endpoint": 2})").status, 422);
 }
 
+TEST_F(ApiTest, MessagesAreListedByTheirEndpoint) {
+    service_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', 'http://shop.test/')");
+    service_.sql(
+        "INSERT INTO messages (recipient, content, endpoint_id) SELECT '+1', 'x', 1 + g % 2 FROM generate_series(1, 6) g");
+    const auto first_ids = [&](const std::string& query) {
+        const HttpReply reply = ask("GET", "/messages?status=all&limit=2&" + query);
+        return text_of(reply, {"data", "0", "id"}) + " " + text_of(reply, {"data", "1", "id"});
+    };
+    EXPECT_EQ(first_ids("endpoint=shop"), "5 3");
+    EXPECT_EQ(first_ids("endpoint=2"), "5 3");
+    EXPECT_EQ(first_ids("endpoint=default&recipient=%2B1"), "6 4");
+    const std::string cursor = text_of(ask("GET", "/messages?status=all&limit=2&endpoint=shop"), {"meta", "next_cursor"});
+    EXPECT_EQ(first_ids("endpoint=shop&cursor=" + cursor), "1 missing");
+    for (const char* other : {"", "endpoint=default&", "endpoint=2&"}) {
+        EXPECT_EQ(code(ask("GET", std::string("/messages?status=all&") + other + "cursor=" + cursor)), "invalid_cursor") << other;
+    }
+    const HttpReply unknown = ask("GET", "/messages?endpoint=nobody");
+    EXPECT_EQ(unknown.status, 400);
+    EXPECT_EQ(code(unknown), "invalid_parameter");
+    EXPECT_EQ(text_of(unknown, {"meta", "field"}), "endpoint");
+    EXPECT_EQ(code(ask("GET", "/messages?endpoint=-7")), "invalid_parameter");
+    EXPECT_EQ(first_ids("endpoint=99"), "missing missing") << "an id may be that of an endpoint that is gone";
+    service_.sql("DELETE FROM messaging.endpoints WHERE name = 'shop'");
+    EXPECT_EQ(first_ids("endpoint=2"), "5 3") << "whose messages are there still";
+    EXPECT_EQ(code(ask("GET", "/messages?endpoint=shop")), "invalid_parameter");
+}
+
 TEST_F(ApiTest, EndpointsComeInPagesWithCursorsOfTheirList) {
     service_.sql(
         "INSERT INTO messaging.endpoints (name, url, tenant) SELECT 'e' || g, 'http://a/', 'acme' FROM generate_series(1, 5) g");
@@ -712,6 +739,9 @@ TEST_F(ApiTest, TellsWhatIsWrongWithAQuery) {
                                                                     {"status=gone", "invalid_parameter"},
                                                                     {"status=", "invalid_parameter"},
                                                                     {"recipient=", "invalid_parameter"},
+                                                                    {"endpoint=", "invalid_parameter"},
+                                                                    {"endpoint=%ff", "invalid_parameter"},
+                                                                    {"endpoint=a%0ab", "invalid_parameter"},
                                                                     {"recipient=%ff", "invalid_parameter"},
                                                                     {"recipient=a%00b", "invalid_parameter"},
                                                                     {"recipient=" + std::string(256, 'r'), "invalid_parameter"},

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "repository/control_store.h"
 #include "service/message_store.h"
@@ -352,6 +353,29 @@ TEST_F(MessageStore, ListsOneRecipientByStatus) {
     EXPECT_EQ(all_pages({ListStatus::kAll, "+3", 50, std::nullopt}), "");
 }
 
+TEST_F(MessageStore, ARareEndpointIsFoundOverBoundedPages) {
+    insert(45000);
+    db_.as_engine("UPDATE messages SET endpoint_id = 2 WHERE id = 7");
+    ListQuery query{ListStatus::kAll};
+    query.endpoint_id = 2;
+    int pages = 0;
+    EXPECT_EQ(all_pages(query, &pages), "7");
+    EXPECT_EQ(pages, 3);
+    query.limit = 250;
+    query.status = ListStatus::kPending;
+    EXPECT_EQ(all_pages(query), "7");
+    db_.sql("DELETE FROM messaging._queue");
+    db_.sql("INSERT INTO messaging._hold (id, endpoint_id) SELECT id, endpoint_id FROM messages");
+    query.status = ListStatus::kHeld;
+    EXPECT_EQ(all_pages(query, &pages), "7");
+    EXPECT_EQ(pages, 1) << "what is held is found by its endpoint";
+    query.endpoint_id = 1;
+    const std::string held = all_pages(query, &pages);
+    EXPECT_TRUE(held.starts_with("45000 44999 ")) << held.substr(0, 50);
+    EXPECT_TRUE(held.ends_with(" 8 6 5 4 3 2 1")) << held.substr(held.size() - 50);
+    EXPECT_EQ(pages, 180);
+}
+
 TEST_F(MessageStore, ARareStatusOfABusyRecipientIsFoundOverBoundedPages) {
     insert(11000);
     send("7", "2026-01-01");
@@ -381,7 +405,7 @@ TEST_F(MessageStore, APageCostsTheSameHoweverFarDownTheListItIs) {
         std::string deep;  // arguments for a page near the end
         std::string rest;
     };
-    const std::string no_filter = ", false, NULL, NULL";
+    const std::string no_filter = ", false, NULL, NULL, NULL";
     const std::vector<Case> cases{{"list_sent", ListStatus::kSent, "51, 100, 1000", ", false"},
                                   {"list_all", ListStatus::kAll, "51, 0, 1000", no_filter},
                                   {"list_scheduled", ListStatus::kScheduled, "51, 1000000000000000, 1", no_filter + ", NULL"},
@@ -468,6 +492,37 @@ TEST_F(OneMessageInEachState, EachFilterHasExactlyThoseWithItsStatus) {
             EXPECT_TRUE(status == ListStatus::kAll || core::word_of(message.status) == word_of(status)) << message.id;
         }
     }
+}
+
+TEST_F(OneMessageInEachState, EachFilterTakesAnEndpointToo) {
+    auto expected = by_status();
+    expected[ListStatus::kScheduled] = "9 10 13";
+    db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', 'http://a/')");
+    const auto of_endpoint = [](const std::string& ids, core::EndpointId endpoint) {
+        std::istringstream all(ids);
+        std::string kept;
+        for (core::MessageId id = 0; all >> id;) {
+            if (id % 2 + 1 == endpoint) kept += (kept.empty() ? "" : " ") + std::to_string(id);
+        }
+        return kept;
+    };
+    db_.as_engine("UPDATE messages SET endpoint_id = id % 2 + 1");
+    db_.sql("UPDATE messaging._hold SET endpoint_id = id % 2 + 1");
+    for (const auto& [status, ids] : expected) {
+        for (const auto& recipient : {std::optional<std::string>(), std::optional<std::string>("+90")}) {
+            for (const core::EndpointId endpoint : {1, 2}) {
+                SCOPED_TRACE(std::string(word_of(status)) + (recipient ? " recipient " : " ") + std::to_string(endpoint));
+                ListQuery query{status, recipient, 1};
+                query.endpoint_id = endpoint;
+                EXPECT_EQ(all_pages(query), of_endpoint(ids, endpoint));
+                query.until = core::Microseconds(std::chrono::seconds(0));
+                EXPECT_EQ(all_pages(query), "");
+            }
+        }
+    }
+    ListQuery query{ListStatus::kAll};
+    query.endpoint_id = 3;
+    EXPECT_EQ(all_pages(query), "");
 }
 
 TEST_F(OneMessageInEachState, WhatWaitsCanBeCancelledAndNothingElse) {

@@ -227,6 +227,8 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
             db.value<service::ListPage>([&](auto done) {
                 messages.list({status, recipient, 10, std::nullopt, core::Microseconds(), core::Microseconds()}, std::move(done));
             });
+            db.value<service::ListPage>(
+                [&](auto done) { messages.list({.status = status, .recipient = recipient, .endpoint_id = 1}, std::move(done)); });
         }
     }
 
