@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/request_options.h"
 #include "app/sessions.h"
 #include "app/system_clock.h"
 #include "crypto/sealer.h"
@@ -42,25 +43,6 @@ engine::EngineOptions engine_options(const Config& config, const std::string& na
     options.dispatch.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
     options.max_claim =
         static_cast<int>(std::clamp<std::size_t>(kMaxClaimBytes / config.max_content_bytes, 1, engine::kMaxClaim));
-    return options;
-}
-
-gateway::WebhookOptions webhook_options(const Config& config, const std::string& database_tag) {
-    gateway::WebhookOptions options;
-    options.timeout = config.request_timeout;
-    options.webhook_url = config.webhook_url;
-    options.auth_key = config.webhook_auth_key;
-    options.database_tag = database_tag;
-    return options;
-}
-
-http_client::ClientOptions client_options(const Config& config) {
-    http_client::ClientOptions options;
-    options.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
-    options.connect_timeout = config.connect_timeout;
-    options.ca_file = config.ca_certificates;
-    options.http2 = config.http2;
-    options.addresses = config.address_policy;
     return options;
 }
 

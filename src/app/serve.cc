@@ -14,12 +14,15 @@
 #include "app/config_values.h"
 #include "app/engine_thread.h"
 #include "app/installed_files.h"
+#include "app/request_options.h"
 #include "app/sessions.h"
 #include "app/signal_thread.h"
 #include "app/system_clock.h"
 #include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
+#include "gateway/endpoint_tester.h"
 #include "handler/api.h"
+#include "http_client/client.h"
 #include "http_client/url.h"
 #include "http_server/server.h"
 #include "loop/event_loop.h"
@@ -75,7 +78,15 @@ public:
           registry_(list_session_, write_session_),
           events_(list_session_, write_session_),
           secrets_(write_session_, crypto::Sealer(config.secrets_keys)),
-          api_({.messages = messages_, .endpoints = registry_, .events = events_, .secrets = secrets_, .control = control_},
+          tested_endpoints_(write_session_, crypto::Sealer(config.secrets_keys)),
+          test_client_(loop_, gateway::for_tests(client_options(config))),
+          tester_(tested_endpoints_, test_client_, clock_, random_, webhook_options(config, "")),
+          api_({.messages = messages_,
+                .endpoints = registry_,
+                .events = events_,
+                .secrets = secrets_,
+                .control = control_,
+                .tester = tester_},
                clock_, random_, api_options()),
           reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
           reconcile_store_(reconcile_session_),
@@ -340,6 +351,9 @@ private:
     repository::PgEndpointRegistry registry_;
     repository::PgEventStore events_;
     repository::PgSecretStore secrets_;
+    repository::PgEndpointStore tested_endpoints_;
+    http_client::Client test_client_;
+    gateway::HttpEndpointTester tester_;
     handler::Api api_;
     pg::Connection reconcile_session_;
     repository::PgReconcileStore reconcile_store_;

@@ -17,22 +17,29 @@ Outcome uncounted(const Delivery& delivery, OutcomeKind kind) {
     return outcome;
 }
 
+bool is_delivered(const AttemptResult& result) {
+    return result.fault == AttemptFault::kNone && result.status >= 200 && result.status <= 299;
+}
+
+std::string failure_of(const AttemptResult& result) {
+    if (is_delivered(result)) return "";
+    if (result.fault == AttemptFault::kNone) return "the receiver answered HTTP " + std::to_string(result.status);
+    return result.detail;
+}
+
 Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, const AttemptResult& result, WallTime now,
                          Random& random) {
     const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(result.duration);
     Outcome outcome = uncounted(delivery, OutcomeKind::kDeferred);
     if (result.fault == AttemptFault::kLocal) {
         outcome.delay = policy.local_fault_delay;
-        outcome.error = result.detail;
-    } else if (result.fault == AttemptFault::kNone && result.status >= 200 && result.status <= 299) {
+    } else if (is_delivered(result)) {
         outcome.kind = OutcomeKind::kDelivered;
         ++outcome.attempts;
         outcome.receiver_message_id = result.receiver_message_id;
     } else {
-        const bool answered = result.fault == AttemptFault::kNone;
         ++outcome.attempts;
         outcome.kind = outcome.attempts >= policy.backoff.max_attempts ? OutcomeKind::kDead : OutcomeKind::kRetry;
-        outcome.error = answered ? "the receiver answered HTTP " + std::to_string(result.status) : result.detail;
         if (outcome.kind == OutcomeKind::kRetry) {
             outcome.delay = next_delay(policy.backoff, outcome.attempts, random);
             if (const auto asked = parse_retry_after(result.retry_after, result.date, now)) {
@@ -41,6 +48,7 @@ Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, 
             }
         }
     }
+    outcome.error = failure_of(result);
     if (result.fault == AttemptFault::kNone) outcome.status = result.status;
     outcome.duration = duration;
     return outcome;

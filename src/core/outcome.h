@@ -1,6 +1,8 @@
 // Outcome: what an attempt's result means for its message; pure.
 #pragma once
 
+#include <string>
+
 #include "core/attempt.h"
 #include "core/backoff.h"
 #include "core/clock.h"
@@ -14,6 +16,10 @@ struct OutcomePolicy {
     std::chrono::milliseconds retry_after_max{std::chrono::hours(24)};  // a receiver cannot delay a message for longer
     std::chrono::milliseconds local_fault_delay{1000};
 };
+
+bool is_delivered(const AttemptResult& result);
+// Why it is not delivered, for people; empty where it is.
+std::string failure_of(const AttemptResult& result);
 
 // Any 2xx delivers. Everything else, redirects included, waits and is tried again until the attempts are used up.
 // Retry-After lengthens the wait, never shortens it. A fault of the service itself uses up no attempt.

@@ -16,6 +16,13 @@ namespace {
 constexpr core::JsonLimits kAnswerLimits{64u << 10, 16};
 constexpr const char* kAuthKey = "x-ins-auth-key";
 
+// The receiver at this process's WEBHOOK_URL. Endpoint 1 can have another process's WEBHOOK_URL for a while.
+bool is_own_receiver(const core::Endpoint& endpoint, const WebhookOptions& options) {
+    return endpoint.id == core::kDefaultEndpointId && endpoint.url == options.webhook_url;
+}
+
+}  // namespace
+
 // A receiver that finds a header twice may believe either.
 bool is_ours(std::string_view name) {
     constexpr std::string_view kStandard = "webhook-";
@@ -49,13 +56,6 @@ core::AttemptResult to_attempt(http_client::PostResult result) {
     return attempt;
 }
 
-// The receiver at this process's WEBHOOK_URL. Endpoint 1 can have another process's WEBHOOK_URL for a while.
-bool is_own_receiver(const core::Endpoint& endpoint, const WebhookOptions& options) {
-    return endpoint.id == core::kDefaultEndpointId && endpoint.url == options.webhook_url;
-}
-
-}  // namespace
-
 std::string webhook_body(const core::Delivery& delivery) {
     if (delivery.is_event) return delivery.content;
     core::JsonWriter json;
@@ -66,10 +66,9 @@ std::string webhook_body(const core::Delivery& delivery) {
     return std::string(json.text());
 }
 
-http::Headers webhook_headers(const core::Delivery& delivery, const core::Endpoint& endpoint, const WebhookOptions& options,
+http::Headers webhook_headers(const std::string& id, const core::Endpoint& endpoint, const WebhookOptions& options,
                               core::WallTime now, std::string_view body) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
-    const std::string id = core::format_webhook_id(options.database_tag, delivery.id, delivery.generation);
     const std::string timestamp = std::to_string(seconds.count());
     const bool with_key = is_own_receiver(endpoint, options) && !options.auth_key.empty();
     http::Headers headers;
@@ -91,6 +90,17 @@ http::Headers webhook_headers(const core::Delivery& delivery, const core::Endpoi
     return headers;
 }
 
+http_client::PostRequest webhook_request(const std::string& id, const core::Endpoint& endpoint, const WebhookOptions& options,
+                                         core::WallTime now, std::string body) {
+    http_client::PostRequest request;
+    request.url = endpoint.url;
+    request.timeout = endpoint.timeout.value_or(options.timeout);
+    request.body = std::move(body);
+    request.headers = webhook_headers(id, endpoint, options, now, request.body);
+    request.guarded = !is_own_receiver(endpoint, options);  // the operator chose WEBHOOK_URL, and others chose all other URLs
+    return request;
+}
+
 std::optional<std::string> receiver_message_id(std::string_view body) {
     const auto document = core::JsonDocument::parse(body, kAnswerLimits);
     if (!document || !document->root().is_object()) return std::nullopt;
@@ -106,12 +116,8 @@ WebhookSender::WebhookSender(http_client::Client& client, const core::Clock& clo
 
 void WebhookSender::start_attempt(const core::Delivery& delivery, const core::Endpoint& endpoint,
                                   std::function<void(core::AttemptResult)> done) {
-    http_client::PostRequest request;
-    request.url = endpoint.url;
-    request.timeout = endpoint.timeout.value_or(options_.timeout);
-    request.body = webhook_body(delivery);
-    request.headers = webhook_headers(delivery, endpoint, options_, clock_.wall(), request.body);
-    request.guarded = !is_own_receiver(endpoint, options_);  // the operator chose WEBHOOK_URL, and others chose all other URLs
+    const std::string id = core::format_webhook_id(options_.database_tag, delivery.id, delivery.generation);
+    auto request = webhook_request(id, endpoint, options_, clock_.wall(), webhook_body(delivery));
     client_.start_post(std::move(request),
                        [done = std::move(done)](http_client::PostResult result) { done(to_attempt(std::move(result))); });
 }

@@ -38,8 +38,14 @@ private:
 // {"to": recipient, "content": content}
 std::string webhook_body(const core::Delivery& delivery);
 // The endpoint's own headers, but those that would replace one of the service, and the service's. `body` is signed as it is sent.
-http::Headers webhook_headers(const core::Delivery& delivery, const core::Endpoint& endpoint, const WebhookOptions& options,
+http::Headers webhook_headers(const std::string& id, const core::Endpoint& endpoint, const WebhookOptions& options,
                               core::WallTime now, std::string_view body);
+// Whether a header of that name has a value that the service chose, and that is no secret.
+bool is_ours(std::string_view name);
+// The request with that webhook-id and body.
+http_client::PostRequest webhook_request(const std::string& id, const core::Endpoint& endpoint, const WebhookOptions& options,
+                                         core::WallTime now, std::string body);
+core::AttemptResult to_attempt(http_client::PostResult result);
 // The messageId of a receiver's answer as text: a string, or a number as it was written. nullopt when the answer is not a
 // JSON object that has one; never an error, because the status alone decides.
 std::optional<std::string> receiver_message_id(std::string_view body);

@@ -70,7 +70,7 @@ Api::Api(ApiStores stores, const core::Clock& clock, core::Random& random, ApiOp
       random_(random),
       options_(std::move(options)),
       messages_(stores.messages, stores.endpoints, options_.max_content_bytes),
-      endpoints_(stores.endpoints, stores.secrets, options_.url_checks),
+      endpoints_(stores.endpoints, stores.secrets, stores.tester, options_.url_checks),
       events_(stores.events, options_.max_content_bytes),
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
@@ -116,6 +116,8 @@ void Api::add_routes() {
         without_parameters([this](const auto& request, const Reply& reply) { endpoints_.read_secret(request, reply); }));
     add("POST", "/endpoints/{id}/secret/rotate", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { endpoints_.rotate_secret(request, reply); }));
+    add("POST", "/endpoints/{id}/test", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { endpoints_.test(request, reply); }));
     add("GET", "/events", kGuarded, [this](const auto& request, const Reply& reply) { events_.list(request, reply); });
     add("POST", "/events", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { events_.create(request, reply); }));

@@ -19,6 +19,7 @@
 #include "http_server/router.h"
 #include "service/control_store.h"
 #include "service/endpoint_registry.h"
+#include "service/endpoint_tester.h"
 #include "service/event_store.h"
 #include "service/message_store.h"
 #include "service/secret_store.h"
@@ -61,6 +62,7 @@ struct ApiStores {
     service::EventStore& events;
     service::SecretStore& secrets;
     service::ControlStore& control;
+    service::EndpointTester& tester;
 };
 
 // Loop thread only. The stores and the random source must outlive it, and it must outlive every answer.

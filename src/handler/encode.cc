@@ -131,6 +131,17 @@ void write_event(core::JsonWriter& json, const service::EventView& event, const 
     json.end_object();
 }
 
+void write_test(core::JsonWriter& json, const service::EndpointTestResult& result) {
+    json.begin_object().key("delivered").boolean(!result.error);
+    write_optional_integer(json, "http_status", result.http_status);
+    json.key("duration_ms").integer(result.duration.count());
+    write_optional(json, "error", result.error);
+    json.key("request").begin_object().key("headers").begin_object();
+    for (const auto& [name, value] : result.headers) json.key(name).string(value);
+    json.end_object().key("body").string(result.body).end_object();
+    json.key("response_excerpt").string(result.response_excerpt).end_object();
+}
+
 void write_secrets(core::JsonWriter& json, const service::EndpointSecrets& secrets) {
     const auto text = [](const std::string& value) { return value.empty() ? std::nullopt : std::optional(value); };
     json.begin_object().key("signing").string(core::word_of(secrets.kind));

@@ -11,6 +11,7 @@
 #include "handler/stored_response.h"
 #include "service/control_store.h"
 #include "service/endpoint_registry.h"
+#include "service/endpoint_tester.h"
 #include "service/event_store.h"
 #include "service/message_store.h"
 #include "service/secret_store.h"
@@ -27,6 +28,7 @@ int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>&
 void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoint, BodyGaps* gaps = nullptr);
 // With `detail` also its data and its messages.
 void write_event(core::JsonWriter& json, const service::EventView& event, const service::EventDetail* detail = nullptr);
+void write_test(core::JsonWriter& json, const service::EndpointTestResult& result);
 void write_secrets(core::JsonWriter& json, const service::EndpointSecrets& secrets);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);
 void write_status(core::JsonWriter& json, const service::StatusView& status);

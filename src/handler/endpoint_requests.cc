@@ -19,6 +19,8 @@ using service::EndpointChanges;
 constexpr std::size_t kMaxTextBytes = 8192;   // of any text of an endpoint; the database has narrower limits
 constexpr std::size_t kMaxReasonBytes = 500;  // of why an endpoint is disabled, or a message cancelled
 constexpr core::JsonLimits kBodyLimits{256u << 10, 4, 500};
+constexpr core::JsonLimits kTestLimits{256u << 10, 32, 20'000};
+constexpr std::size_t kMaxTypeBytes = 255;  // of a test
 
 // What is wrong with a member's value; nothing when it is in the changes.
 using ReadMember = std::optional<Problem> (*)(const std::string& name, const core::JsonView& value, EndpointChanges& changes);
@@ -110,9 +112,9 @@ constexpr std::array<std::string_view, 6> kListParameters{"state", "tenant", "na
 
 // The body, which is an object that may have each of these members once.
 Checked<core::JsonDocument> read_object(const http::Request& request, std::span<const std::string_view> known,
-                                        const char* expected) {
+                                        const char* expected, const core::JsonLimits& limits = kBodyLimits) {
     if (auto problem = check_media_type(request)) return std::move(*problem);
-    auto document = core::JsonDocument::parse(request.body, kBodyLimits);
+    auto document = core::JsonDocument::parse(request.body, limits);
     if (!document) return Problem{400, "invalid_json", document.error().message};
     if (!document->root().is_object()) return Problem{422, "invalid_item", expected};
     if (auto problem = check_members(document->root(), known)) return std::move(*problem);
@@ -121,9 +123,10 @@ Checked<core::JsonDocument> read_object(const http::Request& request, std::span<
 
 // Reads each member of the object that a body may be; no body has none.
 template <typename Read>
-std::optional<Problem> read_optional_body(const http::Request& request, std::span<const std::string_view> known, Read read) {
+std::optional<Problem> read_optional_body(const http::Request& request, std::span<const std::string_view> known, Read read,
+                                          const core::JsonLimits& limits = kBodyLimits) {
     if (request.body.empty()) return std::nullopt;
-    const auto checked = read_object(request, known, "send an object, or no body");
+    const auto checked = read_object(request, known, "send an object, or no body", limits);
     if (const auto* problem = std::get_if<Problem>(&checked)) return *problem;
     const core::JsonView root = std::get<core::JsonDocument>(checked).root();
     for (const std::string_view name : root.keys()) {
@@ -244,6 +247,25 @@ Checked<Rotation> read_rotation(const http::Request& request) {
     rotation.secret = secret.value_or(std::nullopt);
     if (const auto seconds = overlap.value_or(std::nullopt)) rotation.overlap = std::chrono::seconds(*seconds);
     return rotation;
+}
+
+Checked<service::EndpointTest> read_test(const http::Request& request) {
+    service::EndpointTest test;
+    constexpr std::array<std::string_view, 2> kKnown{"type", "data"};
+    const auto read = [&](const std::string& name, const core::JsonView& value) -> std::optional<Problem> {
+        if (name == "type") {
+            if (!value.is_string() || !is_text(value.text(), kMaxTypeBytes)) {
+                return invalid_field(name, "must be a string of 1 to " + std::to_string(kMaxTypeBytes) + " bytes without NUL");
+            }
+            test.type = value.text();
+        } else {
+            const auto [begin, length] = value.place();
+            test.data = request.body.substr(begin, length);
+        }
+        return std::nullopt;
+    };
+    if (const auto problem = read_optional_body(request, kKnown, read, kTestLimits)) return *problem;
+    return test;
 }
 
 }  // namespace messaging::handler

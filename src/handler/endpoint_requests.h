@@ -9,6 +9,7 @@
 
 #include "handler/requests.h"
 #include "service/endpoint_registry.h"
+#include "service/endpoint_tester.h"
 #include "service/secret_store.h"
 
 namespace messaging::handler {
@@ -28,6 +29,9 @@ struct Rotation {
 };
 // {"overlap_seconds": …, "secret": "…"}; an empty body gives the defaults. The store checks the values.
 Checked<Rotation> read_rotation(const http::Request& request);
+
+// {"type": "…", "data": …}; what is not there has its default. `data` is any JSON, kept as it was written.
+Checked<service::EndpointTest> read_test(const http::Request& request);
 
 std::string write_endpoint_cursor(const service::EndpointQuery& query, core::EndpointId last);
 

@@ -1,4 +1,4 @@
-// Creating, listing, reading, changing, deleting, disabling and enabling endpoints.
+// Creating, listing, reading, changing, deleting, disabling, enabling and testing endpoints; their secrets.
 #include "handler/endpoint_routes.h"
 
 #include <optional>
@@ -38,6 +38,12 @@ Problem to_secret_problem(const core::Error& error) {
     if (error.kind == core::ErrorKind::kConflict) return {409, "too_many_secrets", error.message};
     if (error.kind != core::ErrorKind::kInvalid) return to_endpoint_problem(error);
     return {422, "invalid_field", error.message, error.message.starts_with("overlap_seconds") ? "overlap_seconds" : "secret"};
+}
+
+Problem to_test_problem(const core::Error& error) {
+    if (error.kind == core::ErrorKind::kConflict) return {429, "too_many_tests", error.message};
+    if (error.kind == core::ErrorKind::kInvalid) return {422, "address_not_allowed", "nothing was sent: " + error.message};
+    return to_endpoint_problem(error);
 }
 
 core::Completion<service::EndpointSecrets> answer_secrets(const Reply& reply, const char* message) {
@@ -176,6 +182,20 @@ void EndpointRoutes::rotate_secret(const http::Request& request, const Reply& re
             id, rotation.secret, rotation.overlap,
             answer_secrets(reply, "rotated: requests carry signatures of the earlier secrets too, until these expire"));
     });
+}
+
+void EndpointRoutes::test(const http::Request& request, const Reply& reply) {
+    const auto endpoint = read_endpoint_ref(request);
+    if (const auto* problem = std::get_if<Problem>(&endpoint)) return reply.send(*problem);
+    const auto checked = read_test(request);
+    if (const auto* problem = std::get_if<Problem>(&checked)) return reply.send(*problem);
+    tester_.start_test(
+        std::get<service::EndpointRef>(endpoint), std::get<service::EndpointTest>(checked),
+        [reply](const core::Result<service::EndpointTestResult>& result) {
+            if (!result) return reply.send(result.error(), to_test_problem);
+            const char* message = result->error ? "not delivered" : "delivered";
+            reply.send(Answer{200, message, [&](core::JsonWriter& json) { write_test(json, result.value()); }, {}});
+        });
 }
 
 }  // namespace messaging::handler

@@ -9,6 +9,7 @@
 #include "handler/reply.h"
 #include "http/message.h"
 #include "service/endpoint_registry.h"
+#include "service/endpoint_tester.h"
 #include "service/secret_store.h"
 
 namespace messaging::handler {
@@ -21,11 +22,12 @@ struct UrlChecks {
     CheckUrl address;  // whether its host may be connected to, as far as that is known without a look-up
 };
 
-// Loop thread only. The stores must outlive it.
+// Loop thread only. The stores and the tester must outlive it.
 class EndpointRoutes {
 public:
-    EndpointRoutes(service::EndpointRegistry& registry, service::SecretStore& secrets, UrlChecks checks)
-        : registry_(registry), secrets_(secrets), checks_(std::move(checks)) {}
+    EndpointRoutes(service::EndpointRegistry& registry, service::SecretStore& secrets, service::EndpointTester& tester,
+                   UrlChecks checks)
+        : registry_(registry), secrets_(secrets), tester_(tester), checks_(std::move(checks)) {}
 
     void list(const http::Request& request, const Reply& reply);
     void create(const http::Request& request, const Reply& reply);
@@ -36,6 +38,7 @@ public:
     void enable(const http::Request& request, const Reply& reply);
     void read_secret(const http::Request& request, const Reply& reply);
     void rotate_secret(const http::Request& request, const Reply& reply);
+    void test(const http::Request& request, const Reply& reply);
 
 private:
     // Calls `then` with the id of the path's endpoint, if its requests are signed.
@@ -43,6 +46,7 @@ private:
 
     service::EndpointRegistry& registry_;
     service::SecretStore& secrets_;
+    service::EndpointTester& tester_;
     UrlChecks checks_;
 };
 

@@ -38,7 +38,7 @@ http::Response to_response(const Problem& problem, const std::string& request_id
         if (problem.meta_members) problem.meta_members(json);
     };
     auto response = to_response(Answer{problem.status, problem.message, {}, meta}, request_id);
-    if (problem.status == 503) response.headers.emplace_back("Retry-After", "1");
+    if (problem.status == 503 || problem.status == 429) response.headers.emplace_back("Retry-After", "1");
     if (problem.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;
 }

@@ -8,19 +8,25 @@
 
 #include "core/json.h"
 #include "crypto/signing_secret.h"
+#include "repository/endpoint_ref.h"
 #include "repository/endpoint_state.h"
 
 namespace messaging::repository {
 namespace {
 
 // Secrets of another kind than the endpoint's, which sign nothing now, are read to be sealed.
-constexpr pg::Statement kLoadEndpoints{"load_endpoints", R"sql(
+const std::string kEndpointsSql = R"sql(
 SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state, e.timeout_seconds, e.max_attempts, e.signing,
        k.secret_id, k.kind, k.secret, (extract(epoch FROM k.expires_at) * 1000)::bigint
 FROM messaging.endpoints e
 LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = e.id
 LEFT JOIN messaging._endpoint_secret k ON k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())
-ORDER BY e.id, k.secret_id DESC)sql"};
+)sql";
+const std::string kOrder = "ORDER BY e.id, k.secret_id DESC";
+const std::string kAllSql = kEndpointsSql + kOrder;
+const std::string kOneSql = kEndpointsSql + "WHERE " + kIsIt + kOrder;
+const pg::Statement kAll{"load_endpoints", kAllSql.c_str()};
+const pg::Statement kOne{"load_endpoint", kOneSql.c_str()};
 
 enum Column {
     kId,
@@ -58,7 +64,8 @@ core::Endpoint read_endpoint(const pg::Rows& rows, int row) {
 
 }  // namespace
 
-const pg::Statement& EndpointLoader::statement() { return kLoadEndpoints; }
+const pg::Statement& EndpointLoader::all() { return kAll; }
+const pg::Statement& EndpointLoader::one() { return kOne; }
 
 core::Result<EndpointLoader::Kept> EndpointLoader::keep(std::int64_t secret_id, const SecretOwner& owner,
                                                         std::string_view stored) const {

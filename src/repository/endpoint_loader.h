@@ -32,7 +32,8 @@ class EndpointLoader {
 public:
     explicit EndpointLoader(crypto::Sealer sealer) : sealer_(std::move(sealer)) {}
 
-    static const pg::Statement& statement();  // without parameters
+    static const pg::Statement& all();  // without parameters
+    static const pg::Statement& one();  // ref_params()
     // An error where a secret cannot be opened or used; it says what to do.
     core::Result<LoadedEndpoints> read(const pg::Rows& rows);
     const crypto::Sealer& sealer() const { return sealer_; }

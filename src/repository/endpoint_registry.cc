@@ -9,6 +9,7 @@
 #include "core/number.h"
 #include "core/sqlstate.h"
 #include "pg/run_statement.h"
+#include "repository/endpoint_ref.h"
 #include "repository/endpoint_state.h"
 #include "repository/idempotency.h"
 #include "repository/time_text.h"
@@ -28,9 +29,6 @@ const std::string kColumns =
     rfc3339("h.state_since") + ", " + rfc3339("e.created_at") + ", " + rfc3339("e.updated_at") + ", h.held, " +
     rfc3339("h.oldest_held_at") +
     ", h.sending, h.sent, h.failed, h.success_ratio, h.p50_ms, h.p95_ms, h.last_error, array_to_json(e.event_types) ";
-
-// $1 and $2: the id, or the name. One of them is NULL.
-const std::string kIsIt = "(e.id = $1::bigint OR e.name = $2::text) ";
 
 // OFFSET 0: the figures are read for the endpoints of the answer only, and not for all of them before a join.
 const std::string kHealth = "CROSS JOIN LATERAL (SELECT * FROM messaging.endpoint_health WHERE id = e.id OFFSET 0) h ";
@@ -104,8 +102,6 @@ constexpr pg::Statement kFind{"find_endpoints", R"sql(
 SELECT e.id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(name, id, place)
 LEFT JOIN LATERAL (SELECT id FROM messaging.endpoints WHERE name = u.name OR id = u.id::bigint LIMIT 1) e ON true ORDER BY u.place)sql"};
 
-core::Error not_found() { return {core::ErrorKind::kNotFound, "there is no such endpoint"}; }
-
 EndpointView read_endpoint(const pg::Rows& rows, int row) {
     EndpointView endpoint;
     endpoint.id = rows.bigint(row, 0);
@@ -138,15 +134,8 @@ EndpointView read_endpoint(const pg::Rows& rows, int row) {
 }
 
 core::Result<EndpointView> read_one(const pg::Rows& rows) {
-    if (rows.size() == 0) return not_found();
+    if (rows.size() == 0) return no_such_endpoint();
     return read_endpoint(rows, 0);
-}
-
-pg::Params ref_params(const EndpointRef& endpoint) {
-    pg::Params params;
-    params.optional_bigint(endpoint.id);
-    params.optional_text(endpoint.id ? std::nullopt : std::optional(endpoint.name));
-    return params;
 }
 
 void add(pg::Params& params, const std::optional<std::string>& value) { params.optional_text(value); }
@@ -243,7 +232,7 @@ void PgEndpointRegistry::change(const EndpointRef& endpoint, const EndpointChang
     pg::run_steps<EndpointView>(
         writing_, {{&kChange, std::move(params)}, {&kGet, ref_params(ref_after(endpoint, changes))}},
         with_conflicts(std::move(done)), [](const std::vector<pg::Rows>& rows) -> core::Result<EndpointView> {
-            if (rows[0].size() == 0) return not_found();
+            if (rows[0].size() == 0) return no_such_endpoint();
             if (rows[0].boolean(0, 0)) {
                 return follows_settings(
                     "name, url and max_in_flight of the endpoint default follow the settings: set WEBHOOK_URL and "

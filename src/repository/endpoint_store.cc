@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pg/run_statement.h"
+#include "repository/endpoint_ref.h"
 
 namespace messaging::repository {
 namespace {
@@ -32,30 +33,39 @@ core::Error no_secret(const SecretOwner& owner) {
 
 }  // namespace
 
-void PgEndpointStore::load_endpoints(Completion done) { load({}, kRounds, std::move(done)); }
+void PgEndpointStore::load_endpoints(Completion done) { load({&EndpointLoader::all(), {}}, {}, kRounds, std::move(done)); }
 
-void PgEndpointStore::load(pg::Steps before, int more_rounds, Completion done) {
-    before.push_back({&EndpointLoader::statement(), {}});
+void PgEndpointStore::load_endpoint(const service::EndpointRef& endpoint, core::Completion<core::Endpoint> done) {
+    load({&EndpointLoader::one(), ref_params(endpoint)}, {}, kRounds,
+         [done = std::move(done)](core::Result<std::vector<core::Endpoint>> found) {
+             if (!found) return done(found.error());
+             if (found->empty()) return done(no_such_endpoint());
+             done(std::move(found->front()));
+         });
+}
+
+void PgEndpointStore::load(const pg::Step& read, pg::Steps before, int more_rounds, Completion done) {
+    before.push_back(read);
     pg::run_steps<LoadedEndpoints>(
         session_, before,
-        [this, more_rounds, done = std::move(done)](core::Result<LoadedEndpoints> loaded) mutable {
+        [this, read, more_rounds, done = std::move(done)](core::Result<LoadedEndpoints> loaded) mutable {
             if (!loaded) return done(loaded.error());
-            on_loaded(std::move(loaded.value()), more_rounds, std::move(done));
+            on_loaded(read, std::move(loaded.value()), more_rounds, std::move(done));
         },
         [this](const std::vector<pg::Rows>& rows) { return loader_.read(rows.back()); });
 }
 
-void PgEndpointStore::on_loaded(LoadedEndpoints loaded, int more_rounds, Completion done) {
+void PgEndpointStore::on_loaded(const pg::Step& read, LoadedEndpoints loaded, int more_rounds, Completion done) {
     if (!loaded.without_secret.empty()) {
         if (more_rounds == 0) return done(no_secret(loaded.without_secret.front()));
         auto steps = creating_steps(loader_.sealer(), loaded.without_secret);
         if (!steps) return done(steps.error());
-        return load(std::move(steps.value()), more_rounds - 1, std::move(done));
+        return load(read, std::move(steps.value()), more_rounds - 1, std::move(done));
     }
     if (!loaded.unsealed.empty() && more_rounds > 0) {
         pg::Params params;
         params.bigint_array(loaded.unsealed).text_array(loaded.unsealed_as).text_array(loaded.sealed_as);
-        return load({{&kSealSecrets, std::move(params)}}, more_rounds - 1, std::move(done));
+        return load(read, {{&kSealSecrets, std::move(params)}}, more_rounds - 1, std::move(done));
     }
     done(std::move(loaded.endpoints));
 }

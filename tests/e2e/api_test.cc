@@ -90,6 +90,25 @@ protected:
         expect("POST", "/messages/1/cancel", "", 200, "");
         expect("POST", "/messages/1/cancel", "", 409, "not_cancellable");
     }
+    // The endpoint 2 is "shop".
+    void reach_answers_of_test() {
+        expect("POST", "/endpoints/1/test", "", 200, "");
+        expect("POST", "/endpoints/default/test", "", 429, "too_many_tests");
+        EXPECT_EQ(ask("POST", "/endpoints/1/test").header("retry-after"), "1");
+        expect("POST", "/endpoints/1/test", "{", 400, "invalid_json");
+        expect("POST", "/endpoints/1/test", R"({"data": ")" + std::string(256u << 10, 'x') + "\"}", 400, "invalid_json");
+        expect("POST", "/endpoints/1/test?x=1", "", 400, "unknown_parameter");
+        expect("POST", "/endpoints/" + std::string(101, 'a') + "/test", "", 400, "invalid_id");
+        expect("POST", "/endpoints/nobody/test", "", 404, "endpoint_not_found");
+        expect("POST", "/endpoints/1/test", "[]", 422, "invalid_item");
+        expect("POST", "/endpoints/1/test", R"({"type": 7})", 422, "invalid_field");
+        expect("POST", "/endpoints/1/test", R"({"type": ""})", 422, "invalid_field");
+        expect("POST", "/endpoints/1/test", R"({"x": 7})", 422, "unknown_field");
+        expect("POST", "/endpoints/1/test", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("POST", "/endpoints/1/test", "{}", {{"Content-Type", "text/plain"}}).status, 415);
+        service_.sql("UPDATE messaging.endpoints SET url = 'http://10.0.0.5/' WHERE id = 2");
+        expect("POST", "/endpoints/2/test", "", 422, "address_not_allowed");
+    }
     void reach_answers_of_endpoints() {
         const std::string shop = R"({"name": "shop", "url": "http://shop.test/"})";
         expect("POST", "/endpoints", shop, 201, "");
@@ -137,6 +156,7 @@ protected:
         expect("POST", "/endpoints/2/secret/rotate", R"({"overlap_seconds": -1})", 422, "invalid_field");
         expect("POST", "/endpoints/2/secret/rotate", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
         EXPECT_EQ(ask("POST", "/endpoints/2/secret/rotate", "{}", {{"Content-Type", "text/plain"}}).status, 415);
+        reach_answers_of_test();
         expect("DELETE", "/endpoints/2", "", 200, "");
         expect("DELETE", "/endpoints/2", "", 404, "endpoint_not_found");
         expect("DELETE", "/endpoints/2?x=1", "", 400, "unknown_parameter");
@@ -176,6 +196,7 @@ protected:
                 {"POST", "/endpoints/1/enable"},
                 {"GET", "/endpoints/1/secret"},
                 {"POST", "/endpoints/1/secret/rotate"},
+                {"POST", "/endpoints/1/test"},
                 {"GET", "/events"},
                 {"POST", "/events"},
                 {"GET", "/events/1"}};
@@ -383,6 +404,53 @@ TEST_F(ApiTest, AMessageNamesItsEndpointByNameOrById) {
     EXPECT_EQ(service_.sql("SELECT string_agg(endpoint_id::text, ' ' ORDER BY id) FROM messages"), "2 2 1 2");
     EXPECT_EQ(post(to("")).status, 422);
     EXPECT_EQ(post(R"({"recipient": "+1", "content": "x", "endpoint": 2})").status, 422);
+}
+
+TEST_F(ApiTest, AnEndpointIsTestedWithoutATrace) {
+    service_.sql("INSERT INTO messaging.endpoints (name, url, headers) VALUES ('shop', '" + receiver_.url() +
+                 "', '{\"x-key\": \"credential\"}')");
+    EXPECT_EQ(ask("POST", "/endpoints/shop/disable").status, 200);
+    const HttpReply tested = ask("POST", "/endpoints/shop/test", R"({"type": "invoice.paid", "data": {"a" : 1.0}})");
+    EXPECT_EQ(tested.status, 200) << tested.body;
+    EXPECT_NE(tested.body.find("\"delivered\":true"), std::string::npos) << tested.body;
+    EXPECT_EQ(text_of(tested, {"data", "http_status"}), "200");
+    EXPECT_EQ(text_of(tested, {"data", "error"}), "null");
+    const std::string body = text_of(tested, {"data", "request", "body"});
+    EXPECT_TRUE(body.starts_with(R"({"type":"invoice.paid","timestamp":"2)")) << body;
+    EXPECT_TRUE(body.ends_with(R"(Z","data":{"a" : 1.0}})")) << body;
+    EXPECT_EQ(text_of(tested, {"data", "request", "headers", "webhook-id"}).substr(0, 5), "test_");
+    EXPECT_EQ(text_of(tested, {"data", "request", "headers", "x-key"}), "***");
+    EXPECT_EQ(tested.body.find("credential"), std::string::npos);
+    EXPECT_EQ(receiver_.stat("received"), 1);
+    EXPECT_EQ(service_.sql("SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM messaging._attempt)"), "0");
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/shop"), {"data", "health", "sent"}), "0");
+    EXPECT_EQ(text_of(ask("GET", "/endpoints/shop"), {"data", "state"}), "disabled");
+    service_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('gone', 'http://127.0.0.1:1/')");
+    const HttpReply failed = ask("POST", "/endpoints/gone/test");
+    EXPECT_EQ(failed.status, 200);
+    EXPECT_NE(failed.body.find("\"delivered\":false"), std::string::npos) << failed.body;
+    EXPECT_EQ(text_of(failed, {"data", "http_status"}), "null");
+    EXPECT_NE(text_of(failed, {"data", "error"}), "null");
+    EXPECT_EQ(service_.output().find("credential"), std::string::npos);
+}
+
+// A receiver that hangs keeps nobody else waiting.
+TEST_F(ApiTest, AMessageIsTakenWhileATestWaits) {
+    const Receiver hanging;
+    service_.sql("INSERT INTO messaging.endpoints (name, url, timeout_seconds) VALUES ('slow', '" + hanging.url() +
+                 "?hang=1', 2)");
+    HttpReply tested;
+    const auto began = std::chrono::steady_clock::now();
+    std::thread client([&] {
+        tested = call("POST", service_.url("/endpoints/slow/test"), "", {{"Authorization", std::string("Bearer ") + kToken}});
+    });
+    EXPECT_EQ(post(R"({"recipient": "+1", "content": "x"})").status, 201);
+    EXPECT_EQ(ask("GET", "/status").status, 200);
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+    client.join();
+    EXPECT_EQ(tested.status, 200);
+    EXPECT_EQ(text_of(tested, {"data", "http_status"}), "null") << tested.body;
+    EXPECT_GE(std::stol(text_of(tested, {"data", "duration_ms"})), 1900);
 }
 
 TEST_F(ApiTest, MessagesAreListedByTheirEndpoint) {

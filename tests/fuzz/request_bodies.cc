@@ -1,6 +1,9 @@
-// POST /messages: any body is refused with a reason, or every message in it can be inserted.
+// POST /messages: any body is refused with a reason, or every message in it can be inserted. POST /endpoints/{id}/test: any body
+// is refused, or its data is a JSON value by itself.
+#include "core/json.h"
 #include "core/text.h"
 #include "fuzz/fuzz.h"
+#include "handler/endpoint_requests.h"
 #include "handler/requests.h"
 #include "service/message_store.h"
 
@@ -11,6 +14,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     http::Request request;
     request.headers.emplace_back("Content-Type", "application/json");
     request.body = fuzz::text_of(data, size);
+    const auto checked_test = handler::read_test(request);
+    if (const auto* test = std::get_if<service::EndpointTest>(&checked_test)) {
+        fuzz::promise(core::JsonDocument::parse(test->data).ok(), "the data of a test is JSON");
+    }
     const auto checked = handler::read_new_messages(request, kMaxContent);
     if (const auto* problem = std::get_if<handler::Problem>(&checked)) {
         fuzz::promise(problem->status >= 400 && problem->status < 500 && !problem->message.empty(), "a refusal says why");

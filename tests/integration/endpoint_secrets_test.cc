@@ -79,6 +79,23 @@ protected:
     PgSecretStore secrets_{db_.open_session(api_session_settings())};
 };
 
+TEST_F(EndpointSecretsTest, OneEndpointIsReadByItsIdOrItsNameWithItsSecretMade) {
+    PgEndpointStore store(session_);
+    const auto one = [&](const service::EndpointRef& endpoint) {
+        return db_.answer<core::Endpoint>([&](auto done) { store.load_endpoint(endpoint, std::move(done)); });
+    };
+    const auto by_name = one({std::nullopt, "b"});
+    ASSERT_TRUE(by_name.ok()) << by_name.error().message;
+    ASSERT_EQ(by_name->signers.size(), 1U);
+    EXPECT_EQ(by_name->url, "http://b/");
+    EXPECT_EQ(db_.sql("SELECT endpoint_id, kind FROM messaging._endpoint_secret"), "2|v1") << "no other endpoint's";
+    const auto by_id = one({2, {}});
+    ASSERT_EQ(by_id->signers.size(), 1U);
+    EXPECT_EQ(sign(*by_id->signers[0].signer), sign(*by_name->signers[0].signer));
+    EXPECT_EQ(sign(*by_id->signers[0].signer), sign(*load().at(1).signers[0].signer)) << "as an engine signs";
+    EXPECT_EQ(one({99, {}}).error().kind, ErrorKind::kNotFound);
+}
+
 TEST_F(EndpointSecretsTest, AreMadeWhenTheEndpointsAreReadAndThenStay) {
     const Endpoints first = load();
     ASSERT_EQ(first.size(), 3U);

@@ -58,6 +58,11 @@ public:
                 core::Completion<service::EndpointSecrets>) override {}
 };
 
+class NoTests : public service::EndpointTester {
+public:
+    void start_test(const service::EndpointRef&, service::EndpointTest, core::Completion<service::EndpointTestResult>) override {}
+};
+
 // Forgets the completion of read_status, or keeps it.
 class ForgetfulControl : public service::ControlStore {
 public:
@@ -91,13 +96,14 @@ protected:
     NoEvents events_;
     NoSecrets secrets_;
     ForgetfulControl control_;
+    NoTests tester_;
     test::FakeTime clock_;
     test::FixedRandom random_{0.5};
 };
 
 // The client was told that the log has the reason, and the log had nothing.
 TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
-    Api api({messages_, endpoints_, events_, secrets_, control_}, clock_, random_, options());
+    Api api({messages_, endpoints_, events_, secrets_, control_, tester_}, clock_, random_, options());
     test::RunningServer server(api.handler());
     const auto reply = test::http_get(server.url("/status"));
     EXPECT_EQ(reply.status, 500);
@@ -107,7 +113,7 @@ TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
 }
 
 TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
-    Api api({messages_, endpoints_, events_, secrets_, control_}, clock_, random_, options());
+    Api api({messages_, endpoints_, events_, secrets_, control_, tester_}, clock_, random_, options());
     for (const int status : {400, 413, 503}) api.default_response(status, "");
     EXPECT_TRUE(reported().empty());
     const auto response = api.default_response(500, "");
@@ -118,7 +124,7 @@ TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
 // What is left unanswered when the server goes has got its 500 then; its Reply may outlive the Api.
 TEST_F(InternalErrors, AReplyThatOutlivesTheServerReportsNothing) {
     {
-        Api api({messages_, endpoints_, events_, secrets_, control_}, clock_, random_, options());
+        Api api({messages_, endpoints_, events_, secrets_, control_, tester_}, clock_, random_, options());
         test::RunningServer server(api.handler());
         auto call = std::async(std::launch::async, [&] { return test::http_post(server.url("/stop")); });
         ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 1; }));

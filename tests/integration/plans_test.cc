@@ -40,6 +40,7 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"claim_due", {"_schedule_due", "messages_pkey"}},
     {"reschedule_orphans", {"messages_pkey"}},
     {"load_endpoints", {"_endpoint_secret_endpoint"}},
+    {"load_endpoint", {"_endpoint_secret_endpoint"}},
     {"wait_for_disk", {}},
     {"create_secrets", {}},  // reads endpoints, once for each new one
     {"seal_secrets", {"_endpoint_secret_pkey"}},
@@ -283,6 +284,8 @@ protected:
         using Secrets = service::EndpointSecrets;
         db_.value<Secrets>([&](auto done) { secrets.read_secrets(1, std::move(done)); });  // makes it
         db_.value<Secrets>([&](auto done) { secrets.rotate(1, {}, service::kDefaultSecretOverlap, std::move(done)); });
+        PgEndpointStore tested(api);
+        db_.value<core::Endpoint>([&](auto done) { tested.load_endpoint({1, {}}, std::move(done)); });
     }
 
     void use_as_endpoints_api(pg::Connection& api) {
@@ -419,8 +422,8 @@ TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
     use_as_api(api);
     use_as_endpoints_api(api);
     // Ten lists, message, attempts, retry, cancel, insert, three of a key, insert with a key, three of the status; nine of
-    // endpoints and two of their figures; four of the secrets.
-    EXPECT_EQ(check_all(api, api_session_settings(), true), 37);
+    // endpoints and two of their figures; four of the secrets; one to be tested.
+    EXPECT_EQ(check_all(api, api_session_settings(), true), 38);
 }
 
 // What stands in PL/pgSQL has no plan to ask for, but every scan is counted. A round of reconcile may read what is open once.

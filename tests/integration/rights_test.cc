@@ -247,6 +247,8 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
         const auto endpoints_read =
             db.value<std::vector<core::Endpoint>>([&](auto done) { store.load_endpoints(std::move(done)); });
         EXPECT_EQ(endpoints_read.at(0).signers.size(), 1U);
+        const auto one = db.value<core::Endpoint>([&](auto done) { store.load_endpoint({1, {}}, std::move(done)); });
+        EXPECT_EQ(one.signers.size(), 1U);
     }
     db_.sql("DELETE FROM messaging._endpoint_secret");
     db.value<std::vector<core::Endpoint>>([&](auto done) { queue.load_endpoints(std::move(done)); });

@@ -47,6 +47,22 @@ TEST(Json, KnowsWhereEachValueStandsInTheText) {
     EXPECT_EQ(written(*root.member("d")), "\"\"");
 }
 
+TEST(Json, TellsWhereAValueStandsAndWritesItAsItIs) {
+    const std::string values[] = {"{ \"k\" : [1.50 ,{}] }", "[ ]", "{}", "-1.5e+3", "\"\\u00e9 \xC3\xA9 \\\"}\"", "null", "true"};
+    for (const std::string& value : values) {
+        const std::string text = " {\"a\" : [ 1,2 ],\n\"b\":\t" + value + " , \"c\":{\"d\":" + value + "}} ";
+        const auto document = JsonDocument::parse(text);
+        ASSERT_TRUE(document.ok()) << text;
+        const auto at = [&](const JsonView& view) { return text.substr(view.place().first, view.place().second); };
+        EXPECT_EQ(at(*document->root().member("b")), value);
+        EXPECT_EQ(at(*document->root().member("c")->member("d")), value);
+        EXPECT_EQ(at(document->root().member("a")->at(1)), "2");
+        JsonWriter json;
+        json.begin_object().key("x").json(at(*document->root().member("b"))).key("y").integer(1).end_object();
+        EXPECT_EQ(json.text(), "{\"x\":" + value + ",\"y\":1}");
+    }
+}
+
 // The reader ended there: what followed was accepted unread.
 TEST(Json, RefusesTheCharacterNulWhereverItIs) {
     const std::string nul(1, '\0');

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <memory>
 
+#include "core/webhook_id.h"
+
 namespace messaging::gateway {
 namespace {
 
@@ -43,9 +45,7 @@ WebhookOptions options() {
 }
 
 http::Headers headers_to(const core::Endpoint& to, WallTime now = kNow, const WebhookOptions& with = options()) {
-    core::Delivery delivery;
-    delivery.id = 3;
-    return webhook_headers(delivery, to, with, now, kBody);
+    return webhook_headers(core::format_webhook_id(with.database_tag, 3, 0), to, with, now, kBody);
 }
 
 std::vector<std::string> values_of(const http::Headers& headers, const std::string& name) {
