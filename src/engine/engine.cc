@@ -20,7 +20,6 @@ constexpr std::chrono::milliseconds kShutdownPeriod{20};  // between checks of w
 Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                EngineObserver& observer, EngineOptions options)
     : instances_(ports.instances),
-      endpoints_(ports.endpoints),
       figures_(ports.figures),
       observer_(observer),
       options_(std::move(options)),
@@ -35,6 +34,9 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                  .on_scheduled = [this](std::chrono::milliseconds delay) { claimer_.expect_due(delay); },
                  .on_held = [this] { claimer_.expect_held(); },
                  .on_progress = [this] { claimer_.on_capacity(); }}),
+      endpoints_(ports.endpoints, timers, clock,
+                 {.on_read = [this](const auto& endpoints) { on_endpoints_read(endpoints); },
+                  .on_waited = [this](std::vector<core::Delivery> deliveries) { on_endpoints_awaited(std::move(deliveries)); }}),
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
                   {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
                    .on_capacity = [this] { claimer_.on_capacity(); },
@@ -100,7 +102,7 @@ void Engine::on_listen_session_down() {
 
 void Engine::on_claim_session_up() {
     claimer_.on_session_up();
-    if (phase_ == Phase::kActive) load_endpoints();  // the listen session may have been the faster one
+    if (phase_ == Phase::kActive) endpoints_.read_at_once();  // the listen session may have been the faster one
 }
 
 void Engine::on_record_session_up() { recorder_.retry_now(); }
@@ -114,7 +116,7 @@ void Engine::wake() {
 
 // Anybody may send such notifications, a hundred thousand at once. So one reading is under way, and at most one more follows it.
 void Engine::on_control_changed() {
-    if (reading_control_) {
+    if (reading_state_) {
         control_changed_again_ = true;
     } else {
         read_control();
@@ -176,36 +178,35 @@ void Engine::become_active() {
 }
 
 void Engine::read_control() {
+    read_state();
+    if (phase_ == Phase::kActive) endpoints_.read();
+}
+
+void Engine::read_state() {
     if (phase_ != Phase::kActive) return;
-    reading_control_ = true;
+    reading_state_ = true;
     instances_.read_state([this](core::Result<bool> running) {
-        reading_control_ = false;
+        reading_state_ = false;
         if (running) set_running(running.value());
         if (std::exchange(control_changed_again_, false)) read_control();
     });
-    load_endpoints();
 }
 
-// `unknown`: deliveries whose endpoint is not known yet. They are dispatched once the endpoints have been read.
-void Engine::load_endpoints(std::vector<core::Delivery> unknown) {
-    for (const core::Delivery& delivery : unknown) awaiting_endpoints_.push_back(delivery.id);
-    endpoints_.load_endpoints([this, unknown = std::move(unknown)](core::Result<std::vector<core::Endpoint>> endpoints) mutable {
-        report(observer_, kLoadEndpointsOperation, endpoints);
-        if (endpoints) {  // else what was read before stays in force, and the next heartbeat asks again
-            endpoints_loaded_ = true;
-            dispatcher_.set_endpoints(endpoints.value());
-            update_activity();
-            // One may have been enabled just now.
-            const auto is_held = [](const core::Endpoint& endpoint) { return endpoint.state == core::EndpointState::kHeld; };
-            if (std::any_of(endpoints->begin(), endpoints->end(), is_held)) claimer_.expect_held();
-        }
-        for (const core::Delivery& delivery : unknown) {
-            awaiting_endpoints_.erase(std::find(awaiting_endpoints_.begin(), awaiting_endpoints_.end(), delivery.id));
-        }
-        // Meanwhile another instance may have reclaimed their claims.
-        std::erase_if(unknown, [this](const core::Delivery& delivery) { return !open_claims_.holds(delivery.claim_id); });
-        if (!unknown.empty()) dispatch(std::move(unknown));
-    });
+void Engine::on_endpoints_read(const core::Result<std::vector<core::Endpoint>>& endpoints) {
+    report(observer_, kLoadEndpointsOperation, endpoints);
+    if (!endpoints) return;  // what was read before stays in force, and the next heartbeat asks again
+    endpoints_loaded_ = true;
+    dispatcher_.set_endpoints(endpoints.value());
+    update_activity();
+    // One may have been enabled just now.
+    const auto is_held = [](const core::Endpoint& endpoint) { return endpoint.state == core::EndpointState::kHeld; };
+    if (std::any_of(endpoints->begin(), endpoints->end(), is_held)) claimer_.expect_held();
+}
+
+// Meanwhile another instance may have reclaimed their claims.
+void Engine::on_endpoints_awaited(std::vector<core::Delivery> deliveries) {
+    std::erase_if(deliveries, [this](const core::Delivery& delivery) { return !open_claims_.holds(delivery.claim_id); });
+    if (!deliveries.empty()) dispatch(std::move(deliveries));
 }
 
 void Engine::set_running(bool running) {
@@ -231,7 +232,8 @@ void Engine::heartbeat() {
                              if (session == listen_session_count_ && is_there && !is_there.value()) on_row_gone();
                          });
     write_figures();
-    read_control();
+    read_state();
+    endpoints_.refresh();
 }
 
 // What cannot be written is forgotten: these are figures, and the messages' own rows tell what became of them.
@@ -258,7 +260,8 @@ std::vector<core::MessageId> Engine::messages_in_memory() const {
     std::vector<core::MessageId> messages = dispatcher_.messages_in_memory();
     const std::vector<core::MessageId> unrecorded = recorder_.unrecorded_messages();
     messages.insert(messages.end(), unrecorded.begin(), unrecorded.end());
-    messages.insert(messages.end(), awaiting_endpoints_.begin(), awaiting_endpoints_.end());
+    const std::vector<core::MessageId> awaiting = endpoints_.waiting_messages();
+    messages.insert(messages.end(), awaiting.begin(), awaiting.end());
     return messages;
 }
 
@@ -279,8 +282,9 @@ void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
     const auto known = [this](const core::Delivery& delivery) { return dispatcher_.knows(delivery.endpoint_id); };
     const auto first_unknown = std::stable_partition(deliveries.begin(), deliveries.end(), known);
     if (first_unknown != deliveries.end()) {
-        load_endpoints({std::make_move_iterator(first_unknown), std::make_move_iterator(deliveries.end())});
+        std::vector<core::Delivery> unknown(std::make_move_iterator(first_unknown), std::make_move_iterator(deliveries.end()));
         deliveries.erase(first_unknown, deliveries.end());
+        endpoints_.await(std::move(unknown));
     }
     dispatch(std::move(deliveries));
 }
@@ -308,8 +312,8 @@ void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<vo
 
 void Engine::shutdown_step() {
     if (shutdown_ == Shutdown::kDone) return;
-    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || !awaiting_endpoints_.empty() || recorder_.unrecorded() > 0 ||
-        !claimer_.idle()) {
+    if (dispatcher_.in_flight() > 0 || dispatcher_.waiting() > 0 || !endpoints_.waiting_messages().empty() ||
+        recorder_.unrecorded() > 0 || !claimer_.idle()) {
         shutdown_timer_->start(kShutdownPeriod);
         return;
     }

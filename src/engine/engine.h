@@ -14,7 +14,7 @@
 #include "engine/doorbell.h"
 #include "engine/doorbell_store.h"
 #include "engine/endpoint_figures.h"
-#include "engine/endpoint_store.h"
+#include "engine/endpoint_reader.h"
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
 #include "engine/open_claims.h"
@@ -92,7 +92,9 @@ private:
     void move_claims();
     void become_active();
     void read_control();
-    void load_endpoints(std::vector<core::Delivery> unknown = {});
+    void read_state();
+    void on_endpoints_read(const core::Result<std::vector<core::Endpoint>>& endpoints);
+    void on_endpoints_awaited(std::vector<core::Delivery> deliveries);
     void dispatch(std::vector<core::Delivery> deliveries);
     void set_running(bool running);
     void wake();
@@ -108,7 +110,6 @@ private:
     void finish_shutdown(bool clean);
 
     InstanceStore& instances_;
-    EndpointStore& endpoints_;
     EndpointFiguresStore& figures_;
     EngineObserver& observer_;
     EngineOptions options_;
@@ -116,6 +117,7 @@ private:
     OpenClaims open_claims_;
     ReceiptRelay relay_;
     Recorder recorder_;  // depends-on: open_claims_
+    EndpointReader endpoints_;
     Dispatcher dispatcher_;
     Claimer claimer_;
     Doorbell doorbell_;
@@ -128,14 +130,13 @@ private:
     std::unique_ptr<loop::Timer> give_up_timer_;
 
     core::InstanceId instance_id_ = 0;
-    core::InstanceId registered_as_ = 0;               // the instance id of this listen session; valid from kMovingClaims on
-    std::uint64_t listen_session_count_ = 0;           // counts listen sessions: an answer to an earlier one is stale
-    std::vector<core::MessageId> awaiting_endpoints_;  // claimed; their endpoints are unknown and are being loaded
+    core::InstanceId registered_as_ = 0;      // the instance id of this listen session; valid from kMovingClaims on
+    std::uint64_t listen_session_count_ = 0;  // counts listen sessions: an answer to an earlier one is stale
     Phase phase_ = Phase::kOffline;
     Shutdown shutdown_ = Shutdown::kNone;
     bool running_ = false;  // service state
     bool endpoints_loaded_ = false;
-    bool reading_control_ = false;
+    bool reading_state_ = false;
     bool control_changed_again_ = false;  // a control notification came while the state was being read
     std::function<void(bool)> on_shutdown_;
 };

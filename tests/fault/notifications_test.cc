@@ -67,6 +67,18 @@ TEST_F(Notifications, WhatIsQueuedWithoutARingIsFoundByTheFallback) {
     tally.expect_none_lost(0);
 }
 
+TEST_F(Notifications, AFloodThatAnybodyMaySendDelaysNoMessage) {
+    Tally tally("20,000 control notifications, with 3,000 endpoints", database_, receiver_);
+    script("INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://127.0.0.1:1/' FROM generate_series(1, 3000) g");
+    ASSERT_TRUE(wait_until([this] { return service_.sql("SELECT count(*) FROM messaging._endpoint_secret") == "3000"; }));
+    script("DO $$ BEGIN FOR i IN 1 .. 20000 LOOP NOTIFY messaging_control; COMMIT; END LOOP; END $$");
+    const SteadyTime inserted = now();
+    script(insert(100));
+    expect_all_arrive(tally, 100, seconds(2), inserted);
+    tally.expect_recovered();
+    tally.expect_none_lost(0);
+}
+
 TEST_F(Notifications, WhatCamePastTheTriggerIsFoundByReconcileWithinAMinute) {
     Tally tally("inserted past the trigger", database_, receiver_);
     script(insert(5));

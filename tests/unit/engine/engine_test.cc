@@ -295,6 +295,16 @@ TEST_F(EngineTest, AMessageOfANewEndpointWaitsForTheEndpointToBeReadAndNoLonger)
     EXPECT_EQ(sender_.attempts.back().delivery.id, 2);
 }
 
+TEST_F(EngineTest, HoweverManyNotificationsComeOneReadingOfTheEndpointsIsUnderWay) {
+    start();
+    for (int i = 0; i < 100; ++i) {
+        engine_.on_control_changed();
+        while (!instances_.states.empty()) take_first(instances_.states).answer(true);
+        time_.advance(milliseconds(1));
+    }
+    EXPECT_EQ(queue_.endpoints.size(), 1u) << "claims wait behind them on the same session";
+}
+
 TEST_F(EngineTest, AShutdownFinishesWhatIsInFlightAndUnregisters) {
     start();
     claim({delivery(1)});

@@ -1,0 +1,62 @@
+// EndpointReader: reads the endpoints when they may have changed, and keeps the deliveries that wait for such a reading.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/message.h"
+#include "core/result.h"
+#include "engine/endpoint_store.h"
+#include "loop/timer.h"
+
+namespace messaging::engine {
+
+// The endpoints are read on the session that claims. Anybody can have them read, by a change or by a notification alone, so
+// readings take a fifth of the session's time at most, and a fiftieth where nobody has asked.
+inline constexpr int kReadingPauseFactor = 4;
+inline constexpr std::chrono::milliseconds kLongestReadingPause{5'000};
+inline constexpr int kRefreshFactor = 50;
+inline constexpr std::chrono::milliseconds kLongestRefreshPause{60'000};
+
+// Loop thread only. One reading is under way at a time.
+class EndpointReader {
+public:
+    struct Mediator {
+        std::function<void(const core::Result<std::vector<core::Endpoint>>&)> on_read;
+        // After on_read(), also where the reading has failed: the deliveries that waited for it.
+        std::function<void(std::vector<core::Delivery>)> on_waited;
+    };
+    EndpointReader(EndpointStore& store, loop::TimerFactory& timers, const core::Clock& clock, Mediator mediator);
+
+    // They may have changed: has a reading begin after this call, as soon as the pause after the last one allows it.
+    void read();
+    // The same without a pause, for a session that has just come up.
+    void read_at_once();
+    // For changes whose notification was missed: reads when the last reading has failed, or was long enough ago for its cost.
+    void refresh();
+    // Keeps deliveries whose endpoint is not known until a reading that begins after this call.
+    void await(std::vector<core::Delivery> deliveries);
+
+    std::vector<core::MessageId> waiting_messages() const;
+
+private:
+    void next();
+    void on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints);
+
+    EndpointStore& store_;
+    const core::Clock& clock_;
+    Mediator mediator_;
+    std::unique_ptr<loop::Timer> timer_;
+    std::vector<core::Delivery> waiting_;  // for a reading that has not begun
+    std::vector<core::Delivery> served_;   // by the reading under way
+    core::MonoTime started_{};
+    core::MonoTime not_before_{};
+    core::MonoTime next_refresh_{};
+    bool wanted_ = false;
+    bool reading_ = false;
+};
+
+}  // namespace messaging::engine

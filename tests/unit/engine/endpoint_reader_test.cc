@@ -1,0 +1,106 @@
+// The pace at which an engine reads the endpoints.
+#include "engine/endpoint_reader.h"
+
+#include <gtest/gtest.h>
+
+#include "support/fake_ports.h"
+#include "support/fake_time.h"
+
+namespace messaging::engine {
+namespace {
+
+using std::chrono::milliseconds;
+using test::delivery;
+using test::take_first;
+
+class EndpointReaderTest : public testing::Test {
+protected:
+    bool reading() const { return !store_.endpoints.empty(); }
+    void answer(milliseconds took = milliseconds(0)) {
+        time_.advance(took);
+        take_first(store_.endpoints).answer(std::vector<core::Endpoint>{test::endpoint(1, 10)});
+    }
+    void fail() { take_first(store_.endpoints).answer(core::Error{core::ErrorKind::kTimeout, "too late", ""}); }
+
+    test::FakeTime time_;
+    test::FakeEngineStores store_;
+    int reads_ = 0;
+    std::vector<core::MessageId> waited_;
+    EndpointReader reader_{store_,
+                           time_,
+                           time_,
+                           {.on_read = [this](const auto&) { ++reads_; },
+                            .on_waited =
+                                [this](const std::vector<core::Delivery>& deliveries) {
+                                    for (const core::Delivery& delivery : deliveries) waited_.push_back(delivery.id);
+                                }}};
+};
+
+TEST_F(EndpointReaderTest, OneReadingIsUnderWayAndOneMoreFollowsIt) {
+    for (int i = 0; i < 100; ++i) reader_.read();
+    ASSERT_EQ(store_.endpoints.size(), 1u);
+    answer();
+    ASSERT_EQ(store_.endpoints.size(), 1u) << "what changed after it began may not be in it";
+    answer();
+    EXPECT_FALSE(reading());
+    EXPECT_EQ(reads_, 2);
+}
+
+TEST_F(EndpointReaderTest, ReadingsTakeAFifthOfTheTimeAtMost) {
+    reader_.read();
+    answer(milliseconds(100));
+    reader_.read();
+    EXPECT_FALSE(reading());
+    time_.advance(milliseconds(399));
+    EXPECT_FALSE(reading());
+    time_.advance(milliseconds(1));
+    ASSERT_TRUE(reading());
+    answer(milliseconds(60'000));
+    reader_.read();
+    time_.advance(kLongestReadingPause);
+    EXPECT_TRUE(reading()) << "a change has its effect, however slow PostgreSQL is";
+}
+
+TEST_F(EndpointReaderTest, AfterAPauseAChangeIsReadAtOnce) {
+    reader_.read();
+    answer(milliseconds(100));
+    time_.advance(milliseconds(400));
+    reader_.read();
+    EXPECT_TRUE(reading());
+}
+
+TEST_F(EndpointReaderTest, ASessionThatHasComeUpReadsWithoutAPause) {
+    reader_.read();
+    answer(milliseconds(1000));
+    reader_.read_at_once();
+    EXPECT_TRUE(reading());
+}
+
+TEST_F(EndpointReaderTest, WhereNobodyHasAskedReadingsTakeAFiftiethOfTheTime) {
+    reader_.read();
+    answer(milliseconds(100));
+    time_.advance(milliseconds(4'999));
+    reader_.refresh();
+    EXPECT_FALSE(reading());
+    time_.advance(milliseconds(1));
+    reader_.refresh();
+    ASSERT_TRUE(reading());
+    fail();
+    reader_.refresh();
+    EXPECT_TRUE(reading()) << "nothing was read";
+}
+
+TEST_F(EndpointReaderTest, ADeliveryWaitsForAReadingThatBeginsAfterItsClaim) {
+    reader_.read();
+    reader_.await({delivery(7, 9)});
+    EXPECT_EQ(reader_.waiting_messages(), std::vector<core::MessageId>{7});
+    answer();
+    EXPECT_TRUE(waited_.empty()) << "its endpoint may be newer than this reading";
+    EXPECT_EQ(reader_.waiting_messages(), std::vector<core::MessageId>{7});
+    fail();
+    EXPECT_EQ(waited_, std::vector<core::MessageId>{7}) << "whatever comes of it";
+    EXPECT_TRUE(reader_.waiting_messages().empty());
+}
+
+}  // namespace
+}  // namespace messaging::engine
