@@ -10,8 +10,8 @@ DECLARE
     names text[] := '{}';
 BEGIN
     problem := CASE
-        WHEN NEW.name !~ '^[A-Za-z0-9._-]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9._-])?$' OR NEW.name ~ '^[0-9]+$' THEN
-            'name must be 1 to 100 letters, digits, blanks, dots, underscores or hyphens; not digits alone, and no blank at its ends'
+        WHEN NEW.name !~ '^[A-Za-z0-9._-]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9._-])?$' OR NEW.name ~ '^([0-9]+|\.\.?)$' THEN
+            'name must be 1 to 100 letters, digits, blanks, dots, underscores or hyphens; not digits alone, not . or .., and no blank at its ends'
         WHEN octet_length(NEW.url) > 8192 THEN 'url must not be longer than 8192 bytes'
         WHEN NEW.url !~* '^https?://' THEN 'url must begin with http:// or https://'
         WHEN NEW.url ~ '[^!-~]' THEN 'url must consist of visible ASCII characters: write others as %XX'
@@ -104,7 +104,7 @@ END $$;
 
 -- The figures of the last 15 minutes.
 CREATE OR REPLACE VIEW messaging.endpoint_health AS
-WITH sending AS (
+WITH sending AS MATERIALIZED (
     SELECT m.endpoint_id, count(*) AS count
     FROM messaging._claim c CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
     -- LATERAL … LIMIT: a look-up for each, and no scan of messages.

@@ -98,6 +98,7 @@ public:
 
     int run() {
         std::signal(SIGPIPE, SIG_IGN);
+        std::signal(SIGXFSZ, SIG_IGN);  // a log at the size limit of files is a write that fails
         http_server::ServerOptions options;
         options.address = config_.http_addr;
         options.port = config_.port;

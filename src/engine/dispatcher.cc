@@ -26,6 +26,7 @@ Ended ended(core::AttemptFault fault) {
 }
 
 std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
+std::string signing_of(const core::Endpoint& endpoint) { return "signing for " + label(endpoint); }
 
 }  // namespace
 
@@ -43,36 +44,57 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
 
 void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
     const auto former = std::exchange(endpoints_, {});
-    for (const core::Endpoint& endpoint : endpoints) {
+    unusable_.clear();
+    for (const core::Endpoint& read : endpoints) {
+        const auto before = former.find(read.id);
+        core::Endpoint endpoint = read;
+        // What was read before stays in force, as long as it can be used.
+        if (!read.unusable.empty() && before != former.end()) {
+            endpoint = before->second;
+            endpoint.state = read.state;
+        }
+        if (!endpoint.unusable.empty()) unusable_.push_back(endpoint.id);
         const bool held = endpoint.state == core::EndpointState::kHeld;
-        endpoints_.emplace(endpoint.id, endpoint);
         queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
-        const auto before = former.find(endpoint.id);
         const bool was_held = before != former.end() && before->second.state == core::EndpointState::kHeld;
         if (held != was_held) queues_.set_held(endpoint.id, held);  // hold() may be ahead of what was read
         if (held && before == former.end()) queues_.expect_silence(endpoint.id);
-        tell(label(endpoint),
-             "messages for it come faster than it takes them, or were kept while it was disabled; they wait in the hold, and "
-             "other endpoints are not affected",
-             held);
+        tell_of(endpoint, read.unusable);
+        endpoints_.emplace(endpoint.id, std::move(endpoint));
     }
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);
-        if (now == endpoints_.end() || now->second.name != endpoint.name) tell(label(endpoint), "", false);
+        if (now == endpoints_.end() || now->second.name != endpoint.name) {
+            tell(label(endpoint), "", false);
+            tell(signing_of(endpoint), "", false);
+        }
         if (now == endpoints_.end()) queues_.forget_if_idle(id);
     }
-    hold_for_disabled();
+    hold_for_kept_back();
     pump();
 }
 
-bool Dispatcher::is_disabled(core::EndpointId id) const {
-    const auto endpoint = endpoints_.find(id);
-    return endpoint != endpoints_.end() && endpoint->second.state == core::EndpointState::kDisabled;
+// `unusable`: why the endpoint cannot be used as it was read.
+void Dispatcher::tell_of(const core::Endpoint& endpoint, const std::string& unusable) {
+    tell(label(endpoint),
+         "messages for it come faster than it takes them, or were kept while it was disabled; they wait in the hold, and "
+         "other endpoints are not affected",
+         endpoint.state == core::EndpointState::kHeld && endpoint.unusable.empty());
+    tell(signing_of(endpoint),
+         unusable + (endpoint.unusable.empty() ? "; it is used as it was before" : "; its messages wait in the hold") +
+             ", and other endpoints are not affected",
+         !unusable.empty());
 }
 
-// What has been claimed before the endpoint was disabled, and was not started.
-void Dispatcher::hold_for_disabled() {
-    const auto kept = queues_.take_waiting([this](const core::Delivery& delivery) { return is_disabled(delivery.endpoint_id); });
+bool Dispatcher::is_kept_back(core::EndpointId id) const {
+    const auto endpoint = endpoints_.find(id);
+    return endpoint != endpoints_.end() &&
+           (endpoint->second.state == core::EndpointState::kDisabled || !endpoint->second.unusable.empty());
+}
+
+// What has been claimed before the endpoint was disabled, or became unusable, and was not started.
+void Dispatcher::hold_for_kept_back() {
+    const auto kept = queues_.take_waiting([this](const core::Delivery& delivery) { return is_kept_back(delivery.endpoint_id); });
     for (const core::Delivery& delivery : kept) hold(delivery);
 }
 
@@ -81,7 +103,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
             defer(delivery, "the endpoint is not known yet");
-        } else if (is_disabled(endpoint) || (may_hold() && !queues_.takes(endpoint, most_for_one()))) {
+        } else if (is_kept_back(endpoint) || (may_hold() && !queues_.takes(endpoint, most_for_one()))) {
             hold(delivery);
         } else {
             delivery.claimed = clock_.mono();
@@ -107,7 +129,13 @@ std::size_t Dispatcher::most_held() const {
 }
 
 std::vector<core::EndpointRoom> Dispatcher::held_rooms() const {
-    return is_full() ? std::vector<core::EndpointRoom>() : queues_.rooms(most_held());
+    if (is_full()) return {};
+    std::vector<core::EndpointRoom> rooms;
+    for (const core::EndpointId id : unusable_)
+        rooms.push_back({id, 0});  // before the queue's: the first room of an endpoint counts
+    const auto others = queues_.rooms(most_held());
+    rooms.insert(rooms.end(), others.begin(), others.end());
+    return rooms;
 }
 
 int Dispatcher::other_held_room() const { return is_full() ? 0 : static_cast<int>(kFirstLimit); }

@@ -79,8 +79,9 @@ private:
     bool is_full() const;
     // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
-    bool is_disabled(core::EndpointId id) const;
-    void hold_for_disabled();
+    bool is_kept_back(core::EndpointId id) const;
+    void hold_for_kept_back();
+    void tell_of(const core::Endpoint& endpoint, const std::string& unusable);
     core::OutcomePolicy policy_for(core::EndpointId id) const;
     std::size_t most_for_one() const;
     std::size_t most_held() const;
@@ -101,6 +102,7 @@ private:
     EndpointQueues queues_;
     FigureCollector figures_;
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
+    std::vector<core::EndpointId> unusable_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;
     std::uint64_t next_flight_ = 1;
     std::unique_ptr<loop::Timer> measure_timer_;  // armed while anything waits or is in flight

@@ -90,7 +90,7 @@ core::Result<EndpointLoader::Kept> EndpointLoader::keep(std::int64_t secret_id, 
     return kept;
 }
 
-core::Result<LoadedEndpoints> EndpointLoader::read(const pg::Rows& rows) {
+LoadedEndpoints EndpointLoader::read(const pg::Rows& rows) {
     LoadedEndpoints loaded;
     std::unordered_map<std::int64_t, Kept> kept;
     std::optional<SecretOwner> missing;  // of the endpoint at hand
@@ -110,13 +110,13 @@ core::Result<LoadedEndpoints> EndpointLoader::read(const pg::Rows& rows) {
         const bool signs = kind == secret_kind;
         const std::int64_t secret_id = rows.bigint(row, kSecretId);
         auto one = keep(secret_id, {loaded.endpoints.back().id, *secret_kind}, rows.text(row, kSecret));
-        if (!one && signs) return one.error();
-        if (!one) continue;
-        if (signs) {
-            const auto expires_at = read_time(rows, row, kExpiresAt);
-            if (!expires_at) missing.reset();
-            loaded.endpoints.back().signers.push_back({one->signer, expires_at});
+        const auto expires_at = read_time(rows, row, kExpiresAt);
+        if (signs && !expires_at) missing.reset();
+        if (!one) {
+            if (signs) loaded.endpoints.back().unusable = one.error().message;
+            continue;
         }
+        if (signs) loaded.endpoints.back().signers.push_back({one->signer, expires_at});
         if (!one->sealed_as.empty()) {
             loaded.unsealed.push_back(secret_id);
             loaded.unsealed_as.emplace_back(rows.text(row, kSecret));

@@ -27,15 +27,15 @@ struct LoadedEndpoints {
     std::vector<std::string> sealed_as;
 };
 
-// Endpoints are read every two seconds, however many there are: a signer is made once, and kept while its row is there unchanged.
+// Endpoints are read every two seconds: a signer is made once, and kept while its row is there unchanged.
 class EndpointLoader {
 public:
     explicit EndpointLoader(crypto::Sealer sealer) : sealer_(std::move(sealer)) {}
 
     static const pg::Statement& all();  // without parameters
     static const pg::Statement& one();  // ref_params()
-    // An error where a secret cannot be opened or used; it says what to do.
-    core::Result<LoadedEndpoints> read(const pg::Rows& rows);
+    // An endpoint is unusable where a secret of it cannot be opened or used.
+    LoadedEndpoints read(const pg::Rows& rows);
     const crypto::Sealer& sealer() const { return sealer_; }
 
 private:
@@ -47,7 +47,7 @@ private:
     core::Result<Kept> keep(std::int64_t secret_id, const SecretOwner& owner, std::string_view stored) const;
 
     crypto::Sealer sealer_;
-    std::unordered_map<std::int64_t, Kept> kept_;  // by secret_id, of the last read() that succeeded
+    std::unordered_map<std::int64_t, Kept> kept_;  // by secret_id, of the last read()
 };
 
 }  // namespace messaging::repository

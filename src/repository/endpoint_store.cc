@@ -1,6 +1,8 @@
 // Reads the endpoints, completes their secrets, and writes the row that WEBHOOK_URL sets.
 #include "repository/endpoint_store.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "pg/run_statement.h"
@@ -12,11 +14,12 @@ namespace {
 // Of creating or sealing, and reading again; more are needed only where others change the rows meanwhile.
 constexpr int kRounds = 3;
 
-// Not where somebody has changed the row since.
+// Not where somebody has changed the row since, or has it locked.
 constexpr pg::Statement kSealSecrets{"seal_secrets", R"sql(
 UPDATE messaging._endpoint_secret k SET secret = n.sealed
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n (secret_id, unsealed, sealed)
-WHERE k.secret_id = n.secret_id AND k.secret = n.unsealed)sql"};
+WHERE k.secret_id = n.secret_id AND k.secret = n.unsealed
+  AND k.secret_id IN (SELECT secret_id FROM messaging._endpoint_secret WHERE secret_id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED))sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
 WITH before AS MATERIALIZED (SELECT url FROM messaging.endpoints WHERE name = 'default'),
@@ -25,49 +28,69 @@ changed AS (
     WHERE name = 'default' AND (url, max_in_flight) IS DISTINCT FROM ($1::text, $2::int))
 SELECT coalesce((SELECT url FROM before), ''))sql"};
 
-core::Error no_secret(const SecretOwner& owner) {
-    return {core::ErrorKind::kInternal, "endpoint " + std::to_string(owner.first) + " has no secret of kind " +
-                                            std::string(core::word_of(owner.second)) +
-                                            ", and none could be stored: look for a trigger on messaging._endpoint_secret"};
+// `refusal`: PostgreSQL's reason; empty = it has made no row and given no reason.
+void set_unusable(LoadedEndpoints& loaded, const std::string& refusal) {
+    for (const SecretOwner& owner : loaded.without_secret) {
+        const auto endpoint = std::lower_bound(loaded.endpoints.begin(), loaded.endpoints.end(), owner.first,
+                                               [](const core::Endpoint& one, core::EndpointId id) { return one.id < id; });
+        endpoint->unusable =
+            "endpoint " + std::to_string(owner.first) + " has no secret of kind " + std::string(core::word_of(owner.second)) +
+            ", and none could be stored: " +
+            (refusal.empty() ? "another session has the endpoint locked, or a trigger on messaging._endpoint_secret drops it"
+                             : refusal);
+    }
 }
 
 }  // namespace
 
-void PgEndpointStore::load_endpoints(Completion done) { load({&EndpointLoader::all(), {}}, {}, kRounds, std::move(done)); }
+void PgEndpointStore::load_endpoints(Completion done) { load({}, {{&EndpointLoader::all(), {}}, kRounds}, std::move(done)); }
 
 void PgEndpointStore::load_endpoint(const service::EndpointRef& endpoint, core::Completion<core::Endpoint> done) {
-    load({&EndpointLoader::one(), ref_params(endpoint)}, {}, kRounds,
+    load({}, {{&EndpointLoader::one(), ref_params(endpoint)}, kRounds},
          [done = std::move(done)](core::Result<std::vector<core::Endpoint>> found) {
              if (!found) return done(found.error());
              if (found->empty()) return done(no_such_endpoint());
+             if (!found->front().unusable.empty())
+                 return done(core::Error{core::ErrorKind::kInternal, found->front().unusable, ""});
              done(std::move(found->front()));
          });
 }
 
-void PgEndpointStore::load(const pg::Step& read, pg::Steps before, int more_rounds, Completion done) {
-    before.push_back(read);
+void PgEndpointStore::load(pg::Steps before, Round round, Completion done) {
+    before.push_back(round.read);
     pg::run_steps<LoadedEndpoints>(
         session_, before,
-        [this, read, more_rounds, done = std::move(done)](core::Result<LoadedEndpoints> loaded) mutable {
+        [this, round = std::move(round), done = std::move(done)](core::Result<LoadedEndpoints> loaded) mutable {
             if (!loaded) return done(loaded.error());
-            on_loaded(read, std::move(loaded.value()), more_rounds, std::move(done));
+            on_loaded(std::move(loaded.value()), std::move(round), std::move(done));
         },
         [this](const std::vector<pg::Rows>& rows) { return loader_.read(rows.back()); });
 }
 
-void PgEndpointStore::on_loaded(const pg::Step& read, LoadedEndpoints loaded, int more_rounds, Completion done) {
-    if (!loaded.without_secret.empty()) {
-        if (more_rounds == 0) return done(no_secret(loaded.without_secret.front()));
-        auto steps = creating_steps(loader_.sealer(), loaded.without_secret);
-        if (!steps) return done(steps.error());
-        return load(read, std::move(steps.value()), more_rounds - 1, std::move(done));
-    }
-    if (!loaded.unsealed.empty() && more_rounds > 0) {
+void PgEndpointStore::on_loaded(LoadedEndpoints loaded, Round round, Completion done) {
+    const bool again = round.more > 0;
+    if (!loaded.without_secret.empty() && again) return create_secrets(loaded.without_secret, std::move(round), std::move(done));
+    set_unusable(loaded, round.refusal);
+    if (!loaded.unsealed.empty() && again) {
         pg::Params params;
         params.bigint_array(loaded.unsealed).text_array(loaded.unsealed_as).text_array(loaded.sealed_as);
-        return load(read, {{&kSealSecrets, std::move(params)}}, more_rounds - 1, std::move(done));
+        return load({{&kSealSecrets, std::move(params)}}, {round.read, round.more - 1}, std::move(done));
     }
     done(std::move(loaded.endpoints));
+}
+
+// What PostgreSQL refuses concerns the endpoints without a secret: all are read then, and no more secrets are created.
+void PgEndpointStore::create_secrets(const std::vector<SecretOwner>& owners, Round round, Completion done) {
+    const auto steps = creating_steps(loader_.sealer(), owners);
+    if (!steps) return done(steps.error());
+    pg::run_steps<core::Unit>(
+        session_, steps.value(),
+        [this, round = std::move(round), done = std::move(done)](const core::Result<core::Unit>& created) mutable {
+            if (created) return load({}, {round.read, round.more - 1}, std::move(done));
+            if (created.error().kind == core::ErrorKind::kUnavailable) return done(created.error());
+            load({}, {round.read, 0, created.error().message}, std::move(done));
+        },
+        [](const std::vector<pg::Rows>&) { return core::Unit{}; });
 }
 
 void PgEndpointStore::set_default_endpoint(const std::string& url, int max_in_flight, core::Completion<std::string> done) {

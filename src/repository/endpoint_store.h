@@ -20,7 +20,8 @@ public:
     explicit PgEndpointStore(pg::Connection& session, crypto::Sealer sealer = {})
         : session_(session), loader_(std::move(sealer)) {}
 
-    // Makes the secrets that are missing, and seals those that are not sealed by the first key.
+    // Makes the secrets that are missing, and seals those that are not sealed by the first key. One that cannot be made, or
+    // opened, makes its endpoint unusable, and no other one.
     void load_endpoints(core::Completion<std::vector<core::Endpoint>> done) override;
     // The same for one of them.
     void load_endpoint(const service::EndpointRef& endpoint, core::Completion<core::Endpoint> done) override;
@@ -29,9 +30,15 @@ public:
 
 private:
     using Completion = core::Completion<std::vector<core::Endpoint>>;
-    // `read`: the statement that reads the endpoints, with its parameters. It runs behind `before`.
-    void load(const pg::Step& read, pg::Steps before, int more_rounds, Completion done);
-    void on_loaded(const pg::Step& read, LoadedEndpoints loaded, int more_rounds, Completion done);
+    struct Round {
+        pg::Step read;          // the statement that reads the endpoints
+        int more = 0;           // rounds of creating or sealing, and reading again
+        std::string refusal{};  // why secrets could not be created
+    };
+    // Reads behind `before`.
+    void load(pg::Steps before, Round round, Completion done);
+    void on_loaded(LoadedEndpoints loaded, Round round, Completion done);
+    void create_secrets(const std::vector<SecretOwner>& owners, Round round, Completion done);
 
     pg::Connection& session_;
     EndpointLoader loader_;

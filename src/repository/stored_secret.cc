@@ -8,16 +8,18 @@
 namespace messaging::repository {
 namespace {
 
-// The claim session commits without waiting.
-constexpr pg::Statement kWaitForDisk{"wait_for_disk", R"sql(SELECT set_config('synchronous_commit', 'on', true))sql"};
+// The claim session commits without waiting for the disk. Claims wait for it while it waits for a lock.
+constexpr pg::Statement kWaitForDisk{"wait_for_disk", R"sql(
+SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '250ms', true))sql"};
 
-// The lock keeps the endpoint from being deleted meanwhile, which would leave its secret behind. Several processes create at
-// once: in the order of the ids, so that none waits for another in a circle.
+// The lock keeps the endpoint from being deleted meanwhile, which would leave its secret behind. An endpoint that another session
+// has locked gets its secret later: it must not keep the others from theirs. Several processes create at once: in the order of
+// the ids, so that none waits for another in a circle.
 constexpr pg::Statement kCreateSecrets{"create_secrets", R"sql(
 INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret)
 SELECT e.id, n.kind, n.secret
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n (endpoint_id, kind, secret) JOIN messaging.endpoints e ON e.id = n.endpoint_id
-FOR KEY SHARE OF e
+FOR KEY SHARE OF e SKIP LOCKED
 ON CONFLICT DO NOTHING)sql"};
 
 // A row that was copied to another endpoint, or to another kind, does not open.

@@ -146,9 +146,9 @@ TEST_F(Signatures, ASecretThatCannotBeOpenedStopsNothingThatRunsAndIsSaid) {
     ASSERT_TRUE(all_sent());
     service_->sql("UPDATE messaging._endpoint_secret SET secret = 'sealed:1:' || repeat('A', 64)");
     ASSERT_TRUE(wait_until([&] {
-        return service_->output().find(
-                   "load endpoints: the secret of endpoint 2 cannot be opened: add the key that sealed it to "
-                   "SECRETS_KEY") != std::string::npos;
+        return service_->output().find("signing for endpoint ") != std::string::npos &&
+               service_->output().find("the secret of endpoint 2 cannot be opened: add the key that sealed it to SECRETS_KEY") !=
+                   std::string::npos;
     })) << service_->output();
     insert(10);
     EXPECT_TRUE(all_sent());

@@ -190,6 +190,43 @@ TEST_F(DispatcherTest, ADisabledEndpointsMessagesAreHeldAndWhatIsInFlightFinishe
     EXPECT_EQ(sender_.attempts.size(), 2u);
 }
 
+TEST_F(DispatcherTest, TheMessagesOfAnEndpointThatCannotBeSignedForAreHeldAndNotClaimedThere) {
+    core::Endpoint broken = endpoint(1, 2);
+    broken.name = "broken";
+    broken.unusable = "its secret cannot be opened";
+    dispatcher_.set_endpoints({endpoint(2, 2)});
+    dispatcher_.set_endpoints({broken, endpoint(2, 2)});
+    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"signing for endpoint broken"});
+    dispatcher_.add(some(1));
+    ASSERT_EQ(outcomes_.size(), 1u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kHeld);
+    ASSERT_FALSE(dispatcher_.held_rooms().empty());
+    EXPECT_EQ(dispatcher_.held_rooms().front().endpoint, 1);
+    EXPECT_EQ(dispatcher_.held_rooms().front().room, 0);
+    dispatcher_.add(some(1, 2));
+    EXPECT_EQ(sender_.attempts.size(), 1u) << "others are sent to";
+    broken.unusable = "";
+    dispatcher_.set_endpoints({broken, endpoint(2, 2)});
+    EXPECT_TRUE(observer_.degraded.empty());
+    dispatcher_.add(some(1));
+    EXPECT_EQ(sender_.attempts.size(), 2u);
+}
+
+TEST_F(DispatcherTest, AnEndpointThatWorkedIsUsedAsItWasWhileItCannotBeSignedForAnew) {
+    core::Endpoint broken = endpoint(1, 2);
+    broken.name = "broken";
+    dispatcher_.set_endpoints({broken, endpoint(2, 2)});
+    broken.unusable = "its secret cannot be opened";
+    dispatcher_.set_endpoints({broken, endpoint(2, 2)});
+    EXPECT_EQ(observer_.degraded.size(), 1u) << "and that is said";
+    dispatcher_.add(some(1));
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+    broken.state = core::EndpointState::kDisabled;
+    dispatcher_.set_endpoints({broken, endpoint(2, 2)});
+    dispatcher_.add(some(1));
+    EXPECT_EQ(sender_.attempts.size(), 1u) << "its state counts all the same";
+}
+
 TEST_F(DispatcherTest, AnEndpointsOwnAttemptsCountBeforeTheServices) {
     core::Endpoint once = endpoint(1, 2);
     once.max_attempts = 1;
