@@ -7,6 +7,9 @@ namespace messaging::app {
 namespace {
 
 constexpr std::chrono::milliseconds kReplanPeriod{5000};  // of the sessions with generic plans
+// Of the requests of the API that wait for their answers from PostgreSQL; beyond, 503.
+constexpr std::size_t kMaxWaitingRequests = 4096;
+constexpr std::size_t kMaxWaitingBytes = 32u << 20;
 
 }  // namespace
 
@@ -35,6 +38,10 @@ pg::ConnectionOptions session_options(const Config& config, SessionRole role, co
                                        : role == SessionRole::kApiWrite ? "messaging api write"
                                                                         : "messaging control";
             options.settings = repository::api_session_settings();
+            if (role != SessionRole::kControl) {
+                options.max_waiting_units = kMaxWaitingRequests;
+                options.max_waiting_bytes = kMaxWaitingBytes;
+            }
             break;
         case SessionRole::kReconcile:
             options.application_name = "messaging reconcile";

@@ -13,6 +13,7 @@ enum class ErrorKind {
     kNotFound,
     kConflict,     // the input contradicts what is stored
     kUnavailable,  // a dependency cannot be reached now; repeating later can help
+    kBusy,         // too much waits for a dependency already; nothing was done, and repeating later can help
     kTimeout,      // a deadline passed; whether the work was done is unknown
     kInternal,     // a fault of ours; details go to the log, never to a client
 };

@@ -50,6 +50,7 @@ Problem to_problem(const core::Error& error) {
                     "PostgreSQL refused a value: check the fields of the request (of a message: recipient and content)"};
         case core::ErrorKind::kNotFound: return {404, "message_not_found", error.message};
         case core::ErrorKind::kConflict: return {409, "already_pending", error.message};
+        case core::ErrorKind::kBusy: return refusal(503, "");
         case core::ErrorKind::kUnavailable:
         case core::ErrorKind::kTimeout: return {503, "unavailable", "PostgreSQL does not answer now: try again shortly"};
         case core::ErrorKind::kInternal: break;

@@ -23,6 +23,7 @@ struct UnitOfWork {
     std::vector<Rows> current;  // results of the command that is being answered
     core::Result<core::Unit> outcome = core::Unit{};
     bool needs_new_session = false;
+    std::size_t bytes = 0;  // of the parameters
     Connection::Completion done;
 };
 
@@ -68,6 +69,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void end_former_sessions();
     void replan();
     void lose(const core::Error& error);
+    bool has_room(std::size_t bytes) const;
     bool send(const Steps& steps, UnitOfWork& unit);
     void execute(const Steps& steps, Completion done);
     void answer_later(Completion done, core::Error error);
@@ -85,6 +87,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     std::unique_ptr<loop::Timer> replan_timer;
     std::unordered_set<std::string> prepared;
     std::deque<UnitOfWork> units;
+    std::size_t waiting_bytes = 0;          // of units
     std::vector<std::int32_t> former_pids;  // server processes of sessions that were given up
     std::chrono::milliseconds reconnect_delay{0};
     std::uint64_t connects = 0;
@@ -218,6 +221,7 @@ void Connection::Impl::end_command() {
 void Connection::Impl::end_unit() {
     UnitOfWork unit = std::move(units.front());
     units.pop_front();
+    waiting_bytes -= unit.bytes;
     if (units.empty()) {
         reply_timer->stop();
     } else {
@@ -257,6 +261,7 @@ void Connection::Impl::lose(const core::Error& error) {
     conn.reset();
     std::deque<UnitOfWork> lost;
     lost.swap(units);
+    waiting_bytes = 0;
     for (UnitOfWork& unit : lost) {
         if (closed) return;
         unit.done(unit.outcome ? error : unit.outcome.error());
@@ -264,6 +269,13 @@ void Connection::Impl::lose(const core::Error& error) {
     if (closed) return;
     retry_later();
     announce(events.on_down, error);
+}
+
+// Where nothing waits there is room for a unit of any size.
+bool Connection::Impl::has_room(std::size_t bytes) const {
+    if (units.empty()) return true;
+    return units.size() < options.max_waiting_units &&
+           bytes <= options.max_waiting_bytes - std::min(waiting_bytes, options.max_waiting_bytes);
 }
 
 // False: libpq refused, which it does on a broken session only.
@@ -299,8 +311,16 @@ void Connection::Impl::execute(const Steps& steps, Completion done) {
         answer_later(std::move(done), {core::ErrorKind::kUnavailable, "PostgreSQL is not connected", ""});
         return;
     }
+    std::size_t bytes = 0;
+    for (const Step& step : steps) bytes += step.params.bytes();
+    if (!has_room(bytes)) {
+        answer_later(std::move(done), {core::ErrorKind::kBusy, "too many requests wait for PostgreSQL", ""});
+        return;
+    }
     UnitOfWork unit;
     unit.done = std::move(done);
+    unit.bytes = bytes;
+    waiting_bytes += bytes;
     const bool sent = send(steps, unit);
     units.push_back(std::move(unit));
     if (units.size() == 1) reply_timer->start(options.reply_timeout);
@@ -325,6 +345,7 @@ void Connection::Impl::close() {
     closed = true;
     up = false;
     units.clear();
+    waiting_bytes = 0;
     events = {};
     connector.reset();
     reply_timer->stop();

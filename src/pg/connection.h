@@ -2,8 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +35,10 @@ struct ConnectionOptions {
     // With plan_cache_mode = force_generic_plan: plans are made anew this often, because the tables grow that they were made for.
     // 0 = never. (A plan that reads the whole table is right for 200 rows, and PostgreSQL keeps it until the next ANALYZE.)
     std::chrono::milliseconds replan_period{0};
+    // A unit of work beyond one of these is refused while others wait for their answers: what waits is in memory here. A unit
+    // counts with the bytes of its parameters.
+    std::size_t max_waiting_units = std::numeric_limits<std::size_t>::max();
+    std::size_t max_waiting_bytes = std::numeric_limits<std::size_t>::max();
     std::chrono::milliseconds reconnect_min{50};   // doubled per failure, with jitter
     std::chrono::milliseconds reconnect_max{500};  // an engine is back before its old instance counts as failed
 };
@@ -62,8 +68,8 @@ public:
 
     // Sends a unit of work behind those already sent. Statements are prepared on first use in each session.
     // Completes once, later, never inside this call: with every step's rows, or with the first error, in which
-    // case PostgreSQL has rolled all of it back. Not up: kUnavailable. Session lost before the answer:
-    // kUnavailable, reply_timeout: kTimeout; in both cases whether it was committed is unknown.
+    // case PostgreSQL has rolled all of it back. Not up: kUnavailable. Too much waits already: kBusy. Session lost before the
+    // answer: kUnavailable, reply_timeout: kTimeout; in both cases whether it was committed is unknown.
     void execute(const Steps& steps, Completion done);
 
     std::uint64_t reconnects() const;  // successful connects after the first

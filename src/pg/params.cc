@@ -115,4 +115,10 @@ Params& Params::text_array(std::span<const std::string> values) {
     return text_array(std::span<const std::optional<std::string>>(optionals));
 }
 
+std::size_t Params::bytes() const {
+    std::size_t sum = 0;
+    for (const Value& value : values_) sum += value.bytes.size();
+    return sum;
+}
+
 }  // namespace messaging::pg

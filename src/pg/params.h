@@ -1,6 +1,7 @@
 // Params: the arguments of one statement, in the binary format where PostgreSQL would otherwise parse numerals.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -29,6 +30,7 @@ public:
     Params& text_array(std::span<const std::string> values);
 
     int count() const { return static_cast<int>(values_.size()); }
+    std::size_t bytes() const;  // of all values
 
     struct Value {
         std::string bytes;

@@ -1,6 +1,8 @@
 // Units of work on a real PostgreSQL: pipelining, rollback, notifications, and the lifetime of a Connection.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "pg/session.h"
 #include "support/private_postgres.h"
 #include "support/watched_connection.h"
@@ -152,6 +154,32 @@ TEST(PgConnection, RefusesWorkWhileItIsNotUpAndDoesSoLater) {
     ASSERT_TRUE(answer && !answer->ok());
     EXPECT_EQ(answer->error().kind, core::ErrorKind::kUnavailable);
     EXPECT_FALSE(watched.completed_inside_call);
+}
+
+// Without bounds 5,744 waiting requests of the API took 460 MB.
+TEST(PgConnection, RefusesWhatIsTooMuchBesideWhatWaits) {
+    WatchedConnection watched(empty_database());
+    watched.options.max_waiting_units = 3;
+    watched.options.max_waiting_bytes = 1000;
+    ASSERT_TRUE(watched.start_and_wait());
+    std::vector<std::string> answers;
+    const auto send = [&](std::size_t bytes) {
+        watched.connection->execute(one_step(kEcho, Params().text(std::string(bytes, 'a'))), [&](const Answer& answer) {
+            answers.push_back(answer.ok() ? "done" : answer.error().kind == core::ErrorKind::kBusy ? "busy" : "failed");
+        });
+    };
+    const auto sent = [&](const std::vector<std::size_t>& sizes) {
+        answers.clear();
+        for (const std::size_t bytes : sizes) send(bytes);
+        EXPECT_TRUE(run_until(watched.loop, [&] { return answers.size() == sizes.size(); }));
+        std::sort(answers.begin(), answers.end());
+        return answers;
+    };
+    using Answers = std::vector<std::string>;
+    EXPECT_EQ(sent({5000}), (Answers{"done"})) << "alone, a unit of any size";
+    EXPECT_EQ(sent({600, 600, 400}), (Answers{"busy", "done", "done"})) << "by bytes";
+    EXPECT_EQ(sent({1, 1, 1, 1, 1}), (Answers{"busy", "busy", "done", "done", "done"})) << "by number";
+    EXPECT_EQ(sent({500, 500}), (Answers{"done", "done"})) << "what is answered waits no longer";
 }
 
 TEST(PgConnection, DestroyingItDropsWhatIsPending) {
