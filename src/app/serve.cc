@@ -97,8 +97,8 @@ public:
           signals_(loop_, [this] { on_signal(); }) {}
 
     int run() {
-        std::signal(SIGPIPE, SIG_IGN);
-        std::signal(SIGXFSZ, SIG_IGN);  // a log at the size limit of files is a write that fails
+        // A client that has gone; a log at the size limit of files, which is a write that fails; what log rotations send.
+        for (const int ignored : {SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2}) std::signal(ignored, SIG_IGN);
         http_server::ServerOptions options;
         options.address = config_.http_addr;
         options.port = config_.port;

@@ -310,5 +310,14 @@ TEST(Start, AHangupIsAnOrderlyStop) {
     EXPECT_EQ(service.sql("SELECT is_sent FROM messages"), "t");
 }
 
+// A stranger's finding: what a log rotation sends ended the process at once, and so did a log file at the size limit.
+TEST(Start, SignalsThatMeanNothingToItDoNotEndIt) {
+    Service service(Environment{{"WEBHOOK_URL", "http://127.0.0.1:9/"}});
+    for (const int signal : {SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ}) service.send(signal);
+    EXPECT_EQ(call("GET", service.url("/livez")).status, 200);
+    service.send(SIGTERM);
+    EXPECT_EQ(service.wait(), 0) << service.output();
+}
+
 }  // namespace
 }  // namespace messaging::test

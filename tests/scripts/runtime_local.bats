@@ -133,6 +133,17 @@ PY
     [ "$status" != 0 ]
     [[ $output == *"ALLOWED_NETWORKS must be networks separated by commas"*"write 10.0.0.0/8"* ]]
 }
+@test "an API at another address is found there" {
+    echo HTTP_ADDR=127.0.0.2 >.env
+    go up
+    [[ $(go env) == *API_URL=http://127.0.0.2:21080* ]]
+    curl -fsS -m 5 http://127.0.0.2:21080/readyz
+    echo HTTP_ADDR=0.0.0.0 >.env
+    echo ALLOW_UNAUTHENTICATED=true >>.env
+    go up
+    [[ $(go env) == *API_URL=http://127.0.0.1:21080* ]]
+    api /readyz
+}
 @test "a port that is none is refused, and an address that is not used is said" {
     for wrong in PORT=0 REDIS_PORT=65536 POSTGRES_PORT=x RECEIVER_PORT=-1; do
         run env "$wrong" timeout 120 scripts/runtime up 9>&- </dev/null
