@@ -168,8 +168,8 @@ std::vector<std::string> string_items(std::string_view text) {
     std::vector<std::string> items;
     const auto document = JsonDocument::parse(text);
     if (!document || !document->root().is_array()) return items;
-    for (std::size_t i = 0; i < document->root().size(); ++i) {
-        if (const JsonView item = document->root().at(i); item.is_string()) items.emplace_back(item.text());
+    for (const JsonView& item : document->root().elements()) {
+        if (item.is_string()) items.emplace_back(item.text());
     }
     return items;
 }
@@ -202,6 +202,11 @@ std::vector<std::string_view> JsonView::keys() const {
 }
 
 std::size_t JsonView::size() const { return node_of(node_).items.size(); }
+std::vector<JsonView> JsonView::elements() const {
+    std::vector<JsonView> all;
+    for (const Node& item : node_of(node_).items) all.push_back(JsonView(&item));
+    return all;
+}
 JsonView JsonView::at(std::size_t index) const { return JsonView(&node_of(node_).items[index]); }
 
 struct JsonWriter::Impl {

@@ -48,6 +48,7 @@ public:
     // Arrays.
     std::size_t size() const;
     JsonView at(std::size_t index) const;
+    std::vector<JsonView> elements() const;
 
 private:
     friend class JsonDocument;

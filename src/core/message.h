@@ -68,7 +68,7 @@ struct Endpoint {
     std::optional<std::chrono::milliseconds> timeout{};  // of one request; nullopt = the service's
     std::optional<int> max_attempts{};                   // nullopt = the service's
     std::vector<ValidSigner> signers{};  // newest first; each signs every request until it expires. None: not signed
-    std::string unusable{};  // why its requests cannot be signed, and none may be sent; empty = they can
+    std::string unusable{};              // why its requests cannot be signed, and none may be sent; empty = they can
 };
 
 // How many messages an endpoint should be given now, of those that are held for it.

@@ -16,7 +16,7 @@ void EndpointReader::read() {
 }
 
 void EndpointReader::read_at_once() {
-    not_before_ = {};
+    credit_ = std::max<core::MonoTime::duration>(credit_, {});
     read();
 }
 
@@ -32,33 +32,42 @@ void EndpointReader::await(std::vector<core::Delivery> deliveries) {
 std::vector<core::MessageId> EndpointReader::waiting_messages() const {
     std::vector<core::MessageId> ids;
     for (const core::Delivery& delivery : waiting_) ids.push_back(delivery.id);
-    for (const core::Delivery& delivery : served_) ids.push_back(delivery.id);
+    for (const Reading& reading : under_way_) {
+        for (const core::Delivery& delivery : reading.served) ids.push_back(delivery.id);
+    }
     return ids;
 }
 
+// Until there is credit again.
+std::chrono::milliseconds EndpointReader::pause() {
+    const core::MonoTime now = clock_.mono();
+    credit_ = std::min<core::MonoTime::duration>(credit_ + (now - counted_) / kReadingShare, kMostReadingCredit);
+    counted_ = now;
+    return std::chrono::ceil<std::chrono::milliseconds>(-credit_ * kReadingShare);
+}
+
 void EndpointReader::next() {
-    if (reading_ || !wanted_) return;
-    const auto pause = std::chrono::ceil<std::chrono::milliseconds>(not_before_ - clock_.mono());
-    if (pause.count() > 0) {
-        timer_->start(pause);
+    if (!wanted_ || under_way_.size() >= kMostReadings) return;
+    if (const auto wait = pause(); wait.count() > 0) {
+        timer_->start(wait);
         return;
     }
     wanted_ = false;
-    reading_ = true;
-    started_ = clock_.mono();
-    served_ = std::exchange(waiting_, {});
+    under_way_.push_back({clock_.mono(), std::exchange(waiting_, {})});
     store_.load_endpoints([this](const core::Result<std::vector<core::Endpoint>>& endpoints) { on_answer(endpoints); });
 }
 
 void EndpointReader::on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints) {
-    reading_ = false;
+    Reading reading = std::move(under_way_.front());
+    under_way_.pop_front();
+    pause();  // brings the credit up to date
     const core::MonoTime now = clock_.mono();
-    const auto took = now - started_;
-    not_before_ = now + std::min<core::MonoTime::duration>(kReadingPauseFactor * took, kLongestReadingPause);
+    const auto took = now - std::max(reading.started, answered_);
+    answered_ = now;
+    credit_ = std::max<core::MonoTime::duration>(credit_ - took, -kLongestReadingPause / kReadingShare);
     next_refresh_ = endpoints ? now + std::min<core::MonoTime::duration>(kRefreshFactor * took, kLongestRefreshPause) : now;
     mediator_.on_read(endpoints);
-    std::vector<core::Delivery> served = std::exchange(served_, {});
-    if (!served.empty()) mediator_.on_waited(std::move(served));
+    if (!reading.served.empty()) mediator_.on_waited(std::move(reading.served));
     next();
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -15,13 +17,16 @@
 namespace messaging::engine {
 
 // The endpoints are read on the session that claims. Anybody can have them read, by a change or by a notification alone, so
-// readings take a fifth of the session's time at most, and a fiftieth where nobody has asked.
-inline constexpr int kReadingPauseFactor = 4;
+// readings take a fifth of the session's time at most, and a fiftieth where nobody has asked. Time that was not used counts
+// later: a change is read at once, before messages are claimed that were inserted after it.
+inline constexpr int kReadingShare = 5;
+inline constexpr std::chrono::milliseconds kMostReadingCredit{200};
 inline constexpr std::chrono::milliseconds kLongestReadingPause{5'000};
+inline constexpr std::size_t kMostReadings = 2;  // under way at a time: one may have begun before a change
 inline constexpr int kRefreshFactor = 50;
 inline constexpr std::chrono::milliseconds kLongestRefreshPause{60'000};
 
-// Loop thread only. One reading is under way at a time.
+// Loop thread only.
 class EndpointReader {
 public:
     struct Mediator {
@@ -43,7 +48,12 @@ public:
     std::vector<core::MessageId> waiting_messages() const;
 
 private:
+    struct Reading {
+        core::MonoTime started;
+        std::vector<core::Delivery> served;  // deliveries that wait for it
+    };
     void next();
+    std::chrono::milliseconds pause();
     void on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints);
 
     EndpointStore& store_;
@@ -51,12 +61,12 @@ private:
     Mediator mediator_;
     std::unique_ptr<loop::Timer> timer_;
     std::vector<core::Delivery> waiting_;  // for a reading that has not begun
-    std::vector<core::Delivery> served_;   // by the reading under way
-    core::MonoTime started_{};
-    core::MonoTime not_before_{};
+    std::deque<Reading> under_way_;        // answered in order
+    core::MonoTime::duration credit_ = kMostReadingCredit;
+    core::MonoTime counted_{};  // the credit is of then
+    core::MonoTime answered_{};
     core::MonoTime next_refresh_{};
     bool wanted_ = false;
-    bool reading_ = false;
 };
 
 }  // namespace messaging::engine

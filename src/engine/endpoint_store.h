@@ -12,8 +12,8 @@ namespace messaging::engine {
 class EndpointStore {
 public:
     virtual ~EndpointStore() = default;
-    // All of them, each with the signers that its secrets make. One whose secrets cannot be read or made is unusable, and says what to
-    // do.
+    // All of them, each with the signers that its secrets make. One whose secrets cannot be read or made is unusable, and says
+    // what to do.
     virtual void load_endpoints(core::Completion<std::vector<core::Endpoint>> done) = 0;
 };
 

@@ -20,6 +20,10 @@ protected:
         time_.advance(took);
         take_first(store_.endpoints).answer(std::vector<core::Endpoint>{test::endpoint(1, 10)});
     }
+    void use_up_credit() {
+        reader_.read();
+        answer(kMostReadingCredit);
+    }
     void fail() { take_first(store_.endpoints).answer(core::Error{core::ErrorKind::kTimeout, "too late", ""}); }
 
     test::FakeTime time_;
@@ -36,18 +40,25 @@ protected:
                                 }}};
 };
 
-TEST_F(EndpointReaderTest, OneReadingIsUnderWayAndOneMoreFollowsIt) {
-    for (int i = 0; i < 100; ++i) reader_.read();
+TEST_F(EndpointReaderTest, AChangeIsReadAtOnceAndManyTakeThreeReadings) {
+    reader_.read();
     ASSERT_EQ(store_.endpoints.size(), 1u);
+    reader_.read();
+    ASSERT_EQ(store_.endpoints.size(), 2u) << "before what is claimed from now on: the first may have begun before the change";
+    for (int i = 0; i < 100; ++i) reader_.read();
+    ASSERT_EQ(store_.endpoints.size(), 2u);
     answer();
-    ASSERT_EQ(store_.endpoints.size(), 1u) << "what changed after it began may not be in it";
+    ASSERT_EQ(store_.endpoints.size(), 2u) << "what changed after the second one began may not be in it";
+    answer();
     answer();
     EXPECT_FALSE(reading());
-    EXPECT_EQ(reads_, 2);
+    EXPECT_EQ(reads_, 3);
 }
 
 TEST_F(EndpointReaderTest, ReadingsTakeAFifthOfTheTimeAtMost) {
+    use_up_credit();
     reader_.read();
+    ASSERT_TRUE(reading());
     answer(milliseconds(100));
     reader_.read();
     EXPECT_FALSE(reading());
@@ -61,15 +72,20 @@ TEST_F(EndpointReaderTest, ReadingsTakeAFifthOfTheTimeAtMost) {
     EXPECT_TRUE(reading()) << "a change has its effect, however slow PostgreSQL is";
 }
 
-TEST_F(EndpointReaderTest, AfterAPauseAChangeIsReadAtOnce) {
+TEST_F(EndpointReaderTest, ATimeWithoutReadingsCountsUpToItsLimit) {
+    use_up_credit();
+    time_.advance(std::chrono::hours(1));
+    for (int i = 0; i < 3; ++i) {
+        reader_.read();
+        ASSERT_TRUE(reading()) << i;
+        answer(milliseconds(100));
+    }
     reader_.read();
-    answer(milliseconds(100));
-    time_.advance(milliseconds(400));
-    reader_.read();
-    EXPECT_TRUE(reading());
+    EXPECT_FALSE(reading());
 }
 
 TEST_F(EndpointReaderTest, ASessionThatHasComeUpReadsWithoutAPause) {
+    use_up_credit();
     reader_.read();
     answer(milliseconds(1000));
     reader_.read_at_once();
@@ -94,6 +110,7 @@ TEST_F(EndpointReaderTest, ADeliveryWaitsForAReadingThatBeginsAfterItsClaim) {
     reader_.read();
     reader_.await({delivery(7, 9)});
     EXPECT_EQ(reader_.waiting_messages(), std::vector<core::MessageId>{7});
+    EXPECT_EQ(store_.endpoints.size(), 2u);
     answer();
     EXPECT_TRUE(waited_.empty()) << "its endpoint may be newer than this reading";
     EXPECT_EQ(reader_.waiting_messages(), std::vector<core::MessageId>{7});
