@@ -97,10 +97,13 @@ def answer_ms(url, times):
     return sorted(took)
 
 
-def inserts_per_second(world, clients, seconds):
+ONE_MESSAGE = "INSERT INTO messages (recipient, content) VALUES ('+905551111111', repeat('x', 64))"
+
+
+def inserts_per_second(world, clients, seconds, statement=ONE_MESSAGE):
     """pgbench, one row a transaction."""
     script = world.directory / "insert.sql"
-    script.write_text("INSERT INTO messages (recipient, content) VALUES ('+905551111111', repeat('x', 64));\n")
+    script.write_text(statement + ";\n")
     binaries = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
     out = world.run([f"{binaries}/pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", script, world.database])
     return float(re.search(r"tps = ([\d.]+)", out).group(1))

@@ -74,6 +74,17 @@ def inserting(world, scale):
     return rows
 
 
+def fan_out(world, scale):
+    """An event that ten endpoints get, beside one message, from the same client. Nothing is sent meanwhile."""
+    world.sql("""INSERT INTO messaging.endpoints (name, url, event_types)
+                 SELECT 'subscriber ' || g, 'http://subscriber.test/', '{invoice.*}' FROM generate_series(1, 10) g""")
+    seconds = max(int(5 * scale), 2)
+    event = "INSERT INTO messaging.events (type, data) VALUES ('invoice.paid', ('\"' || repeat('x', 62) || '\"')::json)"
+    pairs = [(inserts_per_second(world, 1, seconds), inserts_per_second(world, 1, seconds, event)) for _ in range(RUNS)]
+    return [("inserting one message", [m for m, _ in pairs], "transactions/s", "", [], ""),
+            ("inserting an event for 10 endpoints", [e for _, e in pairs], "transactions/s", "what it costs, in messages", [m / e for m, e in pairs], "<= 10")]
+
+
 def with_archive(world, scale):
     count, sent, beside = scaled(100_000, scale), scaled(10_000_000, scale), world.beside()
     archive(beside, sent)
@@ -290,7 +301,7 @@ def cost(world, scale):
     return rows
 
 
-ALL = {"drain": drain_small, "latency": latency_slow, "latency-3000": latency_fast, "inserting": inserting, "archive": with_archive, "snapshot": held_snapshot,
+ALL = {"drain": drain_small, "latency": latency_slow, "latency-3000": latency_fast, "inserting": inserting, "fan-out": fan_out, "archive": with_archive, "snapshot": held_snapshot,
        "backlog": backlog, "slow-receivers": slow_receivers, "endpoints": hundred_endpoints, "hanging": hanging_endpoints, "several": several, "start": start_up, "http2": http2, "cost": cost}
 # These need 60 GB of disk and the better part of an hour at full size: they run only when they are named.
 LARGE = {"partitions": partitions.measure, "reconcile": reconcile.measure}
