@@ -108,6 +108,7 @@ core::Result<std::vector<CreatedEvent>> read_created(const pg::Rows& rows, std::
             "the database has made fewer events than were accepted: does a trigger of the application's drop some?", ""};
     }
     std::vector<CreatedEvent> created;
+    created.reserve(expected);
     for (int row = 0; row < rows.size(); ++row) {
         created.push_back({rows.bigint(row, 0), std::string(rows.text(row, 1)), rows.bigint(row, 2)});
     }
