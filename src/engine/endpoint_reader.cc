@@ -38,18 +38,17 @@ std::vector<core::MessageId> EndpointReader::waiting_messages() const {
     return ids;
 }
 
-// Until there is credit again.
-std::chrono::milliseconds EndpointReader::pause() {
+void EndpointReader::earn_credit() {
     const core::MonoTime now = clock_.mono();
     credit_ = std::min<core::MonoTime::duration>(credit_ + (now - counted_) / kReadingShare, kMostReadingCredit);
     counted_ = now;
-    return std::chrono::ceil<std::chrono::milliseconds>(-credit_ * kReadingShare);
 }
 
 void EndpointReader::next() {
     if (!wanted_ || under_way_.size() >= kMostReadings) return;
-    if (const auto wait = pause(); wait.count() > 0) {
-        timer_->start(wait);
+    earn_credit();
+    if (credit_.count() < 0) {
+        timer_->start(std::chrono::ceil<std::chrono::milliseconds>(-credit_ * kReadingShare));
         return;
     }
     wanted_ = false;
@@ -60,7 +59,7 @@ void EndpointReader::next() {
 void EndpointReader::on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints) {
     Reading reading = std::move(under_way_.front());
     under_way_.pop_front();
-    pause();  // brings the credit up to date
+    earn_credit();
     const core::MonoTime now = clock_.mono();
     const auto took = now - std::max(reading.started, answered_);
     answered_ = now;

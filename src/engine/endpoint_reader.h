@@ -53,7 +53,7 @@ private:
         std::vector<core::Delivery> served;  // deliveries that wait for it
     };
     void next();
-    std::chrono::milliseconds pause();
+    void earn_credit();
     void on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints);
 
     EndpointStore& store_;

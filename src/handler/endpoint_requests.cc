@@ -63,13 +63,12 @@ std::optional<Problem> read_event_types(const std::string& name, const core::Jso
         changes.event_types.emplace(std::nullopt);
         return std::nullopt;
     }
+    if (!value.is_array()) return invalid_field(name, "must be an array of types");
     std::vector<std::string> types;
-    for (std::size_t i = 0; value.is_array() && i < value.size(); ++i) {
-        const core::JsonView type = value.at(i);
+    for (const core::JsonView& type : value.elements()) {
         if (!type.is_string() || !is_text(type.text(), kMaxTextBytes)) return invalid_field(name, "must be an array of types");
         types.emplace_back(type.text());
     }
-    if (!value.is_array()) return invalid_field(name, "must be an array of types");
     changes.event_types.emplace(std::move(types));
     return std::nullopt;
 }
@@ -173,37 +172,29 @@ Checked<EndpointChanges> read_new_endpoint(const http::Request& request) {
 }
 
 Checked<service::EndpointQuery> read_endpoint_query(const http::Request& request) {
-    if (const auto problem = check_parameters(request, kListParameters)) return *problem;
+    if (auto problem = check_parameters(request, kListParameters)) return std::move(*problem);
     service::EndpointQuery query;
     query.limit = kDefaultLimit;
     for (const auto& [name, value] : request.query) {
+        std::optional<Problem> problem;
         if (name == "state") {
             const auto state = read_word(name, value, core::kEndpointStates);
-            if (const auto* problem = std::get_if<Problem>(&state)) return *problem;
+            if (const auto* wrong = std::get_if<Problem>(&state)) return *wrong;
             query.state = std::get<core::EndpointState>(state);
-        } else if (name == "limit") {
-            const auto limit = read_limit(value);
-            if (const auto* problem = std::get_if<Problem>(&limit)) return *problem;
-            query.limit = std::get<int>(limit);
         } else if (name == "name") {
             if (!is_text(value, kMaxEndpointNameBytes)) return invalid_parameter(name, "must be the name of an endpoint");
             query.name = value;
+        } else if (name == "limit") {
+            problem = read_limit(value, query.limit);
         } else if (name == "event_type") {
-            if (!is_event_type(value)) return invalid_parameter(name, "must be a type of events, such as invoice.paid");
-            query.event_type = value;
+            problem = read_event_type(name, value, query.event_type);
         } else if (name == "tenant") {
-            if (!is_text(value, kMaxTenantBytes)) return invalid_parameter(name, "must be 1 to 255 bytes of UTF-8 without NUL");
-            query.tenant = value;
+            problem = read_tenant(value, query.tenant);
         }
+        if (problem) return std::move(*problem);
     }
-    if (const auto cursor = request.query_parameter("cursor")) {
-        const auto position = read_cursor(*cursor, text_of(query));
-        if (!position) {
-            return Problem{400, "invalid_cursor",
-                           "cursor must be a meta.next_cursor of the same list: with the same state, tenant, name and event_type",
-                           "cursor"};
-        }
-        query.after = position->id;
+    if (auto problem = read_position(request, text_of(query), "state, tenant, name and event_type", query.after)) {
+        return std::move(*problem);
     }
     return query;
 }

@@ -59,30 +59,17 @@ Checked<NewEvents> read_new_events(const http::Request& request, std::size_t max
 }
 
 Checked<service::EventQuery> read_event_query(const http::Request& request) {
-    if (const auto problem = check_parameters(request, kParameters)) return *problem;
+    if (auto problem = check_parameters(request, kParameters)) return std::move(*problem);
     service::EventQuery query;
     query.limit = kDefaultLimit;
     for (const auto& [name, value] : request.query) {
-        if (name == "limit") {
-            const auto limit = read_limit(value);
-            if (const auto* problem = std::get_if<Problem>(&limit)) return *problem;
-            query.limit = std::get<int>(limit);
-        } else if (name == "type") {
-            if (!is_event_type(value)) return invalid_parameter(name, "must be a type of events, such as invoice.paid");
-            query.type = value;
-        } else if (name == "tenant") {
-            if (!is_text(value, kMaxTenantBytes)) return invalid_parameter(name, "must be 1 to 255 bytes of UTF-8 without NUL");
-            query.tenant = value;
-        }
+        std::optional<Problem> problem;
+        if (name == "limit") problem = read_limit(value, query.limit);
+        if (name == "type") problem = read_event_type(name, value, query.type);
+        if (name == "tenant") problem = read_tenant(value, query.tenant);
+        if (problem) return std::move(*problem);
     }
-    if (const auto cursor = request.query_parameter("cursor")) {
-        const auto position = read_cursor(*cursor, text_of(query));
-        if (!position) {
-            return Problem{400, "invalid_cursor",
-                           "cursor must be a meta.next_cursor of the same list: with the same type and tenant", "cursor"};
-        }
-        query.after = position->id;
-    }
+    if (auto problem = read_position(request, text_of(query), "type and tenant", query.after)) return std::move(*problem);
     return query;
 }
 

@@ -55,10 +55,7 @@ Checked<service::NewMessage> read_item(const core::JsonView& item, std::size_t m
 using ReadParameter = std::optional<Problem> (*)(const std::string& value, service::ListQuery& query);
 
 std::optional<Problem> read_page_limit(const std::string& value, service::ListQuery& query) {
-    const auto limit = read_limit(value);
-    if (const auto* problem = std::get_if<Problem>(&limit)) return *problem;
-    query.limit = std::get<int>(limit);
-    return std::nullopt;
+    return read_limit(value, query.limit);
 }
 
 std::optional<Problem> read_status(const std::string& value, service::ListQuery& query) {
@@ -182,10 +179,38 @@ Problem invalid_field(const std::string& name, const std::string& rule) {
     return {422, "invalid_field", name + " " + rule, name};
 }
 
-Checked<int> read_limit(const std::string& value) {
-    const auto limit = core::parse_number<int>(value);
-    if (limit && *limit >= 1 && *limit <= kMaxLimit) return *limit;
-    return invalid_parameter("limit", "must be a whole number from 1 to " + std::to_string(kMaxLimit));
+std::optional<Problem> read_limit(const std::string& value, int& limit) {
+    const auto number = core::parse_number<int>(value);
+    if (!number || *number < 1 || *number > kMaxLimit) {
+        return invalid_parameter("limit", "must be a whole number from 1 to " + std::to_string(kMaxLimit));
+    }
+    limit = *number;
+    return std::nullopt;
+}
+
+std::optional<Problem> read_tenant(const std::string& value, std::optional<std::string>& tenant) {
+    if (!is_text(value, kMaxTenantBytes)) return invalid_parameter("tenant", "must be 1 to 255 bytes of UTF-8 without NUL");
+    tenant = value;
+    return std::nullopt;
+}
+
+std::optional<Problem> read_event_type(const std::string& name, const std::string& value, std::optional<std::string>& type) {
+    if (!is_event_type(value)) return invalid_parameter(name, "must be a type of events, such as invoice.paid");
+    type = value;
+    return std::nullopt;
+}
+
+std::optional<Problem> read_position(const http::Request& request, const std::string& list, const std::string& filters,
+                                     std::optional<std::int64_t>& after) {
+    const auto cursor = request.query_parameter("cursor");
+    if (!cursor) return std::nullopt;
+    const auto position = read_cursor(*cursor, list);
+    if (!position) {
+        return Problem{400, "invalid_cursor", "cursor must be a meta.next_cursor of the same list: with the same " + filters,
+                       "cursor"};
+    }
+    after = position->id;
+    return std::nullopt;
 }
 
 std::optional<Problem> check_members(const core::JsonView& object, std::span<const std::string_view> known) {
@@ -237,7 +262,6 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
         const auto* parameter = std::find_if(kListParameters.begin(), kListParameters.end(), is_it);
         if (const auto problem = parameter->read(value, query)) return *problem;
     }
-    // An empty cursor is refused too: a client that follows next_cursor past the last page would begin again.
     if (const auto cursor = request.query_parameter("cursor")) {
         query.after = read_cursor(*cursor, query);
         if (!query.after) {

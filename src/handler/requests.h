@@ -1,6 +1,7 @@
 // Requests: bodies and queries checked and turned into what the service takes; every refusal says what to do.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -58,8 +59,14 @@ Checked<typename Words::value_type> read_word(const std::string& name, const std
     }
     return invalid_parameter(name, "must be one of " + list);
 }
-// The value of the parameter `limit`.
-Checked<int> read_limit(const std::string& value);
+// What is wrong with the value of a parameter that several lists have; nothing when it is read.
+std::optional<Problem> read_limit(const std::string& value, int& limit);
+std::optional<Problem> read_tenant(const std::string& value, std::optional<std::string>& tenant);
+std::optional<Problem> read_event_type(const std::string& name, const std::string& value, std::optional<std::string>& type);
+// Where the page before has ended, by the cursor of the request. `list` is the text that the cursor is bound to, and `filters`
+// says it in words. An empty cursor is refused too: a client that follows next_cursor past the last page would begin again.
+std::optional<Problem> read_position(const http::Request& request, const std::string& list, const std::string& filters,
+                                     std::optional<std::int64_t>& after);
 // What is wrong with the members of an object that may have each of these once; nothing when it is right.
 std::optional<Problem> check_members(const core::JsonView& object, std::span<const std::string_view> known);
 
