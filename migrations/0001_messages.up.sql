@@ -69,15 +69,16 @@ CREATE INDEX _endpoint_secret_endpoint ON messaging._endpoint_secret (endpoint_i
 -- One row for each endpoint, kept by a trigger. Small and hot, apart from the configuration: each claim reads it. A state other than
 -- active moves the endpoint's messages into messaging._hold at their claim.
 --   active     its messages are sent as they come
---   held       they come faster than it takes them: they wait in the hold, and engines claim them there as fast as it takes them
+--   backlogged they come faster than it takes them: they wait in the hold, and engines claim them there as fast as it takes them
+--   failing    nothing but failures: they wait in the hold, and one at a time is tried, until one succeeds
 --   disabled   they wait in the hold until the state is set to active
 CREATE TABLE messaging._endpoint_state (
     endpoint_id bigint PRIMARY KEY,
-    state       text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'held', 'disabled')),
+    state       text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'backlogged', 'failing', 'disabled')),
     reason      text,
     since       timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
-CREATE INDEX _endpoint_state_held ON messaging._endpoint_state (endpoint_id) WHERE state = 'held';
+CREATE INDEX _endpoint_state_from_hold ON messaging._endpoint_state (endpoint_id) WHERE state IN ('backlogged', 'failing');
 CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);
 
 -- An event is stored once, however many endpoints get it. The trigger messaging_event (functions/events.sql) makes a message for each

@@ -41,13 +41,13 @@ BEGIN
     RAISE EXCEPTION 'an endpoint keeps its id' USING HINT = 'Insert a new endpoint instead.', ERRCODE = 'integrity_constraint_violation';
 END $$;
 
--- An endpoint for which messages are held cannot be active at once: it is held, and engines give it what it can take, in order, until
+-- An endpoint for which messages are held cannot be active at once: it is backlogged, and engines give it what it can take, in order, until
 -- nothing is held any more. So a million of them delay no other endpoint's messages.
 CREATE OR REPLACE FUNCTION messaging._on_endpoint_state_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NEW.state = 'active' AND EXISTS (SELECT FROM messaging._hold WHERE endpoint_id = NEW.endpoint_id) THEN
-        NEW.state := 'held';
+        NEW.state := 'backlogged';
         NEW.reason := 'what was kept for it is sent first';
     END IF;
     IF NEW.state = 'active' THEN

@@ -157,10 +157,10 @@ DECLARE
     found_id bigint := messaging._endpoint_id(endpoint);
     result messaging.endpoint_health;
 BEGIN
-    UPDATE messaging._endpoint_state s SET state = 'active' WHERE s.endpoint_id = found_id AND s.state = 'disabled';
+    UPDATE messaging._endpoint_state s SET state = 'active' WHERE s.endpoint_id = found_id AND s.state IN ('disabled', 'failing');
     PERFORM pg_notify('messaging_control', '');
     SELECT * INTO result FROM messaging.endpoint_health h WHERE h.id = found_id;
     RETURN result;
 END $$;
 COMMENT ON FUNCTION messaging.enable(text) IS
-    'Sends to an endpoint again. What was kept meanwhile goes first: its state is held until that is sent.';
+    'Sends to an endpoint again. What was kept meanwhile goes first: its state is backlogged until that is sent.';

@@ -33,6 +33,54 @@ END $$;
 SELECT messaging._make_trigger('messaging_event', 'AFTER INSERT', 'messaging.events',
     'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION messaging._on_event_insert()');
 
+-- Publishes an event of the service's own, if an endpoint subscribes to its type. It has no tenant, so that no customer sees another
+-- one's failures. It is part of an engine's statement, which must not fail for it: a trigger of the application may raise.
+CREATE OR REPLACE FUNCTION messaging._publish_own(own_type text, own_data json) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM messaging.endpoints e WHERE e.event_types && messaging._event_patterns(own_type) AND e.tenant IS NULL) THEN
+        INSERT INTO messaging.events (type, data) VALUES (own_type, own_data);
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'the event % could not be published: %', own_type, SQLERRM;
+END $$;
+
+-- What engines find of an endpoint. What an operator does is no news.
+CREATE OR REPLACE FUNCTION messaging._on_endpoint_found() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    word text := CASE WHEN NEW.state IN ('failing', 'disabled') THEN NEW.state WHEN OLD.state = 'failing' THEN 'recovered' END;
+BEGIN
+    IF word IS NOT NULL THEN
+        PERFORM messaging._publish_own('messaging.endpoint.' || word, (
+            SELECT json_build_object('endpoint_id', e.id::text, 'endpoint', e.name, 'tenant', e.tenant,
+                                     'reason', CASE WHEN word = 'recovered' THEN OLD.reason ELSE NEW.reason END)
+            FROM messaging.endpoints e WHERE e.id = NEW.endpoint_id));
+    END IF;
+    RETURN NULL;
+END $$;
+SELECT messaging._make_trigger('endpoint_found', 'AFTER UPDATE OF state', 'messaging._endpoint_state',
+    $$FOR EACH ROW WHEN (OLD.state <> NEW.state AND current_setting('messaging.session', true) = 'engine')
+    EXECUTE FUNCTION messaging._on_endpoint_found()$$);
+
+-- A message that engines have given up. One that delivers an event of the service's own makes no other event: that could go on for ever.
+CREATE OR REPLACE FUNCTION messaging._on_dead() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own_data json := (
+        SELECT json_build_object('message_id', m.id::text, 'webhook_id', messaging.webhook_id(m.id), 'endpoint_id', m.endpoint_id::text,
+                                 'endpoint', e.name, 'tenant', e.tenant, 'event_id', m.event_id::text, 'event_type', v.type, 'reason', NEW.reason)
+        FROM public.messages m LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id LEFT JOIN messaging.events v ON v.id = m.event_id
+        WHERE m.id = NEW.id AND coalesce(v.type !~ '^messaging(\.|$)', true));
+BEGIN
+    IF own_data IS NOT NULL THEN
+        PERFORM messaging._publish_own('messaging.message.dead', own_data);
+    END IF;
+    RETURN NULL;
+END $$;
+SELECT messaging._make_trigger('message_dead', 'AFTER INSERT', 'messaging._dead',
+    $$FOR EACH ROW WHEN (current_setting('messaging.session', true) = 'engine') EXECUTE FUNCTION messaging._on_dead()$$);
+
 -- Inserts the events of three arrays, and says how many messages each has become.
 CREATE OR REPLACE FUNCTION messaging._publish(types text[], all_data text[], tenants text[])
 RETURNS TABLE (place bigint, id bigint, created_at timestamptz, messages bigint)

@@ -298,6 +298,12 @@ const std::vector<Setting>& settings() {
         {"BACKOFF_FACTOR", "2", "each further wait is this many times the one before", Shown::kWhole, read_backoff_factor},
         {"BACKOFF_CAP", "6h", "the longest wait between attempts, unless Retry-After asks for more (24 h at most)", Shown::kWhole,
          backoff_duration(&core::BackoffPolicy::cap)},
+        {"BREAKER_FAILURES", "10",
+         "failed attempts in a row, over 5 s at least, after which an endpoint is failing: one message at a time is tried; 0 = "
+         "never",
+         Shown::kWhole, integer(&Config::breaker_failures, 0, 1'000'000)},
+        {"DISABLE_AFTER", "120h", "an endpoint that has been failing for so long is disabled; 0 = never", Shown::kWhole,
+         duration(&Config::disable_after, milliseconds(0))},
         {"SHUTDOWN_TIMEOUT", "15s", "how long requests in flight may take after SIGTERM", Shown::kWhole,
          duration(&Config::shutdown_timeout, milliseconds(0))},
         {"MAX_CONTENT_BYTES", "4096", "longest content of a message; migrate up sets the same limit in PostgreSQL", Shown::kWhole,

@@ -35,6 +35,8 @@ struct Config {
     core::AddressPolicy address_policy;  // of ALLOWED_NETWORKS
     bool http2 = false;
     core::BackoffPolicy backoff;
+    int breaker_failures = 0;
+    std::chrono::milliseconds disable_after{0};
     std::chrono::milliseconds shutdown_timeout{0};
     std::size_t max_content_bytes = 0;
     std::int64_t receipt_stream_max = 0;

@@ -20,6 +20,7 @@
 #include "repository/claim_store.h"
 #include "repository/doorbell_store.h"
 #include "repository/endpoint_figures_store.h"
+#include "repository/endpoint_state_store.h"
 #include "repository/endpoint_store.h"
 #include "repository/instance_store.h"
 #include "repository/receipt_backlog_store.h"
@@ -40,6 +41,7 @@ engine::EngineOptions engine_options(const Config& config, const std::string& na
     options.name = name;
     options.session_tag = tag;
     options.dispatch.outcomes.backoff = config.backoff;
+    options.dispatch.breaker.failures = config.breaker_failures;
     options.dispatch.max_in_flight = static_cast<std::size_t>(config.max_in_flight);
     options.max_claim =
         static_cast<int>(std::clamp<std::size_t>(kMaxClaimBytes / config.max_content_bytes, 1, engine::kMaxClaim));
@@ -76,6 +78,7 @@ struct EngineThread::Inside {
           record_store_(record_, !owner.config_.redis_url.empty()),
           endpoint_store_(claim_, crypto::Sealer(owner.config_.secrets_keys)),
           figures_store_(listen_),
+          state_store_(listen_, owner.config_.disable_after),
           instance_store_(listen_),
           doorbell_store_(listen_),
           backlog_store_(record_),
@@ -85,6 +88,7 @@ struct EngineThread::Inside {
                    .records = record_store_,
                    .endpoints = endpoint_store_,
                    .figures = figures_store_,
+                   .endpoint_states = state_store_,
                    .instances = instance_store_,
                    .doorbell = doorbell_store_,
                    .backlog = backlog_store_,
@@ -177,6 +181,7 @@ struct EngineThread::Inside {
     repository::PgRecordStore record_store_;
     repository::PgEndpointStore endpoint_store_;
     repository::PgEndpointFiguresStore figures_store_;
+    repository::PgEndpointStateStore state_store_;
     repository::PgInstanceStore instance_store_;
     repository::PgDoorbellStore doorbell_store_;
     repository::PgReceiptBacklogStore backlog_store_;

@@ -44,15 +44,18 @@ struct Delivery {
 // As messaging._endpoint_state has it.
 enum class EndpointState {
     kActive,
-    kHeld,      // its messages go through the hold: they come faster than it takes them, or were kept while it was disabled
-    kDisabled,  // its messages wait in the hold until it is enabled
+    kBacklogged,  // its messages go through the hold: they come faster than it takes them, or were kept while it was disabled
+    kFailing,     // nothing but failures: its messages wait in the hold, and one at a time is tried
+    kDisabled,    // its messages wait in the hold until it is enabled
 };
-inline constexpr std::array kEndpointStates{EndpointState::kActive, EndpointState::kHeld, EndpointState::kDisabled};
+inline constexpr std::array kEndpointStates{EndpointState::kActive, EndpointState::kBacklogged, EndpointState::kFailing,
+                                            EndpointState::kDisabled};
 
 constexpr std::string_view word_of(EndpointState state) {
     switch (state) {
         case EndpointState::kActive: return "active";
-        case EndpointState::kHeld: return "held";
+        case EndpointState::kBacklogged: return "backlogged";
+        case EndpointState::kFailing: return "failing";
         case EndpointState::kDisabled: return "disabled";
     }
     return "";
@@ -70,6 +73,11 @@ struct Endpoint {
     std::vector<ValidSigner> signers{};  // newest first; each signs every request until it expires. None: not signed
     std::string unusable{};              // why its requests cannot be signed, and none may be sent; empty = they can
 };
+
+// Engines claim its messages from the hold.
+constexpr bool is_sent_from_hold(EndpointState state) {
+    return state == EndpointState::kBacklogged || state == EndpointState::kFailing;
+}
 
 // How many messages an endpoint should be given now, of those that are held for it.
 struct EndpointRoom {

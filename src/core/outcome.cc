@@ -2,6 +2,7 @@
 #include "core/outcome.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/retry_after.h"
 
@@ -27,6 +28,17 @@ std::string failure_of(const AttemptResult& result) {
     return result.detail;
 }
 
+bool is_overload(const AttemptResult& result) {
+    constexpr std::array kStatuses{429, 502, 503, 504};
+    return result.fault == AttemptFault::kNone && std::find(kStatuses.begin(), kStatuses.end(), result.status) != kStatuses.end();
+}
+
+bool is_gone(const AttemptResult& result) { return result.fault == AttemptFault::kNone && result.status == 410; }
+
+std::optional<std::chrono::milliseconds> asked_wait(const AttemptResult& result, WallTime now) {
+    return parse_retry_after(result.retry_after, result.date, now);
+}
+
 Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, const AttemptResult& result, WallTime now,
                          Random& random) {
     const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(result.duration);
@@ -42,7 +54,7 @@ Outcome classify_attempt(const OutcomePolicy& policy, const Delivery& delivery, 
         outcome.kind = outcome.attempts >= policy.backoff.max_attempts ? OutcomeKind::kDead : OutcomeKind::kRetry;
         if (outcome.kind == OutcomeKind::kRetry) {
             outcome.delay = next_delay(policy.backoff, outcome.attempts, random);
-            if (const auto asked = parse_retry_after(result.retry_after, result.date, now)) {
+            if (const auto asked = asked_wait(result, now)) {
                 const auto bounded = std::min<std::chrono::milliseconds>(*asked, policy.retry_after_max);
                 outcome.delay = std::max(outcome.delay, bounded);
             }

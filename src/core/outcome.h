@@ -1,6 +1,8 @@
 // Outcome: what an attempt's result means for its message; pure.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 
 #include "core/attempt.h"
@@ -20,6 +22,12 @@ struct OutcomePolicy {
 bool is_delivered(const AttemptResult& result);
 // Why it is not delivered, for people; empty where it is.
 std::string failure_of(const AttemptResult& result);
+// 429, 502, 503, 504: the receiver, or what stands before it, cannot take so many requests now.
+bool is_overload(const AttemptResult& result);
+// 410: the receiver wants no more requests at this URL.
+bool is_gone(const AttemptResult& result);
+// What Retry-After asks for; nullopt = nothing.
+std::optional<std::chrono::milliseconds> asked_wait(const AttemptResult& result, WallTime now);
 
 // Any 2xx delivers. Everything else, redirects included, waits and is tried again until the attempts are used up.
 // Retry-After lengthens the wait, never shortens it. A fault of the service itself uses up no attempt.

@@ -59,7 +59,7 @@ public:
 
     virtual void claim_ready(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
     virtual void claim_due(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
-    // Claims messages of held endpoints; for each endpoint in the order of their ids. An endpoint that has room and no more
+    // Claims messages of backlogged endpoints; for each endpoint in the order of their ids. An endpoint that has room and no more
     // messages in the hold becomes active.
     virtual void claim_held(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
     // Looks up the first message that this claim from `source` would take. Locks nothing.

@@ -15,9 +15,9 @@ constexpr std::chrono::milliseconds kFaultMemory{1000};
 constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
-Ended ended(core::AttemptFault fault) {
-    switch (fault) {
-        case core::AttemptFault::kNone: return Ended::kAnswered;
+Ended ended(const core::AttemptResult& result) {
+    switch (result.fault) {
+        case core::AttemptFault::kNone: return core::is_overload(result) ? Ended::kOverloaded : Ended::kAnswered;
         case core::AttemptFault::kRemote:
         case core::AttemptFault::kForbidden: return Ended::kUnanswered;
         case core::AttemptFault::kLocal: break;
@@ -26,6 +26,7 @@ Ended ended(core::AttemptFault fault) {
 }
 
 std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
+std::string requests_to(const core::Endpoint& endpoint) { return "requests to " + label(endpoint); }
 std::string signing_of(const core::Endpoint& endpoint) { return "signing for " + label(endpoint); }
 
 }  // namespace
@@ -39,8 +40,10 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
       options_(options),
       mediator_(std::move(mediator)),
       queues_(options_.max_in_flight),
+      gates_(options_.breaker),
       measure_timer_(timers.make_timer([this] { measure(); })),
-      fault_timer_(timers.make_timer([this] { tell(kStarting, "", false); })) {}
+      fault_timer_(timers.make_timer([this] { tell(kStarting, "", false); })),
+      gate_timer_(timers.make_timer([this] { open_gates(); })) {}
 
 void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
     const auto former = std::exchange(endpoints_, {});
@@ -54,11 +57,12 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
             endpoint.state = read.state;
         }
         if (!endpoint.unusable.empty()) unusable_.push_back(endpoint.id);
-        const bool held = endpoint.state == core::EndpointState::kHeld;
+        const bool held = core::is_sent_from_hold(endpoint.state);
         queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
-        const bool was_held = before != former.end() && before->second.state == core::EndpointState::kHeld;
+        const bool was_held = before != former.end() && core::is_sent_from_hold(before->second.state);
         if (held != was_held) queues_.set_held(endpoint.id, held);  // hold() may be ahead of what was read
         if (held && before == former.end()) queues_.expect_silence(endpoint.id);
+        follow_state(read, before == former.end() ? nullptr : &before->second);
         tell_of(endpoint, read.unusable);
         endpoints_.emplace(endpoint.id, std::move(endpoint));
     }
@@ -67,11 +71,34 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         if (now == endpoints_.end() || now->second.name != endpoint.name) {
             tell(label(endpoint), "", false);
             tell(signing_of(endpoint), "", false);
+            tell(requests_to(endpoint), "", false);
         }
-        if (now == endpoints_.end()) queues_.forget_if_idle(id);
+        if (now == endpoints_.end()) {
+            gates_.forget(id);
+            update_gate(id);
+            queues_.forget_if_idle(id);
+        }
     }
     hold_for_kept_back();
     pump();
+}
+
+// The state as it was read may be older than what this engine has found since, or its finding may be lost. A finding that is
+// reported again changes nothing.
+void Dispatcher::follow_state(const core::Endpoint& read, const core::Endpoint* before) {
+    const bool failing = read.state == core::EndpointState::kFailing;
+    const bool was_failing = before != nullptr && before->state == core::EndpointState::kFailing;
+    const auto found = gates_.failing(read.id);
+    if (failing && !was_failing) {
+        gates_.open_breaker(read.id, clock_.mono());
+    } else if (!failing && was_failing) {
+        gates_.forget(read.id);
+    } else if (failing && !found) {
+        mediator_.on_finding({read.id, Finding::kRecovered});
+    } else if (!failing && found && read.state != core::EndpointState::kDisabled) {
+        mediator_.on_finding(*found);
+    }
+    update_gate(read.id);
 }
 
 // `unusable`: why the endpoint cannot be used as it was read.
@@ -79,7 +106,12 @@ void Dispatcher::tell_of(const core::Endpoint& endpoint, const std::string& unus
     tell(label(endpoint),
          "messages for it come faster than it takes them, or were kept while it was disabled; they wait in the hold, and "
          "other endpoints are not affected",
-         endpoint.state == core::EndpointState::kHeld && endpoint.unusable.empty());
+         endpoint.state == core::EndpointState::kBacklogged && endpoint.unusable.empty());
+    tell(requests_to(endpoint),
+         "nothing but failures; its messages wait in the hold, one is tried about every " +
+             std::to_string(options_.breaker.longest_pause / std::chrono::seconds(1)) +
+             " s, and other endpoints are not affected",
+         endpoint.state == core::EndpointState::kFailing);
     tell(signing_of(endpoint),
          unusable + (endpoint.unusable.empty() ? "; it is used as it was before" : "; its messages wait in the hold") +
              ", and other endpoints are not affected",
@@ -228,8 +260,9 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     const auto flight = flights_.extract(flight_id);
     if (flight.empty()) return;  // released at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
-    queues_.finished(delivery.endpoint_id, ended(result.fault), result.duration, size_of(delivery));
+    queues_.finished(delivery.endpoint_id, ended(result), result.duration, size_of(delivery));
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
+    judge(delivery.endpoint_id, result);
     if (result.fault == core::AttemptFault::kForbidden) observer_.on_forbidden_address();
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);
     if (core::is_counted(outcome.kind)) figures_.count(delivery.endpoint_id, outcome);
@@ -241,6 +274,42 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     pump();
     mediator_.on_capacity();
     if (delivery.was_held && queues_.room(delivery.endpoint_id, most_held()) > 0) mediator_.on_held_capacity();
+}
+
+void Dispatcher::judge(core::EndpointId id, const core::AttemptResult& result) {
+    const bool had_none = gates_.empty();
+    auto finding = gates_.on_attempt(id, result, clock_.mono(), clock_.wall(), random_);
+    if (had_none && gates_.empty()) return;  // as nearly always
+    update_gate(id);
+    if (!finding || !knows(id)) return;
+    if (finding->finding == Finding::kGone) on_gone(id);
+    mediator_.on_finding(std::move(*finding));
+}
+
+void Dispatcher::on_gone(core::EndpointId id) {
+    endpoints_.find(id)->second.state = core::EndpointState::kDisabled;
+    hold_for_kept_back();
+}
+
+void Dispatcher::update_gate(core::EndpointId id) {
+    const std::size_t most = gates_.most_in_flight(id, clock_.mono());
+    queues_.set_most(id, most);
+    if (most == 0) await_opening();
+}
+
+void Dispatcher::await_opening() {
+    const core::MonoTime now = clock_.mono();
+    const auto next = gates_.next_opening(now);
+    if (!next || (gate_timer_->armed() && next_opening_ <= *next)) return;
+    next_opening_ = *next;
+    gate_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(*next - now));
+}
+
+void Dispatcher::open_gates() {
+    for (const core::EndpointId id : gates_.endpoints()) queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));
+    await_opening();
+    pump();
+    mediator_.on_held_capacity();
 }
 
 void Dispatcher::tell(const std::string& what, const std::string& reason, bool degraded) {

@@ -14,6 +14,7 @@
 #include "core/outcome.h"
 #include "core/random.h"
 #include "engine/endpoint_figures.h"
+#include "engine/endpoint_gates.h"
 #include "engine/endpoint_queues.h"
 #include "engine/engine_observer.h"
 #include "engine/sender.h"
@@ -26,6 +27,7 @@ inline constexpr std::size_t kMaxBytesInMemory = 64u << 20;
 
 struct DispatcherOptions {
     core::OutcomePolicy outcomes;
+    core::BreakerPolicy breaker;
     std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
     // Deliveries that may wait in memory, of all endpoints together (EndpointQueues::waiting_counted()); a quarter of them of
     // one.
@@ -38,7 +40,8 @@ public:
     struct Mediator {
         std::function<void(core::Outcome)> on_outcome;
         std::function<void()> on_capacity;  // a delivery has left, or measuring has moved some: there may be capacity to claim
-        std::function<void()> on_held_capacity;  // an endpoint whose messages are held can take more of them
+        std::function<void()> on_held_capacity;           // an endpoint whose messages are held can take more of them
+        std::function<void(EndpointFinding)> on_finding;  // the other engines are to know it
     };
 
     Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
@@ -79,6 +82,12 @@ private:
     bool is_full() const;
     // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
+    void follow_state(const core::Endpoint& read, const core::Endpoint* before);
+    void judge(core::EndpointId id, const core::AttemptResult& result);
+    void on_gone(core::EndpointId id);
+    void update_gate(core::EndpointId id);
+    void open_gates();
+    void await_opening();
     bool is_kept_back(core::EndpointId id) const;
     void hold_for_kept_back();
     void tell_of(const core::Endpoint& endpoint, const std::string& unusable);
@@ -101,12 +110,15 @@ private:
     Mediator mediator_;
     EndpointQueues queues_;
     FigureCollector figures_;
+    EndpointGates gates_;
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
     std::vector<core::EndpointId> unusable_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;
     std::uint64_t next_flight_ = 1;
     std::unique_ptr<loop::Timer> measure_timer_;  // armed while anything waits or is in flight
     std::unique_ptr<loop::Timer> fault_timer_;
+    std::unique_ptr<loop::Timer> gate_timer_;  // the next gate opens
+    core::MonoTime next_opening_{};            // when gate_timer_ fires, while it is armed
     bool paused_ = false;
     bool pumping_ = false;
     std::set<std::string> degraded_;  // what the observer has been told of

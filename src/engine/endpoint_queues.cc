@@ -60,6 +60,13 @@ void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t ma
 
 void EndpointQueues::set_held(core::EndpointId endpoint, bool held) { queues_[endpoint].held = held; }
 
+void EndpointQueues::set_most(core::EndpointId endpoint, std::size_t most) {
+    EndpointQueue& queue = queues_[endpoint];
+    if (queue.most == most) return;
+    queue.most = most;
+    update(endpoint, queue);
+}
+
 void EndpointQueues::expect_silence(core::EndpointId endpoint) {
     EndpointQueue& queue = queues_[endpoint];
     set_tried(queue);
@@ -144,7 +151,7 @@ void EndpointQueues::set_tried(EndpointQueue& queue) {
 }
 
 void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
-    if (how == Ended::kUnanswered) {
+    if (how == Ended::kUnanswered || how == Ended::kOverloaded) {
         queue.limit = std::max<std::size_t>(1, queue.limit / 2);
         queue.slow_from = queue.limit;
         queue.growth = 0;
@@ -159,7 +166,7 @@ void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
 void EndpointQueues::finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took, std::size_t bytes) {
     EndpointQueue& queue = queues_[endpoint];
     adapt(queue, how);
-    if (how == Ended::kAnswered) queue.answered = true;
+    if (how == Ended::kAnswered || how == Ended::kOverloaded) queue.answered = true;
     if (how != Ended::kUntried) {
         took = std::max(took, std::chrono::microseconds(1));
         queue.took = queue.took.count() == 0 ? took : queue.took + (took - queue.took) / kDurationMemory;
@@ -234,6 +241,7 @@ void EndpointQueues::measure(std::chrono::milliseconds interval) {
 }
 
 std::size_t EndpointQueues::allowance(const EndpointQueue& queue, std::size_t most) {
+    if (queue.most != kNoGate) return std::min(queue.most, most);
     const std::size_t least = std::min(most, 2 * queue.limit);
     if (is_quiet(queue)) return least;
     if (queue.took.count() == 0) return std::clamp(kFirstWaiting, least, most);
@@ -275,8 +283,10 @@ std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
 
 std::size_t EndpointQueues::room(const EndpointQueue& queue, std::size_t most) const {
     const std::size_t waiting = queue.waiting.size();
-    if (is_first(queue)) return std::min(beyond(1, waiting), untried_room());
-    if (queue.silent) return std::min(beyond(queue.limit, queue.in_flight + waiting), beyond(silent_room(), silent_waiting_));
+    if (is_first(queue)) return std::min({beyond(1, waiting), untried_room(), queue.most});
+    const std::size_t may_start = beyond(std::min(queue.limit, queue.most), queue.in_flight + waiting);
+    if (queue.silent) return std::min(may_start, beyond(silent_room(), silent_waiting_));
+    if (queue.most != kNoGate) return may_start;
     const std::size_t allowed = allowance(queue, most);
     return 2 * waiting > allowed ? 0 : allowed - waiting;
 }

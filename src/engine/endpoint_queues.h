@@ -1,6 +1,7 @@
 // EndpointQueues: one FIFO for each endpoint. Decides which endpoint may start a request next. Pure.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "core/message.h"
+#include "engine/endpoint_gates.h"
 
 namespace messaging::engine {
 
@@ -30,7 +32,8 @@ std::size_t size_of(const core::Delivery& delivery);
 
 // How a request ended, as far as the endpoint's limit is concerned.
 enum class Ended {
-    kAnswered,    // by whatever status
+    kAnswered,    // by whatever status, but:
+    kOverloaded,  // by one that asks for fewer requests
     kUnanswered,  // a time-out, a refused or broken connection
     kUntried,     // our own fault, or released: says nothing of the endpoint
 };
@@ -38,7 +41,8 @@ enum class Ended {
 // Only a delivery that can start now leaves a queue. So no request's deadline includes the time of waiting, and a slow endpoint
 // does not delay another one. The slots (requests in flight of this engine) are shared by these rules:
 // - Each endpoint has a limit, 1 to its max_in_flight. While the limit is used up, each answer raises it by one. Each request
-//   without an answer halves it. From that halved value on, it grows by one for each `limit` answers.
+//   without an answer, or with one that asks for fewer requests, halves it. From that halved value on, it grows by one for each
+//   `limit` answers.
 // - Endpoints that are silent (none of their requests has been answered yet, the last one was not, or no answer has come for
 //   kSilentAfterQuiet) have at most half of the slots together, where there are others.
 // - An endpoint is untried until its first request has ended or has been in flight for kSilentAfterQuiet. An endpoint whose
@@ -65,6 +69,8 @@ public:
     void set_max_in_flight(core::EndpointId endpoint, std::size_t max_in_flight);
     // Whether messages are held for it: rooms() lists it then, though it has nothing to do.
     void set_held(core::EndpointId endpoint, bool held);
+    // At most so many requests in flight, whatever its limit is; kNoGate = only the limit counts.
+    void set_most(core::EndpointId endpoint, std::size_t most);
     // It is not untried: its messages were held before this engine met it.
     void expect_silence(core::EndpointId endpoint);
     // Forgets an endpoint that was removed, unless it has something in flight or waiting.
@@ -92,8 +98,8 @@ public:
     // How many more deliveries the endpoint should get. None while more than half of its allowance waits. A silent endpoint gets
     // as many as may start.
     std::size_t room(core::EndpointId endpoint, std::size_t most) const;
-    // The room of each endpoint that is active or held. Silent endpoints share what may start now; the one whose last request
-    // began the longest ago comes first.
+    // The room of each endpoint that has something to do, or messages in the hold. Silent endpoints share what may start now; the
+    // one whose last request began the longest ago comes first.
     std::vector<core::EndpointRoom> rooms(std::size_t most) const;
 
     std::size_t waiting() const { return waiting_; }
@@ -118,6 +124,7 @@ private:
         std::size_t answering = 0;       // this queue's part of answering_: 0 or 1
         std::size_t max_in_flight = 1;
         std::size_t limit = 1;
+        std::size_t most = kNoGate;
         std::size_t slow_from = 0;  // from this limit on it grows slowly: half of the limit at the last failure; 0 = none
         std::size_t growth = 0;     // answers since the last growth, while it grows slowly
         std::size_t in_flight = 0;
@@ -141,7 +148,9 @@ private:
     std::size_t untried_room() const;
     std::size_t silent_room() const;
     static bool is_first(const EndpointQueue& queue) { return queue.silent && queue.untried && queue.in_flight == 0; }
-    bool may_start(const EndpointQueue& queue) const { return !queue.waiting.empty() && queue.in_flight < queue.limit; }
+    static bool may_start(const EndpointQueue& queue) {
+        return !queue.waiting.empty() && queue.in_flight < std::min(queue.limit, queue.most);
+    }
     std::size_t share() const;
     std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);
     // The list whose first endpoint has the next turn, or null while no request may start.

@@ -37,10 +37,12 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       endpoints_(ports.endpoints, timers, clock,
                  {.on_read = [this](const auto& endpoints) { on_endpoints_read(endpoints); },
                   .on_waited = [this](std::vector<core::Delivery> deliveries) { on_endpoints_awaited(std::move(deliveries)); }}),
+      endpoint_reporter_(ports.endpoint_states, observer),
       dispatcher_(ports.sender, timers, clock, random, observer, options_.dispatch,
                   {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
                    .on_capacity = [this] { claimer_.on_capacity(); },
-                   .on_held_capacity = [this] { claimer_.expect_held(); }}),
+                   .on_held_capacity = [this] { claimer_.expect_held(); },
+                   .on_finding = [this](EndpointFinding finding) { endpoint_reporter_.add(std::move(finding)); }}),
       claimer_(ports.claims, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
                 .capacity = [this] { return recorder_.full() ? 0 : dispatcher_.capacity(); },
@@ -199,7 +201,7 @@ void Engine::on_endpoints_read(const core::Result<std::vector<core::Endpoint>>& 
     dispatcher_.set_endpoints(endpoints.value());
     update_activity();
     // One may have been enabled just now.
-    const auto is_held = [](const core::Endpoint& endpoint) { return endpoint.state == core::EndpointState::kHeld; };
+    const auto is_held = [](const core::Endpoint& endpoint) { return core::is_sent_from_hold(endpoint.state); };
     if (std::any_of(endpoints->begin(), endpoints->end(), is_held)) claimer_.expect_held();
 }
 

@@ -15,6 +15,8 @@
 #include "engine/doorbell_store.h"
 #include "engine/endpoint_figures.h"
 #include "engine/endpoint_reader.h"
+#include "engine/endpoint_reporter.h"
+#include "engine/endpoint_state_store.h"
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
 #include "engine/open_claims.h"
@@ -41,6 +43,7 @@ struct EnginePorts {
     RecordStore& records;
     EndpointStore& endpoints;
     EndpointFiguresStore& figures;
+    EndpointStateStore& endpoint_states;
     InstanceStore& instances;
     DoorbellStore& doorbell;
     ReceiptBacklogStore& backlog;
@@ -118,6 +121,7 @@ private:
     ReceiptRelay relay_;
     Recorder recorder_;  // depends-on: open_claims_
     EndpointReader endpoints_;
+    EndpointReporter endpoint_reporter_;
     Dispatcher dispatcher_;
     Claimer claimer_;
     Doorbell doorbell_;

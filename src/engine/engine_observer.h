@@ -36,6 +36,7 @@ inline constexpr const char* kRegisterOperation = "register";
 inline constexpr const char* kMoveClaimsOperation = "move claims";
 inline constexpr const char* kHeartbeatOperation = "heartbeat";
 inline constexpr const char* kFiguresOperation = "figures of endpoints";
+inline constexpr const char* kEndpointStateOperation = "states of endpoints";
 inline constexpr const char* kDoorbellOperation = "doorbell";
 inline constexpr const char* kDeadLetterOperation = "dead-letter";
 inline constexpr const char* kCheckInstancesOperation = "check instances";
@@ -76,7 +77,8 @@ public:
     // it.
     virtual void on_degraded(const std::string& what, const std::string& reason) = 0;
     virtual void on_recovered(const std::string& what) = 0;
-    // A store call failed. It will be tried again, except kFiguresOperation, whose figures are dropped.
+    // A store call failed. It will be tried again, except kFiguresOperation, whose figures are dropped, and
+    // kEndpointStateOperation, whose findings are reported again later.
     virtual void on_error(const char* what, const core::Error& error) = 0;
     // The same call has succeeded, at least the first time after a failure.
     virtual void on_success(const char* what) = 0;

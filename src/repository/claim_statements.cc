@@ -13,8 +13,8 @@ namespace {
 //   sent, or the row is gone   the entry is deleted
 //   no such endpoint, or event dead-lettered
 //   attempts >= 31999          dead-lettered. The CHECK allows 32000: a failed attempt and a late success would exceed it
-//   endpoint held or disabled  moved to the hold. A claim from the hold gives the engine the messages of a held endpoint
-//   everything else            into the ledger, and to the engine
+//   endpoint not active        moved to the hold. A claim from the hold gives the engine the messages of a backlogged or failing
+//   one everything else            into the ledger, and to the engine
 // No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that is twice in the
 // queue is sent once. The DELETE uses ctid, because with USING or IN the planner chose a hash join over a sequential scan.
 struct ClaimText {
@@ -71,7 +71,7 @@ FROM (SELECT) one )sql" +
 
 // Endpoints with messages in the hold. An endpoint that became active within the last 10 s counts: a claim that had read its
 // older state may still have moved a message to the hold.
-const std::string kIsHeld = "(state = 'held' OR state = 'active' AND since > now() - interval '10 seconds')";
+const std::string kIsHeld = "(state IN ('backlogged', 'failing') OR state = 'active' AND since > now() - interval '10 seconds')";
 
 const std::string kReadySql =
     claim_sql({.table = "messaging._queue",
@@ -79,7 +79,7 @@ const std::string kReadySql =
     SELECT ctid, xid, id FROM messaging._queue
     WHERE (xid, id) > ($5::text::xid8, $6::bigint) AND xid <= $7::text::xid8 AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
     ORDER BY xid, id LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
-               .kept_back = "'held', 'disabled'",
+               .kept_back = "'backlogged', 'failing', 'disabled'",
                .more_columns = "p.xid::text, p.id, EXISTS (SELECT FROM found WHERE fate = 'hold')",
                .more_from = "LEFT JOIN (SELECT xid, id FROM picked ORDER BY xid DESC, id DESC LIMIT 1) p ON true"});
 
@@ -88,7 +88,7 @@ const std::string kDueSql = claim_sql({.table = "messaging._schedule",
     SELECT ctid, due_at FROM messaging._schedule
     WHERE due_at >= 'epoch'::timestamptz + $5::bigint * interval '1 microsecond' AND due_at <= now() AND ($4::bigint IS NULL OR id = $4::bigint) AND (SELECT running FROM control)
     ORDER BY due_at, id + 0 LIMIT $3::int FOR UPDATE SKIP LOCKED)sql",
-                                       .kept_back = "'held', 'disabled'",
+                                       .kept_back = "'backlogged', 'failing', 'disabled'",
                                        .more_columns = R"sql(
        CASE WHEN (SELECT count(*) FROM taken) = $3::int THEN 0 ELSE (
            SELECT ceil(extract(epoch FROM due_at - now()) * 1000)::bigint FROM messaging._schedule
@@ -111,14 +111,14 @@ std::string wanted(int first) {
            ") s WHERE room > 0 ORDER BY endpoint_id <= " + parameter(3, "bigint") + ", endpoint_id)";
 }
 
-// `free` sets endpoints active that have been held for a second and have no messages in the hold. The trigger on _endpoint_state
-// checks the hold again.
+// `free` sets endpoints active that have been backlogged for a second and have no messages in the hold. The trigger on
+// _endpoint_state checks the hold again.
 const std::string kHeldSql = claim_sql({.table = "messaging._hold",
                                         .ctes = wanted(5) + R"sql(,
 free AS (
     UPDATE messaging._endpoint_state SET state = 'active' WHERE endpoint_id IN (
         SELECT s.endpoint_id FROM messaging._endpoint_state s JOIN wanted w ON w.endpoint_id = s.endpoint_id
-        WHERE s.state = 'held' AND s.since < now() - interval '1 second' AND (SELECT running FROM control)
+        WHERE s.state = 'backlogged' AND s.since < now() - interval '1 second' AND (SELECT running FROM control)
           AND NOT EXISTS (SELECT FROM messaging._hold h WHERE h.endpoint_id = s.endpoint_id)
         FOR UPDATE OF s SKIP LOCKED)),)sql",
                                         .pick = R"sql(

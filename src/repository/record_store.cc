@@ -102,7 +102,7 @@ dead AS (
 held AS (
     INSERT INTO messaging._hold (id, endpoint_id) SELECT id, endpoint_id FROM open WHERE place = 'hold' ON CONFLICT (id) DO NOTHING),
 full_endpoints AS (
-    UPDATE messaging._endpoint_state SET state = 'held', reason = 'messages for it come faster than it takes them'
+    UPDATE messaging._endpoint_state SET state = 'backlogged', reason = 'messages for it come faster than it takes them'
     WHERE endpoint_id IN (
         SELECT endpoint_id FROM messaging._endpoint_state
         WHERE state = 'active' AND endpoint_id IN (SELECT endpoint_id FROM open WHERE place = 'hold')

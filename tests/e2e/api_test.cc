@@ -573,7 +573,7 @@ TEST_F(ApiTest, ADisabledEndpointsMessagesAreKeptAndSentWhenItIsEnabled) {
     EXPECT_EQ(text_of(ask("GET", "/endpoints/shop"), {"data", "health", "held", "count"}), "200");
     EXPECT_EQ(text_of(ask("GET", "/endpoints/shop"), {"data", "state_reason"}), "maintenance");
     const auto began = std::chrono::steady_clock::now();
-    EXPECT_EQ(text_of(ask("POST", "/endpoints/shop/enable"), {"data", "state"}), "held");
+    EXPECT_EQ(text_of(ask("POST", "/endpoints/shop/enable"), {"data", "state"}), "backlogged");
     EXPECT_TRUE(wait_until([&] { return service_.sql("SELECT count(*) FROM messages WHERE NOT is_sent") == "0"; }));
     EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
     EXPECT_TRUE(wait_until([&] { return text_of(ask("GET", "/endpoints/shop"), {"data", "state"}) == "active"; }));

@@ -288,7 +288,7 @@ TEST_F(ClaimStoreTest, TheMessagesOfADeletedEndpointAreDeadLetteredAlsoWhenTheyA
 
 TEST_F(ClaimStoreTest, TheMessagesOfAnEndpointOnHoldAreMovedThereOnce) {
     insert(3);
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged'");
     const ClaimBatch batch = claim();
     EXPECT_EQ(batch.taken, 3U);
     EXPECT_TRUE(batch.deliveries.empty());
@@ -303,7 +303,7 @@ TEST_F(ClaimStoreTest, HeldMessagesAreClaimedInOrderAndThenTheirEndpointIsActive
     claim(4);
     EXPECT_EQ(claim_held({{1, 10}}).taken, 0U) << "disabled: they wait";
     db_.sql("UPDATE messaging._endpoint_state SET state = 'active'");
-    EXPECT_EQ(endpoint_state(1), "held") << "what waits comes first";
+    EXPECT_EQ(endpoint_state(1), "backlogged") << "what waits comes first";
     EXPECT_TRUE(claim(1).holding);
     EXPECT_TRUE(claim_due().holding);
     const ClaimBatch first = claim_held({{1, 3}});
@@ -313,10 +313,10 @@ TEST_F(ClaimStoreTest, HeldMessagesAreClaimedInOrderAndThenTheirEndpointIsActive
     EXPECT_EQ(claim_held({{1, 0}}).taken, 0U);
     EXPECT_EQ(ids_of(claim_held({{1, 3}})), "4 5") << "also the one that was ready";
     EXPECT_EQ(claim_held({{1, 3}}).taken, 0U);
-    EXPECT_EQ(endpoint_state(1), "held") << "not at once: others may be about to hold some";
+    EXPECT_EQ(endpoint_state(1), "backlogged") << "not at once: others may be about to hold some";
     db_.sql("UPDATE messaging._endpoint_state SET since = now() - interval '2 seconds'");
     claim_held({{1, 0}});
-    EXPECT_EQ(endpoint_state(1), "held") << "nobody has looked";
+    EXPECT_EQ(endpoint_state(1), "backlogged") << "nobody has looked";
     claim_held({{1, 3}});
     EXPECT_EQ(endpoint_state(1), "active");
     EXPECT_EQ(db_.sql("SELECT reason IS NULL, since > now() - interval '1 s' FROM messaging._endpoint_state"), "true|true");
@@ -359,7 +359,7 @@ TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatHasJustBecomeActiveIsClaimed) 
 
 TEST_F(ClaimStoreTest, AHeldMessageCanBeNamedAndGivenUp) {
     insert(2);
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged'");
     claim();
     engine::ClaimRequest one = request(1);
     one.other_room = 8;
@@ -388,7 +388,7 @@ TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatIsActiveOrGoneIsQueuedByReconc
 TEST_F(ClaimStoreTest, AHeldMessageThatGetsAnotherEndpointIsReadyForIt) {
     insert(1);
     db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('b', 'http://b/')");
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held' WHERE endpoint_id = 1");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged' WHERE endpoint_id = 1");
     claim();
     db_.sql("UPDATE messages SET endpoint_id = 2");
     EXPECT_EQ(ids_of(claim()), "1");

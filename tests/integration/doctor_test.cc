@@ -168,15 +168,15 @@ TEST_F(Doctor, TheRightsOfEverybody) {
 }
 
 TEST_F(Doctor, Triggers) {
-    EXPECT_EQ(
-        db_.sql("SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"),
-        "messages.messaging_delete messages.messaging_insert messages.messaging_insert_sent messages.messaging_truncate "
-        "messages.zz_messaging_1_keep messages.zz_messaging_2_send_again messaging._endpoint_secret.endpoint_secret_changed "
-        "messaging._endpoint_state.endpoint_state_changed "
-        "messaging._state.state_changed "
-        "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_check messaging.endpoints.endpoints_keep_id "
-        "messaging.endpoints.endpoints_state "
-        "messaging.endpoints.endpoints_truncated messaging.events.messaging_event")
+    EXPECT_EQ(db_.sql("SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"),
+              "messages.messaging_delete messages.messaging_insert messages.messaging_insert_sent messages.messaging_truncate "
+              "messages.zz_messaging_1_keep messages.zz_messaging_2_send_again messaging._dead.message_dead "
+              "messaging._endpoint_secret.endpoint_secret_changed "
+              "messaging._endpoint_state.endpoint_found messaging._endpoint_state.endpoint_state_changed "
+              "messaging._state.state_changed "
+              "messaging.endpoints.endpoints_changed messaging.endpoints.endpoints_check messaging.endpoints.endpoints_keep_id "
+              "messaging.endpoints.endpoints_state "
+              "messaging.endpoints.endpoints_truncated messaging.events.messaging_event")
         << "a new trigger is one more to check";
     db_.sql("ALTER TABLE messages DISABLE TRIGGER messaging_insert");
     expect("triggers", schema::FindingLevel::kError, "messaging_insert on public.messages is disabled");

@@ -174,11 +174,11 @@ TEST_F(EndpointRegistry, DisabledEndpointsKeepTheirMessagesAndEnabledOnesSendThe
     db_.sql("DELETE FROM messaging._queue");
     db_.sql("INSERT INTO messaging._hold (id, endpoint_id) VALUES (1, 2), (2, 2)");
     found = enable(by_name("shop"));
-    EXPECT_EQ(found->state, core::EndpointState::kHeld) << "until nothing is held";
+    EXPECT_EQ(found->state, core::EndpointState::kBacklogged) << "until nothing is held";
     EXPECT_EQ(found->health.held.count, 2);
     EXPECT_TRUE(found->health.oldest_held_at);
     db_.sql("DELETE FROM messaging._hold");
-    EXPECT_EQ(enable(by_name("shop"))->state, core::EndpointState::kHeld) << "the engines end it";
+    EXPECT_EQ(enable(by_name("shop"))->state, core::EndpointState::kBacklogged) << "the engines end it";
     ASSERT_TRUE(disable(by_name("shop"), {}));
     found = enable(by_name("shop"));
     EXPECT_EQ(found->state, core::EndpointState::kActive);

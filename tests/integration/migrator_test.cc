@@ -314,9 +314,9 @@ TEST(RealMigrations, TheTablesThatAStepDownLeavesTakeEveryChange) {
               "UPDATE messages SET is_sent = NOT is_sent", "UPDATE messages SET is_sent = false",
               "UPDATE messages SET endpoint_id = 2", "DELETE FROM messages", "TRUNCATE messages",
               "INSERT INTO messaging.endpoints (name, url) VALUES ('other', 'http://127.0.0.1/')",
-              "UPDATE messaging._endpoint_state SET state = 'held'", "UPDATE messaging._endpoint_state SET state = 'active'",
-              "UPDATE messaging.endpoints SET max_in_flight = 1", "DELETE FROM messaging.endpoints",
-              "TRUNCATE messaging.endpoints"}) {
+              "UPDATE messaging._endpoint_state SET state = 'backlogged'",
+              "UPDATE messaging._endpoint_state SET state = 'active'", "UPDATE messaging.endpoints SET max_in_flight = 1",
+              "DELETE FROM messaging.endpoints", "TRUNCATE messaging.endpoints"}) {
             const auto changed = session.execute_script(change);
             EXPECT_TRUE(changed.ok()) << steps << " down, " << change << ": " << (changed ? "" : changed.error().message);
         }

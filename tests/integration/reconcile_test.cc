@@ -196,7 +196,7 @@ TEST_F(Reconcile, LeavesAloneWhatIsInAPlace) {
     db_.sql("INSERT INTO messaging._schedule VALUES (3, now() + interval '1 hour')");
     db_.sql("INSERT INTO messaging._dead (id, reason) VALUES (4, 'HTTP 500')");
     db_.sql("INSERT INTO messaging._hold VALUES (5, 1)");
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged'");
     db_.sql("UPDATE messages SET is_sent = true WHERE id = 6");
     EXPECT_EQ(misplaced(), "");
     db_.sql("INSERT INTO messaging._suspect SELECT id FROM messages");
@@ -322,7 +322,7 @@ TEST_F(Reconcile, MisplacedTellsTheLostTheDoubledAndTheSentThatStillWait) {
 // An UPDATE that was open when a claim read the row: the message was held for the endpoint that it no longer has.
 TEST_F(Reconcile, FindsWhatIsHeldForAnotherEndpointThanItsOwn) {
     db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('second', 'http://b/')");
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held' WHERE endpoint_id = 2");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged' WHERE endpoint_id = 2");
     db_.sql(insert(2));
     db_.sql("UPDATE messages SET endpoint_id = 2 WHERE id = 2");
     db_.sql("DELETE FROM messaging._queue");
@@ -335,7 +335,7 @@ TEST_F(Reconcile, FindsWhatIsHeldForAnotherEndpointThanItsOwn) {
 // An operator's open transaction stopped all of reconcile: each round waited for it in vain.
 TEST_F(Reconcile, WaitsForNoRowThatAnotherTransactionHasLocked) {
     db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('second', 'http://b/')");
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held' WHERE endpoint_id = 2");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged' WHERE endpoint_id = 2");
     db_.sql(insert(6));
     db_.sql("DELETE FROM messaging._queue");
     db_.sql("INSERT INTO messaging._hold VALUES (1, 77), (2, 77), (3, 2), (4, 2)");  // strays, and held for another one

@@ -77,7 +77,7 @@ TEST_F(Record, WhatItsEndpointCannotTakeIsMovedToTheHoldWhichTheEndpointIsThenOn
     record({outcome(1, claim, OutcomeKind::kHeld, 0), outcome(2, claim, OutcomeKind::kHeld, 0)});
     EXPECT_EQ(db_.sql("SELECT id, endpoint_id FROM messaging._hold ORDER BY id"), "1|1 2|1");
     EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[3]");
-    EXPECT_EQ(db_.sql("SELECT state, since > now() - interval '1 minute' FROM messaging._endpoint_state"), "held|true");
+    EXPECT_EQ(db_.sql("SELECT state, since > now() - interval '1 minute' FROM messaging._endpoint_state"), "backlogged|true");
     EXPECT_EQ(db_.sql("SELECT count(*) FROM messaging.misplaced()"), "0");
     record({outcome(1, claim, OutcomeKind::kHeld, 0), outcome(2, claim, OutcomeKind::kHeld, 0)});
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), 2) << "a repeat changes nothing";

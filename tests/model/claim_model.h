@@ -117,7 +117,7 @@ struct Bounds {
     int wishes = 0;                                       // how often a message is sent again,
     bool deletes = false;                                 // or its row deleted,
     bool truncates = false;                               // or the table truncated
-    bool endpoints = false;                               // held, and missing
+    bool endpoints = false;                               // backlogged, and missing
     bool overlaps = false;                                // transactions that wait for each other
     std::size_t capacity = kMaxItems - kMaxMessages + 1;  // an engine that has so many deliveries in its memory claims no more
 };

@@ -391,7 +391,7 @@ void ClaimReplay::set_endpoint(Endpoint endpoint) {
         db_.sql("DELETE FROM messaging._endpoint_state WHERE endpoint_id = 1");
         return;
     }
-    const std::string state = endpoint == Endpoint::kHeld ? "'held'" : "'active'";
+    const std::string state = endpoint == Endpoint::kBacklogged ? "'backlogged'" : "'active'";
     db_.sql("INSERT INTO messaging._endpoint_state (endpoint_id, state) VALUES (1, " + state +
             ") ON CONFLICT (endpoint_id) DO UPDATE SET state = excluded.state");
 }

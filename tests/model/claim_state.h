@@ -100,7 +100,7 @@ struct Engine {
 };
 
 // Held: its messages go through the hold. Disabled would be the same with no claims of held messages.
-enum class Endpoint : std::uint8_t { kActive, kHeld, kMissing };
+enum class Endpoint : std::uint8_t { kActive, kBacklogged, kMissing };
 
 struct State {
     bool running = true;

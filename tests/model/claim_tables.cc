@@ -71,10 +71,10 @@ void Tables::undo_claims() {
     }
 }
 
-// An endpoint for which messages are held stays held. So does what is held for an endpoint without a row.
+// An endpoint for which messages are held stays backlogged. So does what is held for an endpoint without a row.
 void Tables::set_endpoint(Endpoint endpoint) {
     const bool any = std::any_of(s_.messages.begin(), s_.messages.end(), [](const Message& row) { return row.held; });
-    if (s_.endpoint == Endpoint::kHeld && endpoint == Endpoint::kActive && any) return;
+    if (s_.endpoint == Endpoint::kBacklogged && endpoint == Endpoint::kActive && any) return;
     s_.endpoint = endpoint;
 }
 
@@ -95,7 +95,7 @@ Tables::Claimed Tables::claim(Owner owner, unsigned mask, Source source) {
         if (!row.inserted || row.sent) continue;
         if (s_.endpoint == Endpoint::kMissing) {
             row.dead = true;
-        } else if (s_.endpoint == Endpoint::kHeld && source != Source::kHold) {
+        } else if (s_.endpoint == Endpoint::kBacklogged && source != Source::kHold) {
             row.held = true;
         } else {
             claim.attempts[m] = static_cast<std::int8_t>(row.attempts);
@@ -180,7 +180,7 @@ void Tables::release(const Item& item) {
         row.queued = true;
     } else if (item.phase == Phase::kHeld) {
         row.held = true;
-        if (s_.endpoint == Endpoint::kActive) s_.endpoint = Endpoint::kHeld;
+        if (s_.endpoint == Endpoint::kActive) s_.endpoint = Endpoint::kBacklogged;
     } else {
         schedule(item.message, Schedule::kLater);
     }

@@ -109,7 +109,7 @@ std::string to_text(const Step& step) {
 }
 
 std::string to_text(const State& state) {
-    static constexpr std::array<const char*, 3> kEndpoints{"active", "held", "missing"};
+    static constexpr std::array<const char*, 3> kEndpoints{"active", "backlogged", "missing"};
     std::ostringstream text;
     text << (state.running ? "running" : "stopped") << ", endpoint " << kEndpoints[static_cast<std::size_t>(state.endpoint)]
          << ", faults " << int{state.faults} << ", wishes " << int{state.wishes} << "\n";

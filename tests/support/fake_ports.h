@@ -14,6 +14,7 @@
 #include "engine/doorbell.h"
 #include "engine/doorbell_store.h"
 #include "engine/endpoint_figures.h"
+#include "engine/endpoint_state_store.h"
 #include "engine/endpoint_store.h"
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
@@ -46,7 +47,8 @@ inline core::Error unavailable() { return {core::ErrorKind::kUnavailable, "not t
 class FakeEngineStores : public engine::ClaimStore,
                          public engine::RecordStore,
                          public engine::EndpointStore,
-                         public engine::EndpointFiguresStore {
+                         public engine::EndpointFiguresStore,
+                         public engine::EndpointStateStore {
 public:
     void claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         ready.push_back({request, std::move(done)});
@@ -81,6 +83,10 @@ public:
         figures.push_back({std::move(of_endpoints), std::move(done)});
     }
 
+    void write_findings(std::vector<engine::EndpointFinding> of_endpoints, core::Completion<core::Unit> done) override {
+        findings.push_back({std::move(of_endpoints), std::move(done)});
+    }
+
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> ready;
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> due;
     std::deque<Call<engine::ClaimRequest, engine::ClaimBatch>> held_claims;
@@ -95,6 +101,7 @@ public:
     std::deque<Call<engine::RecordRequest, engine::RecordResult>> records;
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
     std::deque<Call<std::vector<engine::EndpointFigures>, core::Unit>> figures;
+    std::deque<Call<std::vector<engine::EndpointFinding>, core::Unit>> findings;
 };
 
 class FakeInstanceStore : public engine::InstanceStore {

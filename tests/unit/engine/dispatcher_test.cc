@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
 #include "support/fixed_random.h"
@@ -22,7 +24,16 @@ protected:
         DispatcherOptions options;
         options.max_in_flight = 100;
         options.prefetch_limit = 32;
+        options.breaker = {.failures = 3, .at_least = std::chrono::seconds(1)};
         return options;
+    }
+    // Fails until its breaker opens.
+    void fail(core::EndpointId to) {
+        for (int i = 0; i < 3; ++i) {
+            dispatcher_.add(some(1, to));
+            sender_.answer(500);
+            time_.advance(std::chrono::milliseconds(500));
+        }
     }
     std::vector<core::Delivery> some(int count, core::EndpointId to = 1) {
         std::vector<core::Delivery> deliveries;
@@ -38,6 +49,7 @@ protected:
     core::MessageId last_id_ = 0;
     int room_calls_ = 0;
     int held_room_calls_ = 0;
+    std::vector<EndpointFinding> findings_;
     Dispatcher dispatcher_{sender_,
                            time_,
                            time_,
@@ -46,7 +58,8 @@ protected:
                            options(),
                            {.on_outcome = [this](core::Outcome outcome) { outcomes_.push_back(std::move(outcome)); },
                             .on_capacity = [this] { ++room_calls_; },
-                            .on_held_capacity = [this] { ++held_room_calls_; }}};
+                            .on_held_capacity = [this] { ++held_room_calls_; },
+                            .on_finding = [this](const EndpointFinding& finding) { findings_.push_back(finding); }}};
 };
 
 TEST_F(DispatcherTest, GivesTheSenderOnlyWhatMayStartNow) {
@@ -157,14 +170,14 @@ TEST_F(DispatcherTest, SilentEndpointsNeverFillTheMemoryOfTheOthers) {
 TEST_F(DispatcherTest, TellsWhichEndpointsMessagesAreHeldAndWhenTheyNoLongerAre) {
     core::Endpoint slow = endpoint(1, 2);
     slow.name = "slow";
-    slow.state = core::EndpointState::kHeld;
+    slow.state = core::EndpointState::kBacklogged;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     EXPECT_EQ(observer_.degraded, std::vector<std::string>{"endpoint slow"}) << "once";
     slow.state = core::EndpointState::kActive;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     EXPECT_TRUE(observer_.degraded.empty());
-    slow.state = core::EndpointState::kHeld;
+    slow.state = core::EndpointState::kBacklogged;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     EXPECT_EQ(observer_.degraded.size(), 1u);
     dispatcher_.set_endpoints({endpoint(2, 2)});
@@ -284,6 +297,108 @@ TEST_F(DispatcherTest, AForbiddenAddressIsReportedAndUsesUpAnAttempt) {
     EXPECT_EQ(outcomes_[0].error, result.detail);
     EXPECT_EQ(observer_.forbidden_addresses, 1u);
     EXPECT_TRUE(observer_.degraded.empty()) << "it is no fault of the service";
+}
+
+TEST_F(DispatcherTest, AnEndpointThatOnlyFailsIsTriedWithOneMessageAtATime) {
+    dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
+    fail(1);
+    ASSERT_EQ(findings_.size(), 1u);
+    EXPECT_EQ(findings_[0].endpoint, 1);
+    EXPECT_EQ(findings_[0].finding, Finding::kFailing);
+    outcomes_.clear();
+    dispatcher_.add(some(3, 1));
+    ASSERT_EQ(outcomes_.size(), 3u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kHeld) << "no attempt is used";
+    EXPECT_TRUE(sender_.attempts.empty());
+    EXPECT_EQ(dispatcher_.held_rooms().at(0).room, 0) << "and nothing is claimed for it";
+    dispatcher_.add(some(1, 2));
+    EXPECT_EQ(sender_.attempts.size(), 1u) << "others go on";
+    sender_.answer(200);
+    const int calls = held_room_calls_;
+    time_.advance(std::chrono::seconds(5));
+    EXPECT_EQ(held_room_calls_, calls + 1) << "the pause is over";
+    EXPECT_EQ(dispatcher_.held_rooms().at(0).room, 1);
+    dispatcher_.add(some(3, 1));
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+    sender_.answer(200);
+    EXPECT_EQ(findings_.back().finding, Finding::kRecovered);
+    dispatcher_.add(some(3, 1));
+    EXPECT_GT(sender_.attempts.size(), 0u);
+}
+
+TEST_F(DispatcherTest, ALoneEndpointThatFailsKeepsItsMessagesInMemory) {
+    fail(1);
+    outcomes_.clear();
+    dispatcher_.add(some(3));
+    EXPECT_TRUE(sender_.attempts.empty());
+    EXPECT_TRUE(outcomes_.empty());
+    time_.advance(std::chrono::seconds(5));
+    ASSERT_EQ(sender_.attempts.size(), 1u);
+    sender_.answer(200);
+    EXPECT_GT(sender_.attempts.size(), 0u);
+}
+
+TEST_F(DispatcherTest, FollowsWhatOtherEnginesFindAndRepeatsWhatTheyDoNotKnow) {
+    core::Endpoint one = endpoint(1, 2);
+    one.name = "one";
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    one.state = core::EndpointState::kFailing;
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"requests to endpoint one"});
+    dispatcher_.add(some(3, 1));
+    EXPECT_EQ(sender_.attempts.size(), 1u) << "a try, at once";
+    sender_.answer(200);
+    ASSERT_EQ(findings_.size(), 1u);
+    EXPECT_EQ(findings_[0].finding, Finding::kRecovered);
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    ASSERT_EQ(findings_.size(), 2u) << "it has been lost";
+    EXPECT_EQ(findings_[1].finding, Finding::kRecovered);
+    one.state = core::EndpointState::kActive;
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    EXPECT_EQ(findings_.size(), 2u);
+    EXPECT_TRUE(observer_.degraded.empty());
+    fail(1);
+    ASSERT_EQ(findings_.size(), 3u);
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    ASSERT_EQ(findings_.size(), 4u) << "it has been lost";
+    EXPECT_EQ(findings_[3].finding, Finding::kFailing);
+    EXPECT_EQ(findings_[3].reason, "the receiver answered HTTP 500");
+    one.state = core::EndpointState::kFailing;
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    one.state = core::EndpointState::kBacklogged;
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    EXPECT_EQ(dispatcher_.held_rooms().at(0).room, 8) << "another engine has had an answer";
+}
+
+TEST_F(DispatcherTest, AnswersOf410DisableAnEndpoint) {
+    dispatcher_.set_endpoints({endpoint(1, 1), endpoint(2, 2)});
+    dispatcher_.add(some(3, 1));
+    sender_.answer(410);
+    ASSERT_EQ(findings_.size(), 1u);
+    EXPECT_EQ(findings_[0].finding, Finding::kGone);
+    ASSERT_EQ(outcomes_.size(), 3u);
+    EXPECT_EQ(std::count_if(outcomes_.begin(), outcomes_.end(), [](const auto& one) { return one.kind == OutcomeKind::kHeld; }),
+              2);
+    EXPECT_EQ(std::count_if(outcomes_.begin(), outcomes_.end(), [](const auto& one) { return one.kind == OutcomeKind::kRetry; }),
+              1);
+    EXPECT_TRUE(sender_.attempts.empty());
+}
+
+TEST_F(DispatcherTest, AnOverloadedEndpointWaitsForAsLongAsItAsks) {
+    dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
+    dispatcher_.add(some(1, 1));
+    core::AttemptResult busy;
+    busy.status = 429;
+    busy.retry_after = "2";
+    take_first(sender_.attempts).done(busy);
+    dispatcher_.add(some(1, 1));
+    EXPECT_TRUE(sender_.attempts.empty());
+    EXPECT_TRUE(findings_.empty()) << "it is not failing";
+    const int calls = held_room_calls_;
+    time_.advance(std::chrono::seconds(2));
+    EXPECT_EQ(held_room_calls_, calls + 1);
+    dispatcher_.add(some(1, 1));
+    EXPECT_EQ(sender_.attempts.size(), 1u);
 }
 
 TEST_F(DispatcherTest, MessagesOfALoneEndpointAreNeverHeld) {

@@ -237,7 +237,8 @@ protected:
                                     claimer_.expect_held();
                                 },
                             .on_capacity = [this] { claimer_.on_capacity(); },
-                            .on_held_capacity = [this] { claimer_.expect_held(); }}};
+                            .on_held_capacity = [this] { claimer_.expect_held(); },
+                            .on_finding = [](const EndpointFinding&) {}}};
     Claimer claimer_{tables_,
                      time_,
                      time_,
@@ -311,7 +312,7 @@ TEST_F(EndpointFairness, AnEngineThatStartsBesideAThousandHeldServesTheOthersAtO
             tables_.move_to_hold(endpoint, id);
         }
     }
-    start(1000, kNever, core::EndpointState::kHeld);
+    start(1000, kNever, core::EndpointState::kBacklogged);
     burst(0);
     EXPECT_LE(run(seconds(40)), milliseconds(100));
     go_on_with_a_new_one();

@@ -42,6 +42,41 @@ TEST(EndpointQueues, StartNoMoreThanAnEndpointsMaxInFlight) {
     EXPECT_EQ(queues.waiting(1), 2u);
 }
 
+TEST(EndpointQueues, StartNoMoreThanAGateLetsThrough) {
+    EndpointQueues queues(100);
+    queues.set_max_in_flight(1, 10);
+    queues.set_max_in_flight(2, 10);
+    for (int id = 1; id <= 5; ++id) queues.push(delivery(id, 1));
+    queues.set_most(1, 0);
+    EXPECT_EQ(drain(queues), "");
+    EXPECT_EQ(queues.room(1, 64), 0u);
+    EXPECT_FALSE(queues.takes(1, 64));
+    EXPECT_EQ(queues.take_excess(64).size(), 5u) << "nothing waits behind a closed gate";
+    EXPECT_EQ(queues.rooms(64).size(), 0u);
+    queues.set_most(1, 1);
+    EXPECT_TRUE(queues.takes(1, 64));
+    EXPECT_EQ(queues.room(1, 64), 1u);
+    for (int id = 1; id <= 2; ++id) queues.push(delivery(id, 1));
+    EXPECT_EQ(drain(queues), "1 ");
+    EXPECT_EQ(queues.take_excess(64).size(), 0u) << "one may wait for its turn";
+    queues.finished(1, Ended::kAnswered);
+    queues.set_most(1, kNoGate);
+    for (int id = 3; id <= 5; ++id) queues.push(delivery(id, 1));
+    EXPECT_EQ(drain(queues), "2 3 4 5 ");
+}
+
+TEST(EndpointQueues, HalveTheLimitOfAnEndpointThatAsksForFewerRequests) {
+    EndpointQueues queues(100);
+    queues.set_max_in_flight(1, 8);
+    for (int id = 1; id <= 20; ++id) queues.push(delivery(id, 1));
+    EXPECT_EQ(drain(queues), "1 2 3 4 5 6 7 8 ");
+    queues.finished(1, Ended::kOverloaded);
+    queues.finished(1, Ended::kOverloaded);
+    for (int i = 0; i < 6; ++i) queues.finished(1, Ended::kAnswered);
+    EXPECT_EQ(drain(queues), "9 10 11 ") << "it grows slowly from there";
+    EXPECT_EQ(queues.waiting_counted(), 9u) << "it answers, so it is not silent";
+}
+
 TEST(EndpointQueues, StartNoMoreThanTheSlots) {
     EndpointQueues queues(3);
     queues.set_max_in_flight(1, 10);

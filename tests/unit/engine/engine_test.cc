@@ -87,7 +87,7 @@ protected:
     test::FakeReceiptLog receipts_;
     test::FakeSender sender_;
     test::FakeObserver observer_;
-    Engine engine_{{queue_, queue_, queue_, queue_, instances_, doorbell_, backlog_, receipts_, sender_},
+    Engine engine_{{queue_, queue_, queue_, queue_, queue_, instances_, doorbell_, backlog_, receipts_, sender_},
                    time_,
                    time_,
                    random_,
@@ -418,6 +418,26 @@ TEST_F(EngineTest, TooMuchUnrecordedStopsTheClaiming) {
     }
     engine_.on_ready();
     EXPECT_TRUE(queue_.ready.empty()) << "what is sent and not recorded would be sent again after a crash";
+}
+
+TEST_F(EngineTest, TellsPostgreSqlOneAfterTheOtherWhatItFindsOfItsEndpoints) {
+    register_as(5);
+    take_first(instances_.states).answer(true);
+    take_first(queue_.endpoints)
+        .answer(std::vector<core::Endpoint>{test::endpoint(1, 1), test::endpoint(2, 1), test::endpoint(3, 1)});
+    settle();
+    claim({delivery(1, 1), delivery(2, 2), delivery(3, 3)});
+    sender_.answer(410);
+    ASSERT_EQ(queue_.findings.size(), 1u);
+    ASSERT_EQ(queue_.findings[0].request.size(), 1u);
+    EXPECT_EQ(queue_.findings[0].request[0].endpoint, 1);
+    sender_.answer(410);
+    sender_.answer(410);
+    EXPECT_EQ(queue_.findings.size(), 1u) << "one writing at a time";
+    take_first(queue_.findings).answer(test::unavailable());
+    EXPECT_EQ(observer_.errors[kEndpointStateOperation], 1);
+    ASSERT_EQ(queue_.findings.size(), 1u);
+    EXPECT_EQ(queue_.findings[0].request.size(), 2u);
 }
 
 TEST(EnginePhases, OnlyTheseMovesAreLegal) {

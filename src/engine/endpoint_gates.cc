@@ -1,0 +1,69 @@
+// Counting failures, and the times at which gates open.
+#include "engine/endpoint_gates.h"
+
+#include <algorithm>
+
+#include "core/outcome.h"
+
+namespace messaging::engine {
+
+core::MonoTime EndpointGates::Gate::closed_until() const {
+    return std::max(asked_until, breaker.is_open() ? breaker.paused_until() : core::MonoTime{});
+}
+
+std::optional<EndpointFinding> EndpointGates::on_attempt(core::EndpointId endpoint, const core::AttemptResult& result,
+                                                         core::MonoTime now, core::WallTime wall, core::Random& random) {
+    if (result.fault == core::AttemptFault::kLocal) return std::nullopt;
+    if (core::is_delivered(result)) {
+        const auto gate = gates_.extract(endpoint);
+        if (gate.empty() || !gate.mapped().breaker.is_open()) return std::nullopt;
+        return EndpointFinding{endpoint, Finding::kRecovered};
+    }
+    Gate& gate = gates_[endpoint];
+    gate.last_failure = core::failure_of(result);
+    if (core::is_gone(result)) return EndpointFinding{endpoint, Finding::kGone, gate.last_failure};
+    ask_for_pause(gate, result, now, wall);
+    if (!gate.breaker.fail(policy_, now, random)) return std::nullopt;
+    return EndpointFinding{endpoint, Finding::kFailing, gate.last_failure};
+}
+
+void EndpointGates::ask_for_pause(Gate& gate, const core::AttemptResult& result, core::MonoTime now, core::WallTime wall) const {
+    if (!core::is_overload(result)) return;
+    const auto asked = core::asked_wait(result, wall);
+    if (!asked) return;
+    gate.asked_until =
+        std::max<core::MonoTime>(gate.asked_until, now + std::min<std::chrono::milliseconds>(*asked, kLongestAskedPause));
+}
+
+void EndpointGates::open_breaker(core::EndpointId endpoint, core::MonoTime now) { gates_[endpoint].breaker.open(now); }
+
+std::optional<EndpointFinding> EndpointGates::failing(core::EndpointId endpoint) const {
+    const auto gate = gates_.find(endpoint);
+    if (gate == gates_.end() || !gate->second.breaker.is_open()) return std::nullopt;
+    return EndpointFinding{endpoint, Finding::kFailing, gate->second.last_failure};
+}
+
+std::size_t EndpointGates::most_in_flight(core::EndpointId endpoint, core::MonoTime now) const {
+    const auto gate = gates_.find(endpoint);
+    if (gate == gates_.end()) return kNoGate;
+    if (now < gate->second.closed_until()) return 0;
+    return gate->second.breaker.is_open() ? kTries : kNoGate;
+}
+
+std::vector<core::EndpointId> EndpointGates::endpoints() const {
+    std::vector<core::EndpointId> ids;
+    ids.reserve(gates_.size());
+    for (const auto& [id, gate] : gates_) ids.push_back(id);
+    return ids;
+}
+
+std::optional<core::MonoTime> EndpointGates::next_opening(core::MonoTime now) const {
+    std::optional<core::MonoTime> next;
+    for (const auto& [id, gate] : gates_) {
+        const core::MonoTime until = gate.closed_until();
+        if (until > now) next = std::min(next.value_or(until), until);
+    }
+    return next;
+}
+
+}  // namespace messaging::engine

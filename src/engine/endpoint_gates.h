@@ -1,0 +1,73 @@
+// EndpointGates: which endpoints may get requests now. A gate is closed while the endpoint's breaker is open, or while the
+// endpoint has asked for a pause. Pure.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <limits>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/attempt.h"
+#include "core/breaker.h"
+#include "core/clock.h"
+#include "core/message.h"
+#include "core/random.h"
+
+namespace messaging::engine {
+
+// A pause that a receiver asks for with Retry-After applies to its endpoint for this long at most.
+inline constexpr std::chrono::minutes kLongestAskedPause{10};
+// Requests in flight of an endpoint whose breaker is open, after its pause.
+inline constexpr std::size_t kTries = 1;
+inline constexpr std::size_t kNoGate = std::numeric_limits<std::size_t>::max();
+
+// What attempts have shown of an endpoint.
+enum class Finding {
+    kFailing,    // its breaker has opened, or a try has failed
+    kRecovered,  // its breaker was open, and a request has succeeded
+    kGone,       // it has answered 410
+};
+
+struct EndpointFinding {
+    core::EndpointId endpoint = 0;
+    Finding finding = Finding::kFailing;
+    std::string reason{};  // for people; empty for kRecovered
+};
+
+class EndpointGates {
+public:
+    explicit EndpointGates(core::BreakerPolicy policy) : policy_(policy) {}
+
+    // Counts an attempt. Nothing is counted where the fault is our own.
+    std::optional<EndpointFinding> on_attempt(core::EndpointId endpoint, const core::AttemptResult& result, core::MonoTime now,
+                                              core::WallTime wall, core::Random& random);
+    // Another engine has found the endpoint failing, or has ended that.
+    void open_breaker(core::EndpointId endpoint, core::MonoTime now);
+    void forget(core::EndpointId endpoint) { gates_.erase(endpoint); }
+
+    // What this engine has found of it, if its breaker is open.
+    std::optional<EndpointFinding> failing(core::EndpointId endpoint) const;
+    // Requests that may be in flight: 0, kTries, or kNoGate.
+    std::size_t most_in_flight(core::EndpointId endpoint, core::MonoTime now) const;
+    bool empty() const { return gates_.empty(); }
+    // Every endpoint that has a gate, and the next time at which one of them opens.
+    std::vector<core::EndpointId> endpoints() const;
+    std::optional<core::MonoTime> next_opening(core::MonoTime now) const;
+
+private:
+    struct Gate {
+        core::Breaker breaker;
+        core::MonoTime asked_until{};  // by Retry-After
+        std::string last_failure{};
+        core::MonoTime closed_until() const;
+    };
+    void ask_for_pause(Gate& gate, const core::AttemptResult& result, core::MonoTime now, core::WallTime wall) const;
+
+    const core::BreakerPolicy policy_;
+    std::unordered_map<core::EndpointId, Gate> gates_;  // of endpoints whose last attempt has failed
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,29 @@
+// One writing at a time.
+#include "engine/endpoint_reporter.h"
+
+#include <utility>
+#include <vector>
+
+namespace messaging::engine {
+
+void EndpointReporter::add(EndpointFinding finding) {
+    const core::EndpointId endpoint = finding.endpoint;
+    waiting_.insert_or_assign(endpoint, std::move(finding));
+    next();
+}
+
+void EndpointReporter::next() {
+    if (writing_ || waiting_.empty()) return;
+    std::vector<EndpointFinding> findings;
+    findings.reserve(waiting_.size());
+    for (auto& [endpoint, finding] : waiting_) findings.push_back(std::move(finding));
+    waiting_.clear();
+    writing_ = true;
+    store_.write_findings(std::move(findings), [this](const core::Result<core::Unit>& written) {
+        writing_ = false;
+        report(observer_, kEndpointStateOperation, written);
+        next();
+    });
+}
+
+}  // namespace messaging::engine

@@ -1,0 +1,58 @@
+// Writing of states.
+#include "repository/endpoint_state_store.h"
+
+#include <string>
+
+#include "core/text.h"
+#include "pg/run_statement.h"
+
+namespace messaging::repository {
+namespace {
+
+// In the order of the endpoints, and only where no other session has locked the row: engines that write at the same time do not
+// wait for each other. The trigger on _endpoint_state makes an active endpoint backlogged while messages are held for it.
+// `since` begins with the state, and every success ends the state: it says how long there were nothing but failures.
+constexpr pg::Statement kWriteFindings{"write_findings", R"sql(
+WITH found AS MATERIALIZED (
+    SELECT s.endpoint_id, u.finding, u.reason FROM unnest($1::bigint[], $2::text[], $3::text[]) AS u(endpoint_id, finding, reason)
+    JOIN messaging._endpoint_state s ON s.endpoint_id = u.endpoint_id ORDER BY s.endpoint_id FOR NO KEY UPDATE OF s SKIP LOCKED),
+judged AS MATERIALIZED (
+    SELECT f.endpoint_id,
+           CASE WHEN f.finding = 'recovered' THEN 'active' WHEN f.finding = 'gone' THEN 'disabled'
+                WHEN $4::bigint > 0 AND s.state = 'failing' AND s.since <= now() - $4::bigint * interval '1 millisecond' THEN 'disabled'
+                ELSE 'failing' END AS state,
+           CASE WHEN f.finding = 'gone' THEN f.reason ELSE 'nothing but failures: ' || f.reason END AS reason
+    FROM found f JOIN messaging._endpoint_state s ON s.endpoint_id = f.endpoint_id
+    WHERE s.state <> 'disabled' AND (f.finding <> 'recovered' OR s.state = 'failing')),
+changed AS (
+    UPDATE messaging._endpoint_state s SET state = j.state, reason = j.reason FROM judged j
+    WHERE s.endpoint_id = j.endpoint_id AND s.state <> 'disabled'
+      AND (s.state <> j.state OR s.reason IS DISTINCT FROM j.reason) RETURNING s.endpoint_id)
+SELECT pg_notify('messaging_control', '') FROM (SELECT FROM changed LIMIT 1) one)sql"};
+
+const char* word_of(engine::Finding finding) {
+    switch (finding) {
+        case engine::Finding::kFailing: return "failing";
+        case engine::Finding::kRecovered: return "recovered";
+        case engine::Finding::kGone: return "gone";
+    }
+    return "";
+}
+
+}  // namespace
+
+void PgEndpointStateStore::write_findings(std::vector<engine::EndpointFinding> findings, core::Completion<core::Unit> done) {
+    std::vector<std::int64_t> endpoints;
+    std::vector<std::string> words;
+    std::vector<std::string> reasons;
+    for (const engine::EndpointFinding& finding : findings) {
+        endpoints.push_back(finding.endpoint);
+        words.emplace_back(word_of(finding.finding));
+        reasons.push_back(core::clean_text(finding.reason, core::kMaxErrorBytes));
+    }
+    pg::Params params;
+    params.bigint_array(endpoints).text_array(words).text_array(reasons).bigint(disable_after_.count());
+    pg::run_statement<core::Unit>(session_, kWriteFindings, std::move(params), std::move(done), pg::nothing);
+}
+
+}  // namespace messaging::repository
