@@ -1,7 +1,9 @@
 // psql is the API: what is inserted is received, and everything that must not be is not.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "support/tls_receiver.h"
 #include "support/world.h"
@@ -133,6 +135,58 @@ TEST(Delivery, FailingMessageIsRetriedThenDeadAndCanBeReplayed) {
     EXPECT_TRUE(received(good, 2));
     EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE is_sent") == "2"; }));
     EXPECT_EQ(call("POST", service.url("/messages/9999/retry")).status, 404);
+}
+
+// The application's way through it: the endpoint fails, others go on, the operators hear of it, and nothing is lost meanwhile.
+TEST(Delivery, AnEndpointThatOnlyFailsKeepsItsMessagesAndOperatorsAreTold) {
+    const Receiver good;
+    const Receiver bad({"--status", "500"});
+    const Receiver operators;
+    Service service(to(good, {{"BREAKER_FAILURES", "3"}, {"BACKOFF_BASE", "1s"}}));
+    service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', '" + bad.url() + "')");
+    service.sql("INSERT INTO messaging.endpoints (name, url, event_types) VALUES ('ops', '" + operators.url() +
+                "', '{messaging.*}')");
+    service.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'first', 2)");
+    const auto state = [&] { return service.sql("SELECT state FROM messaging._endpoint_state WHERE endpoint_id = 2"); };
+    ASSERT_TRUE(wait_until([&] { return state() == "failing"; }, std::chrono::seconds(30)));
+    EXPECT_EQ(service.sql("SELECT reason FROM messaging._endpoint_state WHERE endpoint_id = 2"),
+              "nothing but failures: the receiver answered HTTP 500");
+    ASSERT_TRUE(wait_until([&] { return operators.recent().find("messaging.endpoint.failing") != std::string::npos; }));
+    service.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'm' || g, 2 FROM generate_series(1, 500) g");
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('b', 'always')");
+    ASSERT_TRUE(received(good, 1));
+    service.sql("UPDATE messaging.endpoints SET url = '" + good.url() + "' WHERE name = 'shop'");
+    ASSERT_TRUE(received(good, 502)) << service.output();
+    ASSERT_TRUE(wait_until([&] { return operators.recent().find("messaging.endpoint.recovered") != std::string::npos; }));
+    EXPECT_TRUE(wait_until([&] { return state() == "active"; }));
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messages WHERE NOT is_sent") == "0"; }));
+    EXPECT_LE(std::stoi(service.sql("SELECT count(*) FROM messaging._attempt WHERE message_id > 1")), 3)
+        << "tries, one at a time";
+}
+
+TEST(Delivery, AReceiverThatAnswers410IsDisabledAndOneThatAsksForAPauseGetsIt) {
+    const Receiver good;
+    const Receiver gone({"--status", "410"});
+    const Receiver busy({"--status", "429", "--retry-after", "4"});
+    Service service(to(good));
+    service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('gone', '" + gone.url() + "'), ('busy', '" + busy.url() +
+                "')");
+    service.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('a', 'b', 2), ('a', 'b', 3)");
+    ASSERT_TRUE(wait_until(
+        [&] { return service.sql("SELECT state FROM messaging._endpoint_state WHERE endpoint_id = 2") == "disabled"; }));
+    EXPECT_EQ(service.sql("SELECT reason FROM messaging._endpoint_state WHERE endpoint_id = 2"),
+              "the receiver answered HTTP 410");
+    ASSERT_TRUE(wait_until([&] { return busy.stat("received") + busy.stat("refused") > 0; }));
+    service.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', 3 FROM generate_series(1, 50)");
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('b', 'always')");
+    ASSERT_TRUE(received(good, 1));
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE attempts > 0 AND endpoint_id = 3"), "1")
+        << "none within the pause";
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._hold WHERE endpoint_id = 3"), "50");
+    ASSERT_TRUE(wait_until([&] {
+        return service.sql("SELECT count(*) > 1 FROM messages WHERE attempts > 0 AND endpoint_id = 3") == "t";
+    })) << "and on afterwards";
 }
 
 TEST(Delivery, TermSignalLetsInFlightFinishAndExitsZero) {
