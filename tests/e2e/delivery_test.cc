@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <thread>
 
 #include "support/tls_receiver.h"
 #include "support/world.h"
@@ -180,10 +179,8 @@ TEST(Delivery, AReceiverThatAnswers410IsDisabledAndOneThatAsksForAPauseGetsIt) {
     service.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', 3 FROM generate_series(1, 50)");
     service.sql("INSERT INTO messages (recipient, content) VALUES ('b', 'always')");
     ASSERT_TRUE(received(good, 1));
-    std::this_thread::sleep_for(std::chrono::seconds(1));
-    EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE attempts > 0 AND endpoint_id = 3"), "1")
-        << "none within the pause";
-    EXPECT_EQ(service.sql("SELECT count(*) FROM messaging._hold WHERE endpoint_id = 3"), "50");
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging._hold WHERE endpoint_id = 3") == "50"; }));
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE attempts > 0 AND endpoint_id = 3"), "1") << "none within the pause";
     ASSERT_TRUE(wait_until([&] {
         return service.sql("SELECT count(*) > 1 FROM messages WHERE attempts > 0 AND endpoint_id = 3") == "t";
     })) << "and on afterwards";
