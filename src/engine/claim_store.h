@@ -37,7 +37,7 @@ struct ClaimRequest {
 struct ClaimBatch {
     std::vector<core::Delivery> deliveries;
     std::size_t taken = 0;  // entries that the claim has removed, also those that became no delivery
-    std::size_t dead = 0;   // dead-lettered by the claim: no such endpoint, or `attempts` cannot be counted further
+    std::size_t dead = 0;   // dead-lettered by the claim: no such endpoint or event, or `attempts` cannot be counted further
     QueuePosition last;     // ready claims: the position of the last entry taken, if any was
     Snapshot snapshot;      // ready claims: of the claim's transaction
     bool holding = false;   // ready claims: messages were moved to the hold; due claims: the hold may have messages to claim

@@ -56,8 +56,8 @@ public:
     virtual void on_receipts(std::size_t written) = 0;
     // Messages of failed instances that are scheduled again, or dead-lettered.
     virtual void on_reclaimed(std::size_t messages) = 0;
-    // Dead-lettered without a failed attempt: no such endpoint, `attempts` cannot be counted further, or PostgreSQL cannot read
-    // or change the message's row.
+    // Dead-lettered without a failed attempt: no such endpoint or event, `attempts` cannot be counted further, or PostgreSQL
+    // cannot read or change the message's row.
     virtual void on_dead_lettered(std::size_t messages) = 0;
     // Outcomes that changed nothing, because their claim had ended or the message had been sent again; reconcile looks for them.
     virtual void on_late_outcomes(std::size_t outcomes) = 0;

@@ -19,7 +19,8 @@ namespace {
 event_base* make_base() {
     // Posting from other threads needs libevent's locks, before the first base exists.
     static const int threads_ready = evthread_use_pthreads();
-    // hiredis writes to sockets that the peer has closed, without MSG_NOSIGNAL: that must be EPIPE, not our end.
+    // libevent and OpenSSL write to sockets that the peer has closed, without MSG_NOSIGNAL. Such a write must fail (EPIPE) and
+    // not end the process.
     static const auto previous = std::signal(SIGPIPE, SIG_IGN);
     static_cast<void>(previous);
     // Watches that are changed back within one turn cost no system call; evhttp does so four times a request. It asks that no

@@ -29,7 +29,7 @@ public:
     // or an engine runs.
     core::Result<std::vector<std::string>> down(bool force);
     core::Result<std::vector<MigrationStatus>> status();
-    // Makes the CHECK on messages.content allow exactly `max_content_bytes`. kConflict: longer contents exist.
+    // Makes the CHECKs on messages.content and events.data allow exactly `max_content_bytes`. kConflict: longer ones exist.
     core::Result<core::Unit> align_content_limit(std::size_t max_content_bytes);
 
 private:

@@ -100,8 +100,8 @@ Metrics::Metrics()
       reclaimed_(counter(registry_, "messaging_reclaimed_messages_total",
                          "Messages of failed instances that were scheduled again, or dead-lettered after ten such failures.")),
       dead_lettered_(counter(registry_, "messaging_dead_lettered_messages_total",
-                             "Messages dead-lettered without a failed attempt: their endpoint does not exist, their column "
-                             "attempts is 31999 or more, or PostgreSQL cannot read or change their rows. "
+                             "Messages dead-lettered without a failed attempt: their endpoint does not exist, their event was "
+                             "deleted, their column attempts is 31999 or more, or PostgreSQL cannot read or change their rows. "
                              "messaging_reclaimed_messages_total counts those dead-lettered after ten engine failures.")),
       late_outcomes_(counter(registry_, "messaging_late_outcomes_total",
                              "Outcomes that changed nothing, because their claim had ended or the message had been sent or sent "
@@ -179,8 +179,9 @@ Metrics::Metrics()
       degraded_(BuildGauge()
                     .Name("messaging_degraded")
                     .Help("Engines of this process that report a degradation. endpoint NAME: messages for the endpoint arrive "
-                          "faster than it accepts them, or were kept while it was disabled and are being sent. starting "
-                          "requests: no file descriptors or no memory.")
+                          "faster than it accepts them, or were kept while it was disabled and are being sent. signing for "
+                          "endpoint NAME: a secret of the endpoint cannot be opened or stored. starting requests: no file "
+                          "descriptors or no memory.")
                     .Register(registry_)) {
     auto& outcomes =
         BuildCounter()
