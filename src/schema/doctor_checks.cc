@@ -62,6 +62,7 @@ WITH expected (relation, name, function, type, always) AS (VALUES
     ('messaging.endpoints', 'endpoints_truncated', 'messaging._on_endpoint_change', 32, true),
     ('messaging._endpoint_state', 'endpoint_found', 'messaging._on_endpoint_found', 1 + 16, false),
     ('messaging._dead', 'message_dead', 'messaging._on_dead', 1 + 4, false),
+    ('messaging.events', 'messaging_event', 'messaging._on_event_insert', 4, false),
     ('messaging._endpoint_state', 'endpoint_state_changed', 'messaging._on_endpoint_state_change', 1 + 2 + 16, false)),
 compared AS (
     SELECT e.relation, e.name, e.always, t.tgenabled, t.tgfoid = to_regproc(e.function) AND t.tgtype = e.type AS same
@@ -270,6 +271,7 @@ WHERE used > $1::bigint ORDER BY used DESC LIMIT 10)sql";
 constexpr const char* kSequences = R"sql(
 WITH taken (relation, key, sequence, ids) AS (VALUES
     ('public.messages', 'id', pg_get_serial_sequence('public.messages', 'id'), NULL::bigint[]),
+    ('messaging.events', 'id', pg_get_serial_sequence('messaging.events', 'id'), NULL),
     ('messaging.endpoints', 'id', pg_get_serial_sequence('messaging.endpoints', 'id'), ARRAY(SELECT id FROM messaging.endpoints)),
     ('messaging._instance', 'instance_id', pg_get_serial_sequence('messaging._instance', 'instance_id'),
      ARRAY(SELECT instance_id FROM messaging._instance)),
@@ -279,6 +281,7 @@ reached AS (
     WHERE has_sequence_privilege(sequence, 'USAGE, SELECT')),
 collisions AS (
     SELECT r.*, CASE relation WHEN 'public.messages' THEN (SELECT min(id) FROM public.messages WHERE id > last)
+                              WHEN 'messaging.events' THEN (SELECT min(id) FROM messaging.events WHERE id > last)
                               WHEN 'messaging._sent_batch' THEN (SELECT min(batch_id) FROM messaging._sent_batch WHERE batch_id > last)
                               ELSE (SELECT min(id) FROM unnest(ids) id WHERE id > last) END AS next
     FROM reached r)

@@ -186,6 +186,9 @@ TEST_F(Doctor, Triggers) {
     follow_advice("triggers");
     db_.sql("ALTER TABLE messages ENABLE ALWAYS TRIGGER messaging_insert");
     expect_ok("triggers");
+    db_.sql("ALTER TABLE messaging.events DISABLE TRIGGER messaging_event");
+    expect("triggers", schema::FindingLevel::kError, "messaging_event on messaging.events is disabled");
+    follow_advice("triggers");
     db_.sql("CREATE TABLE audit (id bigint)");
     db_.sql(
         "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO audit VALUES (NEW.id); RETURN NEW; "
@@ -472,7 +475,8 @@ TEST_F(Doctor, SequencesBehindTheIds) {
     for (const char* row :
          {"messaging._sent_batch (batch_id, sent_at, size, ids) OVERRIDING SYSTEM VALUE VALUES (5, now(), 0, '{}')",
           "messaging._instance (instance_id, name) OVERRIDING SYSTEM VALUE VALUES (5, 'a')",
-          "messaging.endpoints (id, name, url) OVERRIDING SYSTEM VALUE VALUES (5, 'a', 'http://b/')"}) {
+          "messaging.endpoints (id, name, url) OVERRIDING SYSTEM VALUE VALUES (5, 'a', 'http://b/')",
+          "messaging.events (id, type, data) OVERRIDING SYSTEM VALUE VALUES (5, 'invoice.paid', '{}')"}) {
         db_.sql(std::string("INSERT INTO ") + row);
         expect("sequences", schema::FindingLevel::kError, std::string(row).substr(0, std::string(row).find(' ')));
         follow_advice("sequences");
