@@ -1,4 +1,4 @@
-# The front door. `make help` lists what there is.
+# The commands that build, run and test the project. `make help` lists them.
 SHELL := /bin/bash
 unexport CDPATH
 BUILD := $(or $(BUILD),build)

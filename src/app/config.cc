@@ -1,4 +1,4 @@
-// The one table of settings.
+// The table of all settings, and the reader of each.
 #include "app/config.h"
 
 #include <arpa/inet.h>
@@ -265,8 +265,8 @@ const std::vector<Setting>& settings() {
         {"WEBHOOK_URL", "", "where messages are sent. Required by serve", Shown::kUrlWithoutSecrets, read_webhook_url},
         {"WEBHOOK_AUTH_KEY", "", "sent to WEBHOOK_URL as x-ins-auth-key", Shown::kNothing, read_auth_key},
         {"SECRETS_KEY", "",
-         "seals the endpoints' secrets in PostgreSQL (AES-256-GCM): base64 of 32 bytes. Of several, separated by commas, "
-         "the first seals and all open",
+         "seals the endpoints' secrets in PostgreSQL (AES-256-GCM): base64 of 32 bytes. If there are several, separated by "
+         "commas, the first one seals, and a secret that any of them has sealed can be opened",
          Shown::kNothing, read_secrets_key},
         {"HTTP_ADDR", "127.0.0.1", "address the API listens on", Shown::kWhole, read_http_addr},
         {"PORT", "8080", "port the API listens on; 0 = any free one", Shown::kWhole, integer(&Config::port, 0, 65535)},

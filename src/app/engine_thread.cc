@@ -1,4 +1,4 @@
-// The composition of one engine.
+// Creates and connects the parts of one engine.
 #include "app/engine_thread.h"
 
 #include <pthread.h>

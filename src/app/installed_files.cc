@@ -1,4 +1,4 @@
-// Looking beside the program first.
+// Finds a folder beside the program, above it, or under /usr/share.
 #include "app/installed_files.h"
 
 #include <filesystem>

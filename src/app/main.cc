@@ -29,7 +29,7 @@ using messaging::app::Config;
 constexpr int kUsageExit = 64;   // EX_USAGE of sysexits.h
 constexpr int kConfigExit = 78;  // EX_CONFIG
 
-constexpr rlim_t kMostDescriptors = 65536;
+constexpr rlim_t kMaxDescriptors = 65536;
 
 std::map<std::string, std::string> flags;  // setting -> value given as a flag
 
@@ -71,7 +71,7 @@ void open_standard_descriptors() {
 void raise_descriptor_limit() {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kMostDescriptors));
+    limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kMaxDescriptors));
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
@@ -100,14 +100,15 @@ int main(int argc, char** argv) {
     program.require_subcommand(1);
 
     auto* const serve = program.add_subcommand("serve", "send messages, and serve the API");
-    auto* const migrate = program.add_subcommand("migrate", "bring the database's schema up, one step down, or show it");
+    auto* const migrate =
+        program.add_subcommand("migrate", "create or update the schema, undo its newest migration, or list the migrations");
     std::string migrate_command;
     migrate->add_option("command", migrate_command, "up, down or status")
         ->required()
         ->check(CLI::IsMember({"up", "down", "status"}));
     bool force = false;
-    migrate->add_flag("--force", force, "down: also where messages are lost by it, or an engine runs");
-    auto* const doctor = program.add_subcommand("doctor", "check the database, and say what to do about what is wrong");
+    migrate->add_flag("--force", force, "down: even if messages are lost, or an engine runs");
+    auto* const doctor = program.add_subcommand("doctor", "check the database, and print what to do about each finding");
     auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
     messaging::commands::FakerOptions fake;
     faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
@@ -133,12 +134,13 @@ int main(int argc, char** argv) {
     receiver->add_flag("--quiet", receive.quiet, "no line per message");
     auto* const health = program.add_subcommand("healthcheck", "ask the service on this machine whether it is alive");
     bool ready = false;
-    health->add_flag("--ready", ready, "ask whether it can send, which takes PostgreSQL");
+    health->add_flag("--ready", ready, "ask whether it can send, which needs PostgreSQL");
     auto* const config = program.add_subcommand("config", "show the settings, and the waits between attempts");
     bool markdown = false;
     config->add_flag("--markdown", markdown, "the table of docs/operations.md");
     bool check = false;
-    config->add_flag("--check", check, "show only what is wrong for serve; the exit status is 78 then, and else 0");
+    config->add_flag("--check", check,
+                     "print only the settings that are wrong for serve; exit status 78 if there are any, else 0");
     add_settings(serve, {});
     add_settings(config, {});
     add_settings(migrate, {"DATABASE_URL", "MIGRATIONS_DIR", "MAX_CONTENT_BYTES"});

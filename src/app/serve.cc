@@ -1,4 +1,4 @@
-// The composition root.
+// Creates and connects the parts of the process: the API, its sessions and the engines.
 #include "app/serve.h"
 
 #include <spdlog/spdlog.h>

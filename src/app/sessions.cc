@@ -1,4 +1,4 @@
-// What each session is told at its start.
+// The name, settings and limits of each session.
 #include "app/sessions.h"
 
 #include "repository/session_settings.h"

@@ -1,4 +1,4 @@
-// signalfd, read on a thread that does nothing else.
+// Reads signals from a signalfd, on a thread that does nothing else.
 #include "app/signal_thread.h"
 
 #include <poll.h>

@@ -1,4 +1,4 @@
-// The real clock and the real source of chance.
+// The real clock and the real source of random numbers.
 #pragma once
 
 #include <algorithm>

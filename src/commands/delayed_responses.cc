@@ -1,4 +1,4 @@
-// Answers in order of their time.
+// Sends each answer when its time has come.
 #include "commands/delayed_responses.h"
 
 #include <utility>

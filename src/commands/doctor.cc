@@ -1,4 +1,4 @@
-// Connecting, and printing what the checks found.
+// Connects, and prints what the checks found.
 #include "commands/doctor.h"
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// Numbers of several countries, texts of several languages.
+// Makes phone numbers of several countries, and texts in several languages.
 #include "commands/fake_messages.h"
 
 #include <array>

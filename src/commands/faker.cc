@@ -1,4 +1,4 @@
-// Chunks of COPY, and the progress they make.
+// Inserts messages in chunks by COPY, and shows the progress.
 #include "commands/faker.h"
 
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// One HEAD request with a short deadline.
+// Sends one HEAD request with a short deadline.
 #include "commands/healthcheck.h"
 
 #include <curl/curl.h>

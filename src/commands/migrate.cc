@@ -1,4 +1,4 @@
-// Migrations from the command line.
+// Runs the migrator, and prints what it has done.
 #include "commands/migrate.h"
 
 #include <cstdio>

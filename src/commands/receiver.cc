@@ -1,4 +1,4 @@
-// Answering webhooks as the command line or the URL asks for.
+// Answers webhooks as the command line or the URL says.
 #include "commands/receiver.h"
 
 #include <csignal>

@@ -1,4 +1,4 @@
-// Counting by id, and the JSON of GET /stats and /recent.
+// Counts what arrives by id, and writes the JSON of GET /stats and /recent.
 #include "commands/receiver_stats.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// AttemptResult: what one request to a receiver came to, before anyone decides what it means.
+// AttemptResult: the result of one request to a receiver. core/outcome.h decides what it means for the message.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Text of addresses and networks.
+// Reads and writes the text of addresses and networks.
 #include "core/ip_address.h"
 
 #include <algorithm>
@@ -86,9 +86,9 @@ bool same_bits(const IpAddress::V6& a, const IpAddress::V6& b, int bits) {
 }
 
 Error wrong(std::string_view text, const std::string& why) {
-    constexpr std::size_t kMostShown = 60;
+    constexpr std::size_t kMaxShown = 60;
     return {ErrorKind::kInvalid,
-            "must be networks separated by commas, such as 10.0.0.0/8,fd00::/8; \"" + clean_text(text, kMostShown) + "\" " + why};
+            "must be networks separated by commas, such as 10.0.0.0/8,fd00::/8; \"" + clean_text(text, kMaxShown) + "\" " + why};
 }
 
 std::string_view without_blanks(std::string_view text) {

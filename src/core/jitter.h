@@ -1,4 +1,4 @@
-// Jitter: chance in a wait, so that those who wait for the same reason do not come back together.
+// Jitter: makes waits random, so that waits that begin together do not end together.
 #pragma once
 
 #include <chrono>

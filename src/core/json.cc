@@ -1,4 +1,5 @@
-// The only file that may include RapidJSON's parser (checked by scripts/check-layers).
+// Parses JSON with RapidJSON into a tree, and writes JSON. The only file that may include RapidJSON's parser
+// (scripts/check-layers).
 #include "core/json.h"
 
 #include <rapidjson/error/en.h>

@@ -1,8 +1,8 @@
-// The one door to RapidJSON: hostile text in, a bounded document out; and a writer for what we send.
+// JSON: parses untrusted text into a document of bounded size, and writes the JSON that the service sends.
 //
-// RapidJSON 1.1.0 crashes on some numbers (CVE-2024-38517) and on deep nesting, so nothing else in the
-// project may call Parse: this wrapper parses iteratively, validates UTF-8, keeps numbers as text and
-// caps size, depth and the number of values. Thread: any; a JsonDocument belongs to one thread at a time.
+// RapidJSON 1.1.0 crashes on some numbers (CVE-2024-38517) and on deep nesting. So nothing else in the project may call its
+// parser: this one parses iteratively, validates UTF-8, keeps numbers as text, and bounds the size, the depth and the number of
+// values. Any thread; a JsonDocument belongs to one thread at a time.
 #pragma once
 
 #include <cstddef>

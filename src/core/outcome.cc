@@ -1,4 +1,4 @@
-// Classification of attempts.
+// Decides the outcome of an attempt.
 #include "core/outcome.h"
 
 #include <algorithm>

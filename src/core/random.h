@@ -1,4 +1,4 @@
-// Random: the source of chance, handed to policies so that tests decide it.
+// Random: the source of random numbers, passed to policies so that a test can choose the numbers.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// SecretText: bytes that are overwritten before their memory is given back.
+// SecretText: bytes that are overwritten before their memory is released.
 #pragma once
 
 #include <string.h>

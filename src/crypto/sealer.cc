@@ -1,4 +1,4 @@
-// "sealed:1:" and the base64 of nonce, ciphertext and tag.
+// Seals with AES-256-GCM: the text is "sealed:1:" and the base64 of nonce, ciphertext and tag.
 #include "crypto/sealer.h"
 
 #include <openssl/crypto.h>

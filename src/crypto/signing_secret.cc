@@ -1,4 +1,4 @@
-// Reading and making secrets; the two signers.
+// Reads and makes secrets, and signs with them.
 #include "crypto/signing_secret.h"
 
 #include <openssl/core_names.h>

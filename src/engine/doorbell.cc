@@ -1,4 +1,4 @@
-// The steps from awake to asleep, and back.
+// The transitions between awake and asleep.
 #include "engine/doorbell.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Counting of attempts.
+// Counts attempts.
 #include "engine/endpoint_figures.h"
 
 #include <algorithm>

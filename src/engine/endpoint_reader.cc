@@ -1,4 +1,4 @@
-// The pace of the readings.
+// Limits how often the endpoints are read.
 #include "engine/endpoint_reader.h"
 
 #include <algorithm>
@@ -40,12 +40,12 @@ std::vector<core::MessageId> EndpointReader::waiting_messages() const {
 
 void EndpointReader::earn_credit() {
     const core::MonoTime now = clock_.mono();
-    credit_ = std::min<core::MonoTime::duration>(credit_ + (now - counted_) / kReadingShare, kMostReadingCredit);
+    credit_ = std::min<core::MonoTime::duration>(credit_ + (now - counted_) / kReadingShare, kMaxReadingCredit);
     counted_ = now;
 }
 
 void EndpointReader::next() {
-    if (!wanted_ || under_way_.size() >= kMostReadings) return;
+    if (!wanted_ || under_way_.size() >= kMaxReadings) return;
     earn_credit();
     if (credit_.count() < 0) {
         timer_->start(std::chrono::ceil<std::chrono::milliseconds>(-credit_ * kReadingShare));

@@ -20,9 +20,9 @@ namespace messaging::engine {
 // readings take a fifth of the session's time at most, and a fiftieth where nobody has asked. Time that was not used counts
 // later: a change is read at once, before messages are claimed that were inserted after it.
 inline constexpr int kReadingShare = 5;
-inline constexpr std::chrono::milliseconds kMostReadingCredit{200};
+inline constexpr std::chrono::milliseconds kMaxReadingCredit{200};
 inline constexpr std::chrono::milliseconds kLongestReadingPause{5'000};
-inline constexpr std::size_t kMostReadings = 2;  // under way at a time: one may have begun before a change
+inline constexpr std::size_t kMaxReadings = 2;  // under way at a time: one may have begun before a change
 inline constexpr int kRefreshFactor = 50;
 inline constexpr std::chrono::milliseconds kLongestRefreshPause{60'000};
 
@@ -62,7 +62,7 @@ private:
     std::unique_ptr<loop::Timer> timer_;
     std::vector<core::Delivery> waiting_;  // for a reading that has not begun
     std::deque<Reading> under_way_;        // answered in order
-    core::MonoTime::duration credit_ = kMostReadingCredit;
+    core::MonoTime::duration credit_ = kMaxReadingCredit;
     core::MonoTime counted_{};  // the credit is of then
     core::MonoTime answered_{};
     core::MonoTime next_refresh_{};

@@ -249,7 +249,8 @@ void Engine::write_figures() {
 // The other engines reclaim the claims of an instance that has no row.
 void Engine::on_row_gone() {
     if (phase_ != Phase::kActive) return;
-    observer_.on_error(kHeartbeatOperation, {core::ErrorKind::kNotFound, "the instance's row is gone: it registers anew", ""});
+    observer_.on_error(kHeartbeatOperation,
+                       {core::ErrorKind::kNotFound, "the instance's row was deleted; the engine registers again", ""});
     heartbeat_timer_->stop();
     reclaimer_.stop();
     enter(Phase::kOffline);

@@ -1,4 +1,4 @@
-// Remembers since when each instance has been free or silent.
+// Remembers since when each instance's lock has been free, or its heartbeat has been missing.
 #include "engine/failure_detector.h"
 
 #include <utility>

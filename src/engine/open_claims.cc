@@ -1,4 +1,4 @@
-// Counting of unrecorded deliveries per claim.
+// Counts the unrecorded deliveries of each claim.
 #include "engine/open_claims.h"
 
 #include <algorithm>

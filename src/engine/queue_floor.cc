@@ -1,4 +1,4 @@
-// Moving the floor by what the claims' snapshots have seen.
+// Moves the floor according to the snapshots of claims.
 #include "engine/queue_floor.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The fast path to Redis, the back-off, and the way back from a missed batch.
+// Writes new batches, backs off after a failure, and writes missed batches from PostgreSQL.
 #include "engine/receipt_relay.h"
 
 #include <utility>

@@ -1,4 +1,4 @@
-// Checks the instances, ends sessions, reclaims; one call at a time.
+// Checks the instances, ends sessions and reclaims. One call of the store is under way at a time.
 #include "engine/reclaimer.h"
 
 #include <algorithm>

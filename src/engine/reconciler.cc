@@ -1,4 +1,4 @@
-// The times of the rounds, and their size.
+// The time and the size of each round.
 #include "engine/reconciler.h"
 
 #include <algorithm>

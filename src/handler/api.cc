@@ -1,4 +1,4 @@
-// The routes.
+// The table of routes, the checks before a route, and the answers that need no store.
 #include "handler/api.h"
 
 #include <algorithm>

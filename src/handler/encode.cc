@@ -1,4 +1,4 @@
-// Field by field, each under its own name. 64-bit ids travel as strings.
+// Writes each JSON object field by field. 64-bit ids are strings.
 #include "handler/encode.h"
 
 #include "service/control_store.h"

@@ -1,4 +1,4 @@
-// Publishing events, listing them, one with its messages.
+// Publishing, listing and reading events.
 #include "handler/event_routes.h"
 
 #include <optional>

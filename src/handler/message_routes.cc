@@ -1,4 +1,4 @@
-// Listing, enqueueing, one message, sending it again, cancelling it.
+// Listing, enqueueing, reading, retrying and cancelling messages.
 #include "handler/message_routes.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Files in memory, with what a browser needs to cache and to confine them.
+// Reads the pages into memory, and answers with headers for caching and a content security policy.
 #include "handler/pages.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Answers, once each.
+// Sends an answer once, or an error where nothing has answered.
 #include "handler/reply.h"
 
 #include <algorithm>

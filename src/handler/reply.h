@@ -1,4 +1,4 @@
-// Reply: the answer to one request in the making, with the id that ties it to the log.
+// Reply: answers one request, once. The request's id is in the answer and in the log.
 #pragma once
 
 #include <functional>

@@ -172,7 +172,7 @@ Problem invalid_parameter(const std::string& name, const std::string& rule) {
 }
 
 Problem unknown_endpoint() {
-    return invalid_parameter("endpoint", "must be the name or the id of an endpoint: there is none such");
+    return invalid_parameter("endpoint", "must be the name or the id of an endpoint: there is no such endpoint");
 }
 
 Problem invalid_field(const std::string& name, const std::string& rule) {

@@ -1,4 +1,4 @@
-// Character by character.
+// Checks and compares text as HTTP does.
 #include "http/text.h"
 
 #include <strings.h>

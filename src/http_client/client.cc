@@ -1,4 +1,4 @@
-// Requests spread over a few curl multi handles.
+// Distributes requests over several curl multi handles.
 #include "http_client/client.h"
 
 #include <functional>

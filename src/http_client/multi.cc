@@ -1,4 +1,4 @@
-// curl multi, driven by the loop's watchers and one timer.
+// Runs curl multi on the loop's watchers and one timer.
 #include "http_client/multi.h"
 
 #include <cstdlib>

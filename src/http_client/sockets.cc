@@ -1,4 +1,4 @@
-// Which socket is watched for what.
+// Watches curl's sockets, and shuts down connections that must not be used again.
 #include "http_client/sockets.h"
 
 #include <netinet/in.h>
@@ -19,9 +19,9 @@ namespace {
 constexpr int kMaxDrainReads = 256;
 // Turns of the loop whose input is not counted: most answers arrive in one turn, and counting costs a system call.
 constexpr unsigned kUncountedTurns = 8;
-// When a connection begins to rest, curl has just read it empty. A request that follows within this time, mostly in the same turn
+// When a connection becomes idle, curl has just read it empty. A request that follows within this time, mostly in the same turn
 // of the loop, is written without another check: data that arrives in so short a time could as well arrive right after the write.
-constexpr std::chrono::microseconds kJustRested{200};
+constexpr std::chrono::microseconds kJustIdle{200};
 
 std::uint64_t key_of(const ConnectionName& name) {
     const std::uint64_t ports = static_cast<std::uint64_t>(name.local_port) << 16 | static_cast<std::uint64_t>(name.peer_port);
@@ -75,9 +75,9 @@ Sockets::Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int ev
 void Sockets::watch(curl_socket_t fd, int what, Transfer* user) {
     Watched& socket = watched_[fd];
     socket.user = user;
-    socket.resting = what == CURL_POLL_REMOVE;
-    if (socket.resting) {
-        socket.resting_since = loop::EventLoop::now();
+    socket.idle = what == CURL_POLL_REMOVE;
+    if (socket.idle) {
+        socket.idle_since = loop::EventLoop::now();
         if (!socket.ours) {
             watched_.erase(fd);
         } else if (socket.fresh) {
@@ -97,7 +97,7 @@ void Sockets::on_event(curl_socket_t fd, loop::FdWatcher::Ready ready) {
     const auto found = watched_.find(fd);
     if (found == watched_.end()) return;
     Watched& socket = found->second;
-    if (socket.resting) {
+    if (socket.idle) {
         socket.watcher->unwatch();
         if (!socket.multiplexed) end(fd);
     } else {
@@ -160,9 +160,9 @@ bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl
     if (socket == nullptr) return true;
     socket->turns = 0;
     socket->read_bytes = 0;
-    const bool rests = socket->resting && !socket->multiplexed && loop::EventLoop::now() - socket->resting_since > kJustRested;
-    const bool look = std::exchange(socket->fresh, false) ? tls == nullptr : rests;
-    if (!look || (!has_input(fd) && (tls == nullptr || SSL_has_pending(tls) == 0))) return true;
+    const bool was_idle = socket->idle && !socket->multiplexed && loop::EventLoop::now() - socket->idle_since > kJustIdle;
+    const bool check = std::exchange(socket->fresh, false) ? tls == nullptr : was_idle;
+    if (!check || (!has_input(fd) && (tls == nullptr || SSL_has_pending(tls) == 0))) return true;
     end(fd);
     return false;
 }
@@ -170,7 +170,7 @@ bool Sockets::fit_for_request(const ConnectionName& name, const std::vector<curl
 void Sockets::retire(const ConnectionName& name) {
     curl_socket_t fd = CURL_SOCKET_BAD;
     const Watched* const socket = find(name, {}, fd);
-    if (socket != nullptr && socket->resting && !socket->multiplexed) end(fd);
+    if (socket != nullptr && socket->idle && !socket->multiplexed) end(fd);
 }
 
 void Sockets::mark_multiplexed(const ConnectionName& name) {

@@ -33,11 +33,11 @@ class Transfer;
 // What curl reads from a connection at most before the loop turns; of a TLS connection it may be one record more.
 inline constexpr std::size_t kMaxReadBytes = 4096;
 
-// Loop thread only; must outlive the multi handle. A connection that rests between two requests stays watched, which spares
+// Loop thread only; must outlive the multi handle. A connection that is idle between two requests stays watched, which spares
 // two system calls a request.
 //
-// What a receiver sends while its connection rests was not asked for, and curl (7.88 to 8.14) would use it as the answer to the
-// next request. So a resting connection on which something arrives is shut down, and curl, which checks a connection before it
+// What a receiver sends on an idle connection was not asked for, and curl (7.88 to 8.14) would use it as the answer to the
+// next request. So an idle connection on which something arrives is shut down, and curl, which checks a connection before it
 // uses it again, uses another one. HTTP/2 is exempt: its answers name the request they belong to, and pings may arrive at any
 // time.
 class Sockets {
@@ -47,7 +47,7 @@ public:
     using IsFlood = std::function<bool(Transfer* user, std::size_t bytes)>;
     Sockets(loop::EventLoop& loop, std::function<void(curl_socket_t, int events)> on_ready, IsFlood is_flood = nullptr);
 
-    // As curl asks (CURL_POLL_), for `user`; CURL_POLL_REMOVE = it rests.
+    // As curl asks (CURL_POLL_), for `user`; CURL_POLL_REMOVE = it is idle.
     void watch(curl_socket_t fd, int what, Transfer* user = nullptr);
     // CURL_SOCKET_BAD with errno set when there is none to be had.
     curl_socket_t open(const curl_sockaddr& address);
@@ -67,10 +67,10 @@ private:
     struct Watched {
         std::unique_ptr<loop::FdWatcher> watcher;
         bool ours = false;  // open() made it: close() will be called for it, unless connecting fails
-        bool resting = false;
+        bool idle = false;
         bool fresh = true;  // no request was written yet
         bool multiplexed = false;
-        std::chrono::steady_clock::time_point resting_since{};
+        std::chrono::steady_clock::time_point idle_since{};
         std::uint64_t name = 0;  // key in by_name_; 0 = not known yet
         Transfer* user = nullptr;
         unsigned turns = 0;          // of the loop in which input came for this request

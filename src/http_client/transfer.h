@@ -1,4 +1,4 @@
-// Transfer: one request on one curl easy handle; its memory, and where that is safe the handle, serve the next request too.
+// Transfer: one request on one curl easy handle. The next request uses its memory again, and the handle where that is safe.
 #pragma once
 
 #include <openssl/ssl.h>

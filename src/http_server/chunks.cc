@@ -7,8 +7,8 @@
 namespace messaging::http_server {
 namespace {
 
-constexpr int kMostDigits = 12;  // far above every limit of a body, and no sum of sizes overflows
-constexpr std::size_t kMostTrailerBytes = 4096;
+constexpr int kMaxDigits = 12;  // far above every limit of a body, and no sum of sizes overflows
+constexpr std::size_t kMaxTrailerBytes = 4096;
 
 int hex_value(char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -42,7 +42,7 @@ ChunkReader::State ChunkReader::read_framing(char c) {
         case At::kSize:
             if (const int value = hex_value(c); value >= 0) {
                 left_ = left_ * 16 + static_cast<std::size_t>(value);
-                return ++digits_ > kMostDigits ? State::kWrong : State::kMore;
+                return ++digits_ > kMaxDigits ? State::kWrong : State::kMore;
             }
             at_ = At::kSizeEnd;
             return c == '\r' && digits_ > 0 ? State::kMore : State::kWrong;
@@ -64,7 +64,7 @@ ChunkReader::State ChunkReader::read_framing(char c) {
 }
 
 ChunkReader::State ChunkReader::read_trailer(char c) {
-    if (++trailer_bytes_ > kMostTrailerBytes) return State::kWrong;
+    if (++trailer_bytes_ > kMaxTrailerBytes) return State::kWrong;
     if (at_ == At::kTrailerEnd) {
         if (c != '\n') return State::kWrong;
         if (std::exchange(is_empty_line_, true)) return State::kDone;

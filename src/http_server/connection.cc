@@ -1,4 +1,4 @@
-// Watching what arrives, and taking the connection from evhttp where a request is refused.
+// Reads what arrives, and takes the connection from evhttp when a request is refused.
 #include "http_server/connection.h"
 
 #include <event2/buffer.h>
@@ -44,7 +44,7 @@ Connection::Connection(loop::EventLoop& loop, bufferevent* stream, const ServerO
 
 Connection::~Connection() {
     bodies_.remove_arriving(*this);
-    bodies_.give_back(reserved_);
+    bodies_.release(reserved_);
     take_head();
 }
 
@@ -118,7 +118,7 @@ void Connection::keep_head() {
 
 std::string Connection::take_head() {
     heads_.remove_arriving(*this);
-    heads_.give_back(std::exchange(head_reserved_, 0));
+    heads_.release(std::exchange(head_reserved_, 0));
     head_lines_ = 0;
     return std::exchange(head_, {});
 }
@@ -127,7 +127,7 @@ std::size_t Connection::read_body(std::size_t arrived) {
     const std::size_t used = std::min(arrived, body_left_);
     body_left_ -= used;
     position_ += used;
-    if (take_room(used, body_bytes_) && body_left_ == 0) {
+    if (reserve_body(used, body_bytes_) && body_left_ == 0) {
         end_body(State::kHead);
         let_through();
     }
@@ -144,14 +144,14 @@ std::size_t Connection::read_chunks(std::string_view text) {
                                          "extensions; trailers must be short lines that end with CR LF"));
     } else if (chunks_->data_bytes() > options_.max_body_bytes) {
         refuse(options_.default_response(413, ""));
-    } else if (take_room(used, options_.max_body_bytes) && read == ChunkReader::State::kDone) {
+    } else if (reserve_body(used, options_.max_body_bytes) && read == ChunkReader::State::kDone) {
         end_body(State::kLast);
         let_through();
     }
     return used;
 }
 
-bool Connection::take_room(std::size_t arrived, std::size_t whole) {
+bool Connection::reserve_body(std::size_t arrived, std::size_t whole) {
     body_arrived_ += arrived;
     if (arrived >= step_left_) {
         step_left_ = options_.body_step;
@@ -175,7 +175,7 @@ bool Connection::take_room(std::size_t arrived, std::size_t whole) {
 void Connection::end_body(State next) {
     bodies_.remove_arriving(*this);
     const std::size_t unused = body_reserved_ - std::min(body_reserved_, body_arrived_);
-    bodies_.give_back(unused);
+    bodies_.release(unused);
     reserved_ -= unused;
     state_ = next;
 }
@@ -234,7 +234,7 @@ void Connection::on_answered() {
     under_way_ = std::max(0, under_way_ - 1);
     if (unanswered() == 0) {
         const std::size_t kept = is_in_body() ? body_reserved_ : 0;
-        bodies_.give_back(std::exchange(reserved_, kept) - kept);
+        bodies_.release(std::exchange(reserved_, kept) - kept);
         if (state_ == State::kLast) {
             linger();
         } else if (!head_.empty() || is_in_body()) {
@@ -258,7 +258,7 @@ void Connection::throw_away() {
 }
 
 // evhttp takes a body, or a chunk, from its input when all of it is there.
-std::size_t Connection::room() const {
+std::size_t Connection::input_bound() const {
     if (is_throwing_away()) return kUnbounded;
     if (state_ == State::kLast) return 1;  // what is there is evhttp's to read, and nothing may come behind it
     const std::size_t head = options_.max_header_bytes + 2;
@@ -268,7 +268,7 @@ std::size_t Connection::room() const {
 
 // bufferevent stops reading the socket at its high watermark. evhttp never sets one, and what it does to EV_READ does not matter.
 void Connection::bound_input() {
-    const std::size_t bound = room();
+    const std::size_t bound = input_bound();
     if (std::exchange(bound_, bound) != bound) bufferevent_setwatermark(stream_, EV_READ, 0, bound);
 }
 

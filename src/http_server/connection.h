@@ -1,4 +1,4 @@
-// Connection: stands before evhttp on one client's connection, and judges each request when its head is in.
+// Connection: checks each request of one client's connection before evhttp reads it.
 #pragma once
 
 #include <event2/bufferevent.h>
@@ -27,7 +27,7 @@ public:
     explicit Budget(std::size_t limit) : limit_(limit) {}
     // Where there is not enough left, others than `taker` whose bodies or heads have stalled are cut first.
     bool take(std::size_t bytes, const Connection& taker);
-    void give_back(std::size_t bytes) { used_ -= bytes; }
+    void release(std::size_t bytes) { used_ -= bytes; }
     void add_arriving(Connection& connection) { arriving_.insert(&connection); }
     void remove_arriving(Connection& connection) { arriving_.erase(&connection); }
 
@@ -52,7 +52,7 @@ private:
 //   - evhttp serves a request only where it has read exactly the bytes that were judged as one request (on_request()). Everything
 //     from a refused head on is thrown away before evhttp can read it.
 //
-// A head that comes in pieces takes room of a budget of its own, for the copy here, for evhttp's, and for the lines that evhttp
+// A head that comes in pieces takes bytes of a budget of its own, for the copy here, for evhttp's, and for the lines that evhttp
 // makes fields of. A head that comes in one piece takes none, so that clients that never finish theirs refuse nobody else.
 //
 // There is also a deadline for each request, from its first byte, and one for each answer: a client that sends or reads too
@@ -110,11 +110,11 @@ private:
     std::size_t read_body(std::size_t arrived);
     std::size_t read_chunks(std::string_view text);
     void judge(std::string_view text);
-    // head_ has grown: it takes room, or is refused.
+    // head_ has grown: it takes bytes of heads_, or is refused.
     void keep_head();
     std::string take_head();
     // A part of the body has come. False: it was refused.
-    bool take_room(std::size_t arrived, std::size_t whole);
+    bool reserve_body(std::size_t arrived, std::size_t whole);
     void end_body(State next);
     void let_through() { passed_.push_back({position_, header_count_}); }
     bool is_in_body() const { return state_ == State::kBody || state_ == State::kChunks; }
@@ -125,7 +125,7 @@ private:
     bool is_throwing_away() const;
     void throw_away();
     // How much evhttp's input may hold; 0 = no limit.
-    std::size_t room() const;
+    std::size_t input_bound() const;
     void bound_input();
     void refuse(const http::Response& response);
     void linger();

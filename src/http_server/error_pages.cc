@@ -1,4 +1,4 @@
-// Watching each connection's output for evhttp's error page.
+// Replaces evhttp's own error pages by answers in the API's shape.
 #include "http_server/error_pages.h"
 
 #include <event2/buffer.h>

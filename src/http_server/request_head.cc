@@ -1,4 +1,4 @@
-// A head taken apart, line by line.
+// Reads a request head line by line.
 #include "http_server/request_head.h"
 
 #include <algorithm>

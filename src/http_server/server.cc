@@ -1,4 +1,4 @@
-// evhttp: requests in, answers out.
+// Runs evhttp: hands requests to the handler, and writes answers.
 #include "http_server/server.h"
 
 #include <event2/buffer.h>
@@ -40,7 +40,7 @@ constexpr std::size_t kSmallAnswer = 4096;   // bytes; written whatever else wai
 
 constexpr std::size_t kAllHeaders = std::numeric_limits<std::size_t>::max();
 constexpr std::chrono::milliseconds kAcceptPause{100};
-constexpr int kMostLooked = 256;
+constexpr int kMaxLooked = 256;
 
 // The lowest free descriptor is the number that the next connection would get.
 bool descriptors_are_scarce(int any_open_fd) {
@@ -122,7 +122,7 @@ struct Clients {
     // The oldest that may be cut, among so many that no turn of the loop is spent on it.
     void cut_oldest() const {
         int looked = 0;
-        for (auto one = by_age.begin(); one != by_age.end() && ++looked < kMostLooked; ++one) {
+        for (auto one = by_age.begin(); one != by_age.end() && ++looked < kMaxLooked; ++one) {
             if (one->second->cut_if_idle()) return;
         }
     }

@@ -1,4 +1,4 @@
-// Watching one descriptor.
+// Watches one descriptor with a libevent event.
 #include "loop/fd_watcher.h"
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// FdWatcher: tells when a descriptor can be read or written. The descriptor stays its owner's.
+// FdWatcher: calls a function when a descriptor can be read or written. It does not own the descriptor.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-// Timer: a one-shot alarm on a loop, known by interface only, so that services and tests need no libevent.
+// Timer: calls a function once, after a delay. An interface, so that services and tests need no libevent.
 #pragma once
 
 #include <chrono>

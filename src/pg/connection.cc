@@ -1,4 +1,4 @@
-// The session's life, and the pipeline in it.
+// Connects, sends units of work in a pipeline, delivers their answers, and reconnects.
 #include "pg/connection.h"
 
 #include <algorithm>
@@ -69,7 +69,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void end_former_sessions();
     void replan();
     void lose(const core::Error& error);
-    bool has_room(std::size_t bytes) const;
+    bool has_capacity(std::size_t bytes) const;
     bool send(const Steps& steps, UnitOfWork& unit);
     void execute(const Steps& steps, Completion done);
     void answer_later(Completion done, core::Error error);
@@ -271,8 +271,8 @@ void Connection::Impl::lose(const core::Error& error) {
     announce(events.on_down, error);
 }
 
-// Where nothing waits there is room for a unit of any size.
-bool Connection::Impl::has_room(std::size_t bytes) const {
+// While nothing waits, a unit of any size is taken.
+bool Connection::Impl::has_capacity(std::size_t bytes) const {
     if (units.empty()) return true;
     return units.size() < options.max_waiting_units &&
            bytes <= options.max_waiting_bytes - std::min(waiting_bytes, options.max_waiting_bytes);
@@ -313,7 +313,7 @@ void Connection::Impl::execute(const Steps& steps, Completion done) {
     }
     std::size_t bytes = 0;
     for (const Step& step : steps) bytes += step.params.bytes();
-    if (!has_room(bytes)) {
+    if (!has_capacity(bytes)) {
         answer_later(std::move(done), {core::ErrorKind::kBusy, "too many requests wait for PostgreSQL", ""});
         return;
     }

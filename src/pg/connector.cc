@@ -1,4 +1,4 @@
-// Look-up, PQconnectStart, PQconnectPoll.
+// Looks names up, and connects with PQconnectStart and PQconnectPoll.
 #include "pg/connector.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Running a unit of work and turning its rows into a value: the plumbing of every repository, once.
+// Runs a unit of work and turns its rows into a value. Every repository uses it.
 #pragma once
 
 #include <utility>

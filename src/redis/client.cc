@@ -1,5 +1,5 @@
-// hiredis's connect, command format and reply reader, with a queue of our own. Its asynchronous part is not used: it ends the
-// process (assert) when Redis, or whatever listens there, sends what nobody asked for.
+// Connects, formats commands and reads replies with hiredis, and keeps its own queue of commands. hiredis's asynchronous part is
+// not used: it ends the process (assert) when the server sends a reply to no command.
 #include "redis/client.h"
 
 #include <hiredis/hiredis.h>
@@ -168,7 +168,7 @@ void Client::Impl::greet() {
             if (!reply) {
                 greeting_error = "Redis refused: " + reply.error().message;
             } else if (reply.value() != expected) {
-                greeting_error = "what listens there does not answer as Redis does";
+                greeting_error = "the server at this address does not answer as Redis does";
             }
         };
     };
@@ -204,7 +204,7 @@ void Client::Impl::read() {
         reply_bytes += static_cast<std::size_t>(count);
         redisReaderFeed(context->reader, bytes.data(), static_cast<std::size_t>(count));
         if (!take_replies()) return;
-        if (reply_bytes > options.max_reply_bytes) return fail(unavailable("Redis answers with more than we take"));
+        if (reply_bytes > options.max_reply_bytes) return fail(unavailable("Redis sent a reply that is longer than allowed"));
         if (count < static_cast<ssize_t>(bytes.size())) return;
     }
 }
@@ -223,7 +223,7 @@ bool Client::Impl::take_replies() {
         const std::unique_ptr<redisReply, ReplyDeleter> reply(static_cast<redisReply*>(taken));
         reply_bytes = context->reader->len - context->reader->pos;
         if (pending.empty()) {
-            fail(unavailable("Redis sent what nobody asked for"));
+            fail(unavailable("Redis sent a reply to no command"));
             return false;
         }
         answer(reply.get());

@@ -1,4 +1,4 @@
-// Writing of figures.
+// Adds figures to those of the minute, and deletes old ones.
 #include "repository/endpoint_figures_store.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Taking, reading and forgetting keys.
+// Takes, reads and deletes keys.
 #include "repository/idempotency.h"
 
 #include <utility>

@@ -1,4 +1,4 @@
-// Pipelined writing of receipts.
+// Writes receipts to Redis, many with each command.
 #include "repository/receipt_log.h"
 
 #include <algorithm>

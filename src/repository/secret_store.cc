@@ -1,4 +1,4 @@
-// The statements of one endpoint's secrets.
+// Reads and rotates the secrets of one endpoint.
 #include "repository/secret_store.h"
 
 #include <string_view>

@@ -1,4 +1,4 @@
-// Running the checks, and the few that are more than one statement.
+// Runs the checks: the statements of doctor_checks.cc, and those that take more than one statement.
 #include "schema/doctor.h"
 
 #include <algorithm>

@@ -101,7 +101,7 @@ LIMIT 10)sql";
 
 // $1: seconds. Each round moves next_tail or next_round on.
 constexpr const char* kReconcile = R"sql(
-SELECT 'warning', format('reconcile has looked at nothing since %s', to_char(next_tail - interval '15 s', 'YYYY-MM-DD HH24:MI:SS')),
+SELECT 'warning', format('reconcile has checked no message since %s', to_char(next_tail - interval '15 s', 'YYYY-MM-DD HH24:MI:SS')),
        'start `messaging serve`; if it is running, look for "reconcile" in its log'
 FROM messaging._reconcile WHERE next_tail < now() - $1::bigint * interval '1 s'
 UNION ALL

@@ -1,4 +1,4 @@
-// The session, then the rights of its role, then the schema, then what the role can see.
+// Checks the session, the rights of its role, the schema, and what the role can see, in this order.
 #include "schema/start_check.h"
 
 #include <utility>

@@ -1,5 +1,5 @@
-// EndpointTester: one request to an endpoint now, outside queue and archive; and what it needs. Ports: gateway implements the
-// first, repository the second.
+// EndpointTester: makes one test request to an endpoint at once, without a message. EndpointSource: reads the endpoint. Ports:
+// gateway implements the first, repository the second.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// LoopLag: measures how late a loop fires its timers: what a blocked loop looks like from outside.
+// LoopLag: measures how late a loop fires its timers, which shows that the loop was blocked.
 #pragma once
 
 #include <algorithm>

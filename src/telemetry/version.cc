@@ -1,4 +1,4 @@
-// What this build calls itself: the one file that a new revision compiles again.
+// The version and revision of this build. A new revision compiles this file only.
 #include "telemetry/version.h"
 
 namespace messaging::telemetry {

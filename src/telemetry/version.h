@@ -1,4 +1,4 @@
-// What this build calls itself.
+// The version and revision of this build.
 #pragma once
 
 namespace messaging::telemetry {

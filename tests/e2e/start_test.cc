@@ -186,7 +186,7 @@ TEST(Start, ASecretMayComeFromAFile) {
     EXPECT_EQ(call("GET", service.url("/status"), "", {{"Authorization", "Bearer from-a-file"}}).status, 200);
 }
 
-// Finding D6: the process aborted, with every engine in it, at each such repeat.
+// Regression: the process aborted, with every engine in it, at each such repeat.
 TEST(Start, ARepeatAfterMaxContentBytesWasRaisedIsAnsweredAsTheFirstRequestWas) {
     const std::string database = empty_database();
     const auto migrate = [&](const char* limit) {

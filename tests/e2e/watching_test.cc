@@ -149,7 +149,7 @@ bool halt_while_it_waits(pid_t process, pid_t thread) {
     });
 }
 
-// Finding 21: with one engine nobody looked at it, and /readyz stayed 200.
+// Regression: with one engine nobody looked at it, and /readyz stayed 200.
 TEST(Health, AnEngineThatHangsIsNotReady) {
     Service service(Environment{{"WEBHOOK_URL", "http://127.0.0.1:1/"}});
     const pid_t thread = engine_thread(service.pid());

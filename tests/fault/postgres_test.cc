@@ -174,7 +174,7 @@ TEST(PostgresConnections, NoneLeftIsOutlivedByAnOrdinaryRole) {
     EXPECT_TRUE(owner.execute_script("DROP OWNED BY sender; DROP ROLE sender").ok());
 }
 
-// Finding 16: a commit that waits for a synchronous standby is ended neither by statement_timeout nor by its client's going, so
+// Regression: a commit that waits for a synchronous standby is ended neither by statement_timeout nor by its client's going, so
 // each cut session stayed behind, until no connection was left for anybody.
 TEST(SynchronousStandby, WhileItIsAwaySessionsThatWereCutDoNotPileUp) {
     PrivatePostgres server;

@@ -262,7 +262,7 @@ TEST_F(ClaimStoreTest, LeavesTheClaimsOfOthersAlone) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 1);
 }
 
-// Findings 5 and D3: a wrong endpoint_id was put off by five seconds, for ever.
+// Regression: a wrong endpoint_id was put off by five seconds, for ever.
 TEST_F(ClaimStoreTest, AMessageWithoutAnEndpointIsDeadLettered) {
     insert(2);
     db_.sql("INSERT INTO messages (recipient, content, endpoint_id) VALUES ('+1', 'x', 999), ('+1', 'x', -1)");
@@ -445,7 +445,7 @@ TEST_F(ClaimStoreTest, AnIdThatStandsTwiceInTheQueueIsSentOnce) {
     EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1]");
 }
 
-// Finding 10: a row that a policy hides looked gone, and left the queue.
+// Regression: a row that a policy hides looked gone, and left the queue.
 TEST_F(ClaimStoreTest, RowLevelSecurityMakesTheClaimFailAndTheQueueIsUntouched) {
     insert(2);
     db_.sql("CREATE ROLE bound LOGIN SUPERUSER");

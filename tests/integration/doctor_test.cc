@@ -317,7 +317,7 @@ TEST_F(Doctor, InstancesAndTheStateOfTheService) {
 
 TEST_F(Doctor, ReconcileThatDoesNotWork) {
     db_.sql("UPDATE messaging._reconcile SET next_tail = now() - interval '10 min'");
-    expect("reconcile", schema::FindingLevel::kWarning, "reconcile has looked at nothing since");
+    expect("reconcile", schema::FindingLevel::kWarning, "reconcile has checked no message since");
     db_.sql(
         "UPDATE messaging._reconcile SET next_tail = now(), walked_to = 5, walk_began = now() - interval '2 d', walk_took = '1 "
         "h'");

@@ -198,7 +198,7 @@ core::Outcome refused(const core::Delivery& delivery) {
     return outcome;
 }
 
-// Finding 12: what only waited in memory when its engine died has used up no attempt.
+// Regression: what only waited in memory when its engine died has used up no attempt.
 TEST_F(InstanceStoreTest, TheMessagesOfAFailedInstanceAreScheduledOnceAndNoAttemptIsUsedUp) {
     insert(3);
     other_.claim(3);
@@ -342,7 +342,7 @@ TEST_F(InstanceStoreTest, ADeliveryRecordedAfterTheReclaimTakesTheMessageOutOfTh
     EXPECT_EQ(mine_.number("SELECT count(*) FROM messaging._schedule"), 0);
 }
 
-// Finding 1: the move has committed, its answer is not here, and a failure is recorded.
+// Regression: the move has committed, its answer is not here, and a failure is recorded.
 TEST_F(InstanceStoreTest, AFailureRecordedWhileItsClaimIsMovedCounts) {
     insert(2);
     const auto deliveries = me_.claim(2).deliveries;

@@ -133,7 +133,7 @@ TEST_F(MessageStore, AKeyStoresTheStatusAndTheBodyWithIdsAndTimesInTheirPlaces) 
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._queue"), 6);
 }
 
-// Finding D6: after the limits had changed a repeat ended the process.
+// Regression: after the limits had changed a repeat ended the process.
 TEST_F(MessageStore, ARepeatGetsTheStoredResponseWhateverHasChanged) {
     const auto first = enqueue_once({{"+1", "a"}}, kKey, {201, {"first ", " ", ""}});
     ASSERT_TRUE(first.ok());

@@ -186,7 +186,7 @@ TEST_F(Record, AFailureOfAClaimThatHasEndedChangesNothingAndIsSaidToBeLate) {
     EXPECT_EQ(db_.sql("SELECT ids FROM messaging._claim"), "[1,2,3,4]");
 }
 
-// Finding 1(c), and the last net under 4 and 11: the engine is wrong, and nothing is lost.
+// Even if the engine is wrong, nothing is lost.
 TEST_F(Record, AClaimWithAnOpenMessageDoesNotEnd) {
     const core::ClaimId claim = claimed(3);
     const RecordResult result =
@@ -199,7 +199,7 @@ TEST_F(Record, AClaimWithAnOpenMessageDoesNotEnd) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._claim"), 0);
 }
 
-// Finding 3: an id that comes again is another message.
+// Regression: an id that comes again is another message.
 TEST_F(Record, SentDoesNotCountForAnotherMessageWithTheSameId) {
     const core::ClaimId claim = claimed(1);
     db_.sql("TRUNCATE messages RESTART IDENTITY");
@@ -209,7 +209,7 @@ TEST_F(Record, SentDoesNotCountForAnotherMessageWithTheSameId) {
     EXPECT_EQ(queue(), "1");
 }
 
-// Finding 3: the record has committed, its answer was lost, an operator sends again, and the recorder repeats.
+// Regression: the record has committed, its answer was lost, an operator sends again, and the recorder repeats.
 TEST_F(Record, ARepeatedRecordDoesNotUndoASendAgain) {
     const core::ClaimId claim = claimed(2);
     const std::vector<Outcome> outcomes{outcome(1, claim, OutcomeKind::kDelivered), outcome(2, claim, OutcomeKind::kRetry)};
@@ -229,7 +229,7 @@ TEST_F(Record, NotesTheMessagesThatReconcileIsToLookFor) {
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._suspect ORDER BY id"), "4 9");
 }
 
-// Finding 6: one row that somebody had locked cut recording to a tenth.
+// Regression: one row that somebody had locked cut recording to a tenth.
 TEST_F(Record, TellsWhichRowsAreFree) {
     claimed(4);
     db_.sql("DELETE FROM messages WHERE id = 4");

@@ -143,7 +143,7 @@ TEST_F(ClaimerTest, EachClaimHasANumberOfItsOwn) {
     EXPECT_NE(first, second);
 }
 
-// Finding 5: due claims that were always full kept new messages waiting for ever.
+// Regression: due claims that were always full kept new messages waiting for ever.
 TEST_F(ClaimerTest, ReadyAndDueClaimsTakeTurnsWhileBothAreFull) {
     activate();
     claimer_.poll();
@@ -164,7 +164,7 @@ TEST_F(ClaimerTest, ReadyAndDueClaimsTakeTurnsWhileBothAreFull) {
     EXPECT_NE(order.find("rdrdrd"), std::string::npos) << order;
 }
 
-// Finding D4: a due claim that failed was tried again before each ready claim, and nothing was sent.
+// Regression: a due claim that failed was tried again before each ready claim, and nothing was sent.
 TEST_F(ClaimerTest, AFailingDueClaimStepsAsideForTheReadyOnes) {
     activate();
     time_.advance(kPollPeriod);
@@ -187,7 +187,7 @@ TEST_F(ClaimerTest, FailingOrphansStepAsideForTheClaims) {
     EXPECT_EQ(store_.ready.size(), 1u);
 }
 
-// Finding 13: a claim that could not finish was tried again as it was.
+// Regression: a claim that could not finish was tried again as it was.
 TEST_F(ClaimerTest, AFailingClaimAsksForHalfAndGrowsAgain) {
     activate();
     claimer_.poll();
@@ -204,7 +204,7 @@ TEST_F(ClaimerTest, AFailingClaimAsksForHalfAndGrowsAgain) {
     EXPECT_EQ(store_.ready.front().request.limit, 2);
 }
 
-// Finding 13: a full scan that ran into its time-out was the next claim again, for ever.
+// Regression: a full scan that ran into its time-out was the next claim again, for ever.
 TEST_F(ClaimerTest, AFullScanThatCannotFinishLeavesTheClaimsFromTheFloor) {
     activate();
     wait_for_full_scan();
@@ -222,7 +222,7 @@ TEST_F(ClaimerTest, ANewSessionWhoseFullScanCannotFinishGoesOnFromTheEarlierFloo
     EXPECT_EQ(store_.ready.front().request.behind.xid, 50u);
 }
 
-// Finding 2: one row stopped all claiming.
+// Regression: one row stopped all claiming.
 TEST_F(ClaimerTest, TheOneMessageThatCannotBeReadIsDeadLettered) {
     activate();
     claimer_.poll();

@@ -22,7 +22,7 @@ protected:
     }
     void use_up_credit() {
         reader_.read();
-        answer(kMostReadingCredit);
+        answer(kMaxReadingCredit);
     }
     void fail() { take_first(store_.endpoints).answer(core::Error{core::ErrorKind::kTimeout, "too late", ""}); }
 

@@ -214,7 +214,7 @@ TEST_F(EngineTest, WhatWasReclaimedFromAFailedInstanceIsClaimedAtOnce) {
     EXPECT_EQ(queue_.due.size(), 1u);
 }
 
-// Finding 1: a failure recorded between the move's commit and its answer was dropped, because it went out in the old instance's
+// Regression: a failure recorded between the move's commit and its answer was dropped, because it went out in the old instance's
 // name; then its claim was ended. Now no name is needed, and what is dropped is known to be.
 TEST_F(EngineTest, AFailureRecordedWhileItsClaimsAreMovedDoesNotCountAsRecordedWhenItsClaimIsGone) {
     start();
@@ -234,7 +234,7 @@ TEST_F(EngineTest, AFailureRecordedWhileItsClaimsAreMovedDoesNotCountAsRecordedW
     EXPECT_EQ(queue_.records.front().request.suspects, std::vector<core::MessageId>{1}) << "reconcile looks for it";
 }
 
-// Finding D15: an old claim's answer switched the engine off until the next heartbeat.
+// Regression: an old claim's answer switched the engine off until the next heartbeat.
 TEST_F(EngineTest, AClaimThatSawTheServiceStoppedHasTheStateReadAgain) {
     start();
     engine_.on_ready();
@@ -302,7 +302,7 @@ TEST_F(EngineTest, HoweverManyNotificationsComeTwoReadingsOfTheEndpointsAreUnder
         while (!instances_.states.empty()) take_first(instances_.states).answer(true);
         time_.advance(milliseconds(1));
     }
-    EXPECT_EQ(queue_.endpoints.size(), kMostReadings) << "claims wait behind them on the same session";
+    EXPECT_EQ(queue_.endpoints.size(), kMaxReadings) << "claims wait behind them on the same session";
 }
 
 TEST_F(EngineTest, AShutdownFinishesWhatIsInFlightAndUnregisters) {

@@ -142,7 +142,7 @@ protected:
                       .on_overload = [] {}}};
 };
 
-// Finding 5: 100,000 overdue messages went before each new one.
+// Regression: 100,000 overdue messages went before each new one.
 TEST_F(Fairness, ANewMessageDoesNotWaitForAHundredThousandDueOnes) {
     for (core::MessageId id = 0; id < 100'000; ++id) store_.due_ids.push_back(id);
     const auto waits = run(seconds(3));

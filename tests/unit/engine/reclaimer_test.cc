@@ -70,7 +70,7 @@ TEST_F(ReclaimerTest, EndsTheSessionOfAnUnresponsiveOne) {
     EXPECT_TRUE(failed_.empty()) << "its lock is not free yet";
 }
 
-// Finding D14: the doorbell's lock went with an instance that slept with it, and nobody asked for it again.
+// Regression: the doorbell's lock went with an instance that slept with it, and nobody asked for it again.
 TEST_F(ReclaimerTest, TellsAtOnceWhenAnInstanceHasGoneAndOnlyOnce) {
     look_for(kCheckPeriod, {{9, false, false}});
     EXPECT_EQ(gone_, 0);
