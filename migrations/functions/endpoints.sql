@@ -1,10 +1,12 @@
--- Endpoints: what a row must be, whoever writes it; how they are; disabling and enabling them.
+-- Endpoints: the checks of a row, the view of their health, and the functions that disable and enable them.
 
 -- Refuses a row with a sentence that begins with the column. The rules of names and values of headers are those of RFC 9110, 5.1 and 5.5.
--- Reserved: what the service writes itself, and what frames a request.
+-- The reserved headers are those of src/http/reserved_headers.cc: what the service writes itself, and what frames a request.
 CREATE OR REPLACE FUNCTION messaging._check_endpoint() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    reserved CONSTANT text :=
+        '^(webhook-.*|host|content-.*|transfer-encoding|connection|keep-alive|upgrade|te|trailer|expect|user-agent|proxy-.*)$';
     problem text;
     header record;
     names text[] := '{}';
@@ -38,8 +40,7 @@ BEGIN
                     WHEN header.name !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]{1,255}$' THEN
                         'headers must have names of 1 to 255 letters, digits and !#$%&''*+-.^_`|~'
                     WHEN lower(header.name) = ANY (names) THEN 'headers must not name ' || header.name || ' twice'
-                    WHEN lower(header.name) ~ ('^(webhook-.*|host|content-.*|transfer-encoding|connection|keep-alive|upgrade|te|trailer|expect'
-                                               '|user-agent|proxy-.*)$') THEN
+                    WHEN lower(header.name) ~ reserved THEN
                         'headers must not contain ' || header.name || ': the service writes it, or HTTP does not allow it'
                     WHEN header.type <> 'string' THEN 'headers must have strings as values: ' || header.name || ' has none'
                     WHEN header.text ~ '[\x01-\x08\x0A-\x1F\x7F]' THEN

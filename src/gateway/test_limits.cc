@@ -1,4 +1,4 @@
-// Counting of tests.
+// Counts tests.
 #include "gateway/test_limits.h"
 
 #include "service/endpoint_tester.h"

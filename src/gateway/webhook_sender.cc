@@ -1,13 +1,12 @@
-// The webhook request and the reading of its answer.
+// Makes the webhook request, and reads its answer.
 #include "gateway/webhook_sender.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include "core/json.h"
 #include "core/text.h"
 #include "core/webhook_id.h"
+#include "http/reserved_headers.h"
 #include "http/text.h"
 
 namespace messaging::gateway {
@@ -22,14 +21,6 @@ bool is_own_receiver(const core::Endpoint& endpoint, const WebhookOptions& optio
 }
 
 }  // namespace
-
-// A receiver that finds a header twice may believe either.
-bool is_ours(std::string_view name) {
-    constexpr std::string_view kStandard = "webhook-";
-    if (http::equal_ignoring_case(name.substr(0, kStandard.size()), kStandard)) return true;
-    constexpr std::array kNames{"content-type", "content-encoding", "user-agent", "host", "connection"};
-    return std::any_of(kNames.begin(), kNames.end(), [&](const char* ours) { return http::equal_ignoring_case(name, ours); });
-}
 
 core::AttemptResult to_attempt(http_client::PostResult result) {
     core::AttemptResult attempt;
@@ -74,7 +65,7 @@ http::Headers webhook_headers(const std::string& id, const core::Endpoint& endpo
     http::Headers headers;
     for (const auto& header : endpoint.headers) {
         const bool is_key = with_key && http::equal_ignoring_case(header.first, kAuthKey);
-        if (!is_key && !is_ours(header.first)) headers.push_back(header);
+        if (!is_key && http::kind_of_header(header.first) != http::HeaderKind::kOurs) headers.push_back(header);
     }
     headers.emplace_back("Content-Type", "application/json");
     headers.emplace_back("webhook-id", id);

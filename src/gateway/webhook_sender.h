@@ -37,11 +37,10 @@ private:
 
 // {"to": recipient, "content": content}
 std::string webhook_body(const core::Delivery& delivery);
-// The endpoint's own headers, but those that would replace one of the service, and the service's. `body` is signed as it is sent.
+// The endpoint's own headers without those that the service writes (http/reserved_headers.h), and the service's. `body` is signed
+// as it is sent.
 http::Headers webhook_headers(const std::string& id, const core::Endpoint& endpoint, const WebhookOptions& options,
                               core::WallTime now, std::string_view body);
-// Whether a header of that name has a value that the service chose, and that is no secret.
-bool is_ours(std::string_view name);
 // The request with that webhook-id and body.
 http_client::PostRequest webhook_request(const std::string& id, const core::Endpoint& endpoint, const WebhookOptions& options,
                                          core::WallTime now, std::string body);

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "http/reserved_headers.h"
 #include "http/text.h"
 
 namespace messaging::http_client {
@@ -67,12 +68,6 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
-// If an endpoint could set one of these headers, the receiver would look for the next request at a wrong byte of the connection.
-bool is_framing(std::string_view name) {
-    return http::equal_ignoring_case(name, "content-length") || http::equal_ignoring_case(name, "transfer-encoding") ||
-           http::equal_ignoring_case(name, "expect");
-}
-
 bool starts_with_name(std::string_view line, std::string_view name) {
     return line.size() >= name.size() && strncasecmp(line.data(), name.data(), name.size()) == 0;
 }
@@ -99,8 +94,8 @@ bool is_status_line(std::string_view line, bool http2) {
 
 // The beginning of a line, in visible characters.
 std::string quoted(std::string_view line) {
-    constexpr std::size_t kMostShown = 40;
-    std::string text(trimmed(line).substr(0, kMostShown));
+    constexpr std::size_t kMaxShown = 40;
+    std::string text(trimmed(line).substr(0, kMaxShown));
     std::replace_if(
         text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
     return text;
@@ -188,7 +183,7 @@ bool Transfer::set_headers() {
             fail(TransportFault::kInvalidRequest, "a header has a name that HTTP does not allow");
             return false;
         }
-        if (is_framing(name)) {
+        if (http::kind_of_header(name) == http::HeaderKind::kFraming) {
             fail(TransportFault::kInvalidRequest,
                  "the header " + name + " is not allowed for an endpoint: remove it from messaging.endpoints.headers");
             return false;

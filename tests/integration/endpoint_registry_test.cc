@@ -1,7 +1,11 @@
 // Endpoints as the API and SQL manage them, against a real PostgreSQL.
 #include "repository/endpoint_registry.h"
 
+#include <set>
+#include <sstream>
+
 #include "core/sqlstate.h"
+#include "http/reserved_headers.h"
 #include "repository/endpoint_figures_store.h"
 #include "repository/instance_store.h"
 #include "support/private_postgres.h"
@@ -293,6 +297,23 @@ TEST_F(EndpointRegistry, SqlHasTheSameRulesAndSaysWhatIsWrong) {
           R"({"User-Agent": "x"})", R"({"Proxy-Authorization": "x"})", R"({"expect": "100-continue"})"}) {
         EXPECT_EQ(with_headers(bad).substr(0, 12), "headers must") << bad;
     }
+    // The trigger and http::reserved_headers() have the same names.
+    const std::string reserved =
+        db_.sql("SELECT substring(prosrc FROM '\\^\\((webhook[^)]*)\\)\\$') FROM pg_proc WHERE proname = '_check_endpoint'");
+    std::set<std::string> in_trigger;
+    std::istringstream alternatives(reserved);
+    for (std::string name; std::getline(alternatives, name, '|');) {
+        if (name.ends_with(".*")) name.replace(name.size() - 2, 2, "*");
+        in_trigger.insert(name);
+    }
+    for (const http::ReservedHeader& header : http::reserved_headers()) {
+        std::string name(header.name);
+        in_trigger.erase(name);
+        if (name.ends_with('*')) name.replace(name.size() - 1, 1, "some");
+        EXPECT_EQ(with_headers("{\"" + name + "\": \"a\"}"),
+                  "headers must not contain " + name + ": the service writes it, or HTTP does not allow it");
+    }
+    EXPECT_TRUE(in_trigger.empty()) << *in_trigger.begin() << " is not in src/http/reserved_headers.cc";
     std::string many = "{";
     for (int i = 0; i < 51; ++i) many += (i == 0 ? "\"x" : ", \"x") + std::to_string(i) + "\": \"\"";
     EXPECT_EQ(with_headers(many + "}"), "headers must not be more than 50");
