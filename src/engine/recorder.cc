@@ -1,7 +1,8 @@
-// Batching, pauses, and what a failed transaction means for its outcomes.
+// The batches of outcomes, the pauses between transactions, and the handling of a failed transaction.
 #include "engine/recorder.h"
 
 #include <algorithm>
+#include <cassert>
 #include <iterator>
 #include <optional>
 #include <unordered_map>
@@ -17,7 +18,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLastRetry{2000};
-constexpr std::chrono::milliseconds kLookForLocks{1};  // after a lock timeout
+constexpr std::chrono::milliseconds kAfterLockTimeout{1};
 
 // Dead-letters the message. Restores the attempt count of the claim, because this attempt is not counted.
 core::Outcome give_up(const core::Outcome& outcome, const std::string& why) {
@@ -43,8 +44,24 @@ Recorder::Recorder(RecordStore& store, OpenClaims& open_claims, loop::TimerFacto
       locked_timer_(timers.make_timer([this] { retry_locked(); })),
       refused_timer_(timers.make_timer([this] {
           refused_is_next_ = !refused_.empty();  // there may be none left
-          if (retry_delay_.count() == 0) flush();
+          if (state_ != State::kBackingOff) flush();
       })) {}
+
+bool Recorder::may_follow(State from, State to) {
+    switch (to) {
+        case State::kReady: return true;
+        case State::kPausing: return from == State::kReady || from == State::kPausing;
+        case State::kBackingOff: return from == State::kFindingLocks || from == State::kRecording;
+        case State::kFindingLocks: return from != State::kFindingLocks && from != State::kRecording;
+        case State::kRecording: return from != State::kRecording;
+    }
+    return false;
+}
+
+void Recorder::enter(State next) {
+    assert(may_follow(state_, next));
+    state_ = next;
+}
 
 std::vector<core::MessageId> Recorder::unrecorded_messages() const {
     std::vector<core::MessageId> ids;
@@ -58,24 +75,24 @@ std::vector<core::MessageId> Recorder::unrecorded_messages() const {
 
 void Recorder::add(core::Outcome outcome) {
     waiting_.push_back(std::move(outcome));
-    if (retry_delay_.count() == 0) flush_after_pause();
+    flush_after_pause();
 }
 
 void Recorder::flush_after_pause() {
-    if (busy_) return;
+    if (busy() || state_ == State::kBackingOff) return;
     const core::MonoTime until = waiting_.size() < kSmallBatch ? small_batch_pause_end_ : pause_end_;
     const auto pause = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.mono());
     if (pause.count() <= 0 || waiting_.size() >= batch_limit_) {
         flush();
-    } else if (!pausing_ || waiting_.size() == kSmallBatch) {
-        pausing_ = true;
+    } else if (state_ != State::kPausing || waiting_.size() == kSmallBatch) {
+        enter(State::kPausing);
         timer_->start(pause);
     }
 }
 
 void Recorder::confirm(std::int64_t batch_id) {
     confirmed_.push_back(batch_id);
-    if (!busy_ && !timer_->armed()) timer_->start(kConfirmDelay);
+    if (!busy() && !timer_->armed()) timer_->start(kConfirmDelay);
 }
 
 void Recorder::retry_now() {
@@ -85,33 +102,32 @@ void Recorder::retry_now() {
 
 void Recorder::flush_now() {
     refused_is_next_ = !refused_.empty();
-    if (retry_delay_.count() == 0) flush();
+    if (state_ != State::kBackingOff) flush();
 }
 
 void Recorder::flush() {
-    if (busy_) return;
+    if (busy()) return;
     timer_->stop();
-    pausing_ = false;
     refused_is_next_ = refused_is_next_ && !refused_.empty();
     if (waiting_.empty() && confirmed_.empty() && suspects_.empty() && !refused_is_next_) {
         retry_delay_ = std::chrono::milliseconds(0);  // the refused outcome waits alone; new outcomes do not wait for it
+        enter(State::kReady);
         return;
     }
-    busy_ = true;
     started_ = clock_.mono();
     choose();
-    if (careful_ && !recording_.empty()) {
-        look_for_locks();
+    if (rows_are_locked_ && !recording_.empty()) {
+        find_locks();
     } else {
         record();
     }
 }
 
 void Recorder::choose() {
-    recording_refused_ = std::exchange(refused_is_next_, false);
-    if (recording_refused_) {
+    refused_at_.reset();
+    if (std::exchange(refused_is_next_, false)) {
         recording_.push_back(std::move(refused_.front().outcome));
-        transactions_at_refusal_ = refused_.front().transactions;
+        refused_at_ = refused_.front().transactions;
         refused_.pop_front();
         return;
     }
@@ -123,6 +139,7 @@ void Recorder::choose() {
 }
 
 void Recorder::record() {
+    enter(State::kRecording);
     RecordRequest request;
     request.instance_id = mediator_.instance_id();
     request.outcomes = recording_;
@@ -132,7 +149,8 @@ void Recorder::record() {
     store_.record(std::move(request), [this](core::Result<RecordResult> result) { on_recorded(std::move(result)); });
 }
 
-void Recorder::look_for_locks() {
+void Recorder::find_locks() {
+    enter(State::kFindingLocks);
     std::vector<core::MessageId> ids;
     ids.reserve(recording_.size());
     for (const core::Outcome& outcome : recording_) ids.push_back(outcome.id);
@@ -143,7 +161,6 @@ void Recorder::look_for_locks() {
 
 void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked) {
     if (!unlocked) {
-        busy_ = false;
         on_failed(unlocked.error());
         return;
     }
@@ -158,7 +175,7 @@ void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unl
         if (!locked_timer_->armed()) locked_timer_->start(kLockedRetry);
     }
     if (recording_.empty() && confirming_.empty() && noting_.empty()) {
-        busy_ = false;
+        enter(State::kReady);
         schedule_next();
     } else {
         record();
@@ -168,33 +185,33 @@ void Recorder::on_unlocked(const core::Result<std::vector<core::MessageId>>& unl
 void Recorder::retry_locked() {
     waiting_.insert(waiting_.begin(), std::make_move_iterator(locked_.begin()), std::make_move_iterator(locked_.end()));
     locked_.clear();
-    if (retry_delay_.count() == 0) flush_after_pause();
+    flush_after_pause();
 }
 
 void Recorder::on_recorded(core::Result<RecordResult> result) {
-    busy_ = false;
     if (!result) {
         on_failed(result.error());
         return;
     }
+    enter(State::kReady);
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
     observer_.on_recorded(recording_.size(), elapsed);
     pause_end_ = clock_.mono() + std::min<std::chrono::microseconds>(elapsed, kMaxPause);
     small_batch_pause_end_ = clock_.mono() + kSmallBatchPause;
     retry_delay_ = std::chrono::milliseconds(0);
-    if (std::exchange(failing_, false)) observer_.on_success(kRecordOperation);
-    if (recording_refused_) refused_delay_ = kRefusedRetry;
-    if (recording_refused_ && refused_.empty()) observer_.on_success(kRecordOneOperation);
-    // careful_ ends only here. While it is set, a lock timeout cannot come from a row of messages, because all of these were
-    // free: a trigger waits for another lock.
-    if (locked_.empty() && std::exchange(careful_, false)) observer_.on_success(kLockedRowsOperation);
+    observer_.on_success(kRecordOperation);
+    if (refused_at_) refused_delay_ = kRefusedRetry;
+    if (refused_at_ && refused_.empty()) observer_.on_success(kRecordOneOperation);
+    // rows_are_locked_ ends only here. While it is set, a lock timeout cannot come from a row of messages, because all of these
+    // were free: a trigger waits for another lock.
+    if (locked_.empty() && std::exchange(rows_are_locked_, false)) observer_.on_success(kLockedRowsOperation);
     batch_limit_ = std::min(batch_limit_ * 2, kMaxRecordBatch);
     open_claims_.recorded(recording_);
     const MessageIds sent(result->sent.begin(), result->sent.end());
     note_late(result.value(), sent);
     give_up_unchanged(result->kept);
     if (!sent.empty() || result->failed > 0) {
-        if (recording_refused_) {
+        if (refused_at_) {
             returned_ = std::max<std::size_t>(returned_, 1);
         } else {
             ++transactions_;
@@ -291,7 +308,7 @@ void Recorder::publish(const RecordResult& result, const MessageIds& sent) {
 }
 
 void Recorder::on_failed(const core::Error& error) {
-    const bool locked = error.sqlstate == core::kLockNotAvailable && !careful_;
+    const bool locked = error.sqlstate == core::kLockNotAvailable && !rows_are_locked_;
     const bool refused = !locked && may_lie_in_one_row(error);
     const bool refused_alone = refused && recording_.size() == 1;
     observer_.on_error(refused_alone ? kRecordOneOperation : kRecordOperation, error);
@@ -300,31 +317,30 @@ void Recorder::on_failed(const core::Error& error) {
     suspects_.insert(suspects_.end(), noting_.begin(), noting_.end());
     noting_.clear();
     if (refused_alone) {
-        if (recording_refused_) refused_delay_ = std::min(refused_delay_ * 2, kLastRefusedRetry);
+        if (refused_at_) refused_delay_ = std::min(refused_delay_ * 2, kLastRefusedRetry);
         // The receiver's message id may be the reason: the fact that the receiver accepted the message counts more.
         if (error.kind == core::ErrorKind::kInvalid) recording_.front().receiver_message_id.reset();
-        const bool in_vain =
-            recording_refused_ && transactions_at_refusal_ < transactions_ && core::is_counted(recording_.front().kind);
+        const bool in_vain = refused_at_ && *refused_at_ < transactions_ && core::is_counted(recording_.front().kind);
         if (in_vain && refused_.size() >= kMaxRefused) {
             waiting_.push_back(give_up(recording_.front(), "PostgreSQL refuses to change its row"));
         } else {
             refused_.push_back({std::move(recording_.front()), transactions_});
         }
         if (!refused_timer_->armed()) refused_timer_->start(refused_delay_);
-    } else if (recording_refused_) {
-        refused_.push_front({std::move(recording_.front()), transactions_at_refusal_});
+    } else if (refused_at_) {
+        refused_.push_front({std::move(recording_.front()), *refused_at_});
         refused_is_next_ = true;
     } else {
         waiting_.insert(waiting_.begin(), std::make_move_iterator(recording_.begin()), std::make_move_iterator(recording_.end()));
     }
-    if (locked) careful_ = true;
+    if (locked) rows_are_locked_ = true;
     if (refused) {
-        if (!recording_refused_) batch_limit_ = std::max<std::size_t>(1, recording_.size() / 2);
+        if (!refused_at_) batch_limit_ = std::max<std::size_t>(1, recording_.size() / 2);
         returned_ = 0;
     }
     recording_.clear();
-    failing_ = true;
-    retry_delay_ = locked ? kLookForLocks : refused ? kAfterRefusal : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
+    retry_delay_ = locked ? kAfterLockTimeout : refused ? kAfterRefusal : std::clamp(retry_delay_ * 2, kFirstRetry, kLastRetry);
+    enter(State::kBackingOff);
     timer_->start(retry_delay_);
 }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -84,13 +85,24 @@ public:
         return waiting_.size() + recording_.size() >= kMaxUnrecorded || locked_.size() + refused_.size() >= kMaxSetAside;
     }
     std::vector<core::MessageId> unrecorded_messages() const;
-    bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy_; }
+    bool idle() const { return unrecorded() == 0 && confirmed_.empty() && !busy(); }
+
+    enum class State {
+        kReady,         // no call of the store is under way
+        kPausing,       // the same, and the pause between two transactions has not ended
+        kBackingOff,    // the last call has failed; the next one comes after retry_delay_
+        kFindingLocks,  // asks which rows of recording_ no other session has locked
+        kRecording,     // records recording_
+    };
+    static bool may_follow(State from, State to);
 
 private:
+    bool busy() const { return state_ == State::kFindingLocks || state_ == State::kRecording; }
+    void enter(State next);
     void flush_after_pause();
     void flush();
     void choose();
-    void look_for_locks();
+    void find_locks();
     void record();
     void on_unlocked(const core::Result<std::vector<core::MessageId>>& unlocked);
     void retry_locked();
@@ -120,26 +132,23 @@ private:
     };
     std::deque<Refused> refused_;     // PostgreSQL has refused each of them alone
     std::uint64_t transactions_ = 0;  // committed transactions that have changed rows, without those of one refused outcome
-    std::uint64_t transactions_at_refusal_ = 0;  // of the refused outcome that is being recorded: Refused::transactions
-    core::MonoTime next_check_{};                // earliest time to retry one while more than kMaxRefused are refused
-    std::size_t returned_ = 0;                   // size of the last batch moved back to waiting_; doubles; 0 after a refusal
+    std::optional<std::uint64_t> refused_at_;  // set while recording_ is one refused outcome: Refused::transactions
+    core::MonoTime next_check_{};              // earliest time to retry one while more than kMaxRefused are refused
+    std::size_t returned_ = 0;                 // size of the last batch moved back to waiting_; doubles; 0 after a refusal
     std::unique_ptr<loop::Timer> refused_timer_;
-    bool refused_is_next_ = false;    // the next transaction has the first of refused_, and no other outcome
-    bool recording_refused_ = false;  // recording_ is one refused outcome
+    bool refused_is_next_ = false;  // the next transaction has the first of refused_, and no other outcome
     std::chrono::milliseconds refused_delay_{kRefusedRetry};
     std::vector<core::MessageId> suspects_;  // for reconcile, with the next transaction
     std::vector<core::MessageId> noting_;    // suspects in the transaction under way
     std::vector<std::int64_t> confirmed_;    // batches whose receipts Redis has, for the next transaction
     std::vector<std::int64_t> confirming_;   // the same, in the transaction under way
     std::size_t batch_limit_ = kMaxRecordBatch;
-    std::chrono::milliseconds retry_delay_{0};  // > 0 while the last try has failed
+    std::chrono::milliseconds retry_delay_{0};  // after the last failure; 0 = none since the last success
     core::MonoTime started_{};
     core::MonoTime pause_end_{};              // no transaction before it, unless batch_limit_ outcomes wait
     core::MonoTime small_batch_pause_end_{};  // the same, while fewer than kSmallBatch outcomes wait
-    bool busy_ = false;                       // a call of store_ is under way
-    bool failing_ = false;                    // nothing was recorded since the last failure
-    bool pausing_ = false;                    // timer_ is armed for the end of the pause
-    bool careful_ = false;                    // some rows are locked: ask which ones before each transaction
+    bool rows_are_locked_ = false;            // find the locked rows before each transaction
+    State state_ = State::kReady;
 };
 
 }  // namespace messaging::engine

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <set>
+#include <utility>
+
 #include "engine/record_store.h"
 #include "support/fake_ports.h"
 #include "support/fake_time.h"
@@ -71,6 +75,33 @@ protected:
                         .on_held = [this] { ++held_; },
                         .on_progress = [this] { ++progress_; }}};
 };
+
+TEST(RecorderStates, MoveOnlyAlongTheLegalMoves) {
+    using State = Recorder::State;
+    const std::set<std::pair<State, State>> legal{{State::kReady, State::kReady},
+                                                  {State::kReady, State::kPausing},
+                                                  {State::kReady, State::kFindingLocks},
+                                                  {State::kReady, State::kRecording},
+                                                  {State::kPausing, State::kReady},
+                                                  {State::kPausing, State::kPausing},
+                                                  {State::kPausing, State::kFindingLocks},
+                                                  {State::kPausing, State::kRecording},
+                                                  {State::kBackingOff, State::kReady},
+                                                  {State::kBackingOff, State::kFindingLocks},
+                                                  {State::kBackingOff, State::kRecording},
+                                                  {State::kFindingLocks, State::kReady},
+                                                  {State::kFindingLocks, State::kRecording},
+                                                  {State::kFindingLocks, State::kBackingOff},
+                                                  {State::kRecording, State::kReady},
+                                                  {State::kRecording, State::kBackingOff}};
+    const std::array all{State::kReady, State::kPausing, State::kBackingOff, State::kFindingLocks, State::kRecording};
+    for (const State from : all) {
+        for (const State to : all) {
+            EXPECT_EQ(Recorder::may_follow(from, to), legal.contains({from, to}))
+                << static_cast<int>(from) << " to " << static_cast<int>(to);
+        }
+    }
+}
 
 TEST_F(RecorderTest, OneAloneGoesAtOnceAndWhatComesMeanwhileGoesTogether) {
     add(1);
@@ -495,7 +526,7 @@ TEST_F(RecorderTest, AtTheEndConfirmationsWaitForNoTransactionButForTheEndOfAFai
     EXPECT_TRUE(recorder_.idle());
 }
 
-// Finding 6: one locked row cut recording to a tenth, because each batch that held it ran into the lock timeout.
+// Regression: one locked row cut recording to a tenth, because each batch that held it ran into the lock timeout.
 TEST_F(RecorderTest, OutcomesOfLockedRowsWaitInAListOfTheirOwn) {
     add(1);
     add(2);
