@@ -107,10 +107,10 @@ END $$;
 CREATE OR REPLACE VIEW messaging.endpoint_health AS
 WITH sending AS MATERIALIZED (
     SELECT m.endpoint_id, count(*) AS count
-    FROM messaging._claim c CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
+    FROM messaging._claimed c
     -- LATERAL … LIMIT: a look-up for each, and no scan of messages.
-    CROSS JOIN LATERAL (SELECT m.endpoint_id FROM public.messages m
-                        WHERE m.id = u.id AND m.attempts = u.attempts AND m.generation = u.generation AND NOT m.is_sent LIMIT 1) m
+    CROSS JOIN LATERAL (SELECT f.endpoint_id FROM public.messages f
+                        WHERE f.id = c.id AND messaging._is_open(f, c.attempts, c.generation) LIMIT 1) m
     GROUP BY m.endpoint_id)
 SELECT e.id, e.name, e.url, e.tenant, s.state, s.reason AS state_reason, s.since AS state_since,
        (SELECT count(*) FROM (SELECT FROM messaging._hold h WHERE h.endpoint_id = e.id ORDER BY h.id + 0 LIMIT 5001) h) AS held,

@@ -3,11 +3,8 @@
 
 CREATE OR REPLACE VIEW messaging.message_status AS
 SELECT m.id, 'msg_' || t.tag || '_' || m.id || '_' || lpad(to_hex(m.generation / 128), 6, '0') AS webhook_id,
-       CASE WHEN m.is_sent THEN 'sent' WHEN d.id IS NOT NULL THEN 'dead' WHEN h.id IS NOT NULL THEN 'held' WHEN s.id IS NOT NULL THEN 'scheduled'
-            WHEN (m.id, m.attempts, m.generation) IN (
-                SELECT u.id, u.attempts, u.generation FROM messaging._claim c
-                CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)) THEN 'sending'
-            ELSE 'pending' END AS status,
+       messaging._status(m.is_sent, d.id IS NOT NULL, h.id IS NOT NULL, s.id IS NOT NULL, (m.id, m.attempts, m.generation) IN (
+           SELECT c.id, c.attempts, c.generation FROM messaging._claimed c)) AS status,
        m.endpoint_id, e.name AS endpoint, m.recipient, m.attempts, m.created_at,
        CASE WHEN NOT m.is_sent THEN s.due_at END AS next_attempt_at, m.sent_at, CASE WHEN NOT m.is_sent THEN d.failed_at END AS dead_at,
        coalesce(CASE WHEN NOT m.is_sent THEN d.reason END, m.last_error) AS last_error, m.receiver_message_id, m.event_id,
@@ -41,11 +38,10 @@ COMMENT ON VIEW messaging.pending IS 'Messages that are ready, and that no engin
 
 CREATE OR REPLACE VIEW messaging.sending AS
 SELECT m.id, m.endpoint_id, e.name AS endpoint, m.recipient, i.name AS engine, m.attempts, m.created_at
-FROM messaging._claim c
-CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
+FROM messaging._claimed c
 -- LATERAL … LIMIT: a look-up for each, and no scan of messages.
 CROSS JOIN LATERAL (SELECT f.id, f.endpoint_id, f.recipient, f.attempts, f.created_at FROM public.messages f
-                    WHERE f.id = u.id AND f.attempts = u.attempts AND f.generation = u.generation AND NOT f.is_sent LIMIT 1) m
+                    WHERE f.id = c.id AND messaging._is_open(f, c.attempts, c.generation) LIMIT 1) m
 LEFT JOIN messaging._instance i ON i.instance_id = c.instance_id
 LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
 COMMENT ON VIEW messaging.sending IS 'Messages that an engine has claimed: being sent, or waiting in its memory.';

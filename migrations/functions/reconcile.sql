@@ -20,8 +20,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
         UNION ALL SELECT d.id FROM messaging._dead d JOIN open USING (id)),
     lost AS MATERIALIZED (
         SELECT id FROM (SELECT id, attempts, generation FROM open
-                        EXCEPT SELECT u.id, u.attempts, u.generation FROM messaging._claim c
-                        CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)) unclaimed
+                        EXCEPT SELECT c.id, c.attempts, c.generation FROM messaging._claimed c) unclaimed
         EXCEPT SELECT id FROM known),
     misheld AS MATERIALIZED (
         SELECT id FROM messaging._hold WHERE id = ANY (ARRAY(SELECT id FROM lost))),
@@ -181,10 +180,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         UNION ALL SELECT s.id, 'schedule' FROM messaging._schedule s
         UNION ALL SELECT h.id, 'hold' FROM messaging._hold h
         UNION ALL SELECT d.id, 'dead' FROM messaging._dead d
-        UNION ALL SELECT m.id, 'claim' FROM messaging._claim c
-            CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
-            JOIN public.messages m ON m.id = u.id
-            WHERE NOT m.is_sent AND (m.attempts, m.generation) = (u.attempts, u.generation)),
+        UNION ALL SELECT c.id, 'claim' FROM messaging._claimed c JOIN public.messages m ON m.id = c.id
+            WHERE messaging._is_open(m, c.attempts, c.generation)),
     placed AS MATERIALIZED (
         SELECT p.id, array_agg(p.name ORDER BY p.name) AS places FROM place p GROUP BY p.id)
     SELECT m.id, m.is_sent, coalesce(p.places, '{}')

@@ -27,7 +27,8 @@ BEGIN
                 EXECUTE format('GRANT SELECT ON %s TO %I', readable, role);
             END LOOP;
             EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.misplaced(), messaging.message_id(text), messaging.timeline(bigint), '
-                'messaging._percentile(bigint[], double precision), messaging._duration_bounds(), messaging._event_patterns(text) TO %I', role);
+                'messaging._percentile(bigint[], double precision), messaging._duration_bounds(), messaging._event_patterns(text), '
+                'messaging._is_open(public.messages, integer, integer), messaging._status(boolean, boolean, boolean, boolean, boolean) TO %I', role);
         WHEN 'operator' THEN
             PERFORM messaging.grant_to(role, 'reader');
             EXECUTE format('GRANT INSERT, UPDATE, DELETE ON messaging.endpoints TO %I', role);

@@ -23,17 +23,15 @@ WITH orphans AS (
 INSERT INTO messaging._schedule (id, due_at)
 SELECT m.id, now() FROM orphans o CROSS JOIN LATERAL unnest(o.ids, o.attempts, o.generations) AS u(id, attempts, generation)
 JOIN public.messages m ON m.id = u.id
-WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation ON CONFLICT DO NOTHING)sql"};
+WHERE messaging._is_open(m, u.attempts, u.generation) ON CONFLICT DO NOTHING)sql"};
 
 // Schedules the messages of known claims ($1) that are not in the engine's memory ($2). A message whose outcome the engine has
 // recorded is not in $2 either, but it is resolved in this snapshot.
 constexpr pg::Statement kRescheduleNotInMemory{"reschedule_not_in_memory", R"sql(
 WITH lost AS MATERIALIZED (
-    SELECT c.claim_id, u.id FROM messaging._claim c
-    CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
-    JOIN public.messages m ON m.id = u.id
-    WHERE c.claim_id = ANY ($1::bigint[]) AND (u.id NOT IN (SELECT unnest($2::bigint[]))) IS TRUE
-      AND NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
+    SELECT c.claim_id, c.id FROM messaging._claimed c JOIN public.messages m ON m.id = c.id
+    WHERE c.claim_id = ANY ($1::bigint[]) AND (c.id NOT IN (SELECT unnest($2::bigint[]))) IS TRUE
+      AND messaging._is_open(m, c.attempts, c.generation)),
 shrunk AS (
     UPDATE messaging._claim c SET (ids, attempts, generations) = (
         SELECT coalesce(array_agg(u.id ORDER BY u.id), '{}'), coalesce(array_agg(u.attempts ORDER BY u.id), '{}'),

@@ -83,10 +83,10 @@ open AS MATERIALIZED (
     SELECT m.id, m.attempts, m.generation
     FROM taken t CROSS JOIN LATERAL unnest(t.ids, t.attempts, t.generations) AS u(id, attempts, generation)
     JOIN public.messages m ON m.id = u.id
-    WHERE NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
+    WHERE messaging._is_open(m, u.attempts, u.generation)),
 free AS MATERIALIZED (
     SELECT m.id FROM open o JOIN public.messages m ON m.id = o.id
-    WHERE NOT m.is_sent AND m.attempts = o.attempts AND m.generation = o.generation AND $3::boolean
+    WHERE messaging._is_open(m, o.attempts, o.generation) AND $3::boolean
     ORDER BY m.id FOR NO KEY UPDATE OF m SKIP LOCKED),
 counted AS (
     UPDATE public.messages m SET abandoned = least(m.abandoned + 1, 1000) WHERE m.id = ANY (ARRAY(SELECT id FROM free))

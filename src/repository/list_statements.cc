@@ -19,14 +19,10 @@ using service::ListStatus;
 const std::string kPlaces =
     " LEFT JOIN messaging._schedule s ON s.id = m.id LEFT JOIN messaging._hold h ON h.id = m.id"
     " LEFT JOIN messaging._dead d ON d.id = m.id ";
-// A claim that names the message with other attempts, or another generation, has resolved it already. PostgreSQL reads the ledger
-// once, when it comes to the first message that is in no other place.
+// PostgreSQL reads the ledger once, when it comes to the first message that is in no other place.
 const std::string kStatus =
-    "CASE WHEN m.is_sent THEN 'sent' WHEN d.id IS NOT NULL THEN 'dead' WHEN h.id IS NOT NULL THEN 'held'"
-    " WHEN s.id IS NOT NULL THEN 'scheduled' WHEN (m.id, m.attempts, m.generation) IN ("
-    "SELECT u.id, u.attempts, u.generation FROM messaging._claim c"
-    " CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)) THEN 'sending' ELSE 'pending' "
-    "END";
+    "messaging._status(m.is_sent, d.id IS NOT NULL, h.id IS NOT NULL, s.id IS NOT NULL,"
+    " (m.id, m.attempts, m.generation) IN (SELECT c.id, c.attempts, c.generation FROM messaging._claimed c))";
 
 // kMessageColumns of them.
 std::string message_columns(const std::string& content) {

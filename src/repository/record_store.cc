@@ -94,7 +94,7 @@ uncounted AS MATERIALIZED (
     WHERE ((u.claim_id, u.id) IN (SELECT claim_id, unnest(ids) FROM live)) IS TRUE),
 open AS MATERIALIZED (
     SELECT r.id, m.endpoint_id, r.place, r.delay_ms, r.reason FROM uncounted r JOIN public.messages m ON m.id = r.id
-    WHERE NOT m.is_sent AND m.generation = r.generation AND m.attempts = r.attempts),
+    WHERE messaging._is_open(m, r.attempts, r.generation)),
 queued AS (
     INSERT INTO messaging._queue (id) SELECT id FROM open WHERE place = 'queue'),
 dead AS (
@@ -122,10 +122,8 @@ WHERE claim_id IN (SELECT claim_id FROM live))sql"};
 // reschedule_orphans finds the claims that stay in the ledger.
 constexpr pg::Statement kFinishClaims{"finish_claims", R"sql(
 WITH open AS MATERIALIZED (
-    SELECT c.claim_id, m.id FROM messaging._claim c
-    CROSS JOIN LATERAL unnest(c.ids, c.attempts, c.generations) AS u(id, attempts, generation)
-    JOIN public.messages m ON m.id = u.id
-    WHERE c.claim_id = ANY ($1::bigint[]) AND NOT m.is_sent AND m.attempts = u.attempts AND m.generation = u.generation),
+    SELECT c.claim_id, c.id FROM messaging._claimed c JOIN public.messages m ON m.id = c.id
+    WHERE c.claim_id = ANY ($1::bigint[]) AND messaging._is_open(m, c.attempts, c.generation)),
 finished AS (
     DELETE FROM messaging._claim WHERE claim_id = ANY ($1::bigint[]) AND (claim_id IN (SELECT claim_id FROM open)) IS NOT TRUE)
 SELECT claim_id, id FROM open)sql"};

@@ -95,7 +95,8 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
     EXPECT_EQ(
         db_.sql(std::string("SELECT granted FROM (") + kGranted + ") g WHERE granted NOT LIKE 'SELECT messaging.%'"),
         "EXECUTE messaging._duration_bounds() EXECUTE messaging._event_patterns(text) EXECUTE "
-        "messaging._percentile(bigint[],double precision) "
+        "messaging._is_open(messages,integer,integer) EXECUTE "
+        "messaging._percentile(bigint[],double precision) EXECUTE messaging._status(boolean,boolean,boolean,boolean,boolean) "
         "EXECUTE messaging.message_id(text) EXECUTE messaging.misplaced() EXECUTE messaging.timeline(bigint) SELECT messages "
         "USAGE schema messaging");
     pg::Session reader = tester();
