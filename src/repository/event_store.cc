@@ -6,7 +6,7 @@
 
 #include "pg/run_statement.h"
 #include "repository/idempotency.h"
-#include "repository/list_statements.h"
+#include "repository/message_columns.h"
 #include "repository/time_text.h"
 
 namespace messaging::repository {
@@ -37,6 +37,11 @@ const pg::Statement kList{"list_events", kListSql.c_str()};
 
 const std::string kGetSql = "SELECT " + kEventColumns + ", e.data::text FROM messaging.events e WHERE e.id = $1::bigint";
 const pg::Statement kGet{"get_event", kGetSql.c_str()};
+
+// $1 the event's id, $2 the most messages that are read; the oldest first, without contents
+const std::string kEventMessagesSql = "SELECT " + message_columns("NULL::text") + " FROM public.messages m " + kMessageJoins +
+                                      "WHERE m.event_id = $1::bigint ORDER BY m.id LIMIT $2::int";
+const pg::Statement kEventMessages{"list_event_messages", kEventMessagesSql.c_str()};
 
 // $1 types, $2 data, $3 tenants
 const std::string kPublished = "messaging._publish($1::text[], $2::text[], $3::text[]) p";
@@ -129,7 +134,7 @@ void PgEventStore::get(core::EventId id, core::Completion<service::EventDetail> 
     event.bigint(id);
     pg::Params messages;
     messages.bigint(id).integer(service::kMaxEventMessages);
-    pg::run_steps<service::EventDetail>(reading_, {{&kGet, std::move(event)}, {&event_messages_statement(), std::move(messages)}},
+    pg::run_steps<service::EventDetail>(reading_, {{&kGet, std::move(event)}, {&kEventMessages, std::move(messages)}},
                                         std::move(done), read_detail);
 }
 

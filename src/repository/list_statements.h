@@ -1,18 +1,17 @@
-// The SQL of the lists and of one message. All have the same columns of a message, in the order that read_message() expects.
+// The SQL of the lists of messages.
 #pragma once
 
-#include "core/message.h"
 #include "pg/params.h"
-#include "pg/rows.h"
 #include "pg/statement.h"
+#include "repository/message_columns.h"
 #include "service/message_store.h"
 
 namespace messaging::repository {
 
-// Each row of a list: the position (major, id), the message's columns, and where a bounded scan was cut off (major and id, or
-// NULL).
+// A row of a list: the position (major, id), then the columns of the message, then the position behind which the next page goes
+// on where the scan was cut off (major and id, or NULL). An empty page has one row whose id is NULL.
 inline constexpr int kColumnsBeforeMessage = 2;
-inline constexpr int kMessageColumns = 18;
+inline constexpr int kScanEnd = kColumnsBeforeMessage + kMessageColumns;
 
 // Limits of the rows that are read for one page, even if few of them belong to the list.
 inline constexpr int kMaxBatchesPerPage = 500;   // of the sent log
@@ -22,15 +21,7 @@ inline constexpr int kMaxRowsScanned = 5000;     // of one recipient
 inline constexpr int kMaxIdsScanned = 20'000;    // of messages, read in the order of the ids
 
 const pg::Statement& list_statement(const service::ListQuery& query);
-// One row more than the page has, so that the last page is known to be the last.
+// For one row more than the page has, so that the last page is known to be the last.
 pg::Params list_params(const service::ListQuery& query);
-
-// $1 id, $2 webhook_id or NULL
-const pg::Statement& get_statement();
-
-// $1 the event's id, $2 the most messages that are read; the oldest first, without contents
-const pg::Statement& event_messages_statement();
-
-core::MessageView read_message(const pg::Rows& rows, int row, int first_column);
 
 }  // namespace messaging::repository

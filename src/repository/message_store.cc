@@ -8,12 +8,16 @@
 #include "pg/run_statement.h"
 #include "repository/idempotency.h"
 #include "repository/list_statements.h"
+#include "repository/message_columns.h"
 #include "repository/time_text.h"
 
 namespace messaging::repository {
 namespace {
 
-constexpr int kScanEnd = kColumnsBeforeMessage + kMessageColumns;  // where a bounded scan ended: major and id, or NULL
+// $1 id, $2 webhook_id or NULL
+const std::string kGetSql = "SELECT " + message_columns("m.content") + " FROM public.messages m " + kMessageJoins +
+                            "WHERE m.id = $1::bigint AND ($2::text IS NULL OR messaging.webhook_id(m.id) = $2::text)";
+const pg::Statement kGet{"get_message", kGetSql.c_str()};
 
 const std::string kAttemptsSql = R"sql(
 SELECT attempt, )sql" + rfc3339("at") +
@@ -141,7 +145,7 @@ void PgMessageStore::list(const service::ListQuery& query, core::Completion<serv
 }
 
 void PgMessageStore::get(const service::MessageRef& message, core::Completion<service::MessageDetail> done) {
-    pg::run_steps<service::MessageDetail>(session_, {{&get_statement(), ref_params(message)}, {&kAttempts, id_params(message)}},
+    pg::run_steps<service::MessageDetail>(session_, {{&kGet, ref_params(message)}, {&kAttempts, id_params(message)}},
                                           std::move(done),
                                           [](const std::vector<pg::Rows>& rows) { return read_detail(rows[0], rows[1]); });
 }
@@ -162,7 +166,7 @@ void PgMessageStore::enqueue_once(std::vector<service::NewMessage> messages, con
 
 void PgMessageStore::retry(const service::MessageRef& message, core::Completion<service::MessageDetail> done) {
     pg::run_steps<service::MessageDetail>(
-        writing_, {{&kRetry, ref_params(message)}, {&get_statement(), ref_params(message)}, {&kAttempts, id_params(message)}},
+        writing_, {{&kRetry, ref_params(message)}, {&kGet, ref_params(message)}, {&kAttempts, id_params(message)}},
         std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::MessageDetail> {
             if (rows[0].size() == 0) return not_found();
             if (rows[0].boolean(0, 0)) return read_detail(rows[1], rows[2]);
@@ -176,7 +180,7 @@ void PgMessageStore::cancel(const service::MessageRef& message, const std::optio
     pg::Params params = ref_params(message);
     params.optional_text(reason);
     pg::run_steps<service::MessageDetail>(
-        writing_, {{&kCancel, std::move(params)}, {&get_statement(), ref_params(message)}, {&kAttempts, id_params(message)}},
+        writing_, {{&kCancel, std::move(params)}, {&kGet, ref_params(message)}, {&kAttempts, id_params(message)}},
         std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<service::MessageDetail> {
             if (rows[0].size() == 0) return not_found();
             const std::string result(rows[0].text(0, 0));
