@@ -53,6 +53,7 @@ WITH expected (relation, name, function, type, always) AS (VALUES
     ('public.messages', 'zz_messaging_2_send_again', 'messaging._on_update', 1 + 2 + 16, false),
     ('public.messages', 'messaging_delete', 'messaging._on_delete', 8, false),
     ('public.messages', 'messaging_truncate', 'messaging._on_truncate', 32, false),
+    ('messaging.events', 'messaging_event', 'messaging._on_event_insert', 4, false),
     ('messaging._state', 'state_changed', 'messaging._on_control_change', 16, false),
     ('messaging.endpoints', 'endpoints_changed', 'messaging._on_control_change', 4 + 8 + 16, false),
     ('messaging._endpoint_secret', 'endpoint_secret_changed', 'messaging._on_control_change', 1 + 4 + 8 + 16, false),
@@ -88,7 +89,7 @@ WHERE tgrelid = 'public.messages'::regclass AND NOT tgisinternal AND tgenabled I
   AND NOT EXISTS (SELECT FROM unnest(proconfig) AS setting WHERE setting LIKE 'search_path=%')
 UNION ALL
 SELECT 'error', 'session_replication_role = replica is set' || coalesce(' for the role ' || setrole::regrole, '') ||
-       ': its sessions fire no trigger, and what they insert is sent only when reconcile finds it',
+       ': its sessions fire no trigger, so their messages are sent only when reconcile finds them, and their events become no messages',
        'ALTER ROLE … or ALTER DATABASE … RESET session_replication_role'
 FROM (SELECT nullif(setrole, 0) AS setrole, setdatabase, unnest(setconfig) AS setting FROM pg_db_role_setting) s
 WHERE setting = 'session_replication_role=replica'
@@ -97,6 +98,12 @@ UNION ALL
 SELECT 'warning', 'a subscription writes to messages: replicated rows fire no trigger, and are sent when reconcile finds them',
        'expect up to 15 seconds, or more than that for old ids'
 FROM pg_subscription_rel WHERE srrelid = 'public.messages'::regclass
+UNION ALL
+SELECT 'error', 'a subscription writes to messaging.events and none to messages: replicated rows fire no trigger, so these events are sent to nobody',
+       'ALTER TABLE messaging.events ENABLE ALWAYS TRIGGER messaging_event'
+FROM pg_trigger WHERE tgrelid = 'messaging.events'::regclass AND tgname = 'messaging_event' AND tgenabled <> 'A'
+  AND EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = 'messaging.events'::regclass)
+  AND NOT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = 'public.messages'::regclass)
 LIMIT 10)sql";
 
 // $1: seconds. Each round moves next_tail or next_round on.

@@ -178,9 +178,16 @@ TEST_F(Doctor, Triggers) {
               "messaging.endpoints.endpoints_state "
               "messaging.endpoints.endpoints_truncated messaging.events.messaging_event")
         << "a new trigger is one more to check";
-    db_.sql("ALTER TABLE messages DISABLE TRIGGER messaging_insert");
-    expect("triggers", schema::FindingLevel::kError, "messaging_insert on public.messages is disabled");
-    follow_advice("triggers");
+    pg::Session owner = test::connect_or_abort(db_.url());
+    const auto triggers = owner.execute("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal");
+    ASSERT_TRUE(triggers.ok());
+    for (int row = 0; row < triggers->size(); ++row) {
+        const std::string table(triggers->text(row, 0));
+        const std::string name(triggers->text(row, 1));
+        db_.sql("ALTER TABLE " + table + " DISABLE TRIGGER " + name);
+        expect("triggers", schema::FindingLevel::kError, "the trigger " + name + " on ");
+        follow_advice("triggers");
+    }
     db_.sql("ALTER TABLE messages ENABLE REPLICA TRIGGER messaging_delete");
     expect("triggers", schema::FindingLevel::kError, "messaging_delete on public.messages is disabled");
     follow_advice("triggers");
@@ -226,6 +233,9 @@ TEST_F(Doctor, Triggers) {
         "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) SELECT oid, 'messages'::regclass, 'r' FROM "
         "pg_subscription");
     expect("triggers", schema::FindingLevel::kWarning, "a subscription writes to messages");
+    db_.sql("UPDATE pg_subscription_rel SET srrelid = 'messaging.events'::regclass");
+    expect("triggers", schema::FindingLevel::kError, "these events are sent to nobody");
+    follow_advice("triggers");
     db_.sql("ALTER SUBSCRIPTION s SET (slot_name = NONE)");
     db_.sql("DROP SUBSCRIPTION s");
 }
