@@ -115,8 +115,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION messaging.retry(bigint[]) IS 'Sends messages again that are sent, dead-lettered or scheduled; the others stay as they are.';
 
--- A message that an engine has claimed cannot be cancelled. A message that an engine is claiming at this moment is locked, and counts as
--- being sent.
+-- A message that an engine has claimed cannot be cancelled. A message that an engine is claiming at this moment, or that somebody is changing,
+-- is locked, and counts as being sent.
+-- The message's row is locked before its place, in the order of an UPDATE. So a message cannot be marked as sent at the same time, which would
+-- leave it among the dead letters.
 -- The queue has no index on the id. A message's row in the queue has the transaction that inserted the message or that changed it last, as a
 -- rule, and so it is found in the index _queue_fifo. Not so where that was done behind a savepoint, where somebody has changed the message
 -- since, and where an engine has released it. A message that was sent again can have two rows in the queue, and cancelling it must remove both.
@@ -126,18 +128,21 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     -- No transaction that can be seen here is newer. It completes an xmin, which has the lower 32 bits only.
     newest CONSTANT bigint := greatest(pg_current_xact_id()::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint);
+    unsent CONSTANT bigint[] := ARRAY(
+        -- LATERAL … LIMIT: a look-up for each, and no scan.
+        SELECT m.id FROM (SELECT DISTINCT unnest(ids) AS id ORDER BY 1) c CROSS JOIN LATERAL (
+            SELECT f.id FROM public.messages f WHERE f.id = c.id AND NOT f.is_sent LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) m);
     queue_rows tid[];
     to_search bigint[];
     taken bigint[];
 BEGIN
-    -- LATERAL … LIMIT: a look-up for each, and no scan.
     SELECT array_agg(q.ctid) FILTER (WHERE q.ctid IS NOT NULL),
            array_agg(c.id) FILTER (WHERE q.ctid IS NULL AND (s.status = 'pending' OR m.was_sent_again AND s.status IN ('scheduled', 'held')))
     INTO queue_rows, to_search
-    FROM (SELECT DISTINCT unnest(ids) AS id) c
+    FROM unnest(unsent) AS c(id)
     CROSS JOIN LATERAL (
         SELECT f.generation % 128 <> 0 AS was_sent_again, newest - ((newest - f.xmin::text::bigint) & 4294967295) AS xid
-        FROM public.messages f WHERE f.id = c.id AND NOT f.is_sent LIMIT 1) m
+        FROM public.messages f WHERE f.id = c.id LIMIT 1) m
     CROSS JOIN LATERAL (SELECT f.status FROM messaging.message_status f WHERE f.id = c.id LIMIT 1) s
     LEFT JOIN LATERAL (
         SELECT f.ctid FROM messaging._queue f WHERE f.xid = m.xid::text::xid8 AND f.id = c.id AND NOT m.was_sent_again
@@ -149,15 +154,14 @@ BEGIN
         DELETE FROM messaging._queue q WHERE q.ctid = ANY (queue_rows) RETURNING q.id),
     scheduled AS (
         DELETE FROM messaging._schedule s WHERE s.id = ANY (ARRAY(
-            SELECT f.id FROM messaging._schedule f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING s.id),
+            SELECT f.id FROM messaging._schedule f WHERE f.id = ANY (unsent) FOR UPDATE SKIP LOCKED)) RETURNING s.id),
     held AS (
         DELETE FROM messaging._hold h WHERE h.id = ANY (ARRAY(
-            SELECT f.id FROM messaging._hold f WHERE f.id = ANY (ids) FOR UPDATE SKIP LOCKED)) RETURNING h.id),
-    open AS (
-        SELECT DISTINCT p.id FROM (SELECT * FROM queued UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM held) p
-        CROSS JOIN LATERAL (SELECT FROM public.messages m WHERE m.id = p.id AND NOT m.is_sent LIMIT 1) m),
+            SELECT f.id FROM messaging._hold f WHERE f.id = ANY (unsent) FOR UPDATE SKIP LOCKED)) RETURNING h.id),
     dead AS (
-        INSERT INTO messaging._dead (id, reason) SELECT o.id, left(coalesce(nullif(cancel.reason, ''), 'cancelled'), 500) FROM open o
+        INSERT INTO messaging._dead (id, reason)
+        SELECT p.id, left(coalesce(nullif(cancel.reason, ''), 'cancelled'), 500)
+        FROM (SELECT * FROM queued UNION SELECT * FROM scheduled UNION SELECT * FROM held) p
         ON CONFLICT DO NOTHING RETURNING _dead.id)
     SELECT array_agg(d.id) INTO taken FROM dead d;
     RETURN QUERY

@@ -75,6 +75,20 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM queued
 $$;
 
+-- Removes sent messages from the dead letters and the hold, with ids above `after_id` and up to `last_id`. A claim moves a message there without
+-- its row lock, and a transaction that was open then may have marked the message as sent. LATERAL … LIMIT: a look-up for each, and no join.
+CREATE OR REPLACE FUNCTION messaging._remove_sent(after_id bigint, last_id bigint) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM messaging._dead WHERE id = ANY (ARRAY(
+        SELECT d.id FROM messaging._dead d
+        CROSS JOIN LATERAL (SELECT FROM public.messages m WHERE m.id = d.id AND m.is_sent LIMIT 1) m
+        WHERE d.id > after_id AND d.id <= last_id FOR UPDATE OF d SKIP LOCKED));
+    DELETE FROM messaging._hold WHERE id = ANY (ARRAY(
+        SELECT h.id FROM messaging._hold h
+        CROSS JOIN LATERAL (SELECT FROM public.messages m WHERE m.id = h.id AND m.is_sent LIMIT 1) m
+        WHERE h.id > after_id AND h.id <= last_id FOR UPDATE OF h SKIP LOCKED));
+$$;
+
 -- One round checks the suspects, every 15 seconds the newest 20,000 rows, and the next `max_rows` rows of a walk over all rows. After each
 -- round the walk pauses for 50 times the round's duration, so it takes 2 % of a core at most. A walk begins five minutes after the beginning of
 -- the one before, at the earliest.
@@ -121,8 +135,7 @@ BEGIN
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
         END IF;
-        -- Removes dead letters of sent messages: a claim dead-letters a message without its row lock, and a transaction that was open then may
-        -- have marked the message as sent.
+        -- Dead letters of sent messages (messaging._remove_sent) that are older than the newest 1,000 are left to the walk.
         DELETE FROM messaging._dead WHERE id = ANY (ARRAY(
             SELECT id FROM messaging._dead WHERE id = ANY (ARRAY(
                 SELECT d.id FROM (SELECT d.id FROM messaging._dead d ORDER BY d.failed_at DESC, d.id + 0 DESC LIMIT 1000) d
@@ -147,6 +160,7 @@ BEGIN
         IF candidates IS NOT NULL THEN
             lost := lost + messaging._queue_lost(candidates);
         END IF;
+        PERFORM messaging._remove_sent(mark.walked_to, last_id);
         ended := clock_timestamp();
         IF rows_read = max_rows THEN
             mark.walked_to := last_id;

@@ -170,6 +170,16 @@ TEST_F(PsqlViews, CancelReadsNoQueueForAMessageThatWasOnlyInserted) {
     EXPECT_EQ(db_.sql("SELECT reason FROM messaging._dead WHERE id = 5000"), "cancelled");
 }
 
+// Before, such a message was sent and among the dead letters.
+TEST_F(PsqlViews, WhatIsMarkedAsSentAtThisMomentIsNotCancelled) {
+    pg::Session marking = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(marking.execute_script("BEGIN; UPDATE messages SET is_sent = true WHERE id IN (3, 4, 6)"));
+    EXPECT_EQ(cancel("3, 4, 6, 7"), "3|being sent 4|being sent 6|being sent 7|cancelled");
+    ASSERT_TRUE(marking.execute_script("COMMIT"));
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._dead ORDER BY id"), "2 7");
+    EXPECT_EQ(cancel("3, 4, 6"), "3|already sent 4|already sent 6|already sent");
+}
+
 // A claim has locked the queue's row: whoever comes second must not wait, and must not say that it has cancelled it.
 TEST_F(PsqlViews, WhatIsBeingClaimedAtThisMomentIsNotCancelled) {
     pg::Session claiming = test::connect_or_abort(db_.url());

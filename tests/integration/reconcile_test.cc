@@ -174,6 +174,26 @@ TEST_F(Reconcile, AMessageThatIsSentLeavesTheDeadLetters) {
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._dead"), "2");
 }
 
+TEST_F(Reconcile, TheWalkTakesSentMessagesFromTheDeadLettersAndTheHold) {
+    db_.sql(insert(3, "true"));
+    db_.sql(insert(2002));
+    db_.sql("DELETE FROM messaging._queue");
+    db_.sql(
+        "INSERT INTO messaging._dead (id, reason, failed_at) SELECT id, 'cancelled', 'epoch' FROM messages WHERE id IN (1, 2, "
+        "4)");
+    db_.sql("INSERT INTO messaging._dead (id, reason) SELECT id, 'HTTP 500' FROM messages WHERE id > 5");
+    db_.sql("INSERT INTO messaging._hold (id, endpoint_id) VALUES (3, 1), (5, 1)");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'disabled'");
+    look_at_newest();
+    EXPECT_EQ(misplaced(), "1|true|[\"dead\"] 2|true|[\"dead\"] 3|true|[\"hold\"]")
+        << "more dead letters are newer than the quick look reads";
+    EXPECT_EQ(walk(2), 0u);
+    EXPECT_EQ(misplaced(), "3|true|[\"hold\"]") << "as far as it has come";
+    EXPECT_EQ(walk(), 0u);
+    EXPECT_EQ(misplaced(), "");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._dead"), 2001);
+}
+
 TEST_F(Reconcile, ItsOwnRowComesBackWhenItWasDeleted) {
     db_.sql("DELETE FROM messaging._reconcile");
     db_.sql("SELECT messaging._reconcile_round(100)");
