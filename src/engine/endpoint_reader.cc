@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <utility>
+
+#include "engine/endpoint_queues.h"
 
 namespace messaging::engine {
 
@@ -24,18 +27,34 @@ void EndpointReader::refresh() {
     if (clock_.mono() >= next_refresh_) read();
 }
 
-void EndpointReader::await(std::vector<core::Delivery> deliveries) {
-    waiting_.insert(waiting_.end(), std::make_move_iterator(deliveries.begin()), std::make_move_iterator(deliveries.end()));
+std::vector<core::Delivery> EndpointReader::await(std::vector<core::Delivery> deliveries) {
+    const auto first_left = std::find_if(deliveries.begin(), deliveries.end(), [this](const core::Delivery& delivery) {
+        if (!has_room()) return true;
+        ++awaiting_;
+        awaiting_bytes_ += size_of(delivery);
+        return false;
+    });
+    std::vector<core::Delivery> left(std::make_move_iterator(first_left), std::make_move_iterator(deliveries.end()));
+    waiting_.insert(waiting_.end(), std::make_move_iterator(deliveries.begin()), std::make_move_iterator(first_left));
     read();
+    return left;
+}
+
+void EndpointReader::each_waiting(const std::function<void(const core::Delivery&)>& visit) const {
+    std::for_each(waiting_.begin(), waiting_.end(), visit);
+    for (const Reading& reading : under_way_) std::for_each(reading.served.begin(), reading.served.end(), visit);
 }
 
 std::vector<core::MessageId> EndpointReader::waiting_messages() const {
     std::vector<core::MessageId> ids;
-    for (const core::Delivery& delivery : waiting_) ids.push_back(delivery.id);
-    for (const Reading& reading : under_way_) {
-        for (const core::Delivery& delivery : reading.served) ids.push_back(delivery.id);
-    }
+    each_waiting([&ids](const core::Delivery& delivery) { ids.push_back(delivery.id); });
     return ids;
+}
+
+std::vector<core::EndpointId> EndpointReader::awaited_endpoints() const {
+    std::set<core::EndpointId> endpoints;
+    each_waiting([&endpoints](const core::Delivery& delivery) { endpoints.insert(delivery.endpoint_id); });
+    return {endpoints.begin(), endpoints.end()};
 }
 
 void EndpointReader::earn_credit() {
@@ -59,6 +78,8 @@ void EndpointReader::next() {
 void EndpointReader::on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints) {
     Reading reading = std::move(under_way_.front());
     under_way_.pop_front();
+    awaiting_ -= reading.served.size();
+    for (const core::Delivery& delivery : reading.served) awaiting_bytes_ -= size_of(delivery);
     earn_credit();
     const core::MonoTime now = clock_.mono();
     const auto took = now - std::max(reading.started, answered_);

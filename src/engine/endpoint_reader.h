@@ -25,6 +25,9 @@ inline constexpr std::chrono::milliseconds kLongestReadingPause{5'000};
 inline constexpr std::size_t kMaxReadings = 2;  // under way at a time: one may have begun before a change
 inline constexpr int kRefreshFactor = 50;
 inline constexpr std::chrono::milliseconds kLongestRefreshPause{60'000};
+// Of the deliveries that wait for a reading. A reading may take long, and claims go on meanwhile.
+inline constexpr std::size_t kMaxAwaiting = 2'000;
+inline constexpr std::size_t kMaxAwaitingBytes = 8u << 20;
 
 // Loop thread only.
 class EndpointReader {
@@ -42,10 +45,13 @@ public:
     void read_at_once();
     // For changes whose notification was missed: reads when the last reading has failed, or was long enough ago for its cost.
     void refresh();
-    // Keeps deliveries whose endpoint is not known until a reading that begins after this call.
-    void await(std::vector<core::Delivery> deliveries);
+    // Keeps deliveries whose endpoint is not known until a reading that begins after this call. Returns those that it has no
+    // room for.
+    [[nodiscard]] std::vector<core::Delivery> await(std::vector<core::Delivery> deliveries);
 
     std::vector<core::MessageId> waiting_messages() const;
+    // Those that deliveries wait for.
+    std::vector<core::EndpointId> awaited_endpoints() const;
 
 private:
     struct Reading {
@@ -53,6 +59,8 @@ private:
         std::vector<core::Delivery> served;  // deliveries that wait for it
     };
     void next();
+    bool has_room() const { return awaiting_ < kMaxAwaiting && awaiting_bytes_ < kMaxAwaitingBytes; }
+    void each_waiting(const std::function<void(const core::Delivery&)>& visit) const;
     void earn_credit();
     void on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints);
 
@@ -62,6 +70,8 @@ private:
     std::unique_ptr<loop::Timer> timer_;
     std::vector<core::Delivery> waiting_;  // for a reading that has not begun
     std::deque<Reading> under_way_;        // answered in order
+    std::size_t awaiting_ = 0;             // deliveries of both
+    std::size_t awaiting_bytes_ = 0;
     core::MonoTime::duration credit_ = kMaxReadingCredit;
     core::MonoTime counted_{};  // the credit is of then
     core::MonoTime answered_{};

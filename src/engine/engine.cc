@@ -46,7 +46,7 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       claimer_(ports.claims, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
                 .capacity = [this] { return recorder_.full() ? 0 : dispatcher_.capacity(); },
-                .held_rooms = [this] { return recorder_.full() ? std::vector<core::EndpointRoom>() : dispatcher_.held_rooms(); },
+                .held_rooms = [this] { return held_rooms(); },
                 .other_held_room = [this] { return recorder_.full() ? 0 : dispatcher_.other_held_room(); },
                 .known_claims = [this] { return open_claims_.claims(); },
                 .messages_in_memory = [this] { return messages_in_memory(); },
@@ -209,6 +209,7 @@ void Engine::on_endpoints_read(const core::Result<std::vector<core::Endpoint>>& 
 void Engine::on_endpoints_awaited(std::vector<core::Delivery> deliveries) {
     std::erase_if(deliveries, [this](const core::Delivery& delivery) { return !open_claims_.holds(delivery.claim_id); });
     if (!deliveries.empty()) dispatch(std::move(deliveries));
+    claimer_.expect_held();  // what the reader had no room for
 }
 
 void Engine::set_running(bool running) {
@@ -287,7 +288,7 @@ void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
     if (first_unknown != deliveries.end()) {
         std::vector<core::Delivery> unknown(std::make_move_iterator(first_unknown), std::make_move_iterator(deliveries.end()));
         deliveries.erase(first_unknown, deliveries.end());
-        endpoints_.await(std::move(unknown));
+        hold(endpoints_.await(std::move(unknown)));
     }
     dispatch(std::move(deliveries));
 }
@@ -296,6 +297,25 @@ void Engine::dispatch(std::vector<core::Delivery> deliveries) {
     dispatcher_.add(std::move(deliveries));
     // Sending was stopped while the claim was under way.
     if (!running_ || shutting_down()) dispatcher_.release_waiting();
+}
+
+// What the endpoint reader has no room for waits where it takes no memory, as for an endpoint that is slow.
+void Engine::hold(const std::vector<core::Delivery>& deliveries) {
+    for (const core::Delivery& delivery : deliveries) {
+        core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kHeld);
+        observer_.on_outcome(outcome);
+        recorder_.add(std::move(outcome));
+    }
+}
+
+// None for endpoints that deliveries in memory wait for already.
+std::vector<core::EndpointRoom> Engine::held_rooms() const {
+    if (recorder_.full()) return {};
+    std::vector<core::EndpointRoom> rooms;
+    for (const core::EndpointId endpoint : endpoints_.awaited_endpoints()) rooms.push_back({endpoint, 0});
+    const auto others = dispatcher_.held_rooms();
+    rooms.insert(rooms.end(), others.begin(), others.end());
+    return rooms;
 }
 
 void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool)> done) {

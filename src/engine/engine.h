@@ -99,6 +99,8 @@ private:
     void on_endpoints_read(const core::Result<std::vector<core::Endpoint>>& endpoints);
     void on_endpoints_awaited(std::vector<core::Delivery> deliveries);
     void dispatch(std::vector<core::Delivery> deliveries);
+    void hold(const std::vector<core::Delivery>& deliveries);
+    std::vector<core::EndpointRoom> held_rooms() const;
     void set_running(bool running);
     void wake();
     void update_activity();

@@ -63,7 +63,6 @@ WITH expected (relation, name, function, type, always) AS (VALUES
     ('messaging.endpoints', 'endpoints_truncated', 'messaging._on_endpoint_change', 32, true),
     ('messaging._endpoint_state', 'endpoint_found', 'messaging._on_endpoint_found', 1 + 16, false),
     ('messaging._dead', 'message_dead', 'messaging._on_dead', 1 + 4, false),
-    ('messaging.events', 'messaging_event', 'messaging._on_event_insert', 4, false),
     ('messaging._endpoint_state', 'endpoint_state_changed', 'messaging._on_endpoint_state_change', 1 + 2 + 16, false)),
 compared AS (
     SELECT e.relation, e.name, e.always, t.tgenabled, t.tgfoid = to_regproc(e.function) AND t.tgtype = e.type AS same

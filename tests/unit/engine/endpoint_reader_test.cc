@@ -108,7 +108,7 @@ TEST_F(EndpointReaderTest, WhereNobodyHasAskedReadingsTakeAFiftiethOfTheTime) {
 
 TEST_F(EndpointReaderTest, ADeliveryWaitsForAReadingThatBeginsAfterItsClaim) {
     reader_.read();
-    reader_.await({delivery(7, 9)});
+    EXPECT_TRUE(reader_.await({delivery(7, 9)}).empty());
     EXPECT_EQ(reader_.waiting_messages(), std::vector<core::MessageId>{7});
     EXPECT_EQ(store_.endpoints.size(), 2u);
     answer();
@@ -117,6 +117,21 @@ TEST_F(EndpointReaderTest, ADeliveryWaitsForAReadingThatBeginsAfterItsClaim) {
     fail();
     EXPECT_EQ(waited_, std::vector<core::MessageId>{7}) << "whatever comes of it";
     EXPECT_TRUE(reader_.waiting_messages().empty());
+}
+
+TEST_F(EndpointReaderTest, KeepsNoMoreThanItHasRoomFor) {
+    std::vector<core::Delivery> many;
+    for (std::size_t i = 0; i < kMaxAwaiting + 3; ++i) many.push_back(delivery(static_cast<core::MessageId>(i), 9));
+    EXPECT_EQ(reader_.await(many).size(), 3u);
+    EXPECT_EQ(reader_.await({delivery(1, 8)}).size(), 1u);
+    EXPECT_EQ(reader_.waiting_messages().size(), kMaxAwaiting);
+    EXPECT_EQ(reader_.awaited_endpoints(), std::vector<core::EndpointId>{9});
+    answer();
+    EXPECT_EQ(waited_.size(), kMaxAwaiting);
+    core::Delivery large = delivery(1, 8);
+    large.content.assign(kMaxAwaitingBytes, 'x');
+    EXPECT_EQ(reader_.await({large, delivery(2, 8)}).size(), 1u) << "the first takes all the memory there is";
+    EXPECT_EQ(reader_.awaited_endpoints(), std::vector<core::EndpointId>{8});
 }
 
 }  // namespace

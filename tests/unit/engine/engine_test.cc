@@ -295,6 +295,22 @@ TEST_F(EngineTest, AMessageOfANewEndpointWaitsForTheEndpointToBeReadAndNoLonger)
     EXPECT_EQ(sender_.attempts.back().delivery.id, 2);
 }
 
+// Claims go on while a reading waits for a lock, and an engine grew to 1.2 GB within eight seconds.
+TEST_F(EngineTest, MoreMessagesOfAnUnreadEndpointThanTheReaderKeepsAreMovedToTheHold) {
+    start();
+    std::vector<core::Delivery> many;
+    for (std::size_t i = 0; i < kMaxAwaiting + 1; ++i) many.push_back(delivery(static_cast<core::MessageId>(i + 1), 9));
+    claim(std::move(many));
+    const RecordRequest request = commit();
+    ASSERT_EQ(request.outcomes.size(), 1u);
+    EXPECT_EQ(request.outcomes[0].kind, OutcomeKind::kHeld);
+    settle();
+    ASSERT_FALSE(queue_.held_claims.empty());
+    ASSERT_FALSE(queue_.held_claims.front().request.rooms.empty()) << "and no more of it is claimed";
+    EXPECT_EQ(queue_.held_claims.front().request.rooms.front().endpoint, 9);
+    EXPECT_EQ(queue_.held_claims.front().request.rooms.front().room, 0);
+}
+
 TEST_F(EngineTest, HoweverManyNotificationsComeTwoReadingsOfTheEndpointsAreUnderWay) {
     start();
     for (int i = 0; i < 100; ++i) {
