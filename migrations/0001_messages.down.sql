@@ -1,6 +1,6 @@
 -- Removes the messages, the endpoints, and every function and trigger of the product.
 DROP FUNCTION IF EXISTS messaging._is_open(public.messages, integer, integer);  -- it has the table's rows as its argument
-DROP TABLE public.messages, messaging.events, messaging.endpoints, messaging._endpoint_secret, messaging._endpoint_state, messaging._database;
+DROP TABLE public.messages, messaging.events, messaging.endpoints, messaging._endpoint_secret, messaging._endpoint_state, messaging._endpoint_rate, messaging._database;
 DO $$
 DECLARE
     one regprocedure;

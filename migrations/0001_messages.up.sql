@@ -20,6 +20,7 @@ CREATE TABLE messaging.endpoints (
     max_in_flight   integer NOT NULL DEFAULT 64,
     timeout_seconds integer,                          -- NULL: REQUEST_TIMEOUT
     max_attempts    integer,                          -- NULL: MAX_ATTEMPTS
+    rate_limit      integer,                          -- NULL: none
     signing         text    NOT NULL DEFAULT 'v1',
     event_types     text[]  NOT NULL DEFAULT '{}',
     created_at      timestamptz NOT NULL DEFAULT now(),
@@ -32,6 +33,7 @@ CREATE TABLE messaging.endpoints (
     CONSTRAINT endpoints_max_in_flight   CHECK (max_in_flight BETWEEN 1 AND 10000),
     CONSTRAINT endpoints_timeout_seconds CHECK (timeout_seconds BETWEEN 1 AND 300),
     CONSTRAINT endpoints_max_attempts    CHECK (max_attempts BETWEEN 1 AND 1000),
+    CONSTRAINT endpoints_rate_limit      CHECK (rate_limit BETWEEN 1 AND 10000),
     CONSTRAINT endpoints_signing         CHECK (signing IN ('v1', 'v1a', 'none')),
     CONSTRAINT endpoints_event_types     CHECK (cardinality(event_types) <= 100)
 );
@@ -44,6 +46,7 @@ COMMENT ON COLUMN messaging.endpoints.max_in_flight IS 'The most requests of one
 COMMENT ON COLUMN messaging.endpoints.timeout_seconds IS 'For one request, connecting included. NULL: REQUEST_TIMEOUT of the service.';
 COMMENT ON COLUMN messaging.endpoints.max_attempts IS
     'After so many failed attempts a message is dead-lettered. NULL: MAX_ATTEMPTS of the service.';
+COMMENT ON COLUMN messaging.endpoints.rate_limit IS 'The most requests per second, of all instances together. NULL: no limit.';
 COMMENT ON COLUMN messaging.endpoints.event_types IS
     'The types of events that it gets: exact ones, all below a name (invoice.*), or all (*).';
 COMMENT ON COLUMN messaging.endpoints.signing IS 'How requests are signed (Standard Webhooks): v1 = HMAC-SHA256, v1a = ed25519, or none.';
@@ -80,6 +83,12 @@ CREATE TABLE messaging._endpoint_state (
 ) WITH (fillfactor = 50);
 CREATE INDEX _endpoint_state_from_hold ON messaging._endpoint_state (endpoint_id) WHERE state IN ('backlogged', 'failing');
 CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);
+
+-- The next free moment of each endpoint that has a rate limit and is sent to. Engines reserve moments for their requests here.
+CREATE TABLE messaging._endpoint_rate (
+    endpoint_id bigint PRIMARY KEY,
+    free_at     timestamptz NOT NULL
+) WITH (fillfactor = 10);
 
 -- An event is stored once, however many endpoints get it. The trigger messaging_event (functions/events.sql) makes a message for each
 -- endpoint that subscribes to it. The request carries data byte for byte: the type json keeps the text as it was written.

@@ -27,6 +27,7 @@ BEGIN
         WHEN NEW.max_in_flight NOT BETWEEN 1 AND 10000 THEN 'max_in_flight must be 1 to 10000'
         WHEN NEW.timeout_seconds NOT BETWEEN 1 AND 300 THEN 'timeout_seconds must be 1 to 300, or null'
         WHEN NEW.max_attempts NOT BETWEEN 1 AND 1000 THEN 'max_attempts must be 1 to 1000, or null'
+        WHEN NEW.rate_limit NOT BETWEEN 1 AND 10000 THEN 'rate_limit must be 1 to 10000, or null'
         WHEN cardinality(NEW.event_types) > 100 THEN 'event_types must not be more than 100'
         WHEN EXISTS (SELECT FROM unnest(NEW.event_types) t WHERE t IS NULL OR octet_length(t) > 128
                      OR t !~ '^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$') THEN

@@ -23,6 +23,7 @@
 #include "repository/endpoint_state_store.h"
 #include "repository/endpoint_store.h"
 #include "repository/instance_store.h"
+#include "repository/rate_limit_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/receipt_log.h"
 #include "repository/record_store.h"
@@ -78,6 +79,7 @@ struct EngineThread::Inside {
           record_store_(record_, !owner.config_.redis_url.empty()),
           endpoint_store_(claim_, crypto::Sealer(owner.config_.secrets_keys)),
           figures_store_(listen_),
+          rate_store_(listen_),
           state_store_(listen_, owner.config_.disable_after),
           instance_store_(listen_),
           doorbell_store_(listen_),
@@ -89,6 +91,7 @@ struct EngineThread::Inside {
                    .endpoints = endpoint_store_,
                    .figures = figures_store_,
                    .endpoint_states = state_store_,
+                   .rates = rate_store_,
                    .instances = instance_store_,
                    .doorbell = doorbell_store_,
                    .backlog = backlog_store_,
@@ -181,6 +184,7 @@ struct EngineThread::Inside {
     repository::PgRecordStore record_store_;
     repository::PgEndpointStore endpoint_store_;
     repository::PgEndpointFiguresStore figures_store_;
+    repository::PgRateLimitStore rate_store_;
     repository::PgEndpointStateStore state_store_;
     repository::PgInstanceStore instance_store_;
     repository::PgDoorbellStore doorbell_store_;

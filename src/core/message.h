@@ -70,6 +70,7 @@ struct Endpoint {
     EndpointState state = EndpointState::kActive;
     std::optional<std::chrono::milliseconds> timeout{};  // of one request; nullopt = the service's
     std::optional<int> max_attempts{};                   // nullopt = the service's
+    std::optional<int> rate_limit{};                     // requests per second, of all instances together; nullopt = none
     std::vector<ValidSigner> signers{};  // newest first; each signs every request until it expires. None: not signed
     std::string unusable{};              // why its requests cannot be signed, and none may be sent; empty = they can
 };

@@ -31,8 +31,8 @@ std::string signing_of(const core::Endpoint& endpoint) { return "signing for " +
 
 }  // namespace
 
-Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
-                       EngineObserver& observer, DispatcherOptions options, Mediator mediator)
+Dispatcher::Dispatcher(Sender& sender, RateLimitStore& rates, loop::TimerFactory& timers, const core::Clock& clock,
+                       core::Random& random, EngineObserver& observer, DispatcherOptions options, Mediator mediator)
     : sender_(sender),
       clock_(clock),
       random_(random),
@@ -41,6 +41,7 @@ Dispatcher::Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::C
       mediator_(std::move(mediator)),
       queues_(options_.max_in_flight),
       gates_(options_.breaker),
+      limiter_(rates, timers, clock, observer, [this](const auto& endpoints) { on_moments(endpoints); }),
       measure_timer_(timers.make_timer([this] { measure(); })),
       fault_timer_(timers.make_timer([this] { tell(kStarting, "", false); })),
       gate_timer_(timers.make_timer([this] { open_gates(); })) {}
@@ -59,6 +60,13 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         if (!endpoint.unusable.empty()) unusable_.push_back(endpoint.id);
         const bool held = core::is_sent_from_hold(endpoint.state);
         queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
+        limiter_.set_rate(endpoint.id, endpoint.rate_limit);
+        queues_.set_rate(endpoint.id, endpoint.rate_limit);
+        if (endpoint.rate_limit) {
+            update_budget(endpoint.id);
+        } else {
+            budgeted_.erase(endpoint.id);
+        }
         const bool was_held = before != former.end() && core::is_sent_from_hold(before->second.state);
         if (held != was_held) queues_.set_held(endpoint.id, held);  // hold() may be ahead of what was read
         if (held && before == former.end()) queues_.expect_silence(endpoint.id);
@@ -74,6 +82,8 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
             tell(requests_to(endpoint), "", false);
         }
         if (now == endpoints_.end()) {
+            limiter_.set_rate(id, std::nullopt);
+            budgeted_.erase(id);
             gates_.forget(id);
             update_gate(id);
             queues_.forget_if_idle(id);
@@ -140,6 +150,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         } else {
             delivery.claimed = clock_.mono();
             queues_.push(std::move(delivery));
+            update_budget(endpoint);
         }
     }
     pump();
@@ -229,6 +240,7 @@ void Dispatcher::leave(core::Outcome outcome) {
 void Dispatcher::pump() {
     if (pumping_) return;  // a sender that refuses at once must not grow the stack
     pumping_ = true;
+    update_budgets();
     while (!paused_) {
         auto delivery = queues_.next_startable();
         if (!delivery) break;
@@ -238,12 +250,17 @@ void Dispatcher::pump() {
             defer(*delivery, "the endpoint was removed");
             continue;
         }
+        if (limiter_.limits(endpoint->first)) {
+            limiter_.begin(endpoint->first);
+            update_budget(endpoint->first);
+        }
         const std::uint64_t flight_id = next_flight_++;
         const auto flight = flights_.emplace(flight_id, std::move(*delivery)).first;
         sender_.start_attempt(flight->second, endpoint->second,
                               [this, flight_id](const core::AttemptResult& result) { on_answer(flight_id, result); });
     }
     pumping_ = false;
+    limiter_.reserve_wanted();
     observer_.on_in_flight(queues_.in_flight(), queues_.waiting());
 }
 
@@ -263,6 +280,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     queues_.finished(delivery.endpoint_id, ended(result), result.duration, size_of(delivery));
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
     judge(delivery.endpoint_id, result);
+    update_budget(delivery.endpoint_id);
     if (result.fault == core::AttemptFault::kForbidden) observer_.on_forbidden_address();
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);
     if (core::is_counted(outcome.kind)) figures_.count(delivery.endpoint_id, outcome);
@@ -289,6 +307,30 @@ void Dispatcher::judge(core::EndpointId id, const core::AttemptResult& result) {
 void Dispatcher::on_gone(core::EndpointId id) {
     endpoints_.find(id)->second.state = core::EndpointState::kDisabled;
     hold_for_kept_back();
+}
+
+// Lets as many requests start as the endpoint's rate limit allows now, and asks for more.
+void Dispatcher::update_budget(core::EndpointId id) {
+    if (!limiter_.limits(id)) return;
+    const std::size_t allowed = limiter_.allowed(id);
+    queues_.set_budget(id, allowed);
+    if (allowed > 0) {
+        budgeted_.insert(id);
+    } else {
+        budgeted_.erase(id);
+        limiter_.want(id, queues_.waiting(id));
+    }
+}
+
+// Their moments may have passed since: all slots were in use, or their gates were closed.
+void Dispatcher::update_budgets() {
+    const std::vector<core::EndpointId> endpoints(budgeted_.begin(), budgeted_.end());
+    for (const core::EndpointId id : endpoints) update_budget(id);
+}
+
+void Dispatcher::on_moments(const std::vector<core::EndpointId>& endpoints) {
+    for (const core::EndpointId id : endpoints) update_budget(id);
+    pump();
 }
 
 void Dispatcher::update_gate(core::EndpointId id) {

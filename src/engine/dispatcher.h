@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/clock.h"
@@ -17,6 +18,7 @@
 #include "engine/endpoint_gates.h"
 #include "engine/endpoint_queues.h"
 #include "engine/engine_observer.h"
+#include "engine/rate_limiter.h"
 #include "engine/sender.h"
 #include "loop/timer.h"
 
@@ -44,7 +46,7 @@ public:
         std::function<void(EndpointFinding)> on_finding;  // the other engines are to know it
     };
 
-    Dispatcher(Sender& sender, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
+    Dispatcher(Sender& sender, RateLimitStore& rates, loop::TimerFactory& timers, const core::Clock& clock, core::Random& random,
                EngineObserver& observer, DispatcherOptions options, Mediator mediator);
 
     void set_endpoints(const std::vector<core::Endpoint>& endpoints);
@@ -85,6 +87,9 @@ private:
     void follow_state(const core::Endpoint& read, const core::Endpoint* before);
     void judge(core::EndpointId id, const core::AttemptResult& result);
     void on_gone(core::EndpointId id);
+    void update_budget(core::EndpointId id);
+    void update_budgets();
+    void on_moments(const std::vector<core::EndpointId>& endpoints);
     void update_gate(core::EndpointId id);
     void open_gates();
     void await_opening();
@@ -111,6 +116,8 @@ private:
     EndpointQueues queues_;
     FigureCollector figures_;
     EndpointGates gates_;
+    RateLimiter limiter_;
+    std::unordered_set<core::EndpointId> budgeted_;  // a rate limit allows them requests that have not begun
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
     std::vector<core::EndpointId> unusable_;
     std::unordered_map<std::uint64_t, core::Delivery> flights_;

@@ -67,6 +67,21 @@ void EndpointQueues::set_most(core::EndpointId endpoint, std::size_t most) {
     update(endpoint, queue);
 }
 
+void EndpointQueues::set_rate(core::EndpointId endpoint, std::optional<int> rate) {
+    EndpointQueue& queue = queues_[endpoint];
+    const std::size_t now = rate ? static_cast<std::size_t>(*rate) : kNoGate;
+    if (queue.rate == now) return;
+    queue.rate = now;
+    queue.budget = rate ? 0 : kNoGate;
+    update(endpoint, queue);
+}
+
+void EndpointQueues::set_budget(core::EndpointId endpoint, std::size_t budget) {
+    EndpointQueue& queue = queues_[endpoint];
+    queue.budget = budget;
+    update(endpoint, queue);
+}
+
 void EndpointQueues::expect_silence(core::EndpointId endpoint) {
     EndpointQueue& queue = queues_[endpoint];
     set_tried(queue);
@@ -241,6 +256,11 @@ void EndpointQueues::measure(std::chrono::milliseconds interval) {
 }
 
 std::size_t EndpointQueues::allowance(const EndpointQueue& queue, std::size_t most) {
+    static_assert(kWaitingHorizon == std::chrono::seconds(1), "the rate is a second's");
+    return std::min(queue.rate, taken_within_horizon(queue, most));
+}
+
+std::size_t EndpointQueues::taken_within_horizon(const EndpointQueue& queue, std::size_t most) {
     if (queue.most != kNoGate) return std::min(queue.most, most);
     const std::size_t least = std::min(most, 2 * queue.limit);
     if (is_quiet(queue)) return least;

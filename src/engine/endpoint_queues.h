@@ -71,6 +71,10 @@ public:
     void set_held(core::EndpointId endpoint, bool held);
     // At most so many requests in flight, whatever its limit is; kNoGate = only the limit counts.
     void set_most(core::EndpointId endpoint, std::size_t most);
+    // At most so many requests a second; nullopt = no such limit. With one, no request starts before set_budget() allows it.
+    void set_rate(core::EndpointId endpoint, std::optional<int> rate);
+    // Requests that may start now, whatever else allows them.
+    void set_budget(core::EndpointId endpoint, std::size_t budget);
     // It is not untried: its messages were held before this engine met it.
     void expect_silence(core::EndpointId endpoint);
     // Forgets an endpoint that was removed, unless it has something in flight or waiting.
@@ -125,6 +129,8 @@ private:
         std::size_t max_in_flight = 1;
         std::size_t limit = 1;
         std::size_t most = kNoGate;
+        std::size_t rate = kNoGate;
+        std::size_t budget = kNoGate;
         std::size_t slow_from = 0;  // from this limit on it grows slowly: half of the limit at the last failure; 0 = none
         std::size_t growth = 0;     // answers since the last growth, while it grows slowly
         std::size_t in_flight = 0;
@@ -142,6 +148,7 @@ private:
     const EndpointQueue* find(core::EndpointId endpoint) const;
     static bool is_quiet(const EndpointQueue& queue);
     static std::size_t allowance(const EndpointQueue& queue, std::size_t most);
+    static std::size_t taken_within_horizon(const EndpointQueue& queue, std::size_t most);
     std::size_t room(const EndpointQueue& queue, std::size_t most) const;
     std::size_t silent_slots() const;
     // How many requests may start now: first ones of untried endpoints, and other ones of silent endpoints.
@@ -149,7 +156,7 @@ private:
     std::size_t silent_room() const;
     static bool is_first(const EndpointQueue& queue) { return queue.silent && queue.untried && queue.in_flight == 0; }
     static bool may_start(const EndpointQueue& queue) {
-        return !queue.waiting.empty() && queue.in_flight < std::min(queue.limit, queue.most);
+        return !queue.waiting.empty() && queue.budget > 0 && queue.in_flight < std::min(queue.limit, queue.most);
     }
     std::size_t share() const;
     std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);

@@ -20,6 +20,7 @@
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
 #include "engine/open_claims.h"
+#include "engine/rate_limit_store.h"
 #include "engine/receipt_backlog_store.h"
 #include "engine/receipt_relay.h"
 #include "engine/reclaimer.h"
@@ -44,6 +45,7 @@ struct EnginePorts {
     EndpointStore& endpoints;
     EndpointFiguresStore& figures;
     EndpointStateStore& endpoint_states;
+    RateLimitStore& rates;
     InstanceStore& instances;
     DoorbellStore& doorbell;
     ReceiptBacklogStore& backlog;

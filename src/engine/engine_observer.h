@@ -37,6 +37,7 @@ inline constexpr const char* kMoveClaimsOperation = "move claims";
 inline constexpr const char* kHeartbeatOperation = "heartbeat";
 inline constexpr const char* kFiguresOperation = "figures of endpoints";
 inline constexpr const char* kEndpointStateOperation = "states of endpoints";
+inline constexpr const char* kRateLimitOperation = "rate limits";
 inline constexpr const char* kDoorbellOperation = "doorbell";
 inline constexpr const char* kDeadLetterOperation = "dead-letter";
 inline constexpr const char* kCheckInstancesOperation = "check instances";

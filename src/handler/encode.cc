@@ -110,6 +110,7 @@ void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoin
     json.key("signing").string(endpoint.signing).key("max_in_flight").integer(endpoint.max_in_flight);
     write_optional_integer(json, "timeout_seconds", endpoint.timeout_seconds);
     write_optional_integer(json, "max_attempts", endpoint.max_attempts);
+    write_optional_integer(json, "rate_limit", endpoint.rate_limit);
     from_database("created_at", endpoint.created_at);
     from_database("updated_at", endpoint.updated_at);
     json.key("state").string(core::word_of(endpoint.state));

@@ -105,7 +105,8 @@ constexpr std::array kMembers = {Member{"name", read_text_member<&EndpointChange
                                  Member{"signing", read_text_member<&EndpointChanges::signing>},
                                  Member{"max_in_flight", read_integer_member<&EndpointChanges::max_in_flight>},
                                  Member{"timeout_seconds", read_integer_member<&EndpointChanges::timeout_seconds>},
-                                 Member{"max_attempts", read_integer_member<&EndpointChanges::max_attempts>}};
+                                 Member{"max_attempts", read_integer_member<&EndpointChanges::max_attempts>},
+                                 Member{"rate_limit", read_integer_member<&EndpointChanges::rate_limit>}};
 
 constexpr std::array<std::string_view, 6> kListParameters{"state", "tenant", "name", "event_type", "limit", "cursor"};
 

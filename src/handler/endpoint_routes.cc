@@ -67,6 +67,7 @@ service::ResponseTemplate response_to(const service::EndpointChanges& endpoint, 
     view.max_in_flight = endpoint.max_in_flight.value_or(std::nullopt).value_or(view.max_in_flight);
     view.timeout_seconds = endpoint.timeout_seconds.value_or(std::nullopt);
     view.max_attempts = endpoint.max_attempts.value_or(std::nullopt);
+    view.rate_limit = endpoint.rate_limit.value_or(std::nullopt);
     BodyGaps gaps;
     return gaps.split(
         to_response(Answer{201, "created", [&](core::JsonWriter& json) { write_endpoint(json, view, &gaps); }, {}}, request_id));

@@ -16,7 +16,7 @@ namespace {
 
 // Secrets of another kind than the endpoint's, which sign nothing now, are read to be sealed.
 const std::string kEndpointsSql = R"sql(
-SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state, e.timeout_seconds, e.max_attempts, e.signing,
+SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state, e.timeout_seconds, e.max_attempts, e.signing, e.rate_limit,
        k.secret_id, k.kind, k.secret, (extract(epoch FROM k.expires_at) * 1000)::bigint
 FROM messaging.endpoints e
 LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = e.id
@@ -38,6 +38,7 @@ enum Column {
     kTimeout,
     kMaxAttempts,
     kSigning,
+    kRateLimit,
     kSecretId,
     kKind,
     kSecret,
@@ -59,6 +60,7 @@ core::Endpoint read_endpoint(const pg::Rows& rows, int row) {
     endpoint.state = read_endpoint_state(rows, row, kState);
     if (const auto seconds = rows.optional_integer(row, kTimeout)) endpoint.timeout = std::chrono::seconds(*seconds);
     endpoint.max_attempts = rows.optional_integer(row, kMaxAttempts);
+    endpoint.rate_limit = rows.optional_integer(row, kRateLimit);
     return endpoint;
 }
 

@@ -28,7 +28,8 @@ const std::string kColumns =
     "h.state_reason, " +
     rfc3339("h.state_since") + ", " + rfc3339("e.created_at") + ", " + rfc3339("e.updated_at") + ", h.held, " +
     rfc3339("h.oldest_held_at") +
-    ", h.sending, h.sent, h.failed, h.success_ratio, h.p50_ms, h.p95_ms, h.last_error, array_to_json(e.event_types) ";
+    ", h.sending, h.sent, h.failed, h.success_ratio, h.p50_ms, h.p95_ms, h.last_error, array_to_json(e.event_types), "
+    "e.rate_limit ";
 
 // OFFSET 0: the figures are read for the endpoints of the answer only, and not for all of them before a join.
 const std::string kHealth = "CROSS JOIN LATERAL (SELECT * FROM messaging.endpoint_health WHERE id = e.id OFFSET 0) h ";
@@ -45,13 +46,13 @@ const std::string kListSql =
     kColumns + "FROM page p JOIN messaging.endpoints e ON e.id = p.id " + kHealth + "ORDER BY p.id DESC";
 const pg::Statement kList{"list_endpoints", kListSql.c_str()};
 
-// $1 to $10, as value_params() makes them.
+// $1 to $11, as value_params() makes them.
 const std::string kInsertSql =
     "INSERT INTO messaging.endpoints AS e (name, url, description, tenant, headers, signing, max_in_flight, timeout_seconds, "
-    "max_attempts, event_types)"
+    "max_attempts, event_types, rate_limit)"
     " SELECT $1::text, $2::text, $3::text, $4::text, coalesce($5::text, '{}'), coalesce($6::text, '" +
     std::string(service::kDefaultSigning) + "'), coalesce($7::int, " + std::to_string(service::kDefaultMaxInFlight) +
-    "), $8::int, $9::int, coalesce($10::text[], '{}') ";
+    "), $8::int, $9::int, coalesce($10::text[], '{}'), $11::int ";
 const std::string kReturning = "RETURNING e.id::text AS id, " + rfc3339("e.created_at") + " AS created_at";
 const std::string kCreateSql = kInsertSql + kReturning;
 const pg::Statement kCreate{"create_endpoint", kCreateSql.c_str()};
@@ -59,13 +60,13 @@ const pg::Statement kCreate{"create_endpoint", kCreateSql.c_str()};
 // Creates nothing where an earlier request has used the key (repository/idempotency.h).
 const std::string kCreateOnceSql =
     "WITH made AS (" + kInsertSql +
-    "WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $11::text AND key = $12::text AND body IS NULL) " +
+    "WHERE EXISTS (SELECT FROM messaging._idempotency_key WHERE scope = $12::text AND key = $13::text AND body IS NULL) " +
     kReturning +
-    ") UPDATE messaging._idempotency_key SET body = messaging._fill_body($13::text[], coalesce((SELECT ARRAY[id, created_at, "
-    "created_at, created_at] FROM made), '{}')) WHERE scope = $11::text AND key = $12::text AND body IS NULL";
+    ") UPDATE messaging._idempotency_key SET body = messaging._fill_body($14::text[], coalesce((SELECT ARRAY[id, created_at, "
+    "created_at, created_at] FROM made), '{}')) WHERE scope = $12::text AND key = $13::text AND body IS NULL";
 const pg::Statement kCreateOnce{"create_endpoint_once", kCreateOnceSql.c_str()};
 
-// $3 to $22: for each column whether it is changed, and its value. Answers one row when there is such an endpoint: whether it is
+// $3 to $24: for each column whether it is changed, and its value. Answers one row when there is such an endpoint: whether it is
 // the one that follows the settings, which then stays as it is.
 const std::string kChangeSql = R"sql(
 WITH target AS MATERIALIZED (
@@ -84,7 +85,8 @@ changed AS (
                                std::to_string(service::kDefaultMaxInFlight) + R"sql() ELSE e.max_in_flight END,
         timeout_seconds = CASE WHEN $17::boolean THEN $18::int ELSE e.timeout_seconds END,
         max_attempts = CASE WHEN $19::boolean THEN $20::int ELSE e.max_attempts END,
-        event_types = CASE WHEN $21::boolean THEN coalesce($22::text[], '{}') ELSE e.event_types END
+        event_types = CASE WHEN $21::boolean THEN coalesce($22::text[], '{}') ELSE e.event_types END,
+        rate_limit = CASE WHEN $23::boolean THEN $24::int ELSE e.rate_limit END
     FROM target t WHERE e.id = t.id AND NOT t.follows_settings)
 SELECT follows_settings FROM target)sql";
 const pg::Statement kChange{"change_endpoint", kChangeSql.c_str()};
@@ -130,6 +132,7 @@ EndpointView read_endpoint(const pg::Rows& rows, int row) {
     health.p95_ms = rows.optional_number(row, 22);
     health.last_error = rows.optional_text(row, 23);
     endpoint.event_types = core::string_items(rows.text(row, 24));
+    endpoint.rate_limit = rows.optional_integer(row, 25);
     return endpoint;
 }
 
@@ -157,6 +160,7 @@ void each_column(const EndpointChanges& changes, Visit visit) {
     visit(changes.timeout_seconds);
     visit(changes.max_attempts);
     visit(changes.event_types);
+    visit(changes.rate_limit);
 }
 
 pg::Params value_params(const EndpointChanges& endpoint) {

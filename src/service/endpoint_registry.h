@@ -38,6 +38,7 @@ struct EndpointChanges {
     Change<int> max_in_flight{};
     Change<int> timeout_seconds{};
     Change<int> max_attempts{};
+    Change<int> rate_limit{};
 };
 
 // The attempts are those of the last 15 minutes.
@@ -65,6 +66,7 @@ struct EndpointView {
     int max_in_flight = kDefaultMaxInFlight;
     std::optional<int> timeout_seconds{};  // nullopt: the service's
     std::optional<int> max_attempts{};     // nullopt: the service's
+    std::optional<int> rate_limit{};       // requests per second, of all instances together; nullopt: none
     core::EndpointState state = core::EndpointState::kActive;
     std::optional<std::string> state_reason{};
     std::string state_since{};

@@ -297,7 +297,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
 
 TEST_F(ApiTest, AnEndpointIsCreatedOnceForEachKeyAndShownAsItIs) {
     const std::string shop =
-        R"({"name": "shop", "url": "http://shop.test/hook", "headers": {"x-team": "\u00e4"}, "tenant": "acme", "max_attempts": 3})";
+        R"({"name": "shop", "url": "http://shop.test/hook", "headers": {"x-team": "\u00e4"}, "tenant": "acme", "max_attempts": 3, "rate_limit": 50})";
     const HttpReply first = ask("POST", "/endpoints", shop, {{"Idempotency-Key", "k"}});
     ASSERT_EQ(first.status, 201) << first.body;
     const HttpReply again = ask("POST", "/endpoints", shop, {{"Idempotency-Key", "k"}});
@@ -335,6 +335,7 @@ TEST_F(ApiTest, WhatIsWrongWithAnEndpointIsSaidWithItsField) {
     refused(R"("max_in_flight": 99999999999)", "invalid_field", "max_in_flight");
     refused(R"("timeout_seconds": 301)", "invalid_field", "timeout_seconds");
     refused(R"("max_attempts": 0)", "invalid_field", "max_attempts");
+    refused(R"("rate_limit": 0)", "invalid_field", "rate_limit");
     refused(R"("tenant": "")", "invalid_field", "tenant");
     refused(R"("tenant": "a\u0000")", "invalid_field", "tenant");
     refused(R"("description": 5)", "invalid_field", "description");

@@ -503,7 +503,9 @@ TEST_F(ClaimStoreTest, ADueClaimTellsWhereItEndedAndTheNextOneBeginsThere) {
 
 TEST_F(ClaimStoreTest, LoadsEndpointsAndTheirHeaders) {
     db_.sql("UPDATE messaging.endpoints SET url = 'http://a/', max_in_flight = 5");
-    db_.sql("INSERT INTO messaging.endpoints (name, url, timeout_seconds, max_attempts) VALUES ('b', 'http://b/', 3, 4)");
+    db_.sql(
+        "INSERT INTO messaging.endpoints (name, url, timeout_seconds, max_attempts, rate_limit) VALUES ('b', 'http://b/', 3, 4, "
+        "5)");
     db_.sql("SELECT messaging.disable('b')");
     db_.sql("ALTER TABLE messaging.endpoints DISABLE TRIGGER endpoints_check");  // as replication would bring it
     db_.sql(R"(UPDATE messaging.endpoints SET headers = '{"x-one": "1", "x-number": 2}' WHERE name = 'b')");
@@ -520,6 +522,7 @@ TEST_F(ClaimStoreTest, LoadsEndpointsAndTheirHeaders) {
     EXPECT_EQ(endpoints[0].timeout, std::nullopt);
     EXPECT_EQ(endpoints[1].timeout, std::chrono::seconds(3));
     EXPECT_EQ(endpoints[1].max_attempts, 4);
+    EXPECT_EQ(endpoints[1].rate_limit, 5);
 }
 
 }  // namespace

@@ -99,12 +99,14 @@ TEST_F(EndpointRegistry, CreatesReadsChangesAndDeletes) {
     changes.name = "store";
     changes.timeout_seconds.emplace(std::nullopt);
     changes.max_attempts = 3;
+    changes.rate_limit = 7;
     found = change(by_name("shop"), changes);
     ASSERT_TRUE(found) << found.error().message;
     EXPECT_EQ(found->name, "store");
     EXPECT_EQ(found->url, "http://shop.test/hook") << "what is not named stays";
     EXPECT_EQ(found->timeout_seconds, std::nullopt) << "null is the default";
     EXPECT_EQ(found->max_attempts, 3);
+    EXPECT_EQ(found->rate_limit, 7);
     EXPECT_NE(found->updated_at, created->created_at);
 
     found = remove({2, {}});
@@ -323,6 +325,8 @@ TEST_F(EndpointRegistry, SqlHasTheSameRulesAndSaysWhatIsWrong) {
                                                  {"timeout_seconds", "300", "301"},
                                                  {"timeout_seconds", "1", "0"},
                                                  {"max_attempts", "1000", "1001"},
+                                                 {"rate_limit", "10000", "10001"},
+                                                 {"rate_limit", "1", "0"},
                                                  {"signing", "'v1a'", "'v2'"},
                                                  {"signing", "'none'", "''"},
                                                  {"max_attempts", "1", "0"},

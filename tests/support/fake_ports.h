@@ -19,6 +19,7 @@
 #include "engine/engine_observer.h"
 #include "engine/instance_store.h"
 #include "engine/queue_position.h"
+#include "engine/rate_limit_store.h"
 #include "engine/receipt_backlog_store.h"
 #include "engine/receipt_log.h"
 #include "engine/reconcile_store.h"
@@ -48,7 +49,8 @@ class FakeEngineStores : public engine::ClaimStore,
                          public engine::RecordStore,
                          public engine::EndpointStore,
                          public engine::EndpointFiguresStore,
-                         public engine::EndpointStateStore {
+                         public engine::EndpointStateStore,
+                         public engine::RateLimitStore {
 public:
     void claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) override {
         ready.push_back({request, std::move(done)});
@@ -83,6 +85,9 @@ public:
         figures.push_back({std::move(of_endpoints), std::move(done)});
     }
 
+    void reserve(std::vector<engine::RateRequest> requests, core::Completion<std::vector<engine::RateGrant>> done) override {
+        reservations.push_back({std::move(requests), std::move(done)});
+    }
     void write_findings(std::vector<engine::EndpointFinding> of_endpoints, core::Completion<core::Unit> done) override {
         findings.push_back({std::move(of_endpoints), std::move(done)});
     }
@@ -102,6 +107,7 @@ public:
     std::deque<Call<int, std::vector<core::Endpoint>>> endpoints;
     std::deque<Call<std::vector<engine::EndpointFigures>, core::Unit>> figures;
     std::deque<Call<std::vector<engine::EndpointFinding>, core::Unit>> findings;
+    std::deque<Call<std::vector<engine::RateRequest>, std::vector<engine::RateGrant>>> reservations;
 };
 
 class FakeInstanceStore : public engine::InstanceStore {

@@ -44,6 +44,7 @@ protected:
     test::FakeTime time_;
     test::FixedRandom random_;
     test::FakeSender sender_;
+    test::FakeEngineStores stores_;
     test::FakeObserver observer_;
     std::vector<core::Outcome> outcomes_;
     core::MessageId last_id_ = 0;
@@ -51,6 +52,7 @@ protected:
     int held_room_calls_ = 0;
     std::vector<EndpointFinding> findings_;
     Dispatcher dispatcher_{sender_,
+                           stores_,
                            time_,
                            time_,
                            random_,
@@ -398,6 +400,44 @@ TEST_F(DispatcherTest, AnOverloadedEndpointWaitsForAsLongAsItAsks) {
     time_.advance(std::chrono::seconds(2));
     EXPECT_EQ(held_room_calls_, calls + 1);
     dispatcher_.add(some(1, 1));
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+}
+
+TEST_F(DispatcherTest, ARateLimitSpacesTheRequestsAndHoldsWhatIsMoreThanASecondsWork) {
+    core::Endpoint limited = endpoint(1, 30);
+    limited.rate_limit = 10;
+    dispatcher_.set_endpoints({limited, endpoint(2, 2)});
+    auto deliveries = some(12, 1);
+    dispatcher_.add(deliveries);
+    EXPECT_TRUE(sender_.attempts.empty()) << "no moment is reserved yet";
+    EXPECT_EQ(outcomes_.size(), 4u) << "a quarter of the prefetch limit waits, and no more than 10";
+    ASSERT_EQ(stores_.reservations.size(), 1u);
+    EXPECT_EQ(stores_.reservations[0].request[0].count, 1) << "all in one statement, after the first is known";
+    take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 2, {}}});
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+    time_.advance(std::chrono::milliseconds(99));
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+    time_.advance(std::chrono::milliseconds(1));
+    EXPECT_EQ(sender_.attempts.size(), 2u);
+    ASSERT_EQ(stores_.reservations.size(), 1u) << "the next moments";
+    take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 2, std::chrono::milliseconds(100)}});
+    limited.rate_limit.reset();
+    dispatcher_.set_endpoints({limited, endpoint(2, 2)});
+    EXPECT_EQ(sender_.attempts.size(), 8u) << "no limit any more";
+}
+
+TEST_F(DispatcherTest, AMomentThatPassesWhileAllSlotsAreInUseIsNotUsedLater) {
+    core::Endpoint limited = endpoint(1, 1);
+    limited.rate_limit = 100;
+    dispatcher_.set_endpoints({limited});
+    dispatcher_.add(some(3, 1));
+    take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 3, {}}});
+    EXPECT_EQ(sender_.attempts.size(), 1u) << "max_in_flight is 1";
+    time_.advance(std::chrono::seconds(1));
+    sender_.answer(200);
+    EXPECT_TRUE(sender_.attempts.empty());
+    ASSERT_EQ(stores_.reservations.size(), 1u);
+    take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 1, {}}});
     EXPECT_EQ(sender_.attempts.size(), 1u);
 }
 

@@ -223,7 +223,9 @@ protected:
     std::size_t retries_ = 0;
     std::vector<core::Endpoint> endpoints_;
     std::map<core::MessageId, core::EndpointId> endpoint_of_;
+    test::FakeEngineStores rates_;
     Dispatcher dispatcher_{receivers_,
+                           rates_,
                            time_,
                            time_,
                            random_,

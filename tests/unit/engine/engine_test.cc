@@ -87,7 +87,7 @@ protected:
     test::FakeReceiptLog receipts_;
     test::FakeSender sender_;
     test::FakeObserver observer_;
-    Engine engine_{{queue_, queue_, queue_, queue_, queue_, instances_, doorbell_, backlog_, receipts_, sender_},
+    Engine engine_{{queue_, queue_, queue_, queue_, queue_, queue_, instances_, doorbell_, backlog_, receipts_, sender_},
                    time_,
                    time_,
                    random_,

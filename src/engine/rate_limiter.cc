@@ -1,0 +1,118 @@
+// Moments: reserved, waited for, used or missed.
+#include "engine/rate_limiter.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace messaging::engine {
+
+RateLimiter::RateLimiter(RateLimitStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
+                         std::function<void(const std::vector<core::EndpointId>&)> on_moments)
+    : store_(store),
+      clock_(clock),
+      observer_(observer),
+      on_moments_(std::move(on_moments)),
+      moment_timer_(timers.make_timer([this] { on_timer(); })),
+      retry_timer_(timers.make_timer([this] { reserve_wanted(); })) {}
+
+void RateLimiter::set_rate(core::EndpointId endpoint, std::optional<int> rate) {
+    if (rate) {
+        limited_[endpoint].rate = std::max(1, *rate);
+    } else {
+        limited_.erase(endpoint);
+    }
+}
+
+void RateLimiter::drop_missed(Limited& one) const {
+    const auto late = clock_.mono() - kReservedAhead - one.next;
+    if (one.left == 0 || late < core::MonoTime::duration(0)) return;
+    const auto missed = std::min<std::int64_t>(one.left, 1 + late / one.spacing());
+    one.left -= static_cast<int>(missed);
+    one.next += missed * one.spacing();
+}
+
+std::size_t RateLimiter::allowed(core::EndpointId endpoint) {
+    Limited& one = limited_[endpoint];
+    drop_missed(one);
+    const core::MonoTime now = clock_.mono();
+    if (one.left == 0 || now < one.next) return 0;
+    return static_cast<std::size_t>(std::min<std::int64_t>(one.left, 1 + (now - one.next) / one.spacing()));
+}
+
+void RateLimiter::begin(core::EndpointId endpoint) {
+    Limited& one = limited_[endpoint];
+    assert(one.left > 0);
+    --one.left;
+    one.next += one.spacing();
+}
+
+void RateLimiter::want(core::EndpointId endpoint, std::size_t waiting) {
+    Limited& one = limited_[endpoint];
+    one.wanted = waiting;
+    drop_missed(one);
+    if (waiting == 0) return;
+    if (one.left > 0) {
+        await(endpoint, one);
+    } else if (!one.reserving) {
+        one.reserving = true;
+        wanting_.push_back(endpoint);
+    }
+}
+
+void RateLimiter::await(core::EndpointId endpoint, const Limited& one) {
+    moments_.emplace(one.next, endpoint);
+    if (moments_.begin()->second != endpoint && moment_timer_->armed()) return;  // an earlier one is awaited
+    const auto wait = std::max(core::MonoTime::duration(0), moments_.begin()->first - clock_.mono());
+    moment_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(wait));
+}
+
+void RateLimiter::on_timer() {
+    std::vector<core::EndpointId> reached;
+    while (!moments_.empty() && moments_.begin()->first <= clock_.mono()) {
+        reached.push_back(moments_.begin()->second);
+        moments_.erase(moments_.begin());
+    }
+    std::erase_if(reached, [this](core::EndpointId endpoint) { return !limits(endpoint); });
+    if (!moments_.empty())
+        moment_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(moments_.begin()->first - clock_.mono()));
+    if (!reached.empty()) on_moments_(reached);
+}
+
+void RateLimiter::reserve_wanted() {
+    if (wanting_.empty() || retry_timer_->armed()) return;
+    std::vector<RateRequest> requests;
+    for (const core::EndpointId endpoint : std::exchange(wanting_, {})) {
+        const auto one = limited_.find(endpoint);
+        if (one == limited_.end()) continue;  // its limit was removed
+        const auto ahead =
+            static_cast<std::size_t>(std::max<std::int64_t>(1, one->second.rate * kReservedAhead / std::chrono::seconds(1)));
+        requests.push_back({endpoint, one->second.rate, static_cast<int>(std::min(ahead, one->second.wanted))});
+    }
+    if (requests.empty()) return;
+    auto answered = [this, requests](const core::Result<std::vector<RateGrant>>& grants) { on_reserved(requests, grants); };
+    store_.reserve(std::move(requests), std::move(answered));
+}
+
+void RateLimiter::on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants) {
+    report(observer_, kRateLimitOperation, grants);
+    std::vector<core::EndpointId> asked;
+    for (const RateRequest& request : requests) {
+        const auto one = limited_.find(request.endpoint);
+        if (one == limited_.end()) continue;
+        one->second.reserving = false;
+        asked.push_back(request.endpoint);
+    }
+    if (!grants) {
+        retry_timer_->start(kReserveRetry);
+    } else {
+        for (const RateGrant& grant : grants.value()) {
+            const auto one = limited_.find(grant.endpoint);
+            if (one == limited_.end()) continue;
+            one->second.next = clock_.mono() + grant.begins_in;
+            one->second.left = grant.count;
+        }
+    }
+    on_moments_(asked);
+}
+
+}  // namespace messaging::engine

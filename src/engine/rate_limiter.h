@@ -1,0 +1,74 @@
+// RateLimiter: when requests to endpoints with a rate limit may begin. It reserves moments in PostgreSQL, which all engines
+// share.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/message.h"
+#include "core/result.h"
+#include "engine/engine_observer.h"
+#include "engine/rate_limit_store.h"
+#include "loop/timer.h"
+
+namespace messaging::engine {
+
+// An engine reserves moments for so long at most, and one at least. What it does not use is lost to all, and what it uses late is
+// late by less than this: so in any 10 s there are at most 2.5 % more requests than the limit allows.
+inline constexpr std::chrono::milliseconds kReservedAhead{250};
+// Of the next reservation after one that has failed.
+inline constexpr std::chrono::milliseconds kReserveRetry{1000};
+
+// Loop thread only.
+class RateLimiter {
+public:
+    // `on_moments`: requests to these endpoints may begin now.
+    RateLimiter(RateLimitStore& store, loop::TimerFactory& timers, const core::Clock& clock, EngineObserver& observer,
+                std::function<void(const std::vector<core::EndpointId>&)> on_moments);
+
+    // nullopt: no limit. A changed limit counts from the next reservation on.
+    void set_rate(core::EndpointId endpoint, std::optional<int> rate);
+    bool limits(core::EndpointId endpoint) const { return limited_.contains(endpoint); }
+
+    // Requests that may begin now. Precondition for the three: limits(endpoint).
+    std::size_t allowed(core::EndpointId endpoint);
+    void begin(core::EndpointId endpoint);
+    // Deliveries wait for it. Reserves moments for them once the ones it has are used up; reserve_wanted() sends what was asked
+    // for.
+    void want(core::EndpointId endpoint, std::size_t waiting);
+    void reserve_wanted();
+
+private:
+    struct Limited {
+        int rate = 1;
+        core::MonoTime next{};   // the first moment that is not used
+        int left = 0;            // moments that are not used
+        std::size_t wanted = 0;  // deliveries that wait, as far as was said
+        bool reserving = false;
+        std::chrono::microseconds spacing() const { return std::chrono::microseconds(1'000'000 / rate); }
+    };
+    void drop_missed(Limited& one) const;
+    void await(core::EndpointId endpoint, const Limited& one);
+    void on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants);
+    void on_timer();
+
+    RateLimitStore& store_;
+    const core::Clock& clock_;
+    EngineObserver& observer_;
+    std::function<void(const std::vector<core::EndpointId>&)> on_moments_;
+    std::unique_ptr<loop::Timer> moment_timer_;
+    std::unique_ptr<loop::Timer> retry_timer_;
+    std::unordered_map<core::EndpointId, Limited> limited_;
+    std::set<std::pair<core::MonoTime, core::EndpointId>> moments_;  // the next one of each endpoint that waits for it
+    std::vector<core::EndpointId> wanting_;                          // to be reserved for
+};
+
+}  // namespace messaging::engine

@@ -1,0 +1,49 @@
+// The reservation.
+#include "repository/rate_limit_store.h"
+
+#include "pg/run_statement.h"
+
+namespace messaging::repository {
+namespace {
+
+// A row says when its endpoint is free, and a reservation moves that on by count/rate: the generic cell rate algorithm without a
+// burst (ITU-T I.371). clock_timestamp() is read under the row's lock, so a reservation that has waited for another one begins
+// behind it. A moment more than two minutes ahead is the work of a clock that was set back, and counts as now: 64 engines that
+// each reserve a second are no further ahead. In the order of the endpoints, so that no two engines wait for each other.
+constexpr pg::Statement kReserve{"reserve_moments", R"sql(
+WITH wanted AS MATERIALIZED (
+    SELECT u.endpoint_id, u.count, u.count * interval '1 second' / u.rate AS lasts
+    FROM unnest($1::bigint[], $2::int[], $3::int[]) AS u(endpoint_id, rate, count)),
+reserved AS (
+    INSERT INTO messaging._endpoint_rate AS r (endpoint_id, free_at)
+    SELECT endpoint_id, clock_timestamp() + lasts FROM wanted ORDER BY endpoint_id
+    ON CONFLICT (endpoint_id) DO UPDATE SET free_at =
+        CASE WHEN r.free_at > clock_timestamp() + interval '2 minutes' THEN clock_timestamp()
+             ELSE greatest(r.free_at, clock_timestamp()) END + (SELECT w.lasts FROM wanted w WHERE w.endpoint_id = excluded.endpoint_id)
+    RETURNING endpoint_id, free_at)
+SELECT w.endpoint_id, w.count, greatest(0, extract(epoch FROM r.free_at - w.lasts - clock_timestamp()) * 1000000)::bigint
+FROM reserved r JOIN wanted w ON w.endpoint_id = r.endpoint_id)sql"};
+
+}  // namespace
+
+void PgRateLimitStore::reserve(std::vector<engine::RateRequest> requests, core::Completion<std::vector<engine::RateGrant>> done) {
+    std::vector<std::int64_t> endpoints;
+    std::vector<std::int32_t> rates;
+    std::vector<std::int32_t> counts;
+    for (const engine::RateRequest& request : requests) {
+        endpoints.push_back(request.endpoint);
+        rates.push_back(request.rate);
+        counts.push_back(request.count);
+    }
+    pg::Params params;
+    params.bigint_array(endpoints).integer_array(rates).integer_array(counts);
+    using Grants = std::vector<engine::RateGrant>;
+    pg::run_statement<Grants>(session_, kReserve, std::move(params), std::move(done), [](const pg::Rows& rows) {
+        Grants grants;
+        for (int row = 0; row < rows.size(); ++row)
+            grants.push_back({rows.bigint(row, 0), rows.integer(row, 1), std::chrono::microseconds(rows.bigint(row, 2))});
+        return grants;
+    });
+}
+
+}  // namespace messaging::repository
