@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "support/tls_receiver.h"
 #include "support/world.h"
@@ -180,10 +181,32 @@ TEST(Delivery, AReceiverThatAnswers410IsDisabledAndOneThatAsksForAPauseGetsIt) {
     service.sql("INSERT INTO messages (recipient, content) VALUES ('b', 'always')");
     ASSERT_TRUE(received(good, 1));
     EXPECT_TRUE(wait_until([&] { return service.sql("SELECT count(*) FROM messaging._hold WHERE endpoint_id = 3") == "50"; }));
-    EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE attempts > 0 AND endpoint_id = 3"), "1") << "none within the pause";
+    EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE attempts > 0 AND endpoint_id = 3"), "1")
+        << "none within the pause";
     ASSERT_TRUE(wait_until([&] {
         return service.sql("SELECT count(*) > 1 FROM messages WHERE attempts > 0 AND endpoint_id = 3") == "t";
     })) << "and on afterwards";
+}
+
+TEST(Delivery, ThreeInstancesKeepOneRateLimitTogether) {
+    const Receiver other;
+    const Receiver shop;
+    Service first(to(other));
+    Service second(to(other), first.database_url());
+    Service third(to(other), first.database_url());
+    first.sql("INSERT INTO messaging.endpoints (name, url, rate_limit) VALUES ('shop', '" + shop.url() + "', 100)");
+    first.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', 2 FROM generate_series(1, 2000) g");
+    ASSERT_TRUE(received(shop, 150));
+    constexpr std::chrono::seconds kWindow{10};
+    const auto began = std::chrono::steady_clock::now();
+    const long before = shop.stat("received");
+    std::this_thread::sleep_for(kWindow);
+    first.sql("INSERT INTO messages (recipient, content) VALUES ('b', 'always')");
+    const double counted = static_cast<double>(shop.stat("received") - before);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    EXPECT_NEAR(counted / seconds, 100, 5);
+    EXPECT_TRUE(received(other, 1)) << "what waits for it delays nobody";
+    EXPECT_EQ(shop.stat("duplicates"), 0);
 }
 
 TEST(Delivery, TermSignalLetsInFlightFinishAndExitsZero) {

@@ -412,7 +412,7 @@ TEST_F(DispatcherTest, ARateLimitSpacesTheRequestsAndHoldsWhatIsMoreThanASeconds
     EXPECT_TRUE(sender_.attempts.empty()) << "no moment is reserved yet";
     EXPECT_EQ(outcomes_.size(), 4u) << "a quarter of the prefetch limit waits, and no more than 10";
     ASSERT_EQ(stores_.reservations.size(), 1u);
-    EXPECT_EQ(stores_.reservations[0].request[0].count, 1) << "all in one statement, after the first is known";
+    EXPECT_EQ(stores_.reservations[0].request[0].count, 2) << "a quarter of a second's";
     take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 2, {}}});
     EXPECT_EQ(sender_.attempts.size(), 1u);
     time_.advance(std::chrono::milliseconds(99));
