@@ -12,6 +12,7 @@
 #include "repository/control_store.h"
 #include "repository/endpoint_figures_store.h"
 #include "repository/endpoint_registry.h"
+#include "repository/event_store.h"
 #include "repository/instance_store.h"
 #include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
@@ -105,6 +106,11 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"show_state", {}},
     {"list_instances", {}},
     {"count_messages", {"_queue_fifo", "_sent_batch_pkey", "messages_pkey"}},
+    {"list_events", {"events_pkey", "messages_event"}},
+    {"get_event", {"events_pkey", "messages_event"}},
+    {"list_event_messages", {"messages_event", "_schedule_pkey", "_hold_pkey", "_dead_pkey"}},
+    {"publish_events", {}},  // a function
+    {"publish_events_once", {"_idempotency_key_pkey"}},
 };
 
 // These read a table that stays small, or no more than a fixed number of rows of one that grows.
@@ -122,6 +128,7 @@ const std::map<std::string, std::vector<std::string>> kMayScan{
     {"list_all", {"_claim"}},
     {"list_recipient", {"_claim"}},
     {"get_message", {"_claim"}},
+    {"list_event_messages", {"_claim"}},
     {"get_endpoint", {"_claim"}},
     {"list_endpoints", {"_claim"}},
     {"disable_endpoint", {"_claim"}},
@@ -139,13 +146,13 @@ const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
 };
 
 constexpr std::array kGrowing{
-    "messages",         "_queue",   "_claim",           "_schedule",        "_hold",           "_dead", "_sent_batch",
+    "messages",         "_queue",   "_claim",           "_schedule",        "_hold",           "_dead", "_sent_batch", "events",
     "_receipt_backlog", "_attempt", "_idempotency_key", "_endpoint_minute", "_endpoint_secret"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight, kOfDeadRows };
 
-std::string qualified(const std::string& table) { return (table[0] == '_' ? "messaging." : "public.") + table; }
+std::string qualified(const std::string& table) { return (table == "messages" ? "public." : "messaging.") + table; }
 
 class Plans : public testing::TestWithParam<Statistics> {
 protected:
@@ -190,6 +197,7 @@ protected:
             "INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations)"
             " SELECT id / 500, 999, array_agg(id), array_agg(attempts), array_agg(generation)"
             " FROM messages WHERE NOT is_sent GROUP BY id / 500; "
+            "INSERT INTO messaging.events (type, data) SELECT 'invoice.paid', '{}' FROM generate_series(1, 20000); "
             "INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://127.0.0.1/' FROM generate_series(1, 2000) g; "
             "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) SELECT id, 'v1', 'whsec_' || repeat('k', 32)"
             " FROM messaging.endpoints WHERE id > 1");
@@ -286,6 +294,17 @@ protected:
         db_.value<Secrets>([&](auto done) { secrets.rotate(1, {}, service::kDefaultSecretOverlap, std::move(done)); });
         PgEndpointStore tested(api);
         db_.value<core::Endpoint>([&](auto done) { tested.load_endpoint({1, {}}, std::move(done)); });
+    }
+
+    void use_as_events_api(pg::Connection& api) {
+        PgEventStore events(api, api);
+        db_.value<service::EventPage>([&](auto done) { events.list({.type = "invoice.paid", .after = 500}, std::move(done)); });
+        db_.value<service::EventDetail>([&](auto done) { events.get(7, std::move(done)); });
+        const std::vector<service::NewEvent> paid{{"invoice.paid", "{}"}};
+        db_.value<std::vector<service::CreatedEvent>>([&](auto done) { events.publish(paid, std::move(done)); });
+        db_.value<service::StoredResponse>([&](auto done) {
+            events.publish_once(paid, {"POST /events", "new", "x"}, {201, {"", "", "", ""}}, std::move(done));
+        });
     }
 
     void use_as_endpoints_api(pg::Connection& api) {
@@ -421,9 +440,10 @@ TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
     pg::Connection& api = db_.open_session(api_session_settings());
     use_as_api(api);
     use_as_endpoints_api(api);
+    use_as_events_api(api);
     // Ten lists, message, attempts, retry, cancel, insert, three of a key, insert with a key, three of the status; nine of
-    // endpoints and two of their figures; four of the secrets; one to be tested.
-    EXPECT_EQ(check_all(api, api_session_settings(), true), 38);
+    // endpoints and two of their figures; four of the secrets; one to be tested; five of events.
+    EXPECT_EQ(check_all(api, api_session_settings(), true), 43);
 }
 
 // What stands in PL/pgSQL has no plan to ask for, but every scan is counted. A round of reconcile may read what is open once.
