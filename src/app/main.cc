@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,6 +92,129 @@ void add_settings(CLI::App* command, const Names& that_count) {
     }
 }
 
+// A subcommand, and what it does once the command line is parsed. Returns the exit status.
+struct Command {
+    CLI::App* app;
+    std::function<int()> run;
+};
+
+Command add_serve(CLI::App& program) {
+    auto* const app = program.add_subcommand("serve", "send messages, and serve the API");
+    add_settings(app, {});
+    return {app, [] { return messaging::app::run_serve(config_or_exit(true)); }};
+}
+
+Command add_migrate(CLI::App& program) {
+    struct Options {
+        std::string command;
+        bool force = false;
+    };
+    const auto options = std::make_shared<Options>();
+    auto* const app =
+        program.add_subcommand("migrate", "create or update the schema, undo its newest migration, or list the migrations");
+    app->add_option("command", options->command, "up, down or status")
+        ->required()
+        ->check(CLI::IsMember({"up", "down", "status"}));
+    app->add_flag("--force", options->force, "down: even if messages are lost, or an engine runs");
+    add_settings(app, {"DATABASE_URL", "MIGRATIONS_DIR", "MAX_CONTENT_BYTES"});
+    return {app, [options] { return messaging::commands::run_migrate(config_or_exit(false), options->command, options->force); }};
+}
+
+Command add_doctor(CLI::App& program) {
+    auto* const app = program.add_subcommand("doctor", "check the database, and print what to do about each finding");
+    add_settings(app, {"DATABASE_URL", "MIGRATIONS_DIR", "ENGINES"});
+    return {app, [] { return messaging::commands::run_doctor(config_or_exit(false)); }};
+}
+
+Command add_faker(CLI::App& program) {
+    const auto options = std::make_shared<messaging::commands::FakerOptions>();
+    auto* const app = program.add_subcommand("faker", "insert believable unsent messages");
+    app->add_option("--count", options->count, "messages")->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
+    app->add_option("--seed", options->seed, "the same seed, the same messages")->capture_default_str();
+    add_settings(app, {"DATABASE_URL"});
+    return {app, [options] {
+                options->database_url = config_or_exit(false).database_url;
+                return messaging::commands::run_faker(*options);
+            }};
+}
+
+Command add_receiver(CLI::App& program) {
+    struct Options {
+        messaging::commands::ReceiverOptions receiver;
+        std::string delay = "0ms";
+        int retry_after = -1;  // seconds; -1 = none
+    };
+    const auto options = std::make_shared<Options>();
+    auto& receiver = options->receiver;
+    auto* const app = program.add_subcommand("receiver", "a webhook receiver for demonstrations and tests");
+    app->add_option("--addr", receiver.address, "address to listen on")->capture_default_str();
+    app->add_option("--port", receiver.port, "port to listen on; 0 = any free one")
+        ->check(CLI::Range(0, 65535))
+        ->capture_default_str();
+    app->add_option("--status", receiver.status, "HTTP status of the answers")
+        ->check(CLI::Range(200, 599))
+        ->capture_default_str();
+    app->add_option("--delay", options->delay, "wait before an answer, such as 200ms")->capture_default_str();
+    app->add_option("--failure-rate", receiver.failure_rate, "share answered with 500")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    app->add_option("--retry-after", options->retry_after, "seconds, sent with every answer that is not 2xx")
+        ->check(CLI::Range(0, 86400));
+    app->add_flag("--hang", receiver.hang, "take requests, and never answer");
+    app->add_flag("--quiet", receiver.quiet, "no line per message");
+    return {app, [options] {
+                const auto delay = messaging::app::parse_duration(options->delay);
+                if (!delay) {
+                    std::fprintf(stderr, "--delay %s\n", delay.error().message.c_str());
+                    return kUsageExit;
+                }
+                options->receiver.delay = delay.value();
+                if (options->retry_after >= 0) options->receiver.retry_after = std::chrono::seconds(options->retry_after);
+                return messaging::commands::run_receiver(options->receiver);
+            }};
+}
+
+Command add_healthcheck(CLI::App& program) {
+    const auto ready = std::make_shared<bool>(false);
+    auto* const app = program.add_subcommand("healthcheck", "ask the service on this machine whether it is alive");
+    app->add_flag("--ready", *ready, "ask whether it can send, which needs PostgreSQL");
+    add_settings(app, {"HTTP_ADDR", "PORT"});
+    return {app, [ready] {
+                // HTTP_ADDR and PORT are all it needs: a container of the receiver has nothing else.
+                auto read = messaging::app::read_config(look_up, false);
+                std::erase_if(read.errors, [](const std::string& error) {
+                    return !error.starts_with("PORT ") && !error.starts_with("HTTP_ADDR ");
+                });
+                exit_if_wrong(read.errors);
+                return messaging::commands::run_healthcheck(read.config.http_addr, read.config.port,
+                                                            *ready ? "/readyz" : "/livez");
+            }};
+}
+
+Command add_config(CLI::App& program) {
+    struct Options {
+        bool markdown = false;
+        bool check = false;
+    };
+    const auto options = std::make_shared<Options>();
+    auto* const app = program.add_subcommand("config", "show the settings, and the waits between attempts");
+    app->add_flag("--markdown", options->markdown, "the table of docs/operations.md");
+    app->add_flag("--check", options->check,
+                  "print only the settings that are wrong for serve; exit status 78 if there are any, else 0");
+    add_settings(app, {});
+    return {app, [options] {
+                if (options->check) {
+                    config_or_exit(true);
+                    return 0;
+                }
+                const std::string text =
+                    options->markdown ? messaging::app::config_markdown() : messaging::app::describe_config(look_up);
+                std::fputs(text.c_str(), stdout);
+                const bool is_fine = options->markdown || messaging::app::read_config(look_up, false).errors.empty();
+                return is_fine ? 0 : kConfigExit;
+            }};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -98,91 +223,14 @@ int main(int argc, char** argv) {
         "Delivers messages from PostgreSQL to webhooks. Settings come from flags and the environment: see `messaging config`.");
     program.set_version_flag("--version", messaging::telemetry::version());
     program.require_subcommand(1);
-
-    auto* const serve = program.add_subcommand("serve", "send messages, and serve the API");
-    auto* const migrate =
-        program.add_subcommand("migrate", "create or update the schema, undo its newest migration, or list the migrations");
-    std::string migrate_command;
-    migrate->add_option("command", migrate_command, "up, down or status")
-        ->required()
-        ->check(CLI::IsMember({"up", "down", "status"}));
-    bool force = false;
-    migrate->add_flag("--force", force, "down: even if messages are lost, or an engine runs");
-    auto* const doctor = program.add_subcommand("doctor", "check the database, and print what to do about each finding");
-    auto* const faker = program.add_subcommand("faker", "insert believable unsent messages");
-    messaging::commands::FakerOptions fake;
-    faker->add_option("--count", fake.count, "messages")->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
-    faker->add_option("--seed", fake.seed, "the same seed, the same messages")->capture_default_str();
-    auto* const receiver = program.add_subcommand("receiver", "a webhook receiver for demonstrations and tests");
-    messaging::commands::ReceiverOptions receive;
-    std::string delay = "0ms";
-    receiver->add_option("--addr", receive.address, "address to listen on")->capture_default_str();
-    receiver->add_option("--port", receive.port, "port to listen on; 0 = any free one")
-        ->check(CLI::Range(0, 65535))
-        ->capture_default_str();
-    receiver->add_option("--status", receive.status, "HTTP status of the answers")
-        ->check(CLI::Range(200, 599))
-        ->capture_default_str();
-    receiver->add_option("--delay", delay, "wait before an answer, such as 200ms")->capture_default_str();
-    receiver->add_option("--failure-rate", receive.failure_rate, "share answered with 500")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    int retry_after = -1;
-    receiver->add_option("--retry-after", retry_after, "seconds, sent with every answer that is not 2xx")
-        ->check(CLI::Range(0, 86400));
-    receiver->add_flag("--hang", receive.hang, "take requests, and never answer");
-    receiver->add_flag("--quiet", receive.quiet, "no line per message");
-    auto* const health = program.add_subcommand("healthcheck", "ask the service on this machine whether it is alive");
-    bool ready = false;
-    health->add_flag("--ready", ready, "ask whether it can send, which needs PostgreSQL");
-    auto* const config = program.add_subcommand("config", "show the settings, and the waits between attempts");
-    bool markdown = false;
-    config->add_flag("--markdown", markdown, "the table of docs/operations.md");
-    bool check = false;
-    config->add_flag("--check", check,
-                     "print only the settings that are wrong for serve; exit status 78 if there are any, else 0");
-    add_settings(serve, {});
-    add_settings(config, {});
-    add_settings(migrate, {"DATABASE_URL", "MIGRATIONS_DIR", "MAX_CONTENT_BYTES"});
-    add_settings(doctor, {"DATABASE_URL", "MIGRATIONS_DIR", "ENGINES"});
-    add_settings(faker, {"DATABASE_URL"});
-    add_settings(health, {"HTTP_ADDR", "PORT"});
-
+    const std::vector<Command> commands{add_serve(program),    add_migrate(program),     add_doctor(program), add_faker(program),
+                                        add_receiver(program), add_healthcheck(program), add_config(program)};
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return program.exit(error) == 0 ? 0 : kUsageExit;
     }
     raise_descriptor_limit();
-    if (serve->parsed()) return messaging::app::run_serve(config_or_exit(true));
-    if (migrate->parsed()) return messaging::commands::run_migrate(config_or_exit(false), migrate_command, force);
-    if (doctor->parsed()) return messaging::commands::run_doctor(config_or_exit(false));
-    if (health->parsed()) {
-        // HTTP_ADDR and PORT are all it needs: a container of the receiver has nothing else.
-        auto read = messaging::app::read_config(look_up, false);
-        std::erase_if(read.errors,
-                      [](const std::string& error) { return !error.starts_with("PORT ") && !error.starts_with("HTTP_ADDR "); });
-        exit_if_wrong(read.errors);
-        return messaging::commands::run_healthcheck(read.config.http_addr, read.config.port, ready ? "/readyz" : "/livez");
-    }
-    if (faker->parsed()) {
-        fake.database_url = config_or_exit(false).database_url;
-        return messaging::commands::run_faker(fake);
-    }
-    if (receiver->parsed()) {
-        const auto parsed = messaging::app::parse_duration(delay);
-        if (!parsed) {
-            std::fprintf(stderr, "--delay %s\n", parsed.error().message.c_str());
-            return kUsageExit;
-        }
-        receive.delay = parsed.value();
-        if (retry_after >= 0) receive.retry_after = std::chrono::seconds(retry_after);
-        return messaging::commands::run_receiver(receive);
-    }
-    if (check) {
-        config_or_exit(true);
-        return 0;
-    }
-    std::fputs((markdown ? messaging::app::config_markdown() : messaging::app::describe_config(look_up)).c_str(), stdout);
-    return markdown || messaging::app::read_config(look_up, false).errors.empty() ? 0 : kConfigExit;
+    const auto given = std::find_if(commands.begin(), commands.end(), [](const Command& one) { return one.app->parsed(); });
+    return given->run();
 }
