@@ -1,28 +1,25 @@
 // Options of a request, its callbacks, and the meaning of curl's codes.
 #include "http_client/transfer.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <system_error>
 #include <utility>
 
 #include "http/reserved_headers.h"
 #include "http/text.h"
+#include "http_client/tls_session.h"
 
 namespace messaging::http_client {
 namespace {
 
 constexpr std::size_t kOwnHeaders = 2;                   // of a request, behind the caller's
-constexpr std::size_t kMaxHeaderBytes = 64u << 10;       // of an answer's headers, all together
 constexpr std::size_t kMaxUnansweredBytes = 256u << 10;  // on the wire, handshake included, before the final status
 constexpr std::size_t kMaxRefusalBytes = 32u << 10;      // on the wire, of an answer that is no 2xx: its body is of no use
 constexpr std::size_t kMaxBodyParts = 4096;  // chunks, mostly: of a byte each they cost a hundred times what their bytes do
-constexpr std::size_t kMaxHandshakeMessages = 1000;  // that a TLS connection receives, key updates and tickets included
-constexpr int kMaxUnfit = 3;                         // connections that a request tries
+constexpr int kMaxUnfit = 3;                 // connections that a request tries
 constexpr unsigned kSafeToUseAgain = 0x080101;
+constexpr std::string_view kHttps = "https:";
 
 // libcurl before 8.1.1 keeps a pointer to the last header of a handle's last answer beyond that header's end; an answer whose
 // first header line begins with a blank then writes through it (curl issue 11101). A new handle for each request costs 0.7 µs.
@@ -61,61 +58,6 @@ TransportFault fault_of(CURLcode code) {
 bool has_line_break(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos; }
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t") == std::string_view::npos; }
-
-std::string_view trimmed(std::string_view text) {
-    const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-    text.remove_prefix(begin);
-    return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-}
-
-bool starts_with_name(std::string_view line, std::string_view name) {
-    return line.size() >= name.size() && strncasecmp(line.data(), name.data(), name.size()) == 0;
-}
-
-// "HTTP/1.1 200 OK", with or without a reason (RFC 9112, 4), where curl reads a status out of much else. `http2`: curl makes the
-// line itself out of HTTP/2's own field.
-bool is_status_line(std::string_view line, bool http2) {
-    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-    while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
-    const std::string_view version = http2 ? "HTTP/2" : "HTTP/1.";
-    if (!line.starts_with(version)) return false;
-    line.remove_prefix(version.size());
-    if (!http2) {
-        if (line.empty() || !is_digit(line.front())) return false;
-        line.remove_prefix(1);
-    }
-    if (line.size() < 4 || line[0] != ' ' || !std::all_of(line.begin() + 1, line.begin() + 4, is_digit)) return false;
-    if (line[1] == '0') return false;
-    line.remove_prefix(4);
-    return (line.empty() || line[0] == ' ') && std::all_of(line.begin(), line.end(), [](char c) {
-               return c == '\t' || (static_cast<unsigned char>(c) >= ' ' && c != '\x7f');
-           });
-}
-
-// The beginning of a line, in visible characters.
-std::string quoted(std::string_view line) {
-    constexpr std::size_t kMaxShown = 40;
-    std::string text(trimmed(line).substr(0, kMaxShown));
-    std::replace_if(
-        text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-    return text;
-}
-
-// Counts the handshake messages that a connection receives, in a slot of the connection's own.
-void on_tls_message(int is_sent, int, int type, const void*, std::size_t, SSL* tls, void*) noexcept {
-    static const int slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-    if (is_sent != 0 || type != SSL3_RT_HANDSHAKE) return;
-    const auto count = reinterpret_cast<std::uintptr_t>(SSL_get_ex_data(tls, slot)) + 1;
-    SSL_set_ex_data(tls, slot, reinterpret_cast<void*>(count));  // NOLINT(performance-no-int-to-ptr): nobody follows it
-    if (count == kMaxHandshakeMessages) SSL_set0_rbio(tls, BIO_new(BIO_s_null()));
-}
-
-bool is_http2(const SSL* tls) {
-    const unsigned char* protocol = nullptr;
-    unsigned int length = 0;
-    if (tls != nullptr) SSL_get0_alpn_selected(tls, &protocol, &length);
-    return length == 2 && protocol[0] == 'h' && protocol[1] == '2';
-}
 
 }  // namespace
 
@@ -222,11 +164,7 @@ void Transfer::forget_answer() {
     partial_ = {};
     received_bytes_ = 0;
     body_parts_ = 0;
-    header_bytes_ = 0;
-    answered_ = false;
-    status_ = 0;
-    begins_answer_ = true;
-    strange_line_.clear();
+    head_ = {};
     socket_error_ = 0;
     error_text_[0] = '\0';
     unfit_ = false;
@@ -300,22 +238,24 @@ PostResult Transfer::take_result(CURLcode code) {
     curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
     curl_easy_getinfo(easy_.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
     partial_.duration = std::chrono::microseconds(microseconds);
-    if (code == CURLE_OK || answered_) {
+    partial_.retry_after = head_.retry_after();
+    partial_.date = head_.date();
+    if (code == CURLE_OK || head_.is_answered()) {
         partial_.status = static_cast<int>(status);
         if (code != CURLE_OK) partial_.body_truncated = true;
     } else {
         const long shortage = is_shortage(socket_error_) ? socket_error_ : is_shortage(os_error) ? os_error : 0;
         if (unfit_) {
             fail(TransportFault::kProtocol, "the receiver sent data before the request");
-        } else if (!strange_line_.empty()) {
-            fail(TransportFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + strange_line_ + '"');
+        } else if (!head_.strange_line().empty()) {
+            fail(TransportFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + head_.strange_line() + '"');
         } else if (shortage != 0) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
         } else if (!forbidden_.empty() && (opened_.empty() || kept_forbidden_)) {
             fail(TransportFault::kForbidden, forbidden_);
         } else if (flooded_) {
             fail(TransportFault::kProtocol, "more than 256 KiB came before the final status");
-        } else if (header_bytes_ > kMaxHeaderBytes) {
+        } else if (head_.is_too_long()) {
             fail(TransportFault::kProtocol, "more than 64 KiB of interim answers (1xx) came before the final status");
         } else {
             // The protocol that curl does not support may be the URL's or the answer's.
@@ -339,8 +279,9 @@ bool Transfer::may_use(const std::optional<core::IpAddress>& address) {
 
 bool Transfer::is_flood(std::size_t bytes) {
     if (options_.http2 && is_http2(tls())) return false;  // what came may be for other requests
-    const bool accepted = status_ >= 200 && status_ < 300;
-    const std::size_t most = accepted ? options_.max_received_bytes : answered_ ? kMaxRefusalBytes : kMaxUnansweredBytes;
+    const std::size_t most = head_.is_accepted()   ? options_.max_received_bytes
+                             : head_.is_answered() ? kMaxRefusalBytes
+                                                   : kMaxUnansweredBytes;
     if (bytes <= most) return false;
     partial_.body_truncated = true;
     return flooded_ = true;
@@ -364,18 +305,13 @@ curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* 
 // Of the connection that is used now; null when it is plain.
 SSL* Transfer::tls() const {
     curl_tlssessioninfo* info = nullptr;
-    const bool https = starts_with_name(request_.url, "https:");
+    const bool https = http::equal_ignoring_case(std::string_view(request_.url).substr(0, kHttps.size()), kHttps);
     if (!https || curl_easy_getinfo(easy_.get(), CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK) return nullptr;
     return info != nullptr && info->backend == CURLSSLBACKEND_OPENSSL ? static_cast<SSL*>(info->internals) : nullptr;
 }
 
-// OpenSSL reads on, in one call, while what it reads is no data and more has arrived: a receiver could keep the thread there for
-// ever. Without SSL_MODE_AUTO_RETRY a read returns after each message behind the handshake. The handshake itself skips
-// HelloRequests (RFC 5246, 7.4.1.1) in one call, so the messages are counted, and a connection that has too many reads its end.
 CURLcode Transfer::on_tls_context(CURL*, void* context, void*) noexcept {
-    auto* const tls_context = static_cast<SSL_CTX*>(context);
-    SSL_CTX_clear_mode(tls_context, SSL_MODE_AUTO_RETRY);
-    SSL_CTX_set_msg_callback(tls_context, &on_tls_message);
+    limit_tls_messages(static_cast<SSL_CTX*>(context));
     return CURLE_OK;
 }
 
@@ -421,25 +357,9 @@ std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count,
 }
 
 bool Transfer::read_header(std::string_view line) {
-    constexpr std::string_view kRetryAfter = "retry-after:";
-    constexpr std::string_view kDate = "date:";
-    constexpr std::size_t kMaxValueBytes = 128;
-    if (std::exchange(begins_answer_, false)) {
-        if (!is_status_line(line, options_.http2 && is_http2(tls()))) {
-            strange_line_ = quoted(line);
-            return false;
-        }
-        partial_.retry_after.clear();  // of an interim answer
-    } else if (starts_with_name(line, kRetryAfter)) {
-        partial_.retry_after = trimmed(line.substr(kRetryAfter.size())).substr(0, kMaxValueBytes);
-    } else if (status_ >= 300 && starts_with_name(line, kDate)) {
-        partial_.date = trimmed(line.substr(kDate.size())).substr(0, kMaxValueBytes);
-    }
-    header_bytes_ += line.size();
-    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
-    answered_ = status_ >= 200;
-    begins_answer_ = !answered_ && trimmed(line).empty();  // an interim answer ends
-    return header_bytes_ <= kMaxHeaderBytes;
+    long status = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+    return head_.read(line, options_.http2 && is_http2(tls()), status);
 }
 
 }  // namespace messaging::http_client

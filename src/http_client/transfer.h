@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "http_client/answer_head.h"
 #include "http_client/client.h"
 #include "http_client/handles.h"
 #include "http_client/sockets.h"
@@ -71,11 +72,7 @@ private:
     PostResult partial_;
     std::size_t received_bytes_ = 0;
     std::size_t body_parts_ = 0;
-    std::size_t header_bytes_ = 0;
-    long status_ = 0;              // of the latest status line
-    bool answered_ = false;        // the final answer's status has arrived
-    bool begins_answer_ = true;    // the next header line is a status line
-    std::string strange_line_;     // in its place
+    AnswerHead head_;
     int socket_error_ = 0;         // of this transfer's attempt to open a socket
     bool used_ = false;            // the handle has sent a request
     bool flooded_ = false;         // the connection was shut down because of what came without end
