@@ -119,10 +119,10 @@ COMMENT ON FUNCTION messaging.retry(bigint[]) IS 'Sends messages again that are 
 -- is locked, and counts as being sent.
 -- The message's row is locked before its place, in the order of an UPDATE. So a message cannot be marked as sent at the same time, which would
 -- leave it among the dead letters.
--- The queue has no index on the id. A message's row in the queue has the transaction that inserted the message or that changed it last, as a
--- rule, and so it is found in the index _queue_fifo. Not so where that was done behind a savepoint, where somebody has changed the message
--- since, and where an engine has released it. A message that was sent again can have two rows in the queue, and cancelling it must remove both.
--- For these the whole queue is read, once for all of them.
+-- The queue has no index on the id. As a rule the transaction that wrote a message last also wrote its row in the queue, so the index
+-- _queue_fifo finds that row by the xmin of the message. This fails if the message was written after a savepoint, if somebody has changed it
+-- since, or if an engine has released it. A message that was sent again can have two rows in the queue, and cancelling must remove both. For
+-- all these messages together the whole queue is read once.
 CREATE OR REPLACE FUNCTION messaging.cancel(ids bigint[], reason text DEFAULT 'cancelled') RETURNS TABLE (id bigint, result text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

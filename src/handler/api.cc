@@ -124,8 +124,8 @@ void Api::add_routes() {
     add("GET", "/events/{id}", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { events_.get(request, reply); }));
     add("GET", "/metrics", kGuarded, [this](const auto&, const Reply& reply) { metrics(reply); });
-    for (const char* door : {"/docs", "/docs/"}) {
-        add("GET", door, kOpen, [](const auto&, const Reply& reply) {
+    for (const char* folder : {"/docs", "/docs/"}) {
+        add("GET", folder, kOpen, [](const auto&, const Reply& reply) {
             reply.send(http::Response{302, "", {{"Location", "/docs/index.html"}}, ""});
         });
     }

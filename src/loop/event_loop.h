@@ -55,7 +55,7 @@ private:
     std::vector<std::function<void()>> posted_;
 };
 
-// What libevent itself has to say goes here instead of to standard error. Set before threads start; called by any thread.
+// libevent's own messages go to `write` instead of to standard error. Set it before threads start; any thread calls it.
 void set_libevent_log(void (*write)(const char* message));
 
 }  // namespace messaging::loop
