@@ -99,16 +99,19 @@ const std::string kDueSql = claim_sql({.table = "messaging._schedule",
                                                        kIsHeld + ")"});
 
 // The endpoints that can take held messages, and their rooms. Parameters from $`first` on:
-//   +0  endpoints with a known room
+//   +0  endpoints with a known room; of several, the smallest one counts
 //   +1  their rooms
 //   +2  the room of every other endpoint
 //   +3  start behind this endpoint id and wrap around, so that the limit does not always cut off the same endpoints
+// Grouped, because a look-up of each endpoint in the array would cost the square of their number. The row without a room is the
+// endpoint's state.
 std::string wanted(int first) {
     const auto parameter = [first](int number, const char* type) { return "$" + std::to_string(first + number) + "::" + type; };
-    const std::string known = "(" + parameter(1, "int[]") + ")[array_position(" + parameter(0, "bigint[]") + ", endpoint_id)]";
-    return "wanted AS MATERIALIZED (SELECT * FROM (SELECT endpoint_id, coalesce(" + known + ", " + parameter(2, "int") +
-           ") AS room FROM messaging._endpoint_state WHERE " + kIsHeld +
-           ") s WHERE room > 0 ORDER BY endpoint_id <= " + parameter(3, "bigint") + ", endpoint_id)";
+    return "wanted AS MATERIALIZED (SELECT * FROM (SELECT endpoint_id, coalesce(min(room), " + parameter(2, "int") +
+           ") AS room FROM (SELECT endpoint_id, NULL::int AS room FROM messaging._endpoint_state WHERE " + kIsHeld +
+           " UNION ALL SELECT * FROM unnest(" + parameter(0, "bigint[]") + ", " + parameter(1, "int[]") +
+           ")) r GROUP BY endpoint_id HAVING count(*) > count(room)) s WHERE room > 0 ORDER BY endpoint_id <= " +
+           parameter(3, "bigint") + ", endpoint_id)";
 }
 
 // `free` sets endpoints active that have been backlogged for a second and have no messages in the hold. The trigger on

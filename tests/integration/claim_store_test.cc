@@ -343,6 +343,19 @@ TEST_F(ClaimStoreTest, EndpointsWhoseMessagesAreHeldTakeTurns) {
     EXPECT_EQ(endpoints(claim_held({{2, 1}}, 2, 3, 2)), (std::multiset<core::EndpointId>{1, 3, 3})) << "begins behind 2";
 }
 
+// 5,000 endpoints with a room of their own, such as those whose secrets no key opens, took 0.15 s of each claim, and 40,000 all
+// of its five seconds.
+TEST_F(ClaimStoreTest, TheRoomsOfManyEndpointsAreFoundInOnePass) {
+    insert(1);
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    claim();
+    db_.sql("INSERT INTO messaging._endpoint_state (endpoint_id, state) SELECT g, 'held' FROM generate_series(1001, 81000) g");
+    std::vector<core::EndpointRoom> rooms{{1, 3}};
+    for (core::EndpointId id = 1001; id <= 81000; ++id) rooms.push_back({id, 0});
+    rooms.push_back({7, 5});  // not held
+    EXPECT_EQ(ids_of(claim_held(rooms, 8)), "1");
+}
+
 // A claim that had read an older state holds a message after its endpoint has become active.
 TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatHasJustBecomeActiveIsClaimed) {
     insert(1);
