@@ -79,7 +79,8 @@ CREATE TABLE messaging._endpoint_state (
     endpoint_id bigint PRIMARY KEY,
     state       text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'backlogged', 'failing', 'disabled')),
     reason      text,
-    since       timestamptz NOT NULL DEFAULT now()
+    since       timestamptz NOT NULL DEFAULT now(),
+    version     bigint NOT NULL DEFAULT 1             -- another one after each change of the endpoint or of its secrets: claims answer it
 ) WITH (fillfactor = 50);
 CREATE INDEX _endpoint_state_from_hold ON messaging._endpoint_state (endpoint_id) WHERE state IN ('backlogged', 'failing');
 CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);

@@ -20,6 +20,23 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A claim that comes after a change answers another version than the engine has read, and the messages wait until it has read the endpoint
+-- again. An engine that polls may claim before it is notified. SKIP LOCKED: whoever changes the state of the endpoint in an open transaction must
+-- not delay a change of the endpoint. The notification alone tells of that change.
+CREATE OR REPLACE FUNCTION messaging._raise_version(endpoint bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE messaging._endpoint_state SET version = version + 1 WHERE endpoint_id IN (
+        SELECT endpoint_id FROM messaging._endpoint_state WHERE endpoint_id = endpoint FOR NO KEY UPDATE SKIP LOCKED)
+$$;
+
+CREATE OR REPLACE FUNCTION messaging._on_secret_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM messaging._raise_version(CASE WHEN TG_OP = 'DELETE' THEN OLD.endpoint_id ELSE NEW.endpoint_id END);
+    PERFORM pg_notify('messaging_control', '');
+    RETURN NULL;
+END $$;
+
 CREATE OR REPLACE FUNCTION messaging._on_endpoint_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -29,6 +46,8 @@ BEGIN
         DELETE FROM messaging._endpoint_rate;
     ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO messaging._endpoint_state (endpoint_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    ELSIF TG_OP = 'UPDATE' THEN
+        PERFORM messaging._raise_version(NEW.id);
     ELSE
         DELETE FROM messaging._endpoint_state WHERE endpoint_id = OLD.id;
         DELETE FROM messaging._endpoint_secret WHERE endpoint_id = OLD.id;
@@ -68,8 +87,8 @@ SELECT messaging._make_trigger('endpoints_changed', 'AFTER INSERT OR UPDATE OR D
 -- A trigger for each row, because a statement that changes no row would make all engines read their endpoints. The column `secret` is not
 -- in the list: it changes only when the secret is sealed, and it is the same secret then.
 SELECT messaging._make_trigger('endpoint_secret_changed', 'AFTER INSERT OR DELETE OR UPDATE OF expires_at',
-    'messaging._endpoint_secret', 'FOR EACH ROW EXECUTE FUNCTION messaging._on_control_change()');
-SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR DELETE', 'messaging.endpoints',
+    'messaging._endpoint_secret', 'FOR EACH ROW EXECUTE FUNCTION messaging._on_secret_change()');
+SELECT messaging._make_trigger('endpoints_state', 'AFTER INSERT OR UPDATE OR DELETE', 'messaging.endpoints',
     'FOR EACH ROW EXECUTE FUNCTION messaging._on_endpoint_change()');
 SELECT messaging._make_trigger('endpoints_keep_id', 'BEFORE UPDATE', 'messaging.endpoints',
     'FOR EACH ROW WHEN (NEW.id <> OLD.id) EXECUTE FUNCTION messaging._keep_endpoint_id()');

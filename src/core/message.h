@@ -35,10 +35,11 @@ struct Delivery {
     int generation = 0;  // of the message's row: another one = another message with this id, or sent again since
     std::string recipient;
     std::string content;
-    bool is_event = false;   // content is the whole body of the request, and there is no recipient
-    double age_seconds = 0;  // of the message when it was claimed, by PostgreSQL's clock
-    bool was_held = false;   // it was claimed from the hold
-    MonoTime claimed{};      // when the engine had it, by the engine's own clock
+    bool is_event = false;              // content is the whole body of the request, and there is no recipient
+    double age_seconds = 0;             // of the message when it was claimed, by PostgreSQL's clock
+    bool was_held = false;              // it was claimed from the hold
+    std::int64_t endpoint_version = 0;  // of its endpoint when it was claimed
+    MonoTime claimed{};                 // when the engine had it, by the engine's own clock
 };
 
 // As messaging._endpoint_state has it.
@@ -68,6 +69,7 @@ struct Endpoint {
     std::vector<std::pair<std::string, std::string>> headers;
     int max_in_flight = 64;
     EndpointState state = EndpointState::kActive;
+    std::int64_t version = 0;                            // another one after each change of the endpoint or of its secrets
     std::optional<std::chrono::milliseconds> timeout{};  // of one request; nullopt = the service's
     std::optional<int> max_attempts{};                   // nullopt = the service's
     std::optional<int> rate_limit{};                     // requests per second, of all instances together; nullopt = none

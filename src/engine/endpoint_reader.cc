@@ -27,6 +27,16 @@ void EndpointReader::refresh() {
     if (clock_.mono() >= next_refresh_) read();
 }
 
+bool EndpointReader::has_read(const core::Delivery& delivery) const {
+    const auto read = versions_.find(delivery.endpoint_id);
+    return read != versions_.end() && read->second == delivery.endpoint_version;
+}
+
+void EndpointReader::note_versions(const std::vector<core::Endpoint>& endpoints) {
+    versions_.clear();
+    for (const core::Endpoint& endpoint : endpoints) versions_.emplace(endpoint.id, endpoint.version);
+}
+
 std::vector<core::Delivery> EndpointReader::await(std::vector<core::Delivery> deliveries) {
     const auto first_left = std::find_if(deliveries.begin(), deliveries.end(), [this](const core::Delivery& delivery) {
         if (!has_room()) return true;
@@ -86,6 +96,7 @@ void EndpointReader::on_answer(const core::Result<std::vector<core::Endpoint>>& 
     answered_ = now;
     credit_ = std::max<core::MonoTime::duration>(credit_ - took, -kLongestReadingPause / kReadingShare);
     next_refresh_ = endpoints ? now + std::min<core::MonoTime::duration>(kRefreshFactor * took, kLongestRefreshPause) : now;
+    if (endpoints) note_versions(endpoints.value());
     mediator_.on_read(endpoints);
     if (!reading.served.empty()) mediator_.on_waited(std::move(reading.served));
     next();

@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "core/clock.h"
@@ -45,7 +47,9 @@ public:
     void read_at_once();
     // For changes whose notification was missed: reads when the last reading has failed, or was long enough ago for its cost.
     void refresh();
-    // Keeps deliveries whose endpoint is not known until a reading that begins after this call. Returns those that it has no
+    // Whether the endpoint was read as it was when the message was claimed.
+    bool has_read(const core::Delivery& delivery) const;
+    // Keeps deliveries whose endpoint was not read so until a reading that begins after this call. Returns those that it has no
     // room for.
     [[nodiscard]] std::vector<core::Delivery> await(std::vector<core::Delivery> deliveries);
 
@@ -62,6 +66,7 @@ private:
     bool has_room() const { return awaiting_ < kMaxAwaiting && awaiting_bytes_ < kMaxAwaitingBytes; }
     void each_waiting(const std::function<void(const core::Delivery&)>& visit) const;
     void earn_credit();
+    void note_versions(const std::vector<core::Endpoint>& endpoints);
     void on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints);
 
     EndpointStore& store_;
@@ -72,6 +77,7 @@ private:
     std::deque<Reading> under_way_;        // answered in order
     std::size_t awaiting_ = 0;             // deliveries of both
     std::size_t awaiting_bytes_ = 0;
+    std::unordered_map<core::EndpointId, std::int64_t> versions_;  // as they were read last
     core::MonoTime::duration credit_ = kMaxReadingCredit;
     core::MonoTime counted_{};  // the credit is of then
     core::MonoTime answered_{};

@@ -282,13 +282,13 @@ void Engine::on_claim_saw_stop() {
 
 void Engine::add_claimed(std::vector<core::Delivery> deliveries) {
     for (const core::Delivery& delivery : deliveries) open_claims_.add(delivery.claim_id, 1);
-    // A message can be claimed before the notification of its new endpoint has been read.
-    const auto known = [this](const core::Delivery& delivery) { return dispatcher_.knows(delivery.endpoint_id); };
-    const auto first_unknown = std::stable_partition(deliveries.begin(), deliveries.end(), known);
-    if (first_unknown != deliveries.end()) {
-        std::vector<core::Delivery> unknown(std::make_move_iterator(first_unknown), std::make_move_iterator(deliveries.end()));
-        deliveries.erase(first_unknown, deliveries.end());
-        hold(endpoints_.await(std::move(unknown)));
+    // A message can be claimed before the notification has come that its endpoint is new, or was changed.
+    const auto is_read = [this](const core::Delivery& delivery) { return endpoints_.has_read(delivery); };
+    const auto first_unread = std::stable_partition(deliveries.begin(), deliveries.end(), is_read);
+    if (first_unread != deliveries.end()) {
+        std::vector<core::Delivery> unread(std::make_move_iterator(first_unread), std::make_move_iterator(deliveries.end()));
+        deliveries.erase(first_unread, deliveries.end());
+        hold(endpoints_.await(std::move(unread)));
     }
     dispatch(std::move(deliveries));
 }

@@ -44,7 +44,7 @@ taken AS (
 found AS MATERIALIZED (
     SELECT m.id, m.endpoint_id, m.attempts, m.generation, m.recipient, m.event_id IS NOT NULL AS is_event,
            CASE WHEN m.event_id IS NULL THEN m.content ELSE ()sql" +
-           event_body("m.event_id") + R"sql() END AS content, date_part('epoch', now() - m.created_at) AS age,
+           event_body("m.event_id") + R"sql() END AS content, date_part('epoch', now() - m.created_at) AS age, s.version,
            CASE WHEN s.endpoint_id IS NULL THEN 'no such endpoint: ' || m.endpoint_id
                 WHEN m.event_id IS NOT NULL AND NOT EXISTS (SELECT FROM messaging.events v WHERE v.id = m.event_id) THEN
                     'its event was deleted: ' || m.event_id
@@ -63,7 +63,7 @@ ledger AS (
     FROM found WHERE fate IS NULL HAVING count(*) > 0)
 SELECT pg_current_snapshot()::text, (SELECT count(*) FROM taken), (SELECT running FROM control),
        (SELECT count(*) FROM found WHERE fate <> 'hold'),
-       r.id, r.endpoint_id, r.attempts, r.generation, r.recipient, r.content, r.age, r.is_event, )sql" +
+       r.id, r.endpoint_id, r.attempts, r.generation, r.recipient, r.content, r.age, r.is_event, r.version, )sql" +
            text.more_columns + R"sql(
 FROM (SELECT) one )sql" +
            text.more_from + R"sql( LEFT JOIN found r ON r.fate IS NULL ORDER BY r.id)sql";

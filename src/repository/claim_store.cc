@@ -73,6 +73,7 @@ engine::ClaimBatch read_claim(const pg::Rows& rows, core::ClaimId claim_id) {
         delivery.content = rows.text(row, 9);
         delivery.age_seconds = rows.number(row, 10);
         delivery.is_event = rows.boolean(row, 11);
+        delivery.endpoint_version = rows.bigint(row, 12);
         batch.deliveries.push_back(std::move(delivery));
     }
     return batch;
@@ -124,17 +125,17 @@ void PgClaimStore::claim(engine::Source source, const engine::ClaimRequest& requ
 void PgClaimStore::claim_ready(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     claim(engine::Source::kReady, request, std::move(done), [](const pg::Rows& rows, engine::ClaimBatch& batch) {
         batch.snapshot = read_snapshot(rows.text(0, 0));
-        if (batch.taken > 0) batch.last = {static_cast<engine::Xid>(rows.bigint(0, 12)), rows.bigint(0, 13)};
-        batch.holding = rows.boolean(0, 14);
+        if (batch.taken > 0) batch.last = {static_cast<engine::Xid>(rows.bigint(0, 13)), rows.bigint(0, 14)};
+        batch.holding = rows.boolean(0, 15);
     });
 }
 
 void PgClaimStore::claim_due(const engine::ClaimRequest& request, core::Completion<engine::ClaimBatch> done) {
     claim(engine::Source::kDue, request, std::move(done), [](const pg::Rows& rows, engine::ClaimBatch& batch) {
-        if (!rows.is_null(0, 12)) batch.next_due = std::chrono::milliseconds(rows.bigint(0, 12));
-        batch.now = engine::DueTime(rows.bigint(0, 13));
-        if (!rows.is_null(0, 14)) batch.last_due = engine::DueTime(rows.bigint(0, 14));
-        batch.holding = rows.boolean(0, 15);
+        if (!rows.is_null(0, 13)) batch.next_due = std::chrono::milliseconds(rows.bigint(0, 13));
+        batch.now = engine::DueTime(rows.bigint(0, 14));
+        if (!rows.is_null(0, 15)) batch.last_due = engine::DueTime(rows.bigint(0, 15));
+        batch.holding = rows.boolean(0, 16);
     });
 }
 

@@ -17,7 +17,8 @@ namespace {
 // Secrets of another kind than the endpoint's, which sign nothing now, are read to be sealed.
 const std::string kEndpointsSql = R"sql(
 SELECT e.id, e.name, e.url, e.headers, e.max_in_flight, s.state, e.timeout_seconds, e.max_attempts, e.signing, e.rate_limit,
-       k.secret_id, k.kind, k.secret, (extract(epoch FROM k.expires_at) * 1000)::bigint
+       k.secret_id, k.kind, k.secret, (extract(epoch FROM k.expires_at) * 1000)::bigint,
+       coalesce(s.version, 0)
 FROM messaging.endpoints e
 LEFT JOIN messaging._endpoint_state s ON s.endpoint_id = e.id
 LEFT JOIN messaging._endpoint_secret k ON k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())
@@ -42,7 +43,8 @@ enum Column {
     kSecretId,
     kKind,
     kSecret,
-    kExpiresAt
+    kExpiresAt,
+    kVersion
 };
 
 std::optional<core::WallTime> read_time(const pg::Rows& rows, int row, int column) {
@@ -58,6 +60,7 @@ core::Endpoint read_endpoint(const pg::Rows& rows, int row) {
     endpoint.headers = core::string_members(rows.text(row, kHeaders));  // a bad row must not stop the others
     endpoint.max_in_flight = rows.integer(row, kMaxInFlight);
     endpoint.state = read_endpoint_state(rows, row, kState);
+    endpoint.version = rows.bigint(row, kVersion);
     if (const auto seconds = rows.optional_integer(row, kTimeout)) endpoint.timeout = std::chrono::seconds(*seconds);
     endpoint.max_attempts = rows.optional_integer(row, kMaxAttempts);
     endpoint.rate_limit = rows.optional_integer(row, kRateLimit);

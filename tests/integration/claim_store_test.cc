@@ -356,6 +356,35 @@ TEST_F(ClaimStoreTest, TheRoomsOfManyEndpointsAreFoundInOnePass) {
     EXPECT_EQ(ids_of(claim_held(rooms, 8)), "1");
 }
 
+TEST_F(ClaimStoreTest, AClaimTellsThatItsEndpointOrASecretWasChanged) {
+    const auto claimed_and_read = [&] {
+        insert(1);
+        const std::int64_t claimed = claim().deliveries.at(0).endpoint_version;
+        const auto read = db_.value<std::vector<core::Endpoint>>([&](auto done) { store_.load_endpoints(std::move(done)); });
+        EXPECT_EQ(read.at(0).version, claimed);
+        return claimed;
+    };
+    std::int64_t last = claimed_and_read();
+    const std::string secret = "'whsec_" + std::string(32, 'A') + "'";
+    for (const std::string& change :
+         {std::string("UPDATE messaging.endpoints SET url = 'http://new/'"),
+          "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) VALUES (1, 'v1', " + secret + ")",
+          std::string("UPDATE messaging._endpoint_secret SET expires_at = now() + interval '1 h'"),
+          std::string("DELETE FROM messaging._endpoint_secret")}) {
+        db_.sql(change);
+        const std::int64_t now = claimed_and_read();
+        EXPECT_NE(now, last) << change;
+        last = now;
+    }
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'active'");
+    EXPECT_EQ(claimed_and_read(), last) << "the claim itself has read the state";
+    pg::Session operator_session = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(operator_session.execute_script("BEGIN; SELECT messaging.disable('default')"));
+    db_.sql("UPDATE messaging.endpoints SET url = 'http://newer/'");  // does not wait for it
+    ASSERT_TRUE(operator_session.execute_script("ROLLBACK"));
+}
+
 // A claim that had read an older state holds a message after its endpoint has become active.
 TEST_F(ClaimStoreTest, WhatIsHeldForAnEndpointThatHasJustBecomeActiveIsClaimed) {
     insert(1);
