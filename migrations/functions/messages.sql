@@ -142,8 +142,9 @@ BEGIN
     DELETE FROM messaging._receipt_backlog;
     DELETE FROM messaging._sent_batch;
     DELETE FROM messaging._suspect;
-    IF to_regclass('messaging._idempotency_key') IS NOT NULL THEN  -- `migrate down` may have removed it
+    IF to_regclass('messaging._idempotency_key') IS NOT NULL THEN  -- `migrate down` may have removed them
         DELETE FROM messaging._idempotency_key;
+        UPDATE messaging._replay SET state = 'cancelled', finished_at = clock_timestamp() WHERE state = 'running';
     END IF;
     RETURN NULL;
 END $$;

@@ -26,13 +26,14 @@ BEGIN
                                                        AND relname <> '_endpoint_secret' LOOP
                 EXECUTE format('GRANT SELECT ON %s TO %I', readable, role);
             END LOOP;
-            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.misplaced(), messaging.message_id(text), messaging.timeline(bigint), '
+            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.count_replay(text, text, timestamptz, timestamptz, text, text), messaging.misplaced(), messaging.message_id(text), messaging.timeline(bigint), '
                 'messaging._percentile(bigint[], double precision), messaging._duration_bounds(), messaging._event_patterns(text), '
                 'messaging._is_open(public.messages, integer, integer), messaging._status(boolean, boolean, boolean, boolean, boolean) TO %I', role);
         WHEN 'operator' THEN
             PERFORM messaging.grant_to(role, 'reader');
             EXECUTE format('GRANT INSERT, UPDATE, DELETE ON messaging.endpoints TO %I', role);
             EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.send(text, text, text), messaging.publish(text, json, text), messaging.retry(bigint[]), messaging.cancel(bigint[], text), '
+                'messaging.replay(text, text, timestamptz, timestamptz, text, text), messaging.cancel_replay(bigint), '
                 'messaging.disable(text, text), messaging.enable(text), messaging.start(), messaging.stop() TO %I', role);
         WHEN 'service' THEN
             EXECUTE format('GRANT USAGE ON SCHEMA messaging TO %I', role);

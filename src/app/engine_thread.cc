@@ -133,6 +133,8 @@ struct EngineThread::Inside {
         events.on_notify = [this](const std::string& channel) {
             if (channel == repository::kReadyChannel) {
                 engine_.on_ready();
+            } else if (channel == repository::kDueChannel) {
+                engine_.on_due();
             } else {
                 engine_.on_control_changed();
             }

@@ -20,6 +20,8 @@
 #include "app/system_clock.h"
 #include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
+#include "engine/replay_rounds.h"
+#include "engine/replayer.h"
 #include "gateway/endpoint_tester.h"
 #include "handler/api.h"
 #include "http_client/client.h"
@@ -32,6 +34,8 @@
 #include "repository/event_store.h"
 #include "repository/message_store.h"
 #include "repository/reconcile_store.h"
+#include "repository/replay_rounds.h"
+#include "repository/replay_store.h"
 #include "repository/secret_store.h"
 #include "schema/start_check.h"
 #include "service/control_store.h"
@@ -77,6 +81,7 @@ public:
           endpoints_(session_),
           registry_(list_session_, write_session_),
           events_(list_session_, write_session_),
+          replays_(list_session_, write_session_),
           secrets_(write_session_, crypto::Sealer(config.secrets_keys)),
           tested_endpoints_(write_session_, crypto::Sealer(config.secrets_keys)),
           test_client_(loop_, gateway::for_tests(client_options(config))),
@@ -84,6 +89,7 @@ public:
           api_({.messages = messages_,
                 .endpoints = registry_,
                 .events = events_,
+                .replays = replays_,
                 .secrets = secrets_,
                 .control = control_,
                 .tester = tester_},
@@ -91,6 +97,8 @@ public:
           reconcile_session_(loop_, random_, session_options(config, SessionRole::kReconcile), reconcile_session_events()),
           reconcile_store_(reconcile_session_),
           reconciler_(reconcile_store_, loop_, random_, reconcile_events()),
+          replay_rounds_(reconcile_session_),
+          replayer_(replay_rounds_, loop_, random_, replay_events()),
           start_timer_(loop_.make_timer([this] { try_to_start(); })),
           status_timer_(loop_.make_timer([this] { refresh_status(); })),
           leave_timer_(loop_.make_timer([this] { leave(); })),
@@ -169,9 +177,21 @@ private:
                     }};
     }
 
+    engine::Replayer::Mediator replay_events() {
+        return {.on_round =
+                    [this](const engine::ReplayRound& round) {
+                        replay_errors_.recovered();
+                        metrics_.on_replay_round(round);
+                    },
+                .on_error = [this](const core::Error& error) { replay_errors_.failed(error.message); }};
+    }
+
     pg::Connection::Events reconcile_session_events() {
         pg::Connection::Events events;
-        events.on_up = [this] { reconciler_.start(); };
+        events.on_up = [this] {
+            reconciler_.start();
+            replayer_.start();
+        };
         return events;
     }
 
@@ -337,6 +357,7 @@ private:
     SystemClock clock_;
     telemetry::DependencyLog session_errors_{"API session", clock_, telemetry::SecondReason::kAtOnce};
     telemetry::DependencyLog reconcile_errors_{"reconcile", clock_};
+    telemetry::DependencyLog replay_errors_{"replays", clock_};
     // Anybody can repeat a request that fails: each has its lines, and no more.
     telemetry::DependencyLog unavailable_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 503"};
     telemetry::DependencyLog failed_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 500"};
@@ -351,6 +372,7 @@ private:
     repository::PgEndpointStore endpoints_;
     repository::PgEndpointRegistry registry_;
     repository::PgEventStore events_;
+    repository::PgReplayStore replays_;
     repository::PgSecretStore secrets_;
     repository::PgEndpointStore tested_endpoints_;
     http_client::Client test_client_;
@@ -359,6 +381,8 @@ private:
     pg::Connection reconcile_session_;
     repository::PgReconcileStore reconcile_store_;
     engine::Reconciler reconciler_;
+    repository::PgReplayRounds replay_rounds_;
+    engine::Replayer replayer_;
     std::unique_ptr<http_server::Server> server_;
     std::unique_ptr<loop::Timer> start_timer_;
     std::unique_ptr<loop::Timer> status_timer_;

@@ -19,6 +19,7 @@ namespace messaging::core {
 using MessageId = std::int64_t;
 using EndpointId = std::int64_t;
 using EventId = std::int64_t;
+using ReplayId = std::int64_t;
 using ClaimId = std::int64_t;
 using InstanceId = std::int64_t;
 

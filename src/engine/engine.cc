@@ -111,6 +111,8 @@ void Engine::on_record_session_up() { recorder_.retry_now(); }
 
 void Engine::on_ready() { wake(); }
 
+void Engine::on_due() { claimer_.expect_due(std::chrono::milliseconds(0)); }
+
 void Engine::wake() {
     claimer_.poll();  // first, because a message waits for it
     doorbell_.on_notification();

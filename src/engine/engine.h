@@ -69,6 +69,7 @@ public:
     void on_claim_session_up();
     void on_record_session_up();
     void on_ready();            // notification: messages are ready
+    void on_due();              // notification: messages are due that nobody expects
     void on_control_changed();  // notification: service state or endpoints changed
 
     // Stops claiming, releases what was not started, lets what is in flight finish until `deadline`, releases the rest,

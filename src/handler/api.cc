@@ -61,7 +61,7 @@ auto without_parameters(Route route) {
 
 bool uses_postgres(std::string_view route) {
     return route == "/start" || route == "/stop" || route == "/status" || route.starts_with("/messages") ||
-           route.starts_with("/endpoints") || route.starts_with("/events");
+           route.starts_with("/endpoints") || route.starts_with("/events") || route.starts_with("/replays");
 }
 
 Api::Api(ApiStores stores, const core::Clock& clock, core::Random& random, ApiOptions options)
@@ -72,6 +72,7 @@ Api::Api(ApiStores stores, const core::Clock& clock, core::Random& random, ApiOp
       messages_(stores.messages, stores.endpoints, options_.max_content_bytes),
       endpoints_(stores.endpoints, stores.secrets, stores.tester, options_.url_checks),
       events_(stores.events, options_.max_content_bytes),
+      replays_(stores.replays),
       pages_(options_.docs_dir),
       router_([this](const http::Request& request, http_server::Responder responder, const std::string& allow) {
           const Reply reply(std::move(responder), request.id, options_.on_fault);
@@ -123,6 +124,13 @@ void Api::add_routes() {
         without_parameters([this](const auto& request, const Reply& reply) { events_.create(request, reply); }));
     add("GET", "/events/{id}", kGuarded,
         without_parameters([this](const auto& request, const Reply& reply) { events_.get(request, reply); }));
+    add("GET", "/replays", kGuarded, [this](const auto& request, const Reply& reply) { replays_.list(request, reply); });
+    add("POST", "/replays", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { replays_.create(request, reply); }));
+    add("GET", "/replays/{id}", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { replays_.get(request, reply); }));
+    add("POST", "/replays/{id}/cancel", kGuarded,
+        without_parameters([this](const auto& request, const Reply& reply) { replays_.cancel(request, reply); }));
     add("GET", "/metrics", kGuarded, [this](const auto&, const Reply& reply) { metrics(reply); });
     for (const char* folder : {"/docs", "/docs/"}) {
         add("GET", folder, kOpen, [](const auto&, const Reply& reply) {

@@ -16,12 +16,14 @@
 #include "handler/event_routes.h"
 #include "handler/message_routes.h"
 #include "handler/pages.h"
+#include "handler/replay_routes.h"
 #include "http_server/router.h"
 #include "service/control_store.h"
 #include "service/endpoint_registry.h"
 #include "service/endpoint_tester.h"
 #include "service/event_store.h"
 #include "service/message_store.h"
+#include "service/replay_store.h"
 #include "service/secret_store.h"
 
 namespace messaging::handler {
@@ -60,6 +62,7 @@ struct ApiStores {
     service::MessageStore& messages;
     service::EndpointRegistry& endpoints;
     service::EventStore& events;
+    service::ReplayStore& replays;
     service::SecretStore& secrets;
     service::ControlStore& control;
     service::EndpointTester& tester;
@@ -95,6 +98,7 @@ private:
     MessageRoutes messages_;
     EndpointRoutes endpoints_;
     EventRoutes events_;
+    ReplayRoutes replays_;
     Pages pages_;
     http_server::Router router_;
     std::set<std::string, std::less<>> open_;  // patterns that need no token

@@ -132,6 +132,37 @@ void write_event(core::JsonWriter& json, const service::EventView& event, const 
     json.end_object();
 }
 
+void write_replay(core::JsonWriter& json, const service::ReplayView& replay, BodyGaps* gaps) {
+    const auto from_database = [&](const char* name, const std::optional<std::string>& value) {
+        if (gaps == nullptr || !value) return write_optional(json, name, value);
+        json.key(name);
+        gaps->string(json);
+    };
+    const auto endpoint_id = replay.endpoint_id ? std::optional(std::to_string(*replay.endpoint_id)) : std::nullopt;
+    json.begin_object();
+    from_database("id", std::to_string(replay.id));
+    json.key("state").string(replay.state).key("filter").begin_object().key("status").string(replay.status);
+    from_database("endpoint_id", gaps == nullptr ? endpoint_id : replay.endpoint);
+    from_database("endpoint", replay.endpoint);
+    write_optional(json, "event_type", replay.event_type);
+    write_optional(json, "tenant", replay.tenant);
+    write_optional(json, "since", replay.since);
+    write_optional(json, "until", replay.until);
+    json.end_object().key("progress").number(replay.progress).key("replayed").integer(replay.replayed);
+    json.key("skipped").integer(replay.skipped).key("refused").integer(replay.refused);
+    write_optional(json, "last_error", replay.last_error);
+    json.key("created_by").string(replay.created_by);
+    from_database("created_at", replay.created_at);
+    write_optional(json, "finished_at", replay.finished_at);
+    json.end_object();
+}
+
+void write_dry_run(core::JsonWriter& json, const service::Count& matching) {
+    json.begin_object();
+    write_count(json, "matching", matching);
+    json.end_object();
+}
+
 void write_test(core::JsonWriter& json, const service::EndpointTestResult& result) {
     json.begin_object().key("delivered").boolean(!result.error);
     write_optional_integer(json, "http_status", result.http_status);

@@ -14,6 +14,7 @@
 #include "service/endpoint_tester.h"
 #include "service/event_store.h"
 #include "service/message_store.h"
+#include "service/replay_store.h"
 #include "service/secret_store.h"
 
 namespace messaging::handler {
@@ -28,6 +29,10 @@ int write_messages(core::JsonWriter& json, const std::vector<core::MessageView>&
 void write_endpoint(core::JsonWriter& json, const service::EndpointView& endpoint, BodyGaps* gaps = nullptr);
 // With `detail` also its data and its messages.
 void write_event(core::JsonWriter& json, const service::EventView& event, const service::EventDetail* detail = nullptr);
+// With `gaps` the replay is not created yet: its id, the id and the name of its endpoint, if it has one, and created_at are left
+// as gaps, which the database fills.
+void write_replay(core::JsonWriter& json, const service::ReplayView& replay, BodyGaps* gaps = nullptr);
+void write_dry_run(core::JsonWriter& json, const service::Count& matching);
 void write_test(core::JsonWriter& json, const service::EndpointTestResult& result);
 void write_secrets(core::JsonWriter& json, const service::EndpointSecrets& secrets);
 void write_state(core::JsonWriter& json, const service::ServiceState& state);

@@ -10,6 +10,7 @@ namespace messaging::repository {
 namespace {
 
 constexpr pg::Statement kListenReady{"listen_ready", "LISTEN messaging_ready"};
+constexpr pg::Statement kListenDue{"listen_due", "LISTEN messaging_due"};
 constexpr pg::Statement kListenControl{"listen_control", "LISTEN messaging_control"};
 
 // The instance lock is the advisory lock (772, instance id). The id wraps, because the key has 32 bits.
@@ -111,9 +112,9 @@ void PgInstanceStore::register_instance(const std::string& name, const std::stri
     pg::Params params;
     params.text(name).text(session_tag);
     pg::run_steps<core::InstanceId>(
-        listen_, {{&kListenReady, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
+        listen_, {{&kListenReady, {}}, {&kListenDue, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
         [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
-            if (rows[2].boolean(0, 1)) return rows[2].bigint(0, 0);
+            if (rows[3].boolean(0, 1)) return rows[3].bigint(0, 0);
             return core::Error{core::ErrorKind::kUnavailable, "the advisory lock (772, instance) is held by another session"};
         });
 }

@@ -9,8 +9,8 @@
 
 namespace messaging::repository {
 
-// Loop thread only. The session must outlive it; a round may take seconds when millions are queued, so no other store uses this
-// session.
+// Loop thread only. The session must outlive it; a round may take seconds when millions are queued, so only the rounds of the
+// replays, which can wait, use this session as well.
 class PgReconcileStore : public engine::ReconcileStore {
 public:
     explicit PgReconcileStore(pg::Connection& session) : session_(session) {}

@@ -10,6 +10,7 @@ namespace messaging::repository {
 using SessionSettings = std::vector<std::pair<std::string, std::string>>;
 
 inline constexpr const char* kReadyChannel = "messaging_ready";
+inline constexpr const char* kDueChannel = "messaging_due";
 inline constexpr const char* kControlChannel = "messaging_control";
 
 // The settings of every session. They override the settings of the role and of the database.

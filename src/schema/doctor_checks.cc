@@ -281,6 +281,7 @@ WITH taken (relation, key, sequence, ids) AS (VALUES
     ('messaging.endpoints', 'id', pg_get_serial_sequence('messaging.endpoints', 'id'), ARRAY(SELECT id FROM messaging.endpoints)),
     ('messaging._instance', 'instance_id', pg_get_serial_sequence('messaging._instance', 'instance_id'),
      ARRAY(SELECT instance_id FROM messaging._instance)),
+    ('messaging._replay', 'id', pg_get_serial_sequence('messaging._replay', 'id'), ARRAY(SELECT id FROM messaging._replay)),
     ('messaging._sent_batch', 'batch_id', pg_get_serial_sequence('messaging._sent_batch', 'batch_id'), NULL)),
 reached AS (
     SELECT t.*, coalesce(pg_sequence_last_value(sequence::regclass), 0) AS last FROM taken t

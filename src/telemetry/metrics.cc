@@ -10,6 +10,7 @@
 
 #include "engine/failure_detector.h"
 #include "engine/reconcile_store.h"
+#include "engine/replay_rounds.h"
 #include "service/control_store.h"
 #include "telemetry/version.h"
 
@@ -128,6 +129,9 @@ Metrics::Metrics()
       reconcile_walk_(gauge(registry_, "messaging_reconcile_walk_seconds",
                             "How long the last walk over all messages took. A message in no place is found within this time, or "
                             "within 5 min where that is longer.")),
+      replayed_(counter(registry_, "messaging_replayed_messages_total",
+                        "Messages that this process has put on their way again for a replay.")),
+      replays_running_(gauge(registry_, "messaging_replays_running", "Replays that have not ended, of all processes.")),
       redis_errors_(counter(registry_, "messaging_redis_errors_total",
                             "Failed writes to Redis, lost sessions and failed attempts to connect.")),
       accept_pauses_(counter(registry_, "messaging_api_pauses_total",
@@ -233,6 +237,11 @@ void Metrics::set_dropped_log_lines(std::size_t all) {
 void Metrics::on_reconcile_round(const engine::ReconcileRound& round) {
     reconciled_.Increment(static_cast<double>(round.found));
     if (round.walk) reconcile_walk_.Set(static_cast<double>(round.walk->count()));
+}
+
+void Metrics::on_replay_round(const engine::ReplayRound& round) {
+    replayed_.Increment(static_cast<double>(round.replayed));
+    replays_running_.Set(static_cast<double>(round.running));
 }
 
 void Metrics::on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration) {

@@ -18,6 +18,7 @@
 #include "core/message.h"
 #include "engine/engine_observer.h"
 #include "engine/reconcile_store.h"
+#include "engine/replay_rounds.h"
 #include "service/control_store.h"
 #include "telemetry/logging.h"
 
@@ -36,6 +37,7 @@ public:
     void on_accept_pause();
     void set_dropped_log_lines(std::size_t all);
     void on_reconcile_round(const engine::ReconcileRound& round);
+    void on_replay_round(const engine::ReplayRound& round);
     void on_http_request(std::string_view method, std::string_view route, int status, std::chrono::microseconds duration);
     void on_loop_lag(const std::string& loop, std::chrono::microseconds lag);
     void set_status(const service::StatusView& status);
@@ -66,6 +68,8 @@ private:
     prometheus::Counter& missed_notifications_;
     prometheus::Counter& reconciled_;
     prometheus::Gauge& reconcile_walk_;
+    prometheus::Counter& replayed_;
+    prometheus::Gauge& replays_running_;
     prometheus::Counter& redis_errors_;
     prometheus::Counter& accept_pauses_;
     prometheus::Counter& dropped_log_lines_;

@@ -186,6 +186,43 @@ protected:
         expect("GET", "/events/x", "", 400, "invalid_id");
         expect("GET", "/events/999", "", 404, "event_not_found");
     }
+    void reach_answers_of_replays() {
+        const std::string dead = R"({"status": "dead"})";
+        expect("POST", "/replays", dead, 202, "");
+        expect("POST", "/replays", R"({"endpoint": "default", "dry_run": true})", 200, "");
+        expect("POST", "/replays", "{", 400, "invalid_json");
+        expect("POST", "/replays?x=1", dead, 400, "unknown_parameter");
+        expect("POST", "/replays", "{}", 422, "filter_too_wide");
+        expect("POST", "/replays", R"({"endpoint": "nobody"})", 422, "invalid_field");
+        expect("POST", "/replays", R"({"endpoint": "nobody", "dry_run": true})", 422, "invalid_field");
+        expect("POST", "/replays", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        EXPECT_EQ(ask("POST", "/replays", dead, {{"Content-Type", "text/plain"}}).status, 415);
+        EXPECT_EQ(code(ask("POST", "/replays", dead, {{"Idempotency-Key", "a b"}})), "invalid_idempotency_key");
+        expect("GET", "/replays?limit=5", "", 200, "");
+        expect("GET", "/replays?limit=0", "", 400, "invalid_parameter");
+        expect("GET", "/replays?cursor=x", "", 400, "invalid_cursor");
+        expect("GET", "/replays?state=done", "", 400, "unknown_parameter");
+        expect("GET", "/replays/1", "", 200, "");
+        expect("GET", "/replays/x", "", 400, "invalid_id");
+        expect("GET", "/replays/999", "", 404, "replay_not_found");
+        // It may have ended by itself already.
+        service_.sql(
+            "INSERT INTO messaging._replay (status, first_id, last_id, walked_to, created_by, batch_ids, batch_generations, "
+            "endpoint_id) SELECT 'dead', 0, 1, 0, 'test', ARRAY[m.id], ARRAY[m.generation], 1 FROM messages m WHERE "
+            "m.id = (SELECT q.id FROM messaging._queue q LIMIT 1)");
+        const std::string id = service_.sql("SELECT max(id) FROM messaging._replay");
+        expect("POST", "/replays/" + id + "/cancel", "", 200, "");
+        expect("POST", "/replays/" + id + "/cancel", "", 409, "not_cancellable");
+        expect("POST", "/replays/999/cancel", "", 404, "replay_not_found");
+        expect("POST", "/replays/x/cancel", "", 400, "invalid_id");
+        expect("POST", "/replays/1/cancel", std::string((5u << 20) + 1, ' '), 413, "body_too_large");
+        service_.sql("SELECT messaging.disable('default')");
+        service_.sql("INSERT INTO messaging._dead (id, reason) SELECT id, 'x' FROM messages ON CONFLICT DO NOTHING");
+        service_.sql("SELECT count(messaging.replay('default')) FROM generate_series(1, 100)");
+        expect("POST", "/replays", dead, 409, "too_many_replays");
+        EXPECT_EQ(code(ask("POST", "/replays", dead, {{"Idempotency-Key", "many"}})), "too_many_replays");
+        service_.sql("SELECT count(messaging.cancel_replay(id)) FROM messaging.replays");
+    }
     std::vector<std::pair<std::string, std::string>> guarded_endpoint_calls() {
         return {{"GET", "/endpoints"},
                 {"POST", "/endpoints"},
@@ -199,7 +236,11 @@ protected:
                 {"POST", "/endpoints/1/test"},
                 {"GET", "/events"},
                 {"POST", "/events"},
-                {"GET", "/events/1"}};
+                {"GET", "/events/1"},
+                {"GET", "/replays"},
+                {"POST", "/replays"},
+                {"GET", "/replays/1"},
+                {"POST", "/replays/1/cancel"}};
     }
 };
 
@@ -242,6 +283,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
     reach_answers_of_cancel();
     reach_answers_of_endpoints();
     reach_answers_of_events();
+    reach_answers_of_replays();
     // Watching, and the pages.
     EXPECT_EQ(ask("GET", "/metrics").status, 200);
     EXPECT_EQ(ask("GET", "/livez").status, 200);
@@ -284,6 +326,7 @@ TEST_F(ApiWithoutPostgres, ReachesEveryDocumentedAnswer) {
         const bool creates = path == "/endpoints" && method == "POST";
         std::string body = creates ? R"({"name": "a", "url": "http://a/"})" : method == "PATCH" ? "{}" : "";
         if (path == "/events" && method == "POST") body = R"({"type": "a", "data": 1})";
+        if (path == "/replays" && method == "POST") body = R"({"status": "dead"})";
         EXPECT_EQ(ask(method, path, body).status, 503) << method << path;
     }
     EXPECT_EQ(ask("GET", "/livez").status, 200) << "alive without PostgreSQL";
@@ -315,6 +358,56 @@ TEST_F(ApiTest, AnEndpointIsCreatedOnceForEachKeyAndShownAsItIs) {
     EXPECT_EQ(text_of(first, {"data", "headers", "x-team"}), "\xC3\xA4");
     const HttpReply plain = ask("POST", "/endpoints", other);
     EXPECT_EQ(data_of(plain), data_of(ask("GET", "/endpoints/" + text_of(plain, {"data", "id"}))));
+}
+
+TEST_F(ApiTest, AReplayIsStartedOnceForEachKeyAndShownAsItIs) {
+    ask("POST", "/endpoints", R"({"name": "shop", "url": "http://shop.test/"})");
+    const std::string filter =
+        R"({"endpoint": "2", "status": "both", "since": "2026-01-02T03:04:05+03:00", "event_type": "a.*", "tenant": "\u00e4"})";
+    const HttpReply first = ask("POST", "/replays", filter, {{"Idempotency-Key", "k"}});
+    ASSERT_EQ(first.status, 202) << first.body;
+    const HttpReply again = ask("POST", "/replays", filter, {{"Idempotency-Key", "k"}});
+    EXPECT_EQ(again.status, 202);
+    EXPECT_EQ(again.body, first.body);
+    EXPECT_EQ(again.header("idempotent-replayed"), "true");
+    EXPECT_EQ(code(ask("POST", "/replays", R"({"status": "dead"})", {{"Idempotency-Key", "k"}})), "idempotency_key_reused");
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging.replays"), "1");
+    EXPECT_EQ(text_of(first, {"data", "filter", "endpoint"}), "shop");
+    EXPECT_EQ(text_of(first, {"data", "filter", "since"}), "2026-01-02T00:04:05.000000Z");
+    const auto head_of = [](const HttpReply& reply) {  // up to the progress, which may have changed
+        const std::size_t begin = reply.body.find("{\"id\"");
+        return reply.body.substr(begin, reply.body.find(",\"progress\"") - begin);
+    };
+    ASSERT_TRUE(wait_until([&] { return text_of(ask("GET", "/replays/1"), {"data", "state"}) == "done"; }));
+    const auto without_state = [&](std::string text) {
+        return text.erase(text.find("\"state\""), text.find("\"filter\"") - text.find("\"state\""));
+    };
+    EXPECT_EQ(without_state(head_of(first)), without_state(head_of(ask("GET", "/replays/1"))));
+    EXPECT_EQ(text_of(first, {"data", "created_at"}), text_of(ask("GET", "/replays/1"), {"data", "created_at"}));
+    EXPECT_EQ(text_of(first, {"data", "created_by"}), "api 127.0.0.1");
+    const HttpReply plain = ask("POST", "/replays", R"({"status": "dead"})", {{"Idempotency-Key", "no-endpoint"}});
+    EXPECT_EQ(text_of(plain, {"data", "filter", "endpoint_id"}), "null");
+    EXPECT_EQ(text_of(plain, {"data", "id"}), "2");
+}
+
+TEST_F(ApiTest, ListsOfReplaysHavePages) {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(ask("POST", "/replays", R"({"status": "dead"})").status, 202);
+    const HttpReply page = ask("GET", "/replays?limit=2");
+    EXPECT_EQ(text_of(page, {"data", "0", "id"}), "3");
+    const HttpReply next = ask("GET", "/replays?limit=2&cursor=" + text_of(page, {"meta", "next_cursor"}));
+    EXPECT_EQ(text_of(next, {"data", "0", "id"}), "1");
+    EXPECT_EQ(text_of(next, {"meta", "next_cursor"}), "null");
+}
+
+TEST_F(ApiTest, ADryRunCountsAndStartsNothing) {
+    service_.sql("INSERT INTO messages (recipient, content, is_sent) SELECT '+1', 'x', true FROM generate_series(1, 7)");
+    const HttpReply dry =
+        ask("POST", "/replays", R"({"endpoint": "default", "status": "sent", "dry_run": true})", {{"Idempotency-Key", "k"}});
+    EXPECT_EQ(dry.status, 200);
+    EXPECT_NE(dry.body.find(R"("matching":{"count":7,"exact":true})"), std::string::npos) << dry.body;
+    EXPECT_EQ(service_.sql("SELECT count(*) FROM messaging.replays"), "0");
+    EXPECT_EQ(ask("POST", "/replays", R"({"endpoint": "default", "status": "sent"})", {{"Idempotency-Key", "k"}}).status, 202)
+        << "it takes no key";
 }
 
 TEST_F(ApiTest, WhatIsWrongWithAnEndpointIsSaidWithItsField) {

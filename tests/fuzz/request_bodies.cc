@@ -1,9 +1,10 @@
 // POST /messages: any body is refused with a reason, or every message in it can be inserted. POST /endpoints/{id}/test: any body
-// is refused, or its data is a JSON value by itself.
+// is refused, or its data is a JSON value by itself. POST /replays: any body is refused, or its filter names something.
 #include "core/json.h"
 #include "core/text.h"
 #include "fuzz/fuzz.h"
 #include "handler/endpoint_requests.h"
+#include "handler/replay_requests.h"
 #include "handler/requests.h"
 #include "service/message_store.h"
 
@@ -17,6 +18,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto checked_test = handler::read_test(request);
     if (const auto* test = std::get_if<service::EndpointTest>(&checked_test)) {
         fuzz::promise(core::JsonDocument::parse(test->data).ok(), "the data of a test is JSON");
+    }
+    const auto checked_replay = handler::read_new_replay(request);
+    if (const auto* replay = std::get_if<handler::NewReplay>(&checked_replay)) {
+        const service::ReplayFilter& filter = replay->filter;
+        fuzz::promise(filter.endpoint || filter.since || filter.event_type || filter.tenant || filter.status == "dead",
+                      "a filter names something");
     }
     const auto checked = handler::read_new_messages(request, kMaxContent);
     if (const auto* problem = std::get_if<handler::Problem>(&checked)) {

@@ -486,6 +486,8 @@ TEST_F(Doctor, SequencesBehindTheIds) {
          {"messaging._sent_batch (batch_id, sent_at, size, ids) OVERRIDING SYSTEM VALUE VALUES (5, now(), 0, '{}')",
           "messaging._instance (instance_id, name) OVERRIDING SYSTEM VALUE VALUES (5, 'a')",
           "messaging.endpoints (id, name, url) OVERRIDING SYSTEM VALUE VALUES (5, 'a', 'http://b/')",
+          "messaging._replay (id, status, first_id, last_id, walked_to, created_by) OVERRIDING SYSTEM VALUE VALUES (5, 'dead', "
+          "0, 0, 0, 'a')",
           "messaging.events (id, type, data) OVERRIDING SYSTEM VALUE VALUES (5, 'invoice.paid', '{}')"}) {
         db_.sql(std::string("INSERT INTO ") + row);
         expect("sequences", schema::FindingLevel::kError, std::string(row).substr(0, std::string(row).find(' ')));

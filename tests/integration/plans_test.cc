@@ -16,6 +16,7 @@
 #include "repository/instance_store.h"
 #include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
+#include "repository/replay_store.h"
 #include "repository/secret_store.h"
 #include "service/control_store.h"
 #include "service/message_store.h"
@@ -98,6 +99,12 @@ const std::map<std::string, std::vector<std::string>> kIndexes{
     {"get_attempts", {"_attempt_message"}},
     {"retry_message", {"messages_pkey"}},
     {"cancel_message", {"messages_pkey"}},
+    {"list_replays", {"_replay_pkey"}},
+    {"get_replay", {"_replay_pkey"}},
+    {"count_replay", {}},   // a function
+    {"create_replay", {}},  // a function
+    {"create_replay_once", {"_idempotency_key_pkey"}},
+    {"cancel_replay", {"_replay_pkey"}},
     {"insert_messages", {}},
     {"take_key", {}},
     {"insert_messages_once", {"_idempotency_key_pkey"}},
@@ -145,9 +152,20 @@ const std::map<std::string, std::vector<std::string>> kMayListScanBefore14{
     {"retry_message", {"_schedule", "_dead"}},
 };
 
-constexpr std::array kGrowing{
-    "messages",         "_queue",   "_claim",           "_schedule",        "_hold",           "_dead", "_sent_batch", "events",
-    "_receipt_backlog", "_attempt", "_idempotency_key", "_endpoint_minute", "_endpoint_secret"};
+constexpr std::array kGrowing{"messages",
+                              "_queue",
+                              "_claim",
+                              "_schedule",
+                              "_hold",
+                              "_dead",
+                              "_sent_batch",
+                              "events",
+                              "_receipt_backlog",
+                              "_attempt",
+                              "_idempotency_key",
+                              "_endpoint_minute",
+                              "_endpoint_secret",
+                              "_replay"};
 
 // Statistics as a database may have them when it matters.
 enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight, kOfDeadRows };
@@ -198,6 +216,8 @@ protected:
             " SELECT id / 500, 999, array_agg(id), array_agg(attempts), array_agg(generation)"
             " FROM messages WHERE NOT is_sent GROUP BY id / 500; "
             "INSERT INTO messaging.events (type, data) SELECT 'invoice.paid', '{}' FROM generate_series(1, 20000); "
+            "INSERT INTO messaging._replay (state, status, first_id, last_id, walked_to, created_by)"
+            " SELECT 'done', 'dead', 0, 0, 0, 'test' FROM generate_series(1, 5000); "
             "INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://127.0.0.1/' FROM generate_series(1, 2000) g; "
             "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) SELECT id, 'v1', 'whsec_' || repeat('k', 32)"
             " FROM messaging.endpoints WHERE id > 1");
@@ -332,6 +352,20 @@ protected:
         db_.value<core::Unit>([&](auto done) { figures.add_figures({{.endpoint = 1, .sent = 1}}, std::move(done)); });
     }
 
+    void use_as_replays_api(pg::Connection& api) {
+        PgReplayStore replays(api, api);
+        using View = service::ReplayView;
+        db_.value<service::ReplayPage>([&](auto done) { replays.list({}, std::move(done)); });
+        db_.value<service::Count>([&](auto done) { replays.count({}, std::move(done)); });
+        const auto made = db_.value<View>([&](auto done) { replays.create({.endpoint = "default"}, "test", std::move(done)); });
+        db_.value<service::StoredResponse>([&](auto done) {
+            replays.create_once({.endpoint = "default"}, "test", {"POST /replays", "new", "x"}, {202, {"", "", "", "", ""}},
+                                std::move(done));
+        });
+        db_.value<View>([&](auto done) { replays.get(made.id, std::move(done)); });
+        db_.value<View>([&](auto done) { replays.cancel(made.id, std::move(done)); });
+    }
+
     static std::string sample(const std::string& type) {
         return type == "text" ? "'5'" : type.ends_with("[]") ? "'{1,2,3}'" : type == "boolean" ? "true" : "5";
     }
@@ -441,9 +475,10 @@ TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
     use_as_api(api);
     use_as_endpoints_api(api);
     use_as_events_api(api);
+    use_as_replays_api(api);
     // Ten lists, message, attempts, retry, cancel, insert, three of a key, insert with a key, three of the status; nine of
-    // endpoints and two of their figures; four of the secrets; one to be tested; five of events.
-    EXPECT_EQ(check_all(api, api_session_settings(), true), 43);
+    // endpoints and two of their figures; four of the secrets; one to be tested; five of events; six of replays.
+    EXPECT_EQ(check_all(api, api_session_settings(), true), 49);
 }
 
 // What stands in PL/pgSQL has no plan to ask for, but every scan is counted. A round of reconcile may read what is open once.
@@ -485,6 +520,28 @@ TEST_P(Plans, ReconcileNeverScansTheArchiveAndTheTriggersScanNothing) {
         if (GetParam() != Statistics::kOfAnEmptyDatabase) {  // where a scan of ten rows costs no more than an index
             expect_no_scan("'messages'", "SELECT messaging._reconcile_round(1000)");
         }
+    }
+}
+
+// Neither does a round of a replay, whatever it chooses.
+TEST_P(Plans, ARoundOfAReplayScansNothingThatGrows) {
+    if (GetParam() == Statistics::kOfAnEmptyDatabase) return;  // where a scan of ten rows costs no more than an index
+    pg::Session session = test::connect_or_abort(db_.url());
+    for (const char* arguments : {"'default', 'dead'", "'default', 'sent'", "event_type => 'a.*', status => 'both'"}) {
+        const auto made = session.execute_script("SELECT messaging.replay(" + std::string(arguments) + ")");
+        ASSERT_TRUE(made) << made.error().message;
+    }
+    constexpr int kRounds = 12;  // four of each, and more than five of the functions that all share
+    for (int round = 0; round < kRounds; ++round) {
+        const auto done = session.execute_script(
+            "BEGIN; UPDATE messaging._replay_pace SET next_round = now(); SELECT messaging._replay_round()");
+        ASSERT_TRUE(done) << done.error().message;
+        const auto scans = session.execute(
+            "SELECT coalesce(string_agg(relname, ' '), '') FROM pg_stat_xact_user_tables WHERE seq_scan > 0 AND relname IN"
+            " ('messages', '_queue', '_schedule', '_hold', '_dead', 'events', '_replay', '_claim')");
+        ASSERT_TRUE(scans);
+        EXPECT_EQ(scans->text(0, 0), "") << round;
+        ASSERT_TRUE(session.execute_script("COMMIT"));
     }
 }
 

@@ -14,6 +14,8 @@
 #include "repository/message_store.h"
 #include "repository/receipt_backlog_store.h"
 #include "repository/reconcile_store.h"
+#include "repository/replay_rounds.h"
+#include "repository/replay_store.h"
 #include "repository/secret_store.h"
 #include "schema/start_check.h"
 #include "service/control_store.h"
@@ -97,13 +99,14 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
         "EXECUTE messaging._duration_bounds() EXECUTE messaging._event_patterns(text) EXECUTE "
         "messaging._is_open(messages,integer,integer) EXECUTE "
         "messaging._percentile(bigint[],double precision) EXECUTE messaging._status(boolean,boolean,boolean,boolean,boolean) "
+        "EXECUTE messaging.count_replay(text,text,timestamp with time zone,timestamp with time zone,text,text) "
         "EXECUTE messaging.message_id(text) EXECUTE messaging.misplaced() EXECUTE messaging.timeline(bigint) SELECT messages "
         "USAGE schema messaging");
     pg::Session reader = tester();
     db_.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
     db_.sql("INSERT INTO messaging._endpoint_minute VALUES (1, now(), 1, 0, '{1}')");
     for (const char* view : {"message_status", "dead_letters", "pending", "sending", "scheduled", "held", "attempts", "engines",
-                             "queue_status", "endpoint_health", "timeline(1)"}) {
+                             "queue_status", "endpoint_health", "timeline(1)", "replays", "count_replay('default')"}) {
         EXPECT_EQ(sqlstate(reader, std::string("SELECT * FROM messaging.") + view), "") << view;
     }
     EXPECT_EQ(sqlstate(reader, "SELECT * FROM messages; SELECT * FROM messaging._queue; SELECT * FROM messaging.misplaced()"),
@@ -112,7 +115,8 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
          {"INSERT INTO messages (recipient, content) VALUES ('a', 'b')", "UPDATE messages SET is_sent = false",
           "SELECT * FROM messaging._endpoint_secret", "SELECT secret_id FROM messaging._endpoint_secret",
           "DELETE FROM messaging._queue", "SELECT messaging._queue_lost('{}')", "SELECT messaging._reconcile_round(1)",
-          "UPDATE messaging._state SET state = 'stopped'"}) {
+          "UPDATE messaging._state SET state = 'stopped'", "SELECT messaging.replay('default')",
+          "SELECT messaging.cancel_replay(1)"}) {
         EXPECT_EQ(sqlstate(reader, forbidden), kDenied) << forbidden;
     }
 }
@@ -122,8 +126,8 @@ TEST_F(Rights, AnOperatorRepairsAndSeesNoSecret) {
     pg::Session person = tester();
     for (const char* allowed :
          {"SELECT messaging.send('a', 'b')", "SELECT messaging.cancel('{1}')", "SELECT messaging.retry(1)",
-          "SELECT messaging.stop()", "SELECT messaging.start()",
-          "INSERT INTO messaging.endpoints (name, url) VALUES ('shop', 'http://shop.test/')",
+          "SELECT messaging.stop()", "SELECT messaging.start()", "SELECT messaging.replay('default')",
+          "SELECT messaging.cancel_replay(1)", "INSERT INTO messaging.endpoints (name, url) VALUES ('shop', 'http://shop.test/')",
           "UPDATE messaging.endpoints SET max_attempts = 3 WHERE name = 'shop'", "SELECT messaging.disable('shop')",
           "SELECT messaging.enable('shop')", "DELETE FROM messaging.endpoints WHERE name = 'shop'",
           "SELECT * FROM messaging.endpoint_health"}) {
@@ -131,7 +135,8 @@ TEST_F(Rights, AnOperatorRepairsAndSeesNoSecret) {
     }
     for (const char* forbidden :
          {"SELECT * FROM messaging._endpoint_secret", "UPDATE messages SET is_sent = true", "DELETE FROM messages",
-          "DELETE FROM messaging._queue", "SELECT messaging._set_state('stopped')"}) {
+          "DELETE FROM messaging._queue", "SELECT messaging._set_state('stopped')", "SELECT messaging._replay_round()",
+          "UPDATE messaging._replay SET state = 'done'"}) {
         EXPECT_EQ(sqlstate(person, forbidden), kDenied) << forbidden;
     }
 }
@@ -267,6 +272,14 @@ TEST_F(Rights, TheServiceRunsAllOfItsStatementsAsARoleThatOwnsNothing) {
     db.value<Unit>([&](auto done) { doorbell.wake_peers(std::move(done)); });
     PgReconcileStore reconcile(db.open_session(reconcile_session_settings()));
     db.value<engine::ReconcileRound>([&](auto done) { reconcile.reconcile(1000, std::move(done)); });
+    PgReplayStore replays(db.open_session(api_session_settings()), db.open_session(api_session_settings()));
+    const service::ReplayFilter filter{.status = "both", .endpoint = "default"};
+    db.value<service::Count>([&](auto done) { replays.count(filter, std::move(done)); });
+    db.value<service::ReplayView>([&](auto done) { replays.create(filter, "tester", std::move(done)); });
+    db.value<service::ReplayPage>([&](auto done) { replays.list({}, std::move(done)); });
+    PgReplayRounds rounds(db.open_session(reconcile_session_settings()));
+    EXPECT_GT(db.value<engine::ReplayRound>([&](auto done) { rounds.run_round(std::move(done)); }).replayed, 0U);
+    db.value<service::ReplayView>([&](auto done) { replays.cancel(1, std::move(done)); });
     db.value<engine::Reclaimed>([&](auto done) { instances.reclaim(me, {}, std::chrono::seconds(2), true, std::move(done)); });
     db.value<Unit>([&](auto done) { instances.unregister_instance(me, std::move(done)); });
     EXPECT_EQ(db.sql("SELECT id, places FROM messaging.misplaced()"), "");

@@ -25,6 +25,7 @@
 #include "engine/reconcile_store.h"
 #include "engine/reconciler.h"
 #include "engine/record_store.h"
+#include "engine/replay_rounds.h"
 #include "engine/sender.h"
 
 namespace messaging::test {
@@ -171,6 +172,12 @@ public:
         rounds.push_back({max_rows, std::move(done)});
     }
     std::deque<Call<int, engine::ReconcileRound>> rounds;
+};
+
+class FakeReplayRounds : public engine::ReplayRounds {
+public:
+    void run_round(core::Completion<engine::ReplayRound> done) override { rounds.push_back({0, std::move(done)}); }
+    std::deque<Call<int, engine::ReplayRound>> rounds;
 };
 
 class FakeBacklogStore : public engine::ReceiptBacklogStore {
