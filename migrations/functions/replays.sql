@@ -184,12 +184,13 @@ END $$;
 COMMENT ON FUNCTION messaging.cancel_replay(bigint) IS
     'Ends a replay before its next batch, and returns it as it is then. Messages that it has put on their way are sent.';
 
--- Which messages of the last batches have had no attempt yet, and how many each of their endpoints may get now.
+-- Which messages of the last batches have had no attempt yet, and how many each of their endpoints may get now. A replay that does not name the
+-- endpoint does not wait for one that was disabled meanwhile.
 CREATE OR REPLACE FUNCTION messaging._replay_waiting(r messaging._replay, OUT ids bigint[], OUT generations integer[], OUT rooms jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan AS $$
     WITH batch AS MATERIALIZED (
-        SELECT u.id, u.generation, m.endpoint_id, NOT m.is_sent AND m.attempts = 0 AND d.id IS NULL AS waits,
+        SELECT u.id, u.generation, m.endpoint_id, NOT m.is_sent AND m.attempts = 0 AND d.id IS NULL AND s.state IS DISTINCT FROM 'disabled' AS waits,
                m.is_sent AND m.sent_at <= r.batch_at + l.quick AS was_quick, least(l.few, coalesce(e.max_in_flight, l.few)) AS few,
                clock_timestamp() > r.batch_at + l.quick AS is_late
         FROM messaging._replay_limits() l
@@ -197,7 +198,9 @@ SET plan_cache_mode = force_generic_plan AS $$
         CROSS JOIN LATERAL (
             SELECT f.endpoint_id, f.is_sent, f.attempts, f.sent_at FROM public.messages f WHERE f.id = u.id AND f.generation = u.generation LIMIT 1) m
         LEFT JOIN LATERAL (SELECT f.id FROM messaging._dead f WHERE f.id = u.id AND NOT m.is_sent LIMIT 1) d ON true
-        LEFT JOIN LATERAL (SELECT f.max_in_flight FROM messaging.endpoints f WHERE f.id = m.endpoint_id LIMIT 1) e ON true),
+        LEFT JOIN LATERAL (SELECT f.max_in_flight FROM messaging.endpoints f WHERE f.id = m.endpoint_id LIMIT 1) e ON true
+        LEFT JOIN LATERAL (
+            SELECT f.state FROM messaging._endpoint_state f WHERE f.endpoint_id = m.endpoint_id AND r.endpoint_id IS NULL LIMIT 1) s ON true),
     room AS (
         SELECT endpoint_id, CASE WHEN NOT bool_or(waits) THEN greatest(min(few), count(*) FILTER (WHERE was_quick) * 3 / 2 + 1)
                                  WHEN bool_or(is_late) THEN greatest(0, min(few) - count(*) FILTER (WHERE waits))
@@ -347,7 +350,7 @@ BEGIN
     IF running = 0 THEN
         RETURN;
     END IF;
-    SELECT * INTO pace FROM messaging._replay_pace FOR UPDATE SKIP LOCKED;
+    SELECT * INTO pace FROM messaging._replay_pace WHERE only_row FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         -- Another process has the row locked, or the row was deleted. Without EXISTS the INSERT would wait for that process.
         IF NOT EXISTS (SELECT FROM messaging._replay_pace) THEN
@@ -380,6 +383,6 @@ BEGIN
     ended := clock_timestamp();
     pace.next_round := ended + greatest((ended - began) * pause_factor,
         CASE WHEN (step.r).failures > r.failures THEN failed_pause WHEN step.moved OR running > 1 THEN shortest_pause ELSE idle_pause END);
-    UPDATE messaging._replay_pace SET next_round = pace.next_round, last_replay = r.id;
+    UPDATE messaging._replay_pace SET next_round = pace.next_round, last_replay = r.id WHERE only_row;
     wait_ms := ceil(extract(epoch FROM pace.next_round - ended) * 1000);
 END $$;

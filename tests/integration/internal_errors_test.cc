@@ -51,6 +51,18 @@ public:
                       core::Completion<service::StoredResponse>) override {}
 };
 
+class NoReplays : public service::ReplayStore {
+public:
+    using View = core::Completion<service::ReplayView>;
+    void list(const service::ReplayQuery&, core::Completion<service::ReplayPage>) override {}
+    void get(core::ReplayId, View) override {}
+    void count(const service::ReplayFilter&, core::Completion<service::Count>) override {}
+    void create(const service::ReplayFilter&, const std::string&, View) override {}
+    void create_once(const service::ReplayFilter&, const std::string&, const service::IdempotencyKey&,
+                     const service::ResponseTemplate&, core::Completion<service::StoredResponse>) override {}
+    void cancel(core::ReplayId, View) override {}
+};
+
 class NoSecrets : public service::SecretStore {
 public:
     void read_secrets(core::EndpointId, core::Completion<service::EndpointSecrets>) override {}
@@ -94,6 +106,7 @@ protected:
     NoMessages messages_;
     NoEndpoints endpoints_;
     NoEvents events_;
+    NoReplays replays_;
     NoSecrets secrets_;
     ForgetfulControl control_;
     NoTests tester_;
@@ -103,7 +116,7 @@ protected:
 
 // The client was told that the log has the reason, and the log had nothing.
 TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
-    Api api({messages_, endpoints_, events_, secrets_, control_, tester_}, clock_, random_, options());
+    Api api({messages_, endpoints_, events_, replays_, secrets_, control_, tester_}, clock_, random_, options());
     test::RunningServer server(api.handler());
     const auto reply = test::http_get(server.url("/status"));
     EXPECT_EQ(reply.status, 500);
@@ -113,7 +126,7 @@ TEST_F(InternalErrors, ARequestThatNobodyAnswersIsReported) {
 }
 
 TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
-    Api api({messages_, endpoints_, events_, secrets_, control_, tester_}, clock_, random_, options());
+    Api api({messages_, endpoints_, events_, replays_, secrets_, control_, tester_}, clock_, random_, options());
     for (const int status : {400, 413, 503}) api.default_response(status, "");
     EXPECT_TRUE(reported().empty());
     const auto response = api.default_response(500, "");
@@ -124,7 +137,7 @@ TEST_F(InternalErrors, TheServersOwn500IsReportedAndItsOtherResponsesAreNot) {
 // What is left unanswered when the server goes has got its 500 then; its Reply may outlive the Api.
 TEST_F(InternalErrors, AReplyThatOutlivesTheServerReportsNothing) {
     {
-        Api api({messages_, endpoints_, events_, secrets_, control_, tester_}, clock_, random_, options());
+        Api api({messages_, endpoints_, events_, replays_, secrets_, control_, tester_}, clock_, random_, options());
         test::RunningServer server(api.handler());
         auto call = std::async(std::launch::async, [&] { return test::http_post(server.url("/stop")); });
         ASSERT_TRUE(test::wait_until([&] { return server.run([&] { return server.server().pending_responses(); }) == 1; }));

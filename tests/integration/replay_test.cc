@@ -268,6 +268,22 @@ TEST_F(Replay, ADisabledEndpointIsWaitedForIfItIsNamedAndSkippedOtherwise) {
     EXPECT_EQ(misplaced(), "");
 }
 
+TEST_F(Replay, AnEndpointThatIsDisabledMeanwhileDoesNotKeepItRunningUnlessItIsNamed) {
+    add_endpoint("off");
+    insert_and_end(20, OutcomeKind::kDead, "2");
+    create({.status = "dead"});
+    round();
+    db_.sql("SELECT messaging.disable('off')");
+    EXPECT_TRUE(engine_.claim_due().empty()) << "they are held";
+    round();
+    round();
+    EXPECT_EQ(get(1).state, "done");
+    EXPECT_EQ(get(1).replayed, kFew);
+    EXPECT_EQ(get(1).skipped, 20 - kFew);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._hold"), kFew);
+    EXPECT_EQ(misplaced(), "");
+}
+
 TEST_F(Replay, MessagesOfAnEndpointThatIsGoneAreSkipped) {
     add_endpoint("gone");
     insert_and_end(3, OutcomeKind::kDead, "2");
