@@ -347,9 +347,9 @@ TEST_F(ClaimStoreTest, EndpointsWhoseMessagesAreHeldTakeTurns) {
 // of its five seconds.
 TEST_F(ClaimStoreTest, TheRoomsOfManyEndpointsAreFoundInOnePass) {
     insert(1);
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged'");
     claim();
-    db_.sql("INSERT INTO messaging._endpoint_state (endpoint_id, state) SELECT g, 'held' FROM generate_series(1001, 81000) g");
+    db_.sql("INSERT INTO messaging._endpoint_state (endpoint_id, state) SELECT g, 'backlogged' FROM generate_series(1001, 81000) g");
     std::vector<core::EndpointRoom> rooms{{1, 3}};
     for (core::EndpointId id = 1001; id <= 81000; ++id) rooms.push_back({id, 0});
     rooms.push_back({7, 5});  // not held
@@ -376,7 +376,7 @@ TEST_F(ClaimStoreTest, AClaimTellsThatItsEndpointOrASecretWasChanged) {
         EXPECT_NE(now, last) << change;
         last = now;
     }
-    db_.sql("UPDATE messaging._endpoint_state SET state = 'held'");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged'");
     db_.sql("UPDATE messaging._endpoint_state SET state = 'active'");
     EXPECT_EQ(claimed_and_read(), last) << "the claim itself has read the state";
     pg::Session operator_session = test::connect_or_abort(db_.url());
