@@ -112,8 +112,8 @@ void PgInstanceStore::register_instance(const std::string& name, const std::stri
     pg::Params params;
     params.text(name).text(session_tag);
     pg::run_steps<core::InstanceId>(
-        listen_, {{&kListenReady, {}}, {&kListenDue, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}}, std::move(done),
-        [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
+        listen_, {{&kListenReady, {}}, {&kListenDue, {}}, {&kListenControl, {}}, {&kRegister, std::move(params)}},
+        std::move(done), [](const std::vector<pg::Rows>& rows) -> core::Result<core::InstanceId> {
             if (rows[3].boolean(0, 1)) return rows[3].bigint(0, 0);
             return core::Error{core::ErrorKind::kUnavailable, "the advisory lock (772, instance) is held by another session"};
         });

@@ -349,7 +349,8 @@ TEST_F(ClaimStoreTest, TheRoomsOfManyEndpointsAreFoundInOnePass) {
     insert(1);
     db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged'");
     claim();
-    db_.sql("INSERT INTO messaging._endpoint_state (endpoint_id, state) SELECT g, 'backlogged' FROM generate_series(1001, 81000) g");
+    db_.sql(
+        "INSERT INTO messaging._endpoint_state (endpoint_id, state) SELECT g, 'backlogged' FROM generate_series(1001, 81000) g");
     std::vector<core::EndpointRoom> rooms{{1, 3}};
     for (core::EndpointId id = 1001; id <= 81000; ++id) rooms.push_back({id, 0});
     rooms.push_back({7, 5});  // not held
