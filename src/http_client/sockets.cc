@@ -101,7 +101,11 @@ void Sockets::on_event(curl_socket_t fd, loop::FdWatcher::Ready ready) {
         socket.watcher->unwatch();
         if (!socket.multiplexed) end(fd);
     } else {
-        if (ready.readable) count_input(fd, socket);
+        if (ready.readable && socket.meter) {
+            socket.meter->begin_turn();
+        } else if (ready.readable) {
+            count_input(fd, socket);
+        }
         on_ready_(fd, (ready.readable ? CURL_CSELECT_IN : 0) | (ready.writable ? CURL_CSELECT_OUT : 0));
     }
 }
@@ -173,9 +177,13 @@ void Sockets::retire(const ConnectionName& name) {
     if (socket != nullptr && socket->idle && !socket->multiplexed) end(fd);
 }
 
-void Sockets::mark_multiplexed(const ConnectionName& name) {
+void Sockets::mark_multiplexed(const ConnectionName& name, const std::vector<curl_socket_t>& opened,
+                               std::shared_ptr<InputMeter> meter) {
     curl_socket_t fd = CURL_SOCKET_BAD;
-    if (Watched* const socket = find(name, {}, fd)) socket->multiplexed = true;
+    Watched* const socket = find(name, opened, fd);
+    if (socket == nullptr) return;
+    socket->multiplexed = true;
+    socket->meter = std::move(meter);
 }
 
 }  // namespace messaging::http_client

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/ip_address.h"
+#include "http_client/input_meter.h"
 #include "loop/fd_watcher.h"
 
 namespace messaging::http_client {
@@ -60,8 +61,9 @@ public:
     bool fit_for_request(const ConnectionName& name, const std::vector<curl_socket_t>& opened, const SSL* tls);
     // No request is to be written to this connection any more.
     void retire(const ConnectionName& name);
-    // The connection speaks HTTP/2.
-    void mark_multiplexed(const ConnectionName& name);
+    // The connection speaks HTTP/2. `opened` as above; `meter` may be null.
+    void mark_multiplexed(const ConnectionName& name, const std::vector<curl_socket_t>& opened,
+                          std::shared_ptr<InputMeter> meter);
 
 private:
     struct Watched {
@@ -70,6 +72,7 @@ private:
         bool idle = false;
         bool fresh = true;  // no request was written yet
         bool multiplexed = false;
+        std::shared_ptr<InputMeter> meter;  // where multiplexed
         std::chrono::steady_clock::time_point idle_since{};
         std::uint64_t name = 0;  // key in by_name_; 0 = not known yet
         Transfer* user = nullptr;

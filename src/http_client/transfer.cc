@@ -172,6 +172,7 @@ void Transfer::forget_answer() {
     kept_forbidden_ = false;
     flooded_ = false;
     opened_.clear();
+    input_.reset();
 }
 
 void Transfer::set_request_options() {
@@ -210,7 +211,7 @@ bool Transfer::start_over() {
 // A receiver that refuses may still send something; on its connection that would be taken for the next request's answer. So it is
 // used again only after an answer that accepts.
 void Transfer::note_connection(bool accepted) {
-    if (accepted && !options_.http2) return;
+    if (accepted) return;
     long version = 0;
     long peer_port = 0;
     long local_port = 0;
@@ -221,11 +222,7 @@ void Transfer::note_connection(bool accepted) {
     curl_easy_getinfo(easy_.get(), CURLINFO_LOCAL_PORT, &local_port);
     if (address == nullptr) return;
     const ConnectionName name{address, static_cast<int>(peer_port), static_cast<int>(local_port)};
-    if (version == CURL_HTTP_VERSION_2_0) {
-        sockets_.mark_multiplexed(name);
-    } else if (!accepted) {
-        sockets_.retire(name);
-    }
+    if (version != CURL_HTTP_VERSION_2_0) sockets_.retire(name);
 }
 
 PostResult Transfer::take_result(CURLcode code) {
@@ -253,6 +250,8 @@ PostResult Transfer::take_result(CURLcode code) {
             fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
         } else if (!forbidden_.empty() && (opened_.empty() || kept_forbidden_)) {
             fail(TransportFault::kForbidden, forbidden_);
+        } else if (input_ && input_->is_flooded()) {
+            fail(TransportFault::kProtocol, "more than 64 KiB came over HTTP/2 that belong to no answer");
         } else if (flooded_) {
             fail(TransportFault::kProtocol, "more than 256 KiB came before the final status");
         } else if (head_.is_too_long()) {
@@ -327,7 +326,13 @@ int Transfer::before_request(void* self, char* peer_address, char*, int peer_por
         transfer.permitted_peer_ = peer_address;
     }
     SSL* const tls = transfer.tls();
-    const bool fit = transfer.sockets_.fit_for_request({peer_address, peer_port, local_port}, transfer.opened_, tls);
+    const ConnectionName name{peer_address, peer_port, local_port};
+    transfer.input_.reset();  // curl may try a request again on another connection
+    if (transfer.options_.http2 && is_http2(tls)) {
+        transfer.input_ = InputMeter::of(tls);
+        transfer.sockets_.mark_multiplexed(name, transfer.opened_, transfer.input_);
+    }
+    const bool fit = transfer.sockets_.fit_for_request(name, transfer.opened_, tls);
     transfer.unfit_ = !fit;
     return fit ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
@@ -337,10 +342,15 @@ int Transfer::on_close_socket(void* sockets, curl_socket_t fd) noexcept {
     return 0;
 }
 
+void Transfer::note_part(std::size_t bytes) {
+    if (input_) input_->on_part(bytes);
+}
+
 std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept {
     auto& transfer = *static_cast<Transfer*>(self);
     const std::size_t bytes = size * count;
     transfer.received_bytes_ += bytes;
+    transfer.note_part(bytes);
     if (transfer.received_bytes_ > transfer.options_.max_received_bytes || ++transfer.body_parts_ > kMaxBodyParts) {
         transfer.partial_.body_truncated = true;
         return 0;  // ends the transfer with CURLE_WRITE_ERROR
@@ -359,7 +369,11 @@ std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count,
 bool Transfer::read_header(std::string_view line) {
     long status = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
-    return head_.read(line, options_.http2 && is_http2(tls()), status);
+    const bool was_answered = head_.is_answered();
+    const bool goes_on = head_.read(line, options_.http2 && is_http2(tls()), status);
+    note_part(line.size());
+    if (input_ && !was_answered && head_.is_answered()) input_->on_answer();
+    return goes_on;
 }
 
 }  // namespace messaging::http_client

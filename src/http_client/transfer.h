@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "http_client/answer_head.h"
 #include "http_client/client.h"
 #include "http_client/handles.h"
+#include "http_client/input_meter.h"
 #include "http_client/sockets.h"
 
 namespace messaging::http_client {
@@ -58,6 +60,7 @@ private:
     void set_constant_options();
     void set_request_options();
     void note_connection(bool accepted);
+    void note_part(std::size_t bytes);
     SSL* tls() const;
 
     const ClientOptions& options_;
@@ -83,6 +86,7 @@ private:
     bool fresh_ = false;           // this request takes no kept connection
     std::string permitted_peer_;   // the last peer's address that a guarded request may use
     std::vector<curl_socket_t> opened_;
+    std::shared_ptr<InputMeter> input_;  // of the connection, where that speaks HTTP/2
     char error_text_[CURL_ERROR_SIZE] = {};
 };
 
