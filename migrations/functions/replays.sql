@@ -4,6 +4,12 @@
 -- and not into the queue. Due messages take turns with ready ones, and few of them are there at a time, so a replay delays no fresh message
 -- by more than the requests for these few. A batch, its position and its counts are one transaction.
 
+-- How many messages an endpoint takes at once: requests at a time, and of a limited rate what a quarter of a second has.
+CREATE OR REPLACE FUNCTION messaging._replay_at_once(max_in_flight integer, rate_limit integer) RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT least(max_in_flight, (rate_limit + 3) / 4)
+$$;
+
 -- The limits. A replay has at most `max_waiting` messages at a time that wait for their attempt, and of one endpoint `few`, until the endpoint has
 -- shown that it is quick: if all of its last ones were sent within `quick`, it gets half as many again. After `quick` it gets others as soon as
 -- fewer than `few` are left.
@@ -73,7 +79,7 @@ END $$;
 -- The next `max_rows` messages after `after_id`, in the order of their ids; `fits`: whether the filter chooses it. A filter for dead letters reads
 -- these only. LATERAL … LIMIT: a look-up for each, and no scan.
 CREATE OR REPLACE FUNCTION messaging._replay_look(r messaging._replay, after_id bigint, max_rows integer)
-RETURNS TABLE (id bigint, fits boolean, endpoint_id bigint, endpoint_state text, max_in_flight integer)
+RETURNS TABLE (id bigint, fits boolean, endpoint_id bigint, endpoint_state text, at_once integer)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -82,7 +88,7 @@ BEGIN
     RETURN QUERY
         SELECT m.id, coalesce(c.may_fit AND (m.is_sent OR d.is_it) AND (r.event_type IS NULL OR v.is_it) AND (r.tenant IS NULL OR e.tenant = r.tenant),
                               false),
-               m.endpoint_id, s.state, e.max_in_flight
+               m.endpoint_id, s.state, messaging._replay_at_once(e.max_in_flight, e.rate_limit)
         FROM ((SELECT f.id, f.endpoint_id, f.is_sent, f.event_id, f.created_at, f.sent_at FROM public.messages f
                WHERE r.status <> 'dead' AND f.id > after_id AND f.id <= r.last_id ORDER BY f.id LIMIT max_rows)
               UNION ALL
@@ -101,7 +107,7 @@ BEGIN
             SELECT f.type = r.event_type OR starts_with(f.type, all_below) AS is_it FROM messaging.events f
             WHERE f.id = m.event_id AND c.may_fit AND r.event_type IS NOT NULL LIMIT 1) v ON true
         LEFT JOIN LATERAL (
-            SELECT f.tenant, f.max_in_flight FROM messaging.endpoints f
+            SELECT f.tenant, f.max_in_flight, f.rate_limit FROM messaging.endpoints f
             WHERE f.id = m.endpoint_id AND c.may_fit AND (r.event_type IS NULL OR v.is_it) LIMIT 1) e ON true
         LEFT JOIN LATERAL (
             SELECT f.state FROM messaging._endpoint_state f
@@ -191,14 +197,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = o
 SET plan_cache_mode = force_generic_plan AS $$
     WITH batch AS MATERIALIZED (
         SELECT u.id, u.generation, m.endpoint_id, NOT m.is_sent AND m.attempts = 0 AND d.id IS NULL AND s.state IS DISTINCT FROM 'disabled' AS waits,
-               m.is_sent AND m.sent_at <= r.batch_at + l.quick AS was_quick, least(l.few, coalesce(e.max_in_flight, l.few)) AS few,
+               m.is_sent AND m.sent_at <= r.batch_at + l.quick AS was_quick, least(l.few, messaging._replay_at_once(e.max_in_flight, e.rate_limit)) AS few,
                clock_timestamp() > r.batch_at + l.quick AS is_late
         FROM messaging._replay_limits() l
         CROSS JOIN unnest(r.batch_ids, r.batch_generations) AS u(id, generation)
         CROSS JOIN LATERAL (
             SELECT f.endpoint_id, f.is_sent, f.attempts, f.sent_at FROM public.messages f WHERE f.id = u.id AND f.generation = u.generation LIMIT 1) m
         LEFT JOIN LATERAL (SELECT f.id FROM messaging._dead f WHERE f.id = u.id AND NOT m.is_sent LIMIT 1) d ON true
-        LEFT JOIN LATERAL (SELECT f.max_in_flight FROM messaging.endpoints f WHERE f.id = m.endpoint_id LIMIT 1) e ON true
+        LEFT JOIN LATERAL (SELECT f.max_in_flight, f.rate_limit FROM messaging.endpoints f WHERE f.id = m.endpoint_id LIMIT 1) e ON true
         LEFT JOIN LATERAL (
             SELECT f.state FROM messaging._endpoint_state f WHERE f.endpoint_id = m.endpoint_id AND r.endpoint_id IS NULL LIMIT 1) s ON true),
     room AS (
@@ -230,7 +236,7 @@ BEGIN
             IF seen.fits AND (seen.endpoint_state IS NULL OR (seen.endpoint_state = 'disabled' AND r.endpoint_id IS NULL)) THEN
                 skipped := skipped + 1;
             ELSIF seen.fits THEN
-                free := coalesce((rooms ->> seen.endpoint_id::text)::integer, least(limits.few, seen.max_in_flight));
+                free := coalesce((rooms ->> seen.endpoint_id::text)::integer, least(limits.few, seen.at_once));
                 IF free <= 0 OR seen.endpoint_state = 'disabled' OR cardinality(chosen) >= most THEN
                     RETURN;
                 END IF;

@@ -247,6 +247,14 @@ TEST_F(Replay, AnEndpointThatTakesOneRequestAtATimeGetsOne) {
     EXPECT_EQ(round().replayed, 1u);
 }
 
+TEST_F(Replay, AnEndpointWithALimitedRateGetsWhatAQuarterOfASecondHas) {
+    add_endpoint("limited");
+    db_.sql("UPDATE messaging.endpoints SET rate_limit = 5 WHERE id = 2");
+    insert_and_end(5, OutcomeKind::kDead, "2");
+    create({.endpoint = "limited"});
+    EXPECT_EQ(round().replayed, 2u);
+}
+
 TEST_F(Replay, ADisabledEndpointIsWaitedForIfItIsNamedAndSkippedOtherwise) {
     add_endpoint("off");
     insert(2);
