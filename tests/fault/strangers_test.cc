@@ -79,7 +79,7 @@ TEST_F(Strangers, AListeningSessionCutWhileClaimsAreMovedLosesNothing) {
     std::mt19937 random(1);
     receiver_.set_script([&random](const http::Request&, std::size_t) {
         ScriptedAnswer answer;
-        answer.status = 503;
+        answer.status = 500;
         answer.delay = milliseconds(20 + random() % 90);
         return answer;
     });
@@ -88,7 +88,7 @@ TEST_F(Strangers, AListeningSessionCutWhileClaimsAreMovedLosesNothing) {
         "generate_series(1, " +
         std::to_string(kMessages) + ")");
     {
-        Service service({{"WEBHOOK_URL", receiver_.url()}, {"BACKOFF_BASE", "1h"}}, database_);
+        Service service({{"WEBHOOK_URL", receiver_.url()}, {"BACKOFF_BASE", "1h"}, {"BREAKER_FAILURES", "0"}}, database_);
         for (int cut = 0; cut < 40; ++cut) {
             wait(milliseconds(350));
             script(
