@@ -85,7 +85,8 @@ CREATE TABLE messaging._endpoint_state (
 CREATE INDEX _endpoint_state_from_hold ON messaging._endpoint_state (endpoint_id) WHERE state IN ('backlogged', 'failing');
 CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);
 
--- The next free moment of each endpoint that has a rate limit and is sent to. Engines reserve moments for their requests here.
+-- The next free moment of each endpoint that has a rate limit and is sent to. Engines reserve moments for their requests here. A row stays when
+-- its endpoint is deleted: a transaction that deletes one would otherwise lock what the engines reserve with.
 CREATE TABLE messaging._endpoint_rate (
     endpoint_id bigint PRIMARY KEY,
     free_at     timestamptz NOT NULL

@@ -43,7 +43,6 @@ BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM messaging._endpoint_state;
         DELETE FROM messaging._endpoint_secret;
-        DELETE FROM messaging._endpoint_rate;
     ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO messaging._endpoint_state (endpoint_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
     ELSIF TG_OP = 'UPDATE' THEN
@@ -51,7 +50,6 @@ BEGIN
     ELSE
         DELETE FROM messaging._endpoint_state WHERE endpoint_id = OLD.id;
         DELETE FROM messaging._endpoint_secret WHERE endpoint_id = OLD.id;
-        DELETE FROM messaging._endpoint_rate WHERE endpoint_id = OLD.id;
     END IF;
     RETURN NULL;
 END $$;

@@ -35,6 +35,12 @@ bool is_overload(const AttemptResult& result) {
 
 bool is_gone(const AttemptResult& result) { return result.fault == AttemptFault::kNone && result.status == 410; }
 
+bool is_about_message(const AttemptResult& result) {
+    constexpr std::array kToAnyRequest{401, 403, 404, 405, 408, 410, 429};
+    return result.fault == AttemptFault::kNone && result.status >= 400 && result.status <= 499 &&
+           std::find(kToAnyRequest.begin(), kToAnyRequest.end(), result.status) == kToAnyRequest.end();
+}
+
 std::optional<std::chrono::milliseconds> asked_wait(const AttemptResult& result, WallTime now) {
     return parse_retry_after(result.retry_after, result.date, now);
 }

@@ -26,6 +26,9 @@ std::string failure_of(const AttemptResult& result);
 bool is_overload(const AttemptResult& result);
 // 410: the receiver wants no more requests at this URL.
 bool is_gone(const AttemptResult& result);
+// The receiver takes requests and refuses this one: 4xx, except what it answers to any request (401, 403, 404, 405, 408, 410,
+// 429).
+bool is_about_message(const AttemptResult& result);
 // What Retry-After asks for; nullopt = nothing.
 std::optional<std::chrono::milliseconds> asked_wait(const AttemptResult& result, WallTime now);
 

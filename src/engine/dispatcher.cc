@@ -12,6 +12,7 @@ namespace {
 constexpr std::chrono::milliseconds kMeasurePeriod{100};
 // Starting requests counts as recovered after this long without a failure.
 constexpr std::chrono::milliseconds kFaultMemory{1000};
+constexpr std::chrono::milliseconds kOpeningPeriod{100};  // between two looks at all gates
 constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
@@ -83,6 +84,7 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         }
         if (now == endpoints_.end()) {
             limiter_.set_rate(id, std::nullopt);
+            queues_.set_rate(id, std::nullopt);
             budgeted_.erase(id);
             gates_.forget(id);
             update_gate(id);
@@ -295,17 +297,20 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
 }
 
 void Dispatcher::judge(core::EndpointId id, const core::AttemptResult& result) {
+    if (!knows(id)) return;
     const bool had_none = gates_.empty();
     auto finding = gates_.on_attempt(id, result, clock_.mono(), clock_.wall(), random_);
     if (had_none && gates_.empty()) return;  // as nearly always
     update_gate(id);
-    if (!finding || !knows(id)) return;
+    if (!finding) return;
     if (finding->finding == Finding::kGone) on_gone(id);
     mediator_.on_finding(std::move(*finding));
 }
 
 void Dispatcher::on_gone(core::EndpointId id) {
     endpoints_.find(id)->second.state = core::EndpointState::kDisabled;
+    gates_.forget(id);  // enabled, it is tried as any other
+    update_gate(id);
     hold_for_kept_back();
 }
 
@@ -318,7 +323,8 @@ void Dispatcher::update_budget(core::EndpointId id) {
         budgeted_.insert(id);
     } else {
         budgeted_.erase(id);
-        limiter_.want(id, queues_.waiting(id));
+        const bool is_closed = gates_.most_in_flight(id, clock_.mono()) == 0;
+        limiter_.want(id, is_closed ? 0 : queues_.waiting(id));
     }
 }
 
@@ -334,22 +340,22 @@ void Dispatcher::on_moments(const std::vector<core::EndpointId>& endpoints) {
 }
 
 void Dispatcher::update_gate(core::EndpointId id) {
-    const std::size_t most = gates_.most_in_flight(id, clock_.mono());
-    queues_.set_most(id, most);
-    if (most == 0) await_opening();
+    queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));
+    if (const auto opening = gates_.opening(id, clock_.mono())) await_opening(*opening, {});
 }
 
-void Dispatcher::await_opening() {
-    const core::MonoTime now = clock_.mono();
-    const auto next = gates_.next_opening(now);
-    if (!next || (gate_timer_->armed() && next_opening_ <= *next)) return;
-    next_opening_ = *next;
-    gate_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(*next - now));
+void Dispatcher::await_opening(core::MonoTime at, std::chrono::milliseconds at_least) {
+    if (gate_timer_->armed() && next_opening_ <= at) return;
+    next_opening_ = at;
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(at - clock_.mono());
+    gate_timer_->start(std::max(wait, at_least));
 }
 
+// It looks at all gates, so it does not follow itself at once.
 void Dispatcher::open_gates() {
     for (const core::EndpointId id : gates_.endpoints()) queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));
-    await_opening();
+    if (const auto next = gates_.next_opening(clock_.mono())) await_opening(*next, kOpeningPeriod);
+    for (const core::EndpointId id : gates_.endpoints()) update_budget(id);
     pump();
     mediator_.on_held_capacity();
 }

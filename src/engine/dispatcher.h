@@ -92,7 +92,7 @@ private:
     void on_moments(const std::vector<core::EndpointId>& endpoints);
     void update_gate(core::EndpointId id);
     void open_gates();
-    void await_opening();
+    void await_opening(core::MonoTime at, std::chrono::milliseconds at_least);
     bool is_kept_back(core::EndpointId id) const;
     void hold_for_kept_back();
     void tell_of(const core::Endpoint& endpoint, const std::string& unusable);

@@ -14,17 +14,25 @@ core::MonoTime EndpointGates::Gate::closed_until() const {
 std::optional<EndpointFinding> EndpointGates::on_attempt(core::EndpointId endpoint, const core::AttemptResult& result,
                                                          core::MonoTime now, core::WallTime wall, core::Random& random) {
     if (result.fault == core::AttemptFault::kLocal) return std::nullopt;
-    if (core::is_delivered(result)) {
-        const auto gate = gates_.extract(endpoint);
-        if (gate.empty() || !gate.mapped().breaker.is_open()) return std::nullopt;
-        return EndpointFinding{endpoint, Finding::kRecovered};
-    }
+    if (core::is_delivered(result)) return on_success(endpoint, now);
+    if (core::is_about_message(result)) return std::nullopt;
     Gate& gate = gates_[endpoint];
     gate.last_failure = core::failure_of(result);
     if (core::is_gone(result)) return EndpointFinding{endpoint, Finding::kGone, gate.last_failure};
     ask_for_pause(gate, result, now, wall);
     if (!gate.breaker.fail(policy_, now, random)) return std::nullopt;
     return EndpointFinding{endpoint, Finding::kFailing, gate.last_failure};
+}
+
+// A request that began before the pause may succeed within it.
+std::optional<EndpointFinding> EndpointGates::on_success(core::EndpointId endpoint, core::MonoTime now) {
+    const auto gate = gates_.find(endpoint);
+    if (gate == gates_.end()) return std::nullopt;
+    const bool was_open = gate->second.breaker.is_open();
+    gate->second.breaker.succeed();
+    if (gate->second.asked_until <= now) gates_.erase(gate);
+    if (!was_open) return std::nullopt;
+    return EndpointFinding{endpoint, Finding::kRecovered};
 }
 
 void EndpointGates::ask_for_pause(Gate& gate, const core::AttemptResult& result, core::MonoTime now, core::WallTime wall) const {
@@ -48,6 +56,12 @@ std::size_t EndpointGates::most_in_flight(core::EndpointId endpoint, core::MonoT
     if (gate == gates_.end()) return kNoGate;
     if (now < gate->second.closed_until()) return 0;
     return gate->second.breaker.is_open() ? kTries : kNoGate;
+}
+
+std::optional<core::MonoTime> EndpointGates::opening(core::EndpointId endpoint, core::MonoTime now) const {
+    const auto gate = gates_.find(endpoint);
+    if (gate == gates_.end() || gate->second.closed_until() <= now) return std::nullopt;
+    return gate->second.closed_until();
 }
 
 std::vector<core::EndpointId> EndpointGates::endpoints() const {

@@ -41,7 +41,7 @@ class EndpointGates {
 public:
     explicit EndpointGates(core::BreakerPolicy policy) : policy_(policy) {}
 
-    // Counts an attempt. Nothing is counted where the fault is our own.
+    // Counts an attempt. Nothing is counted where the fault is our own, or the message's.
     std::optional<EndpointFinding> on_attempt(core::EndpointId endpoint, const core::AttemptResult& result, core::MonoTime now,
                                               core::WallTime wall, core::Random& random);
     // Another engine has found the endpoint failing, or has ended that.
@@ -53,7 +53,9 @@ public:
     // Requests that may be in flight: 0, kTries, or kNoGate.
     std::size_t most_in_flight(core::EndpointId endpoint, core::MonoTime now) const;
     bool empty() const { return gates_.empty(); }
-    // Every endpoint that has a gate, and the next time at which one of them opens.
+    // When its gate opens; nullopt = it is open.
+    std::optional<core::MonoTime> opening(core::EndpointId endpoint, core::MonoTime now) const;
+    // Every endpoint that has a gate, and the next time at which one of them opens. Both look at all gates.
     std::vector<core::EndpointId> endpoints() const;
     std::optional<core::MonoTime> next_opening(core::MonoTime now) const;
 
@@ -64,6 +66,7 @@ private:
         std::string last_failure{};
         core::MonoTime closed_until() const;
     };
+    std::optional<EndpointFinding> on_success(core::EndpointId endpoint, core::MonoTime now);
     void ask_for_pause(Gate& gate, const core::AttemptResult& result, core::MonoTime now, core::WallTime wall) const;
 
     const core::BreakerPolicy policy_;

@@ -305,7 +305,7 @@ std::size_t EndpointQueues::room(const EndpointQueue& queue, std::size_t most) c
     const std::size_t waiting = queue.waiting.size();
     if (is_first(queue)) return std::min({beyond(1, waiting), untried_room(), queue.most});
     const std::size_t may_start = beyond(std::min(queue.limit, queue.most), queue.in_flight + waiting);
-    if (queue.silent) return std::min(may_start, beyond(silent_room(), silent_waiting_));
+    if (queue.silent) return std::min({may_start, beyond(silent_room(), silent_waiting_), beyond(queue.rate, waiting)});
     if (queue.most != kNoGate) return may_start;
     const std::size_t allowed = allowance(queue, most);
     return 2 * waiting > allowed ? 0 : allowed - waiting;

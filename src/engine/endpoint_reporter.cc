@@ -1,6 +1,7 @@
 // One writing at a time.
 #include "engine/endpoint_reporter.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -15,9 +16,9 @@ void EndpointReporter::add(EndpointFinding finding) {
 void EndpointReporter::next() {
     if (writing_ || waiting_.empty()) return;
     std::vector<EndpointFinding> findings;
-    findings.reserve(waiting_.size());
-    for (auto& [endpoint, finding] : waiting_) findings.push_back(std::move(finding));
-    waiting_.clear();
+    findings.reserve(std::min(waiting_.size(), kMaxFindings));
+    while (!waiting_.empty() && findings.size() < kMaxFindings)
+        findings.push_back(std::move(waiting_.extract(waiting_.begin()).mapped()));
     writing_ = true;
     store_.write_findings(std::move(findings), [this](const core::Result<core::Unit>& written) {
         writing_ = false;

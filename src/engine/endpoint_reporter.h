@@ -1,6 +1,7 @@
 // EndpointReporter: writes what an engine finds of its endpoints to PostgreSQL, so that the other engines know it.
 #pragma once
 
+#include <cstddef>
 #include <unordered_map>
 
 #include "core/message.h"
@@ -9,6 +10,9 @@
 #include "engine/engine_observer.h"
 
 namespace messaging::engine {
+
+inline constexpr std::size_t kMaxFindings =
+    200;  // in one statement: each may be an event, and its session has heartbeats to write
 
 // Loop thread only. One writing is under way at a time; of the findings that wait meanwhile the last one of each endpoint counts.
 // What could not be written is dropped: the next try of a failing endpoint, or the next reading of the endpoints, reports it

@@ -17,7 +17,9 @@ RateLimiter::RateLimiter(RateLimitStore& store, loop::TimerFactory& timers, cons
 
 void RateLimiter::set_rate(core::EndpointId endpoint, std::optional<int> rate) {
     if (rate) {
-        limited_[endpoint].rate = std::max(1, *rate);
+        Limited& one = limited_[endpoint];
+        if (one.rate != *rate) one.left = 0;  // they are at the former rate
+        one.rate = std::max(1, *rate);
     } else {
         limited_.erase(endpoint);
     }
@@ -55,7 +57,7 @@ void RateLimiter::want(core::EndpointId endpoint, std::size_t waiting) {
         await(endpoint, one);
     } else if (!one.reserving) {
         one.reserving = true;
-        wanting_.push_back(endpoint);
+        wanting_.insert(endpoint);
     }
 }
 
@@ -79,9 +81,10 @@ void RateLimiter::on_timer() {
 }
 
 void RateLimiter::reserve_wanted() {
-    if (wanting_.empty() || retry_timer_->armed()) return;
+    if (wanting_.empty() || reserving_ || retry_timer_->armed()) return;
     std::vector<RateRequest> requests;
-    for (const core::EndpointId endpoint : std::exchange(wanting_, {})) {
+    while (!wanting_.empty() && requests.size() < kMaxReservations) {
+        const core::EndpointId endpoint = wanting_.extract(wanting_.begin()).value();
         const auto one = limited_.find(endpoint);
         if (one == limited_.end()) continue;  // its limit was removed
         const auto ahead =
@@ -90,11 +93,15 @@ void RateLimiter::reserve_wanted() {
     }
     if (requests.empty()) return;
     auto answered = [this, requests](const core::Result<std::vector<RateGrant>>& grants) { on_reserved(requests, grants); };
+    reserving_ = true;
     store_.reserve(std::move(requests), std::move(answered));
 }
 
 void RateLimiter::on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants) {
+    reserving_ = false;
     report(observer_, kRateLimitOperation, grants);
+    std::unordered_map<core::EndpointId, int> rates;
+    for (const RateRequest& request : requests) rates.emplace(request.endpoint, request.rate);
     std::vector<core::EndpointId> asked;
     for (const RateRequest& request : requests) {
         const auto one = limited_.find(request.endpoint);
@@ -107,12 +114,13 @@ void RateLimiter::on_reserved(const std::vector<RateRequest>& requests, const co
     } else {
         for (const RateGrant& grant : grants.value()) {
             const auto one = limited_.find(grant.endpoint);
-            if (one == limited_.end()) continue;
+            if (one == limited_.end() || one->second.rate != rates[grant.endpoint]) continue;
             one->second.next = clock_.mono() + grant.begins_in;
             one->second.left = grant.count;
         }
     }
     on_moments_(asked);
+    reserve_wanted();
 }
 
 }  // namespace messaging::engine

@@ -26,6 +26,7 @@ namespace messaging::engine {
 inline constexpr std::chrono::milliseconds kReservedAhead{250};
 // Of the next reservation after one that has failed.
 inline constexpr std::chrono::milliseconds kReserveRetry{1000};
+inline constexpr std::size_t kMaxReservations = 500;  // endpoints in one reservation
 
 // Loop thread only.
 class RateLimiter {
@@ -68,7 +69,8 @@ private:
     std::unique_ptr<loop::Timer> retry_timer_;
     std::unordered_map<core::EndpointId, Limited> limited_;
     std::set<std::pair<core::MonoTime, core::EndpointId>> moments_;  // the next one of each endpoint that waits for it
-    std::vector<core::EndpointId> wanting_;                          // to be reserved for
+    std::set<core::EndpointId> wanting_;                             // to be reserved for
+    bool reserving_ = false;                                         // one statement is under way at a time
 };
 
 }  // namespace messaging::engine

@@ -11,15 +11,16 @@ namespace {
 // behind it. A moment more than two minutes ahead is the work of a clock that was set back, and counts as now: 64 engines that
 // each reserve a second are no further ahead. In the order of the endpoints, so that no two engines wait for each other.
 constexpr pg::Statement kReserve{"reserve_moments", R"sql(
-WITH wanted AS MATERIALIZED (
+WITH begun AS MATERIALIZED (SELECT clock_timestamp() AS at),
+wanted AS MATERIALIZED (
     SELECT u.endpoint_id, u.count, u.count * interval '1 second' / u.rate AS lasts
     FROM unnest($1::bigint[], $2::int[], $3::int[]) AS u(endpoint_id, rate, count)),
 reserved AS (
     INSERT INTO messaging._endpoint_rate AS r (endpoint_id, free_at)
-    SELECT endpoint_id, clock_timestamp() + lasts FROM wanted ORDER BY endpoint_id
+    SELECT endpoint_id, at + lasts FROM wanted, begun ORDER BY endpoint_id
     ON CONFLICT (endpoint_id) DO UPDATE SET free_at =
         CASE WHEN r.free_at > clock_timestamp() + interval '2 minutes' THEN clock_timestamp()
-             ELSE greatest(r.free_at, clock_timestamp()) END + (SELECT w.lasts FROM wanted w WHERE w.endpoint_id = excluded.endpoint_id)
+             ELSE greatest(r.free_at, clock_timestamp()) END + (excluded.free_at - (SELECT at FROM begun))
     RETURNING endpoint_id, free_at)
 SELECT w.endpoint_id, w.count, greatest(0, extract(epoch FROM r.free_at - w.lasts - clock_timestamp()) * 1000000)::bigint
 FROM reserved r JOIN wanted w ON w.endpoint_id = r.endpoint_id)sql"};

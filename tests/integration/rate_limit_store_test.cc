@@ -57,13 +57,21 @@ TEST_F(RateLimitStoreTest, AClockThatWasSetBackDoesNotStopAnEndpoint) {
     EXPECT_LT(reserve({{7, 1, 1}})[0].begins_in, milliseconds(1001));
 }
 
-TEST_F(RateLimitStoreTest, ItsRowGoesWithItsEndpoint) {
+// A reader's finding: the reservations of all endpoints waited for such a transaction, and failed.
+TEST_F(RateLimitStoreTest, AnOpenTransactionThatDeletesAnEndpointStopsNoReservation) {
     db_.sql("INSERT INTO messaging.endpoints (name, url, rate_limit) VALUES ('shop', 'http://shop/', 5)");
     reserve({{1, 1, 1}, {2, 1, 1}});
-    db_.sql("DELETE FROM messaging.endpoints WHERE name = 'shop'");
-    EXPECT_EQ(db_.sql("SELECT endpoint_id FROM messaging._endpoint_rate"), "1");
-    db_.sql("TRUNCATE messaging.endpoints");
-    EXPECT_EQ(db_.sql("SELECT endpoint_id FROM messaging._endpoint_rate"), "");
+    pg::Session other = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(other.execute_script("BEGIN; DELETE FROM messaging.endpoints WHERE name = 'shop'"));
+    EXPECT_EQ(reserve({{1, 1, 1}, {2, 1, 1}}).size(), 2U);
+    ASSERT_TRUE(other.execute_script("COMMIT"));
+}
+
+TEST_F(RateLimitStoreTest, FiveHundredEndpointsAreOneStatement) {
+    std::vector<RateRequest> requests;
+    for (core::EndpointId id = 1; id <= 500; ++id) requests.push_back({id, 10, 5});
+    EXPECT_EQ(reserve(requests).size(), 500U);
+    for (const RateGrant& grant : reserve(requests)) EXPECT_GT(grant.begins_in, microseconds(0));
 }
 
 }  // namespace

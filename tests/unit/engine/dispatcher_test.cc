@@ -426,6 +426,36 @@ TEST_F(DispatcherTest, ARateLimitSpacesTheRequestsAndHoldsWhatIsMoreThanASeconds
     EXPECT_EQ(sender_.attempts.size(), 8u) << "no limit any more";
 }
 
+// A reader's finding: they stayed in memory, unsent, until the process ended.
+TEST_F(DispatcherTest, MessagesOfALimitedEndpointThatIsRemovedLeave) {
+    core::Endpoint limited = endpoint(1, 2);
+    limited.rate_limit = 1;
+    dispatcher_.set_endpoints({limited, endpoint(2, 2)});
+    dispatcher_.add(some(1, 1));
+    dispatcher_.set_endpoints({endpoint(2, 2)});
+    ASSERT_EQ(outcomes_.size(), 1u);
+    EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kDeferred);
+}
+
+TEST_F(DispatcherTest, AClosedGateReservesNoMoments) {
+    core::Endpoint limited = endpoint(1, 2);
+    limited.rate_limit = 10;
+    dispatcher_.set_endpoints({limited});
+    dispatcher_.add(some(3, 1));
+    take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 1, {}}});
+    core::AttemptResult busy;
+    busy.status = 429;
+    busy.retry_after = "30";
+    take_first(sender_.attempts).done(busy);
+    if (!stores_.reservations.empty()) take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 2, {}}});
+    time_.advance(std::chrono::seconds(29));
+    EXPECT_TRUE(stores_.reservations.empty());
+    time_.advance(std::chrono::seconds(1));
+    EXPECT_EQ(stores_.reservations.size(), 1u);
+    take_first(stores_.reservations).answer(std::vector<RateGrant>{{1, 1, {}}});
+    EXPECT_EQ(sender_.attempts.size(), 1u);
+}
+
 TEST_F(DispatcherTest, AMomentThatPassesWhileAllSlotsAreInUseIsNotUsedLater) {
     core::Endpoint limited = endpoint(1, 1);
     limited.rate_limit = 100;

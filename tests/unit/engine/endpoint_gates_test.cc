@@ -66,6 +66,26 @@ TEST_F(EndpointGatesTest, AnOverloadedReceiverGetsThePauseThatItAsksFor) {
     EXPECT_EQ(most(), kNoGate) << "its breaker is closed";
 }
 
+TEST_F(EndpointGatesTest, ASuccessOfAnEarlierRequestDoesNotEndThePause) {
+    answer(429, "30");
+    EXPECT_FALSE(answer(200));
+    EXPECT_EQ(most(), 0u);
+    time_.advance(seconds(30));
+    EXPECT_EQ(most(), kNoGate);
+}
+
+// A reader's finding: a hundred bad messages closed the endpoint for the good ones behind them, for days.
+TEST_F(EndpointGatesTest, WhatAReceiverRefusesOfOneMessageDoesNotCount) {
+    for (int i = 0; i < 10; ++i) {
+        time_.advance(seconds(1));
+        for (const int status : {400, 409, 413, 415, 422}) EXPECT_FALSE(answer(status));
+    }
+    EXPECT_TRUE(gates_.empty());
+    answer(404);
+    time_.advance(seconds(1));
+    EXPECT_TRUE(answer(401)) << "it answers so to any request";
+}
+
 TEST_F(EndpointGatesTest, ThePauseIsBoundedAndOnlyForOverload) {
     answer(500, "30");
     EXPECT_EQ(most(), kNoGate) << "this is about the message";

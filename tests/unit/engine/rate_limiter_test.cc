@@ -98,6 +98,18 @@ TEST_F(RateLimiterTest, ALimitThatIsRemovedIsForgotten) {
     EXPECT_TRUE(told_.empty());
 }
 
+TEST_F(RateLimiterTest, MomentsOfAFormerRateAreNotUsed) {
+    want(25);
+    grant(25);
+    EXPECT_EQ(limiter_.allowed(7), 1u);
+    limiter_.set_rate(7, 1);
+    EXPECT_EQ(limiter_.allowed(7), 0u);
+    want(25);
+    limiter_.set_rate(7, 2);
+    grant(1);
+    EXPECT_EQ(limiter_.allowed(7), 0u) << "nor what was under way";
+}
+
 TEST_F(RateLimiterTest, TwoEndpointsHaveMomentsOfTheirOwn) {
     limiter_.set_rate(8, 1);
     limiter_.want(7, 1);
