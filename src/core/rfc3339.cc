@@ -77,6 +77,10 @@ std::string format_rfc3339_ms(std::chrono::system_clock::time_point time) {
 
 std::string format_rfc3339_us(Microseconds time) { return format(time, 6); }
 
+std::optional<std::string> format_rfc3339_us(const std::optional<Microseconds>& time) {
+    return time ? std::optional(format_rfc3339_us(*time)) : std::nullopt;
+}
+
 std::optional<Microseconds> parse_rfc3339(std::string_view text) {
     if (text.size() <= kSecondsEnd || (text[10] != 'T' && text[10] != 't')) return std::nullopt;
     const auto date = date_of(text.substr(0, 10));

@@ -61,13 +61,7 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         if (!endpoint.unusable.empty()) unusable_.push_back(endpoint.id);
         const bool held = core::is_sent_from_hold(endpoint.state);
         queues_.set_max_in_flight(endpoint.id, static_cast<std::size_t>(std::max(1, endpoint.max_in_flight)));
-        limiter_.set_rate(endpoint.id, endpoint.rate_limit);
-        queues_.set_rate(endpoint.id, endpoint.rate_limit);
-        if (endpoint.rate_limit) {
-            update_budget(endpoint.id);
-        } else {
-            budgeted_.erase(endpoint.id);
-        }
+        set_rate(endpoint.id, endpoint.rate_limit);
         const bool was_held = before != former.end() && core::is_sent_from_hold(before->second.state);
         if (held != was_held) queues_.set_held(endpoint.id, held);  // hold() may be ahead of what was read
         if (held && before == former.end()) queues_.expect_silence(endpoint.id);
@@ -83,9 +77,7 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
             tell(requests_to(endpoint), "", false);
         }
         if (now == endpoints_.end()) {
-            limiter_.set_rate(id, std::nullopt);
-            queues_.set_rate(id, std::nullopt);
-            budgeted_.erase(id);
+            set_rate(id, std::nullopt);
             gates_.forget(id);
             update_gate(id);
             queues_.forget_if_idle(id);
@@ -314,6 +306,13 @@ void Dispatcher::on_gone(core::EndpointId id) {
     hold_for_kept_back();
 }
 
+void Dispatcher::set_rate(core::EndpointId id, std::optional<int> rate) {
+    limiter_.set_rate(id, rate);
+    queues_.set_rate(id, rate);
+    budgeted_.erase(id);
+    update_budget(id);
+}
+
 // Lets as many requests start as the endpoint's rate limit allows now, and asks for more.
 void Dispatcher::update_budget(core::EndpointId id) {
     if (!limiter_.limits(id)) return;
@@ -353,9 +352,11 @@ void Dispatcher::await_opening(core::MonoTime at, std::chrono::milliseconds at_l
 
 // It looks at all gates, so it does not follow itself at once.
 void Dispatcher::open_gates() {
-    for (const core::EndpointId id : gates_.endpoints()) queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));
+    for (const core::EndpointId id : gates_.endpoints()) {
+        queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));
+        update_budget(id);
+    }
     if (const auto next = gates_.next_opening(clock_.mono())) await_opening(*next, kOpeningPeriod);
-    for (const core::EndpointId id : gates_.endpoints()) update_budget(id);
     pump();
     mediator_.on_held_capacity();
 }

@@ -87,6 +87,7 @@ private:
     void follow_state(const core::Endpoint& read, const core::Endpoint* before);
     void judge(core::EndpointId id, const core::AttemptResult& result);
     void on_gone(core::EndpointId id);
+    void set_rate(core::EndpointId id, std::optional<int> rate);
     void update_budget(core::EndpointId id);
     void update_budgets();
     void on_moments(const std::vector<core::EndpointId>& endpoints);

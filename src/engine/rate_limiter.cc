@@ -64,6 +64,10 @@ void RateLimiter::want(core::EndpointId endpoint, std::size_t waiting) {
 void RateLimiter::await(core::EndpointId endpoint, const Limited& one) {
     moments_.emplace(one.next, endpoint);
     if (moments_.begin()->second != endpoint && moment_timer_->armed()) return;  // an earlier one is awaited
+    start_timer();
+}
+
+void RateLimiter::start_timer() {
     const auto wait = std::max(core::MonoTime::duration(0), moments_.begin()->first - clock_.mono());
     moment_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(wait));
 }
@@ -75,8 +79,7 @@ void RateLimiter::on_timer() {
         moments_.erase(moments_.begin());
     }
     std::erase_if(reached, [this](core::EndpointId endpoint) { return !limits(endpoint); });
-    if (!moments_.empty())
-        moment_timer_->start(std::chrono::ceil<std::chrono::milliseconds>(moments_.begin()->first - clock_.mono()));
+    if (!moments_.empty()) start_timer();
     if (!reached.empty()) on_moments_(reached);
 }
 
@@ -89,6 +92,7 @@ void RateLimiter::reserve_wanted() {
         if (one == limited_.end()) continue;  // its limit was removed
         const auto ahead =
             static_cast<std::size_t>(std::max<std::int64_t>(1, one->second.rate * kReservedAhead / std::chrono::seconds(1)));
+        one->second.reserved_rate = one->second.rate;
         requests.push_back({endpoint, one->second.rate, static_cast<int>(std::min(ahead, one->second.wanted))});
     }
     if (requests.empty()) return;
@@ -100,8 +104,6 @@ void RateLimiter::reserve_wanted() {
 void RateLimiter::on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants) {
     reserving_ = false;
     report(observer_, kRateLimitOperation, grants);
-    std::unordered_map<core::EndpointId, int> rates;
-    for (const RateRequest& request : requests) rates.emplace(request.endpoint, request.rate);
     std::vector<core::EndpointId> asked;
     for (const RateRequest& request : requests) {
         const auto one = limited_.find(request.endpoint);
@@ -114,7 +116,7 @@ void RateLimiter::on_reserved(const std::vector<RateRequest>& requests, const co
     } else {
         for (const RateGrant& grant : grants.value()) {
             const auto one = limited_.find(grant.endpoint);
-            if (one == limited_.end() || one->second.rate != rates[grant.endpoint]) continue;
+            if (one == limited_.end() || one->second.rate != one->second.reserved_rate) continue;
             one->second.next = clock_.mono() + grant.begins_in;
             one->second.left = grant.count;
         }

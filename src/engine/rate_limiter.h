@@ -54,10 +54,12 @@ private:
         int left = 0;            // moments that are not used
         std::size_t wanted = 0;  // deliveries that wait, as far as was said
         bool reserving = false;
+        int reserved_rate = 0;  // of the last reservation
         std::chrono::microseconds spacing() const { return std::chrono::microseconds(1'000'000 / rate); }
     };
     void drop_missed(Limited& one) const;
     void await(core::EndpointId endpoint, const Limited& one);
+    void start_timer();
     void on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants);
     void on_timer();
 

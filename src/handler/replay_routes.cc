@@ -37,16 +37,13 @@ core::Completion<ReplayView> answer(const Reply& reply, int status, const char* 
 
 // As it will be: the gaps take what only the database knows.
 service::ResponseTemplate response_to(const service::ReplayFilter& filter, const std::string& by, const std::string& request_id) {
-    const auto text = [](const std::optional<core::Microseconds>& moment) {
-        return moment ? std::optional(core::format_rfc3339_us(*moment)) : std::nullopt;
-    };
     ReplayView view;
     view.status = filter.status;
     view.endpoint = filter.endpoint;
     view.event_type = filter.event_type;
     view.tenant = filter.tenant;
-    view.since = text(filter.since);
-    view.until = text(filter.until);
+    view.since = core::format_rfc3339_us(filter.since);
+    view.until = core::format_rfc3339_us(filter.until);
     view.created_by = by;
     BodyGaps gaps;
     return gaps.split(

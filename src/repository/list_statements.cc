@@ -249,7 +249,7 @@ pg::Params list_params(const ListQuery& query) {
     params.boolean(query.with_content);
     if (&statement == &kSent) return params;
     for (const auto& moment : {query.since, query.until}) {
-        params.optional_text(moment ? std::optional(core::format_rfc3339_us(*moment)) : std::nullopt);
+        params.optional_text(core::format_rfc3339_us(moment));
     }
     params.optional_bigint(query.endpoint_id);
     if (&statement == &kScheduled || &statement == &kRecipient) params.optional_text(query.recipient);

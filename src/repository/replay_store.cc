@@ -57,11 +57,11 @@ WITH target AS MATERIALIZED (SELECT r.id, r.state FROM messaging._replay r WHERE
 SELECT t.state, (messaging.cancel_replay(t.id)).id FROM target t)sql"};
 
 pg::Params filter_params(const ReplayFilter& filter) {
-    const auto text = [](const std::optional<core::Microseconds>& moment) {
-        return moment ? std::optional(core::format_rfc3339_us(*moment)) : std::nullopt;
-    };
     pg::Params params;
-    params.optional_text(filter.endpoint).text(filter.status).optional_text(text(filter.since)).optional_text(text(filter.until));
+    params.optional_text(filter.endpoint)
+        .text(filter.status)
+        .optional_text(core::format_rfc3339_us(filter.since))
+        .optional_text(core::format_rfc3339_us(filter.until));
     params.optional_text(filter.event_type).optional_text(filter.tenant);
     return params;
 }
