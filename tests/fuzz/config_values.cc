@@ -11,6 +11,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     constexpr const char* kSecret = "hUsh-hUsh-9d1";
     std::map<std::string, std::string> values{{"API_TOKEN", kSecret}};
     std::string_view text = fuzz::text_of(data, size);
+    // Errors quote what is no secret, such as a network: input that holds the secret itself proves nothing.
+    if (text.find(kSecret) != std::string_view::npos) return 0;
     while (!text.empty()) {
         const std::size_t end = std::min(text.find('\n'), text.size());
         const std::string_view line = text.substr(0, end);
