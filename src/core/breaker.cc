@@ -13,6 +13,7 @@ bool Breaker::fail(const BreakerPolicy& policy, MonoTime now, Random& random) {
     if (open_ && now < paused_until_) return false;  // of a request that had begun before
     const bool opens = policy.failures > 0 && failures_ >= policy.failures && now - first_failure_ >= policy.at_least;
     if (!open_ && !opens) return false;
+    if (open_) ++failed_tries_;
     open_ = true;
     pause_ = std::clamp(2 * pause_, policy.first_pause, policy.longest_pause);
     paused_until_ = now + jittered(pause_, 0.75, 1.0, random);

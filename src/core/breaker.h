@@ -26,12 +26,16 @@ public:
     void open(MonoTime now);
 
     bool is_open() const { return open_; }
+    // Which message to try. The oldest ones may be those that the receiver never takes, while it takes all others: after a try
+    // that has failed with the oldest, the newest is tried, and so on in turns.
+    bool tries_newest() const { return open_ && failed_tries_ % 2 == 1; }
     int failures() const { return failures_; }               // in a row
     MonoTime paused_until() const { return paused_until_; }  // while it is open
 
 private:
     bool open_ = false;
     int failures_ = 0;
+    int failed_tries_ = 0;
     MonoTime first_failure_{};
     MonoTime paused_until_{};
     std::chrono::milliseconds pause_{0};

@@ -87,6 +87,7 @@ constexpr bool is_sent_from_hold(EndpointState state) {
 struct EndpointRoom {
     EndpointId endpoint = 0;
     int room = 0;
+    bool newest_first = false;  // otherwise in order
 };
 
 // What one attempt led to.

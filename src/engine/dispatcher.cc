@@ -169,9 +169,11 @@ std::vector<core::EndpointRoom> Dispatcher::held_rooms() const {
     if (is_full()) return {};
     std::vector<core::EndpointRoom> rooms;
     for (const core::EndpointId id : unusable_)
-        rooms.push_back({id, 0});  // before the queue's: the first room of an endpoint counts
-    const auto others = queues_.rooms(most_held());
-    rooms.insert(rooms.end(), others.begin(), others.end());
+        rooms.push_back({id, 0});  // of several rooms of an endpoint, the smallest one counts
+    for (core::EndpointRoom room : queues_.rooms(most_held())) {
+        room.newest_first = gates_.tries_newest(room.endpoint);
+        rooms.push_back(room);
+    }
     return rooms;
 }
 

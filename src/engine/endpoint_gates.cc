@@ -51,6 +51,11 @@ std::optional<EndpointFinding> EndpointGates::failing(core::EndpointId endpoint)
     return EndpointFinding{endpoint, Finding::kFailing, gate->second.last_failure};
 }
 
+bool EndpointGates::tries_newest(core::EndpointId endpoint) const {
+    const auto gate = gates_.find(endpoint);
+    return gate != gates_.end() && gate->second.breaker.tries_newest();
+}
+
 std::size_t EndpointGates::most_in_flight(core::EndpointId endpoint, core::MonoTime now) const {
     const auto gate = gates_.find(endpoint);
     if (gate == gates_.end()) return kNoGate;

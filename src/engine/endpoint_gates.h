@@ -52,6 +52,8 @@ public:
     std::optional<EndpointFinding> failing(core::EndpointId endpoint) const;
     // Requests that may be in flight: 0, kTries, or kNoGate.
     std::size_t most_in_flight(core::EndpointId endpoint, core::MonoTime now) const;
+    // Of its held messages, the one to try is the newest.
+    bool tries_newest(core::EndpointId endpoint) const;
     bool empty() const { return gates_.empty(); }
     // When its gate opens; nullopt = it is open.
     std::optional<core::MonoTime> opening(core::EndpointId endpoint, core::MonoTime now) const;

@@ -99,11 +99,17 @@ void add_range(engine::Source source, const engine::ClaimRequest& request, pg::P
     } else {
         std::vector<std::int64_t> endpoints;
         std::vector<std::int32_t> rooms;
+        std::vector<std::int32_t> newest_first;
         for (const core::EndpointRoom& room : request.rooms) {
             endpoints.push_back(room.endpoint);
             rooms.push_back(room.room);
+            newest_first.push_back(room.newest_first ? 1 : 0);
         }
-        params.bigint_array(endpoints).integer_array(rooms).integer(request.other_room).bigint(request.after);
+        params.bigint_array(endpoints)
+            .integer_array(rooms)
+            .integer_array(newest_first)
+            .integer(request.other_room)
+            .bigint(request.after);
     }
 }
 

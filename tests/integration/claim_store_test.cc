@@ -324,6 +324,15 @@ TEST_F(ClaimStoreTest, HeldMessagesAreClaimedInOrderAndThenTheirEndpointIsActive
     EXPECT_EQ(ids_of(claim()), "6");
 }
 
+TEST_F(ClaimStoreTest, TheNewestHeldMessageIsClaimedFirstWhereThatIsAskedFor) {
+    db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('second', 'http://b/')");
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'failing'");
+    db_.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', 1 + g / 4 FROM generate_series(1, 6) g");
+    claim();
+    EXPECT_EQ(ids_of(claim_held({{1, 1, true}, {2, 2}})), "3 4 5");
+    EXPECT_EQ(ids_of(claim_held({{1, 5}, {2, 5, true}})), "1 2 6");
+}
+
 TEST_F(ClaimStoreTest, EndpointsWhoseMessagesAreHeldTakeTurns) {
     for (int id = 2; id <= 4; ++id) {
         db_.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('number " + std::to_string(id) + "', 'http://b/')");

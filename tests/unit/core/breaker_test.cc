@@ -58,6 +58,19 @@ TEST_F(BreakerTest, ThePauseDoublesWithEachTryThatFails) {
     EXPECT_FALSE(breaker_.is_open());
 }
 
+TEST_F(BreakerTest, TriesTheOldestAndTheNewestMessageInTurns) {
+    EXPECT_FALSE(breaker_.tries_newest()) << "closed";
+    breaker_.open(now_);
+    for (const bool newest : {false, true, false, true}) {
+        EXPECT_EQ(breaker_.tries_newest(), newest);
+        now_ = breaker_.paused_until();
+        EXPECT_TRUE(fail());
+        EXPECT_FALSE(fail()) << "of a request that had begun before: no try";
+    }
+    breaker_.succeed();
+    EXPECT_FALSE(breaker_.tries_newest());
+}
+
 TEST_F(BreakerTest, IsTriedAtOnceWhereAnotherEngineHasOpenedIt) {
     breaker_.open(now_);
     EXPECT_TRUE(breaker_.is_open());

@@ -97,18 +97,20 @@ private:
     };
     static std::size_t as_size(int number) { return static_cast<std::size_t>(number); }
     void claim_of(core::EndpointId endpoint, const ClaimRequest& request, ClaimBatch& batch) {
-        int room = request.other_room;
+        core::EndpointRoom wanted{endpoint, request.other_room};
         for (const core::EndpointRoom& known : request.rooms) {
-            if (known.endpoint == endpoint) room = known.room;
+            if (known.endpoint == endpoint) wanted = known;
         }
+        int room = wanted.room;
         std::set<core::MessageId>& ids = hold_[endpoint];
         if (room > 0 && ids.empty()) held_.erase(endpoint);
         for (; room > 0 && !ids.empty() && batch.taken < as_size(request.limit); --room) {
             ++batch.taken;
-            batch.deliveries.push_back(test::delivery(*ids.begin(), endpoint));
+            const auto next = wanted.newest_first ? std::prev(ids.end()) : ids.begin();
+            batch.deliveries.push_back(test::delivery(*next, endpoint));
             batch.deliveries.back().was_held = true;
             batch.deliveries.back().content = content_;
-            ids.erase(ids.begin());
+            ids.erase(next);
         }
     }
     void later(std::function<void()> answer) {
@@ -128,7 +130,8 @@ private:
     std::unique_ptr<loop::Timer> timer_;
 };
 
-// Answers 200 after each endpoint's time; kNever = after a time-out of 30 s, without an answer.
+// Answers 200, or 500 to the messages that it never takes, after each endpoint's time; kNever = after a time-out of 30 s, without
+// an answer.
 class SimulatedReceivers : public Sender {
 public:
     explicit SimulatedReceivers(test::FakeTime& time) : time_(time) {}
@@ -137,7 +140,7 @@ public:
                        std::function<void(core::AttemptResult)> done) override {
         const milliseconds takes = takes_[endpoint.id];
         core::AttemptResult result;
-        result.status = takes == kNever ? 0 : 200;
+        result.status = takes == kNever ? 0 : never_taken_.contains(delivery.id) ? 500 : 200;
         result.fault = takes == kNever ? core::AttemptFault::kRemote : core::AttemptFault::kNone;
         result.duration = takes == kNever ? seconds(30) : takes;
         const core::MonoTime at = time_.mono() + result.duration;
@@ -154,11 +157,13 @@ public:
         }
     }
     void set(core::EndpointId endpoint, milliseconds takes) { takes_[endpoint] = takes; }
+    void never_take(core::MessageId id) { never_taken_.insert(id); }
     const std::map<core::MessageId, core::MonoTime>& sent() const { return sent_; }
 
 private:
     test::FakeTime& time_;
     std::map<core::EndpointId, milliseconds> takes_;
+    std::set<core::MessageId> never_taken_;
     std::multimap<core::MonoTime, std::function<void()>> answers_;
     std::map<core::MessageId, core::MonoTime> sent_;
 };
@@ -182,14 +187,17 @@ protected:
         receivers_.set(good_, milliseconds(5));
         dispatcher_.set_endpoints(endpoints_);
     }
+    core::MessageId insert(core::EndpointId endpoint) {
+        const core::MessageId id = tables_.insert(endpoint);
+        endpoint_of_[id] = endpoint;
+        return id;
+    }
     // Inserts one message for the good endpoint each 10 ms; answers how long the slowest of them waited until it was sent.
     milliseconds run(seconds lasting) {
         std::map<core::MessageId, core::MonoTime> inserted;
         for (milliseconds passed{0}; passed < lasting; passed += milliseconds(1)) {
             if (passed.count() % 10 == 0) {
-                const core::MessageId id = tables_.insert(good_);
-                inserted[id] = time_.mono();
-                endpoint_of_[id] = good_;
+                inserted[insert(good_)] = time_.mono();
                 tables_.commit();
                 claimer_.poll();
             }
@@ -208,7 +216,7 @@ protected:
     // Each of the others gets so many, in one transaction.
     void burst(int size) {
         for (int i = 0; i < size; ++i) {
-            for (core::EndpointId id = 1; id < good_; ++id) endpoint_of_[tables_.insert(id)] = id;
+            for (core::EndpointId id = 1; id < good_; ++id) insert(id);
         }
         tables_.commit();
         claimer_.poll();
@@ -223,6 +231,7 @@ protected:
     std::size_t retries_ = 0;
     std::vector<core::Endpoint> endpoints_;
     std::map<core::MessageId, core::EndpointId> endpoint_of_;
+    std::set<core::EndpointId> failing_;  // what fails for them waits in the hold
     test::FakeEngineStores rates_;
     Dispatcher dispatcher_{receivers_,
                            rates_,
@@ -233,14 +242,19 @@ protected:
                            DispatcherOptions{},
                            {.on_outcome =
                                 [this](const core::Outcome& outcome) {
+                                    const core::EndpointId endpoint = endpoint_of_[outcome.id];
                                     if (outcome.kind == core::OutcomeKind::kRetry) ++retries_;
-                                    if (outcome.kind != core::OutcomeKind::kHeld) return;
-                                    tables_.move_to_hold(endpoint_of_[outcome.id], outcome.id);
+                                    const bool waits = outcome.kind == core::OutcomeKind::kRetry && failing_.contains(endpoint);
+                                    if (outcome.kind != core::OutcomeKind::kHeld && !waits) return;
+                                    tables_.move_to_hold(endpoint, outcome.id);
                                     claimer_.expect_held();
                                 },
                             .on_capacity = [this] { claimer_.on_capacity(); },
                             .on_held_capacity = [this] { claimer_.expect_held(); },
-                            .on_finding = [](const EndpointFinding&) {}}};
+                            .on_finding =
+                                [this](const EndpointFinding& finding) {
+                                    if (finding.finding == Finding::kFailing) failing_.insert(finding.endpoint);
+                                }}};
     Claimer claimer_{tables_,
                      time_,
                      time_,
@@ -342,6 +356,25 @@ TEST_F(EndpointFairness, EveryHeldOneIsTriedBesideAThousandThatHang) {
     std::size_t unsent = 0;
     for (const auto& [id, endpoint] : endpoint_of_) unsent += endpoint < good_ && !receivers_.sent().contains(id) ? 1u : 0u;
     EXPECT_EQ(unsent, retries_) << "those that have had a time-out";
+}
+
+// The oldest ones were tried again and again, one a minute, and the others waited for hours.
+TEST_F(EndpointFairness, MessagesThatAReceiverNeverTakesDoNotKeepTheOthersOfItsEndpoint) {
+    start(1, milliseconds(5));
+    for (const seconds apart : {seconds(5), seconds(1)}) {
+        for (int i = 0; i < 30; ++i) receivers_.never_take(insert(1));
+        tables_.commit();
+        claimer_.poll();
+        run(apart);
+    }
+    ASSERT_TRUE(failing_.contains(1));
+    std::vector<core::MessageId> others;
+    for (int i = 0; i < 100; ++i) {
+        others.push_back(insert(1));
+        tables_.move_to_hold(1, others.back());
+    }
+    run(seconds(16));
+    for (const core::MessageId id : others) EXPECT_TRUE(receivers_.sent().contains(id)) << id;
 }
 
 TEST_F(EndpointFairness, WhatIsHeldIsSentWhenTheEndpointsComeBack) {
