@@ -83,6 +83,7 @@ CREATE TABLE messaging._endpoint_state (
     version     bigint NOT NULL DEFAULT 1             -- another one after each change of the endpoint or of its secrets: claims answer it
 ) WITH (fillfactor = 50);
 CREATE INDEX _endpoint_state_from_hold ON messaging._endpoint_state (endpoint_id) WHERE state IN ('backlogged', 'failing');
+CREATE INDEX _endpoint_state_not_active ON messaging._endpoint_state (state) WHERE state <> 'active';
 CREATE INDEX _endpoint_state_since ON messaging._endpoint_state (since);
 
 -- The next free moment of each endpoint that has a rate limit and is sent to. Engines reserve moments for their requests here. A row stays when

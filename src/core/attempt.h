@@ -1,18 +1,31 @@
 // AttemptResult: the result of one request to a receiver. core/outcome.h decides what it means for the message.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
 
 namespace messaging::core {
 
+// Why a request has no usable status. Each but kLocal counts as an attempt. A status is usable as soon as it has come: an answer
+// that breaks off or outlasts the deadline behind it does not undo what was accepted.
 enum class AttemptFault {
-    kNone,       // the receiver answered with `status`
-    kRemote,     // no answer, or none that is HTTP: counts as an attempt
-    kForbidden,  // the endpoint's address is not public and not allowed, so nothing was sent: counts as an attempt
-    kLocal,      // our own fault (no descriptors, shutting down): never counts
+    kNone,            // the receiver answered with `status`
+    kDns,             // the host's name was not resolved
+    kConnect,         // refused, unreachable, reset while connecting
+    kTls,             // no TLS, or a certificate that is not trusted
+    kTimeout,         // the deadline passed
+    kReset,           // the connection ended before the status arrived
+    kProtocol,        // the answer is not HTTP
+    kForbidden,       // the address policy refuses every address of the host: nothing was sent, and no connection opened
+    kInvalidRequest,  // URL or header that cannot be sent
+    kLocal,           // a fault of the service: no descriptors, no memory, shutting down
 };
+inline constexpr std::array kAttemptFaults{AttemptFault::kNone,     AttemptFault::kDns,       AttemptFault::kConnect,
+                                           AttemptFault::kTls,      AttemptFault::kTimeout,   AttemptFault::kReset,
+                                           AttemptFault::kProtocol, AttemptFault::kForbidden, AttemptFault::kInvalidRequest,
+                                           AttemptFault::kLocal};
 
 struct AttemptResult {
     AttemptFault fault = AttemptFault::kNone;
@@ -22,6 +35,7 @@ struct AttemptResult {
     std::string retry_after;                         // header as received, empty when absent
     std::string date;                                // the answer's own, as received; empty when absent or 2xx
     std::chrono::microseconds duration{0};
+    int connections = 0;  // opened for this request; 0 = it used a kept one
 };
 
 }  // namespace messaging::core

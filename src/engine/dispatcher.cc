@@ -19,11 +19,9 @@ constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 Ended ended(const core::AttemptResult& result) {
     switch (result.fault) {
         case core::AttemptFault::kNone: return core::is_overload(result) ? Ended::kOverloaded : Ended::kAnswered;
-        case core::AttemptFault::kRemote:
-        case core::AttemptFault::kForbidden: return Ended::kUnanswered;
-        case core::AttemptFault::kLocal: break;
+        case core::AttemptFault::kLocal: return Ended::kUntried;
+        default: return Ended::kUnanswered;
     }
-    return Ended::kUntried;
 }
 
 std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
@@ -179,6 +177,14 @@ std::vector<core::EndpointRoom> Dispatcher::held_rooms() const {
 
 int Dispatcher::other_held_room() const { return is_full() ? 0 : static_cast<int>(kFirstLimit); }
 
+std::vector<EndpointFigures> Dispatcher::take_figures() {
+    auto figures = figures_.take();
+    for (EndpointFigures& one : figures) {
+        if (const auto endpoint = endpoints_.find(one.endpoint); endpoint != endpoints_.end()) one.name = endpoint->second.name;
+    }
+    return figures;
+}
+
 void Dispatcher::set_paused(bool paused) {
     paused_ = paused;
     pump();
@@ -274,10 +280,10 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     if (flight.empty()) return;  // released at the end of a shutdown
     const core::Delivery& delivery = flight.mapped();
     queues_.finished(delivery.endpoint_id, ended(result), result.duration, size_of(delivery));
+    observer_.on_attempt(result);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
     judge(delivery.endpoint_id, result);
     update_budget(delivery.endpoint_id);
-    if (result.fault == core::AttemptFault::kForbidden) observer_.on_forbidden_address();
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);
     if (core::is_counted(outcome.kind)) figures_.count(delivery.endpoint_id, outcome);
     if (outcome.kind == core::OutcomeKind::kDelivered) {

@@ -60,7 +60,7 @@ public:
     int other_held_room() const;
 
     // What was counted since the last call.
-    std::vector<EndpointFigures> take_figures() { return figures_.take(); }
+    std::vector<EndpointFigures> take_figures();
 
     // Paused: nothing is started; what is in flight goes on.
     void set_paused(bool paused);

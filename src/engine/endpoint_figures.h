@@ -21,6 +21,7 @@ inline constexpr std::size_t kDurationRanges = kDurationBounds.size() + 1;
 
 struct EndpointFigures {
     core::EndpointId endpoint = 0;
+    std::string name{};  // empty = it was deleted since
     int sent = 0;
     int failed = 0;
     std::array<int, kDurationRanges> durations{};

@@ -245,6 +245,7 @@ void Engine::heartbeat() {
 void Engine::write_figures() {
     auto figures = dispatcher_.take_figures();
     if (figures.empty()) return;
+    observer_.on_figures(figures);
     figures_.add_figures(std::move(figures),
                          [this](const core::Result<core::Unit>& added) { report(observer_, kFiguresOperation, added); });
 }

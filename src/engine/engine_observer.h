@@ -6,9 +6,12 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <vector>
 
+#include "core/attempt.h"
 #include "core/message.h"
 #include "core/result.h"
+#include "engine/endpoint_figures.h"
 
 namespace messaging::engine {
 
@@ -48,8 +51,10 @@ public:
     virtual ~EngineObserver() = default;
     virtual void on_claim(std::size_t deliveries, std::chrono::microseconds duration) = 0;
     virtual void on_outcome(const core::Outcome& outcome) = 0;
-    // A request was not sent: the address policy refuses its endpoint's address.
-    virtual void on_forbidden_address() = 0;
+    // A request has ended; by a fault of our own (kLocal), too.
+    virtual void on_attempt(const core::AttemptResult& result) = 0;
+    // What each endpoint's attempts have been since the last call.
+    virtual void on_figures(const std::vector<EndpointFigures>& figures) = 0;
     // From the insert (PostgreSQL's clock) until the receiver accepted.
     virtual void on_delivered(double seconds_since_insert) = 0;
     virtual void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) = 0;

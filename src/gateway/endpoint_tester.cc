@@ -88,7 +88,7 @@ void HttpEndpointTester::send(const core::Endpoint& endpoint, const service::End
     client_.start_post(request, [this, headers = without_secrets(request.headers), body = request.body,
                                  done = std::move(done)](http_client::PostResult answer) mutable {
         limits_.end();
-        if (answer.fault == http_client::TransportFault::kForbidden) {
+        if (answer.fault == core::AttemptFault::kForbidden) {
             return done(core::Error{core::ErrorKind::kInvalid, std::move(answer.fault_detail), ""});
         }
         service::EndpointTestResult result = read_result(std::move(answer));

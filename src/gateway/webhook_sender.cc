@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/json.h"
+#include "core/outcome.h"
 #include "core/text.h"
 #include "core/webhook_id.h"
 #include "http/reserved_headers.h"
@@ -26,24 +27,13 @@ core::AttemptResult to_attempt(http_client::PostResult result) {
     core::AttemptResult attempt;
     attempt.duration = result.duration;
     attempt.detail = std::move(result.fault_detail);
-    switch (result.fault) {
-        case http_client::TransportFault::kNone:
-            attempt.status = result.status;
-            attempt.retry_after = std::move(result.retry_after);
-            attempt.date = std::move(result.date);
-            if (!result.body_truncated && result.status >= 200 && result.status <= 299) {
-                attempt.receiver_message_id = receiver_message_id(result.body);
-            }
-            break;
-        case http_client::TransportFault::kForbidden: attempt.fault = core::AttemptFault::kForbidden; break;
-        case http_client::TransportFault::kLocal: attempt.fault = core::AttemptFault::kLocal; break;
-        case http_client::TransportFault::kTimeout:
-        case http_client::TransportFault::kConnect:
-        case http_client::TransportFault::kDns:
-        case http_client::TransportFault::kTls:
-        case http_client::TransportFault::kProtocol:
-        case http_client::TransportFault::kInvalidRequest: attempt.fault = core::AttemptFault::kRemote; break;
-    }
+    attempt.connections = result.connections;
+    attempt.fault = result.fault;
+    if (result.fault != core::AttemptFault::kNone) return attempt;
+    attempt.status = result.status;
+    attempt.retry_after = std::move(result.retry_after);
+    attempt.date = std::move(result.date);
+    if (!result.body_truncated && core::is_delivered(attempt)) attempt.receiver_message_id = receiver_message_id(result.body);
     return attempt;
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "core/address_policy.h"
+#include "core/attempt.h"
 #include "http/message.h"
 #include "loop/event_loop.h"
 
@@ -32,28 +33,14 @@ struct ClientOptions {
 
 struct PostRequest {
     std::string url;
-    http::Headers headers;  // no CR, LF or NUL: checked, kInvalidRequest
+    http::Headers headers;  // no CR, LF or NUL: checked, AttemptFault::kInvalidRequest
     std::string body;
     std::chrono::milliseconds timeout{10000};  // the whole request, connecting included
     bool guarded = true;  // connects only to what ClientOptions::addresses permits; false only where the operator chose the URL
 };
 
-// Why a request has no usable status. kNone = `status` is what the receiver said. The status is usable as
-// soon as it has come: an answer that breaks off or outlasts the deadline behind it does not undo what was accepted.
-enum class TransportFault {
-    kNone,
-    kTimeout,  // the deadline passed
-    kConnect,  // refused, unreachable, reset while connecting
-    kDns,
-    kTls,
-    kForbidden,       // the address policy refuses every address of the host: nothing was sent, and no connection opened
-    kProtocol,        // the answer is not HTTP, or the connection ended before the status arrived
-    kLocal,           // a fault of the service: no descriptors, no memory, shutting down; no attempt may be used up
-    kInvalidRequest,  // URL or header that cannot be sent
-};
-
 struct PostResult {
-    TransportFault fault = TransportFault::kNone;
+    core::AttemptFault fault = core::AttemptFault::kNone;
     std::string fault_detail;  // readable; empty when kNone
     int status = 0;
     std::string body;             // at most max_response_bytes
@@ -61,6 +48,7 @@ struct PostResult {
     std::string retry_after;      // the header's value, empty when absent
     std::string date;             // the header's value, empty when absent, and for a status below 300
     std::chrono::microseconds duration{0};
+    int connections = 0;  // opened for it; 0 = it used a kept one
 };
 
 // Loop thread only. Redirects are not followed; proxies of the environment are not used; http and https only.

@@ -82,7 +82,7 @@ void Multi::complete_finished() {
         const Client::Completion done = transfer->take_completion();
         const auto owner = active_.find(transfer);
         // curl keeps the last system error of a handle: one that met a fault of ours is not used again.
-        if (result.fault != TransportFault::kLocal) idle_.push_back(std::move(owner->second));
+        if (result.fault != core::AttemptFault::kLocal) idle_.push_back(std::move(owner->second));
         active_.erase(owner);
         done(std::move(result));
         if (guard.expired()) return;
@@ -100,7 +100,7 @@ void Multi::complete_refused() {
 void Multi::refuse(std::unique_ptr<Transfer> transfer) {
     refused_.emplace_back(transfer->take_completion(), transfer->failure());
     refused_timer_->start(std::chrono::milliseconds(0));
-    if (refused_.back().second.fault != TransportFault::kLocal) idle_.push_back(std::move(transfer));
+    if (refused_.back().second.fault != core::AttemptFault::kLocal) idle_.push_back(std::move(transfer));
 }
 
 void Multi::start(PostRequest request, Client::Completion done) {
@@ -118,7 +118,7 @@ void Multi::start(PostRequest request, Client::Completion done) {
     // curl asks for its timer; nothing runs inside this call.
     const CURLMcode added = curl_multi_add_handle(multi_.get(), transfer->easy());
     if (added != CURLM_OK) {
-        transfer->fail(TransportFault::kLocal, curl_multi_strerror(added));
+        transfer->fail(core::AttemptFault::kLocal, curl_multi_strerror(added));
         refuse(std::move(transfer));
         return;
     }

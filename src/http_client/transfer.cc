@@ -30,13 +30,13 @@ bool handles_can_be_used_again() {
 
 bool is_shortage(long os_error) { return os_error == EMFILE || os_error == ENFILE || os_error == ENOBUFS || os_error == ENOMEM; }
 
-TransportFault fault_of(CURLcode code) {
+core::AttemptFault fault_of(CURLcode code) {
     switch (code) {
-        case CURLE_OK: return TransportFault::kNone;
-        case CURLE_OPERATION_TIMEDOUT: return TransportFault::kTimeout;
-        case CURLE_COULDNT_RESOLVE_HOST: return TransportFault::kDns;
+        case CURLE_OK: return core::AttemptFault::kNone;
+        case CURLE_OPERATION_TIMEDOUT: return core::AttemptFault::kTimeout;
+        case CURLE_COULDNT_RESOLVE_HOST: return core::AttemptFault::kDns;
         case CURLE_COULDNT_CONNECT:
-        case CURLE_INTERFACE_FAILED: return TransportFault::kConnect;
+        case CURLE_INTERFACE_FAILED: return core::AttemptFault::kConnect;
         case CURLE_SSL_CONNECT_ERROR:
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_CERTPROBLEM:
@@ -44,14 +44,17 @@ TransportFault fault_of(CURLcode code) {
         case CURLE_SSL_ISSUER_ERROR:
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-        case CURLE_SSL_INVALIDCERTSTATUS: return TransportFault::kTls;
+        case CURLE_SSL_INVALIDCERTSTATUS: return core::AttemptFault::kTls;
         case CURLE_OUT_OF_MEMORY:
         case CURLE_FAILED_INIT:
         case CURLE_ABORTED_BY_CALLBACK:
-        case CURLE_COULDNT_RESOLVE_PROXY: return TransportFault::kLocal;
+        case CURLE_COULDNT_RESOLVE_PROXY: return core::AttemptFault::kLocal;
         case CURLE_URL_MALFORMAT:
-        case CURLE_UNSUPPORTED_PROTOCOL: return TransportFault::kInvalidRequest;
-        default: return TransportFault::kProtocol;
+        case CURLE_UNSUPPORTED_PROTOCOL: return core::AttemptFault::kInvalidRequest;
+        case CURLE_GOT_NOTHING:
+        case CURLE_RECV_ERROR:
+        case CURLE_SEND_ERROR: return core::AttemptFault::kReset;
+        default: return core::AttemptFault::kProtocol;
     }
 }
 
@@ -98,7 +101,7 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
 }
 
-void Transfer::fail(TransportFault fault, std::string detail) {
+void Transfer::fail(core::AttemptFault fault, std::string detail) {
     partial_.fault = fault;
     partial_.fault_detail = std::move(detail);
 }
@@ -110,7 +113,8 @@ bool Transfer::set_url() {
     curl_url_set(url_.get(), CURLUPART_URL, nullptr, 0);  // else a relative one would be joined to what was there
     const CURLUcode code = curl_url_set(url_.get(), CURLUPART_URL, request_.url.c_str(), 0);
     if (code != CURLUE_OK) {
-        fail(code == CURLUE_OUT_OF_MEMORY ? TransportFault::kLocal : TransportFault::kInvalidRequest, curl_url_strerror(code));
+        fail(code == CURLUE_OUT_OF_MEMORY ? core::AttemptFault::kLocal : core::AttemptFault::kInvalidRequest,
+             curl_url_strerror(code));
         return false;
     }
     url_text_ = request_.url;
@@ -122,16 +126,16 @@ bool Transfer::set_headers() {
     for (std::size_t i = 0; i < request_.headers.size(); ++i) {
         const auto& [name, value] = request_.headers[i];
         if (!http::is_token(name)) {
-            fail(TransportFault::kInvalidRequest, "a header has a name that HTTP does not allow");
+            fail(core::AttemptFault::kInvalidRequest, "a header has a name that HTTP does not allow");
             return false;
         }
         if (http::kind_of_header(name) == http::HeaderKind::kFraming) {
-            fail(TransportFault::kInvalidRequest,
+            fail(core::AttemptFault::kInvalidRequest,
                  "the header " + name + " is not allowed for an endpoint: remove it from messaging.endpoints.headers");
             return false;
         }
         if (has_line_break(value)) {
-            fail(TransportFault::kInvalidRequest, "the header " + name + " contains a line break");
+            fail(core::AttemptFault::kInvalidRequest, "the header " + name + " contains a line break");
             return false;
         }
         std::string& line = header_lines_[i];
@@ -191,7 +195,7 @@ bool Transfer::prepare(PostRequest request, Client::Completion done) {
     fresh_ = false;
     forget_answer();
     if (!renew()) {
-        fail(TransportFault::kLocal, "out of memory for a request");
+        fail(core::AttemptFault::kLocal, "out of memory for a request");
         return false;
     }
     if (!set_url() || !set_headers()) return false;
@@ -235,6 +239,7 @@ PostResult Transfer::take_result(CURLcode code) {
     curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
     curl_easy_getinfo(easy_.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
     partial_.duration = std::chrono::microseconds(microseconds);
+    partial_.connections = static_cast<int>(opened_.size());
     partial_.retry_after = head_.retry_after();
     partial_.date = head_.date();
     if (code == CURLE_OK || head_.is_answered()) {
@@ -243,30 +248,30 @@ PostResult Transfer::take_result(CURLcode code) {
     } else {
         const long shortage = is_shortage(socket_error_) ? socket_error_ : is_shortage(os_error) ? os_error : 0;
         if (unfit_) {
-            fail(TransportFault::kProtocol, "the receiver sent data before the request");
+            fail(core::AttemptFault::kProtocol, "the receiver sent data before the request");
         } else if (!head_.strange_line().empty()) {
-            fail(TransportFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + head_.strange_line() + '"');
+            fail(core::AttemptFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + head_.strange_line() + '"');
         } else if (shortage != 0) {
-            fail(TransportFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
+            fail(core::AttemptFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
         } else if (!forbidden_.empty() && (opened_.empty() || kept_forbidden_)) {
-            fail(TransportFault::kForbidden, forbidden_);
+            fail(core::AttemptFault::kForbidden, forbidden_);
         } else if (input_ && input_->is_flooded()) {
-            fail(TransportFault::kProtocol, "more than 64 KiB came over HTTP/2 that belong to no answer");
+            fail(core::AttemptFault::kProtocol, "more than 64 KiB came over HTTP/2 that belong to no answer");
         } else if (flooded_) {
-            fail(TransportFault::kProtocol, "more than 256 KiB came before the final status");
+            fail(core::AttemptFault::kProtocol, "more than 256 KiB came before the final status");
         } else if (head_.is_too_long()) {
-            fail(TransportFault::kProtocol, "more than 64 KiB of interim answers (1xx) came before the final status");
+            fail(core::AttemptFault::kProtocol, "more than 64 KiB of interim answers (1xx) came before the final status");
         } else {
             // The protocol that curl does not support may be the URL's or the answer's.
             const bool strange_answer = code == CURLE_UNSUPPORTED_PROTOCOL && sent_bytes > 0;
-            fail(strange_answer ? TransportFault::kProtocol : fault_of(code),
+            fail(strange_answer ? core::AttemptFault::kProtocol : fault_of(code),
                  error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(code));
         }
         partial_.body.clear();
     }
     // This request has used no connection: a kept one that is forbidden to it belongs to another request.
-    if (partial_.fault == TransportFault::kForbidden) return std::exchange(partial_, {});
-    note_connection(partial_.fault != TransportFault::kNone || (partial_.status >= 200 && partial_.status < 300));
+    if (partial_.fault == core::AttemptFault::kForbidden) return std::exchange(partial_, {});
+    note_connection(partial_.fault != core::AttemptFault::kNone || (partial_.status >= 200 && partial_.status < 300));
     return std::exchange(partial_, {});
 }
 

@@ -28,7 +28,7 @@ public:
 
     // Readies the handle. False: the request cannot be sent; failure() says why.
     bool prepare(PostRequest request, Client::Completion done);
-    void fail(TransportFault fault, std::string detail);
+    void fail(core::AttemptFault fault, std::string detail);
     const PostResult& failure() const { return partial_; }
     // The result of the finished transfer. Call it once.
     PostResult take_result(CURLcode code);

@@ -44,7 +44,11 @@ SELECT (SELECT pending FROM queue), pg_stat_get_live_tuples('messaging._queue'::
            SELECT size, sent_at FROM messaging._sent_batch ORDER BY batch_id DESC LIMIT 5000) b
         WHERE sent_at > now() - interval '10 seconds'),
        (SELECT extract(epoch FROM now() - m.created_at) FROM public.messages m WHERE m.id = (SELECT oldest FROM queue)),
-       (SELECT url FROM messaging.endpoints WHERE name = 'default'))sql"};
+       (SELECT url FROM messaging.endpoints WHERE name = 'default'),
+       e.backlogged, e.failing, e.disabled
+FROM (SELECT count(*) FILTER (WHERE state = 'backlogged') AS backlogged, count(*) FILTER (WHERE state = 'failing') AS failing,
+             count(*) FILTER (WHERE state = 'disabled') AS disabled
+      FROM messaging._endpoint_state WHERE state <> 'active') e)sql"};
 
 service::ServiceState read_state(const pg::Rows& rows) {
     return {rows.boolean(0, 0), std::string(rows.text(0, 1)), std::string(rows.text(0, 2))};
@@ -89,6 +93,8 @@ void PgControlStore::read_status(core::Completion<service::StatusView> done) {
             status.sent_per_second = counts.number(0, 8);
             status.oldest_pending_seconds = counts.optional_number(0, 9);
             if (!counts.is_null(0, 10)) status.default_url = counts.text(0, 10);
+            for (std::size_t i = 0; i < status.endpoints.size(); ++i)
+                status.endpoints[i] = counts.bigint(0, 11 + static_cast<int>(i));
             return status;
         });
 }

@@ -1,6 +1,7 @@
 // ControlStore: the service state and the status page. A port; repository implements it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,9 @@ struct Count {
 };
 inline constexpr std::int64_t kExactCountLimit = 5000;
 
+// Of the endpoints whose messages wait in the hold.
+inline constexpr std::array kShownEndpointStates{"backlogged", "failing", "disabled"};
+
 struct StatusView {
     ServiceState state;
     std::vector<InstanceView> instances;
@@ -38,6 +42,7 @@ struct StatusView {
     Count scheduled;
     Count held;
     Count dead;
+    std::array<std::int64_t, kShownEndpointStates.size()> endpoints{};  // in these states. Shown by /metrics
     std::int64_t in_flight = 0;
     double sent_per_second = 0;  // over the last 10 s, all instances
     std::optional<double> oldest_pending_seconds;

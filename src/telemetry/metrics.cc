@@ -63,10 +63,27 @@ const char* name_of(core::OutcomeKind kind) {
     return nullptr;
 }
 
-std::size_t status_class(const core::Outcome& outcome) {
-    if (!outcome.status) return 0;
-    const int leading = *outcome.status / 100;
+std::size_t status_class(const core::AttemptResult& result) {
+    if (result.fault != core::AttemptFault::kNone) return 0;
+    const int leading = result.status / 100;
     return leading >= 1 && leading <= 5 ? static_cast<std::size_t>(leading) : 6;
+}
+
+// The label of messaging_attempt_faults_total.
+const char* name_of(core::AttemptFault fault) {
+    switch (fault) {
+        case core::AttemptFault::kNone: return nullptr;
+        case core::AttemptFault::kDns: return "dns";
+        case core::AttemptFault::kConnect: return "connect";
+        case core::AttemptFault::kTls: return "tls";
+        case core::AttemptFault::kTimeout: return "timeout";
+        case core::AttemptFault::kReset: return "reset";
+        case core::AttemptFault::kProtocol: return "protocol";
+        case core::AttemptFault::kForbidden: return "forbidden";
+        case core::AttemptFault::kInvalidRequest: return "request";
+        case core::AttemptFault::kLocal: break;
+    }
+    return "local";
 }
 
 bool is_essential(std::string_view what) {
@@ -93,9 +110,8 @@ Metrics::Metrics()
           histogram(registry_, "messaging_claim_duration_seconds", "Histogram: one claim that found messages.", kSeconds)),
       claim_size_(histogram(registry_, "messaging_claim_size_messages", "Histogram: messages in one claim.", kSizes)),
       record_seconds_(histogram(registry_, "messaging_record_duration_seconds", "Histogram: one record transaction.", kSeconds)),
-      forbidden_addresses_(counter(registry_, "messaging_forbidden_addresses_total",
-                                   "Requests that were not sent, because their endpoint's host has only addresses that are not "
-                                   "public and that ALLOWED_NETWORKS does not contain. Each is a failed attempt.")),
+      connections_(counter(registry_, "messaging_connections_total",
+                           "Connections opened to receivers. Fewer than attempts, as far as connections are used again.")),
       recorded_(counter(registry_, "messaging_recorded_outcomes_total", "Outcomes committed to PostgreSQL.")),
       receipts_(counter(registry_, "messaging_receipts_total", "Receipts that Redis has confirmed.")),
       reclaimed_(counter(registry_, "messaging_reclaimed_messages_total",
@@ -208,6 +224,24 @@ Metrics::Metrics()
                          .Register(registry_);
     for (std::size_t i = 0; i < kStatusClasses.size(); ++i)
         status_classes_[i] = &attempts.Add({{"status_class", kStatusClasses[i]}});
+    auto& faults =
+        BuildCounter()
+            .Name("messaging_attempt_faults_total")
+            .Help(
+                "Requests without a status: dns (the host's name was not resolved), connect (refused or unreachable), tls, "
+                "timeout, reset (the connection ended before the answer), protocol (the answer is not HTTP), forbidden "
+                "(nothing was sent: the host has only addresses that are not public and that ALLOWED_NETWORKS does not "
+                "contain), request (the URL or a header cannot be sent), local (a fault of the service: no attempt is used).")
+            .Register(registry_);
+    for (const auto fault : core::kAttemptFaults) {
+        if (const char* const name = name_of(fault)) faults_[static_cast<std::size_t>(fault)] = &faults.Add({{"fault", name}});
+    }
+    auto& states = BuildGauge()
+                       .Name("messaging_endpoints")
+                       .Help("All instances: endpoints whose messages wait in the hold, by state.")
+                       .Register(registry_);
+    for (std::size_t i = 0; i < endpoint_states_.size(); ++i)
+        endpoint_states_[i] = &states.Add({{"state", service::kShownEndpointStates[i]}});
     for (const char* what : {"claim", "claim due", "record", "heartbeat", "reclaim", "register", "doorbell",
                              engine::kLoadEndpointsOperation, engine::kReceiptsOperation, engine::kBacklogOperation}) {
         dependency_errors_.Add({{"operation", what}});
@@ -259,13 +293,16 @@ void Metrics::set_status(const service::StatusView& status) {
     scheduled_.Set(static_cast<double>(status.scheduled.count));
     held_.Set(static_cast<double>(status.held.count));
     dead_.Set(static_cast<double>(status.dead.count));
+    for (std::size_t i = 0; i < endpoint_states_.size(); ++i) endpoint_states_[i]->Set(static_cast<double>(status.endpoints[i]));
     oldest_pending_seconds_.Set(status.oldest_pending_seconds.value_or(0));
     running_.Set(status.state.running ? 1 : 0);
 }
 
 std::string Metrics::text() const {
     std::ostringstream out;
-    prometheus::TextSerializer().Serialize(out, registry_.Collect());
+    auto families = registry_.Collect();
+    for (auto& family : busiest_.collect()) families.push_back(std::move(family));
+    prometheus::TextSerializer().Serialize(out, families);
     return out.str();
 }
 
@@ -276,12 +313,19 @@ void EngineMetrics::on_claim(std::size_t deliveries, std::chrono::microseconds d
 
 void EngineMetrics::on_outcome(const core::Outcome& outcome) {
     if (prometheus::Counter* const counter = metrics_.outcomes_[static_cast<std::size_t>(outcome.kind)]) counter->Increment();
-    if (!core::is_counted(outcome.kind)) return;
-    metrics_.status_classes_[status_class(outcome)]->Increment();
-    metrics_.attempt_seconds_.Observe(std::chrono::duration<double>(outcome.duration).count());
 }
 
-void EngineMetrics::on_forbidden_address() { metrics_.forbidden_addresses_.Increment(); }
+void EngineMetrics::on_attempt(const core::AttemptResult& result) {
+    if (result.connections > 0) metrics_.connections_.Increment(result.connections);
+    if (result.fault != core::AttemptFault::kNone) metrics_.faults_[static_cast<std::size_t>(result.fault)]->Increment();
+    if (result.fault == core::AttemptFault::kLocal) return;
+    metrics_.status_classes_[status_class(result)]->Increment();
+    metrics_.attempt_seconds_.Observe(seconds(result.duration));
+}
+
+void EngineMetrics::on_figures(const std::vector<engine::EndpointFigures>& figures) {
+    metrics_.busiest_.add(figures, clock_.mono());
+}
 
 void EngineMetrics::on_delivered(double seconds_since_insert) { metrics_.insert_to_sent_seconds_.Observe(seconds_since_insert); }
 

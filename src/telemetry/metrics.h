@@ -14,12 +14,14 @@
 #include <string>
 #include <string_view>
 
+#include "core/attempt.h"
 #include "core/clock.h"
 #include "core/message.h"
 #include "engine/engine_observer.h"
 #include "engine/reconcile_store.h"
 #include "engine/replay_rounds.h"
 #include "service/control_store.h"
+#include "telemetry/busiest_endpoints.h"
 #include "telemetry/logging.h"
 
 namespace messaging::telemetry {
@@ -50,12 +52,14 @@ private:
     prometheus::Registry registry_;
     std::array<prometheus::Counter*, core::kOutcomeKinds.size()> outcomes_{};  // by core::OutcomeKind; null: not a delivery's own
     std::array<prometheus::Counter*, 7> status_classes_{};                     // none, 1xx … 5xx, other
+    std::array<prometheus::Counter*, core::kAttemptFaults.size()> faults_{};   // by core::AttemptFault; null: kNone
+    BusiestEndpoints busiest_;
     prometheus::Histogram& attempt_seconds_;
     prometheus::Histogram& insert_to_sent_seconds_;
     prometheus::Histogram& claim_seconds_;
     prometheus::Histogram& claim_size_;
     prometheus::Histogram& record_seconds_;
-    prometheus::Counter& forbidden_addresses_;
+    prometheus::Counter& connections_;
     prometheus::Counter& recorded_;
     prometheus::Counter& receipts_;
     prometheus::Counter& reclaimed_;
@@ -79,6 +83,7 @@ private:
     prometheus::Gauge& scheduled_;
     prometheus::Gauge& held_;
     prometheus::Gauge& dead_;
+    std::array<prometheus::Gauge*, service::kShownEndpointStates.size()> endpoint_states_{};
     prometheus::Gauge& oldest_pending_seconds_;
     prometheus::Gauge& running_;
     prometheus::Family<prometheus::Counter>& dependency_errors_;
@@ -101,7 +106,8 @@ public:
 
     void on_claim(std::size_t deliveries, std::chrono::microseconds duration) override;
     void on_outcome(const core::Outcome& outcome) override;
-    void on_forbidden_address() override;
+    void on_attempt(const core::AttemptResult& result) override;
+    void on_figures(const std::vector<engine::EndpointFigures>& figures) override;
     void on_delivered(double seconds_since_insert) override;
     void on_recorded(std::size_t outcomes, std::chrono::microseconds duration) override;
     void on_in_flight(std::size_t in_flight, std::size_t waiting) override;

@@ -27,7 +27,7 @@ TEST(AddressGuard, MessagesOfAForbiddenEndpointFailWithTheReasonAndTheOthersGoOn
     EXPECT_EQ(service.sql("SELECT reason FROM messaging._dead"), kForbidden);
     EXPECT_EQ(service.sql("SELECT attempts || ' ' || last_error FROM messages WHERE endpoint_id = 2"),
               std::string("2 ") + kForbidden);
-    EXPECT_EQ(service.metric("messaging_forbidden_addresses_total"), 2);
+    EXPECT_EQ(service.metric("messaging_attempt_faults_total{fault=\"forbidden\"}"), 2);
     EXPECT_EQ(service.metric("messaging_attempts_total{status_class=\"none\"}"), 2);
     EXPECT_EQ(inner.stat("received"), 0);
 }

@@ -57,8 +57,8 @@ extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo
 namespace messaging {
 namespace {
 
+using core::AttemptFault;
 using http_client::PostResult;
-using http_client::TransportFault;
 using std::chrono::milliseconds;
 using test::Listen;
 using test::RawPeer;
@@ -88,7 +88,7 @@ protected:
 
     void expect_forbidden(const std::string& url, const std::string& reason) {
         const PostResult result = post(url);
-        EXPECT_EQ(result.fault, TransportFault::kForbidden) << url << ": " << result.fault_detail;
+        EXPECT_EQ(result.fault, AttemptFault::kForbidden) << url << ": " << result.fault_detail;
         EXPECT_EQ(result.fault_detail, reason + "; allow it with ALLOWED_NETWORKS") << url;
         EXPECT_EQ(result.status, 0);
     }
@@ -135,7 +135,7 @@ TEST_F(AddressGuard, ConnectsToNoLiteralInWhateverNotation) {
     // What of these reaches a socket depends on the resolver and the locale.
     for (const char* host :
          {"localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1.", "127.1.", "\uff11\uff12\uff17.0.0.1"}) {
-        EXPECT_NE(post(url_at(host, server_)).fault, TransportFault::kNone) << host;
+        EXPECT_NE(post(url_at(host, server_)).fault, AttemptFault::kNone) << host;
         EXPECT_FALSE(http_client::check_target(url_at(host, server_), test::allowing(kPublic)).ok()) << host;
     }
     EXPECT_EQ(server_.connections(), 0u);
@@ -164,7 +164,7 @@ TEST_F(AddressGuard, UsesOnlyThePublicAddressesOfAName) {
     EXPECT_EQ(server_.connections(), answers.size());
     set_name("inner.test", {"127.0.0.3", "::1"});
     const PostResult inner = post(url_at("inner.test", server_));
-    EXPECT_EQ(inner.fault, TransportFault::kForbidden);
+    EXPECT_EQ(inner.fault, AttemptFault::kForbidden);
     EXPECT_EQ(server_.connections(), answers.size());
 }
 
@@ -173,7 +173,7 @@ TEST_F(AddressGuard, NamesTheFaultOfThePublicAddressWhereThereIsOne) {
     RawServer elsewhere(answers_);  // on 127.0.0.1 only
     set_name("half.test", {"127.0.0.1", kPublic});
     const PostResult result = post(url_at("half.test", elsewhere));
-    EXPECT_EQ(result.fault, TransportFault::kConnect) << result.fault_detail;
+    EXPECT_EQ(result.fault, AttemptFault::kConnect) << result.fault_detail;
     EXPECT_EQ(elsewhere.connections(), 0u);
 }
 
@@ -220,8 +220,7 @@ TEST_F(AddressGuard, NoUrlNamesAUnixSocket) {
          {"http://%2Frun%2Fdocker.sock/", "http://unix:/run/docker.sock", "unix:///run/docker.sock",
           "http+unix://%2Frun%2Fdocker.sock/", "file:///etc/passwd", "gopher://127.0.0.1/", "telnet://127.0.0.1/"}) {
         const PostResult result = post(url);
-        EXPECT_TRUE(result.fault == TransportFault::kInvalidRequest || result.fault == TransportFault::kDns)
-            << result.fault_detail;
+        EXPECT_TRUE(result.fault == AttemptFault::kInvalidRequest || result.fault == AttemptFault::kDns) << result.fault_detail;
     }
     curl_sockaddr local{};
     local.family = AF_UNIX;

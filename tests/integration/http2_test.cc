@@ -13,8 +13,8 @@
 namespace messaging {
 namespace {
 
+using core::AttemptFault;
 using http_client::PostResult;
-using http_client::TransportFault;
 using std::chrono::milliseconds;
 using test::TlsReceiver;
 
@@ -59,7 +59,7 @@ private:
 std::vector<std::string> bodies(const std::vector<PostResult>& results) {
     std::vector<std::string> all;
     for (const PostResult& result : results) {
-        EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+        EXPECT_EQ(result.fault, AttemptFault::kNone) << result.fault_detail;
         EXPECT_EQ(result.status, 202);
         all.push_back(result.body);
     }
@@ -116,8 +116,8 @@ TEST(Http2, AnAnswerThatNeverComesCostsOnlyItsOwnRequest) {
     const std::string first = R"({"messageId":"2.0 1"})";
     EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector{first});
     const auto timed_out = sending.post({receiver.url("/hang"), receiver.url("/hang")}, milliseconds(300));
-    EXPECT_EQ(timed_out[0].fault, TransportFault::kTimeout);
-    EXPECT_EQ(timed_out[1].fault, TransportFault::kTimeout);
+    EXPECT_EQ(timed_out[0].fault, AttemptFault::kTimeout);
+    EXPECT_EQ(timed_out[1].fault, AttemptFault::kTimeout);
     EXPECT_EQ(bodies({sending.post(receiver.url())}), std::vector{first}) << "on the same connection";
 }
 
@@ -128,7 +128,7 @@ TEST(Http2, AConnectionThatEndsFailsWhatItCarriedAndIsMadeAnew) {
     // curl itself tries one of them again, which then hangs.
     const auto cut = sending.post({receiver.url("/cut"), receiver.url("/hang"), receiver.url("/hang")}, milliseconds(1000));
     for (const PostResult& result : cut) {
-        EXPECT_TRUE(result.fault == TransportFault::kProtocol || result.fault == TransportFault::kTimeout) << result.fault_detail;
+        EXPECT_TRUE(result.fault == AttemptFault::kProtocol || result.fault == AttemptFault::kTimeout) << result.fault_detail;
     }
     bodies({sending.post(receiver.url())});
 }
@@ -140,7 +140,7 @@ TEST(Http2, AGoodbyeOfTheReceiverCostsAnAttemptAtMost) {
     bodies({sending.post(receiver.url())});
     for (int i = 0; i < 20; ++i) {
         for (const PostResult& result : sending.post({receiver.url(), receiver.url("/away"), receiver.url()})) {
-            EXPECT_TRUE(result.status == 202 || result.fault == TransportFault::kProtocol) << result.fault_detail;
+            EXPECT_TRUE(result.status == 202 || result.fault == AttemptFault::kProtocol) << result.fault_detail;
         }
     }
     EXPECT_TRUE(test::wait_until([&] { return sending.post(receiver.url()).status == 202; }));
@@ -163,7 +163,7 @@ TEST(Http2, AGuardedRequestJoinsNoConnectionOfAnExemptOne) {
     };
     for (int i = 0; i < 3; ++i) {
         EXPECT_EQ(post(false).status, 202);
-        EXPECT_EQ(post(true).fault, TransportFault::kForbidden);
+        EXPECT_EQ(post(true).fault, AttemptFault::kForbidden);
     }
     EXPECT_EQ(receiver.stat("received"), 3);
 }
@@ -171,7 +171,7 @@ TEST(Http2, AGuardedRequestJoinsNoConnectionOfAnExemptOne) {
 TEST(Http2, ACertificateThatNobodySignedIsRefused) {
     TlsReceiver receiver("h2");
     Sending sending("");
-    EXPECT_EQ(sending.post(receiver.url()).fault, TransportFault::kTls);
+    EXPECT_EQ(sending.post(receiver.url()).fault, AttemptFault::kTls);
 }
 
 }  // namespace

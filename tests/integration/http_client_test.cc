@@ -20,10 +20,10 @@
 namespace messaging {
 namespace {
 
+using core::AttemptFault;
 using http_client::Client;
 using http_client::PostRequest;
 using http_client::PostResult;
-using http_client::TransportFault;
 using std::chrono::milliseconds;
 using test::RawPeer;
 using test::RawServer;
@@ -77,7 +77,7 @@ TEST_F(HttpClientTest, SendsTheRequestAndReadsTheAnswer) {
     ScriptedReceiver receiver(ScriptedReceiver::always({202, "accepted", {{"Retry-After", "7"}}}));
     const PostResult result =
         post({receiver.url("/hook?a=b"), {{"webhook-id", "msg_1"}, {"X-Empty", ""}}, "the body", milliseconds(10000)});
-    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.fault, AttemptFault::kNone) << result.fault_detail;
     EXPECT_EQ(result.status, 202);
     EXPECT_EQ(result.body, "accepted");
     EXPECT_FALSE(result.body_truncated);
@@ -177,8 +177,8 @@ TEST_F(HttpClientTest, AReceiverThatSpeaksFirstHasAcceptedNothing) {
     for (int i = 0; i < 20; ++i) {
         const PostResult result = post(server.url());
         // Or it is taken for the answer: what comes after the request is written cannot be told from one.
-        if (result.fault == TransportFault::kNone) continue;
-        EXPECT_EQ(result.fault, TransportFault::kProtocol);
+        if (result.fault == AttemptFault::kNone) continue;
+        EXPECT_EQ(result.fault, AttemptFault::kProtocol);
         EXPECT_EQ(result.fault_detail, "the receiver sent data before the request");
     }
 }
@@ -240,7 +240,7 @@ TEST_F(HttpClientTest, StartsTheNextRequestFromACompletion) {
 TEST_F(HttpClientTest, GivesUpAtTheDeadline) {
     ScriptedReceiver receiver(ScriptedReceiver::always({.hang = true}));
     const PostResult result = post(receiver.url(), milliseconds(100));
-    EXPECT_EQ(result.fault, TransportFault::kTimeout);
+    EXPECT_EQ(result.fault, AttemptFault::kTimeout);
     EXPECT_NE(result.fault_detail, "");
     EXPECT_EQ(result.status, 0);
     EXPECT_GE(result.duration, milliseconds(90));
@@ -255,26 +255,26 @@ TEST_F(HttpClientTest, TellsARefusedConnection) {
         url = server.url();
     }
     const PostResult result = post(url);
-    EXPECT_EQ(result.fault, TransportFault::kConnect);
+    EXPECT_EQ(result.fault, AttemptFault::kConnect);
     EXPECT_NE(result.fault_detail, "");
 }
 
 TEST_F(HttpClientTest, TellsANameThatIsNone) {
     // A label may have 63 characters: the resolver refuses this one without asking anybody.
-    EXPECT_EQ(post("http://" + std::string(64, 'a') + ".invalid/").fault, TransportFault::kDns);
+    EXPECT_EQ(post("http://" + std::string(64, 'a') + ".invalid/").fault, AttemptFault::kDns);
 }
 
 TEST_F(HttpClientTest, TellsAReceiverWithoutTls) {
     RawServer server([](RawPeer& peer) { peer.send("HTTP/1.1 400 Bad Request\r\n\r\n"); });
-    EXPECT_EQ(post("https" + server.url().substr(4)).fault, TransportFault::kTls);
+    EXPECT_EQ(post("https" + server.url().substr(4)).fault, AttemptFault::kTls);
 }
 
 TEST_F(HttpClientTest, TellsAnAnswerThatIsNotHttp) {
-    EXPECT_EQ(post_to_raw("220 mail.example.com ESMTP\r\n").fault, TransportFault::kProtocol);
-    EXPECT_EQ(post_to_raw("").fault, TransportFault::kProtocol);
-    EXPECT_EQ(post_to_raw("HTTP/1.1 20").fault, TransportFault::kProtocol);
+    EXPECT_EQ(post_to_raw("220 mail.example.com ESMTP\r\n").fault, AttemptFault::kProtocol);
+    EXPECT_EQ(post_to_raw("").fault, AttemptFault::kProtocol);
+    EXPECT_EQ(post_to_raw("HTTP/1.1 20").fault, AttemptFault::kProtocol);
     ScriptedReceiver receiver(ScriptedReceiver::always({.close = true}));
-    EXPECT_EQ(post(receiver.url()).fault, TransportFault::kProtocol);
+    EXPECT_EQ(post(receiver.url()).fault, AttemptFault::kProtocol);
 }
 
 // curl reads a status out of each of these, and a message was marked as sent for it.
@@ -285,7 +285,7 @@ TEST_F(HttpClientTest, TakesNoStatusOutOfALineThatIsNone) {
           " HTTP/1.1 200 OK", "HTTP/1.1 200 O\x01K", "HTTP/1.1 200OK"}) {
         for (const std::string interim : {"", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"}) {
             const PostResult result = post_to_raw(interim + line + "\r\nContent-Length: 0\r\n\r\n");
-            EXPECT_EQ(result.fault, TransportFault::kProtocol) << interim << line;
+            EXPECT_EQ(result.fault, AttemptFault::kProtocol) << interim << line;
             EXPECT_EQ(result.status, 0) << interim << line;
         }
     }
@@ -296,7 +296,7 @@ TEST_F(HttpClientTest, TakesAStatusLineWithoutAReasonOrWithOneOfAnyLanguage) {
     for (const std::string line : {"HTTP/1.1 204", "HTTP/1.1 204 ", "HTTP/1.0 204 No Content", "HTTP/1.1 204 \xc3\xa7\xfc",
                                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204"}) {
         const PostResult result = post_to_raw(line + "\r\nContent-Length: 0\r\n\r\n");
-        EXPECT_EQ(result.fault, TransportFault::kNone) << line << result.fault_detail;
+        EXPECT_EQ(result.fault, AttemptFault::kNone) << line << result.fault_detail;
         EXPECT_EQ(result.status, 204) << line;
     }
     EXPECT_EQ(post_to_raw("HTTP/1.1 204 No Content\n\n").status, 204) << "lines that end without CR";
@@ -305,7 +305,7 @@ TEST_F(HttpClientTest, TakesAStatusLineWithoutAReasonOrWithOneOfAnyLanguage) {
 TEST_F(HttpClientTest, TakesTheStatusOfAnAnswerThatBreaksOff) {
     for (const char* answer : {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nContent-Le"}) {
         const PostResult result = post_to_raw(answer);
-        EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+        EXPECT_EQ(result.fault, AttemptFault::kNone) << result.fault_detail;
         EXPECT_EQ(result.status, 200);
     }
     EXPECT_TRUE(post_to_raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").body_truncated);
@@ -318,7 +318,7 @@ TEST_F(HttpClientTest, TakesTheStatusOfAnAnswerThatOutlastsTheDeadline) {
         peer.wait_for_close();
     });
     const PostResult result = post(server.url(), milliseconds(300));
-    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.fault, AttemptFault::kNone) << result.fault_detail;
     EXPECT_EQ(result.status, 202);
     EXPECT_TRUE(result.body_truncated);
 }
@@ -338,7 +338,7 @@ TEST_F(HttpClientTest, StopsReadingABodyWithoutEnd) {
         while (peer.send("1000\r\n" + std::string(0x1000, 'x') + "\r\n")) continue;
     });
     const PostResult result = post(server.url());
-    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.fault, AttemptFault::kNone) << result.fault_detail;
     EXPECT_EQ(result.status, 200);
     EXPECT_EQ(result.body.size(), 1000u);
     EXPECT_TRUE(result.body_truncated);
@@ -352,7 +352,7 @@ TEST_F(HttpClientTest, StopsReadingHeadersWithoutEnd) {
         while (peer.send("X-More: " + std::string(1000, 'x') + "\r\n")) continue;
     });
     const PostResult result = post(server.url());
-    EXPECT_EQ(result.fault, TransportFault::kNone) << result.fault_detail;
+    EXPECT_EQ(result.fault, AttemptFault::kNone) << result.fault_detail;
     EXPECT_EQ(result.status, 200);
     EXPECT_LT(result.duration, std::chrono::seconds(9));
 }
@@ -416,13 +416,13 @@ TEST_F(HttpClientTest, RefusesWhatCannotBeSent) {
                                                    {"Expect", "100-continue"},
                                                    {"", "a"}}) {
         const PostResult result = post({receiver.url(), {{name, value}}, "{}", milliseconds(10000)});
-        EXPECT_EQ(result.fault, TransportFault::kInvalidRequest) << name;
+        EXPECT_EQ(result.fault, AttemptFault::kInvalidRequest) << name;
         EXPECT_NE(result.fault_detail, "");
     }
     ASSERT_EQ(post(receiver.url("/first")).status, 200);  // by the handle that is used again
     for (const char* url :
          {"", "/relative", "?relative", "//127.0.0.1/", "http://", "ftp://127.0.0.1/", "file:///etc/passwd", "http://a b/"}) {
-        EXPECT_EQ(post(std::string(url)).fault, TransportFault::kInvalidRequest) << url;
+        EXPECT_EQ(post(std::string(url)).fault, AttemptFault::kInvalidRequest) << url;
     }
     EXPECT_EQ(receiver.count(), 1u);
     EXPECT_EQ(client_->in_flight(), 0u);
@@ -441,11 +441,11 @@ TEST_F(HttpClientTest, TellsItsOwnShortageOfDescriptorsFromTheReceiversFaults) {
     setrlimit(RLIMIT_NOFILE, &none_left);
     const PostResult result = post(receiver.url());
     setrlimit(RLIMIT_NOFILE, &before);
-    EXPECT_EQ(result.fault, TransportFault::kLocal) << result.fault_detail;
+    EXPECT_EQ(result.fault, AttemptFault::kLocal) << result.fault_detail;
     EXPECT_NE(result.fault_detail.find("open files"), std::string::npos) << result.fault_detail;
     EXPECT_EQ(post(receiver.url()).status, 200);
     receiver.set_script(ScriptedReceiver::always({.hang = true}));
-    EXPECT_EQ(post(receiver.url(), milliseconds(50)).fault, TransportFault::kTimeout);
+    EXPECT_EQ(post(receiver.url(), milliseconds(50)).fault, AttemptFault::kTimeout);
 }
 
 TEST_F(HttpClientTest, DropsItsCompletionsAtItsEnd) {

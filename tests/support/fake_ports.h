@@ -242,7 +242,8 @@ class FakeObserver : public engine::EngineObserver {
 public:
     void on_claim(std::size_t, std::chrono::microseconds) override {}
     void on_outcome(const core::Outcome&) override {}
-    void on_forbidden_address() override { ++forbidden_addresses; }
+    void on_attempt(const core::AttemptResult& result) override { ++attempts[result.fault]; }
+    void on_figures(const std::vector<engine::EndpointFigures>&) override {}
     void on_delivered(double seconds_since_insert) override { ages.push_back(seconds_since_insert); }
     void on_recorded(std::size_t, std::chrono::microseconds) override {}
     void on_in_flight(std::size_t in_flight_now, std::size_t waiting_now) override {
@@ -264,7 +265,7 @@ public:
     void on_success(const char* what) override { ++successes[what]; }
 
     std::vector<std::string> degraded;
-    std::size_t forbidden_addresses = 0;
+    std::map<core::AttemptFault, int> attempts;
     std::vector<double> ages;
     std::size_t in_flight = 0;
     std::size_t waiting = 0;

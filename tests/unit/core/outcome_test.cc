@@ -61,7 +61,7 @@ TEST_F(OutcomeTest, EveryOtherStatusIsTriedAgainAndSaysWhy) {
 TEST_F(OutcomeTest, TheLastAttemptEndsAmongTheDead) {
     EXPECT_EQ(classify(answered(500), 14).kind, OutcomeKind::kRetry);
     EXPECT_EQ(classify(answered(500), 15).kind, OutcomeKind::kDead);
-    EXPECT_EQ(classify(fault(AttemptFault::kRemote), 15).kind, OutcomeKind::kDead);
+    EXPECT_EQ(classify(fault(AttemptFault::kTimeout), 15).kind, OutcomeKind::kDead);
     EXPECT_EQ(classify(answered(200), 15).kind, OutcomeKind::kDelivered);
 }
 

@@ -268,6 +268,7 @@ TEST_F(DispatcherTest, CountsAttemptsOfEachEndpointAndNoFaultsOfOurOwn) {
     const auto figures = dispatcher_.take_figures();
     ASSERT_EQ(figures.size(), 1u) << "a fault of ours counts for no endpoint";
     EXPECT_EQ(figures[0].endpoint, 1);
+    EXPECT_EQ(figures[0].name, endpoint(1, 2).name);
     EXPECT_EQ(figures[0].sent, 1);
     EXPECT_EQ(figures[0].failed, 1);
     EXPECT_EQ(figures[0].last_error, "the receiver answered HTTP 503");
@@ -297,7 +298,7 @@ TEST_F(DispatcherTest, AForbiddenAddressIsReportedAndUsesUpAnAttempt) {
     EXPECT_EQ(outcomes_[0].kind, core::OutcomeKind::kRetry);
     EXPECT_EQ(outcomes_[0].attempts, 1);
     EXPECT_EQ(outcomes_[0].error, result.detail);
-    EXPECT_EQ(observer_.forbidden_addresses, 1u);
+    EXPECT_EQ(observer_.attempts[core::AttemptFault::kForbidden], 1);
     EXPECT_TRUE(observer_.degraded.empty()) << "it is no fault of the service";
 }
 

@@ -141,7 +141,7 @@ public:
         const milliseconds takes = takes_[endpoint.id];
         core::AttemptResult result;
         result.status = takes == kNever ? 0 : never_taken_.contains(delivery.id) ? 500 : 200;
-        result.fault = takes == kNever ? core::AttemptFault::kRemote : core::AttemptFault::kNone;
+        result.fault = takes == kNever ? core::AttemptFault::kTimeout : core::AttemptFault::kNone;
         result.duration = takes == kNever ? seconds(30) : takes;
         const core::MonoTime at = time_.mono() + result.duration;
         answers_.emplace(at, [this, id = delivery.id, done = std::move(done), result] {

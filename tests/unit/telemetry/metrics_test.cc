@@ -37,9 +37,11 @@ TEST_F(MetricsTest, EachCountOfTheStatusHasAGauge) {
     status.scheduled = {2, true};
     status.held = {3, true};
     status.dead = {4, true};
+    status.endpoints = {5, 6, 7};
     metrics_.set_status(status);
     for (const char* line : {"messaging_pending_messages 1", "messaging_scheduled_messages 2", "messaging_held_messages 3",
-                             "messaging_dead_messages 4"}) {
+                             "messaging_dead_messages 4", "messaging_endpoints{state=\"backlogged\"} 5",
+                             "messaging_endpoints{state=\"failing\"} 6", "messaging_endpoints{state=\"disabled\"} 7"}) {
         EXPECT_TRUE(has(line)) << metrics_.text();
     }
 }
@@ -51,6 +53,22 @@ TEST_F(MetricsTest, AMessageThatIsGivenUpIsNoDeliveryAndNoAttempt) {
         EXPECT_TRUE(has("messaging_deliveries_total{outcome=\"" + std::string(name) + "\"} 0")) << metrics_.text();
     }
     EXPECT_TRUE(has("messaging_attempts_total{status_class=\"none\"} 0")) << metrics_.text();
+}
+
+TEST_F(MetricsTest, EachFaultOfARequestHasACounter) {
+    for (const auto fault : core::kAttemptFaults) {
+        core::AttemptResult result;
+        result.fault = fault;
+        result.status = 429;
+        result.connections = 2;
+        engine_.on_attempt(result);
+    }
+    for (const char* fault : {"dns", "connect", "tls", "timeout", "reset", "protocol", "forbidden", "request", "local"}) {
+        EXPECT_TRUE(has("messaging_attempt_faults_total{fault=\"" + std::string(fault) + "\"} 1")) << metrics_.text();
+    }
+    EXPECT_TRUE(has("messaging_attempts_total{status_class=\"4xx\"} 1"));
+    EXPECT_TRUE(has("messaging_attempts_total{status_class=\"none\"} 8")) << "a fault of our own is no attempt";
+    EXPECT_TRUE(has("messaging_connections_total 20"));
 }
 
 // Claims of held messages were missing: they could fail for ever while the engine was ready.
