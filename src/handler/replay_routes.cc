@@ -16,7 +16,7 @@ namespace {
 
 using service::ReplayView;
 
-constexpr const char* kStarted = "started: the messages are sent again in the background, behind fresh ones";
+constexpr const char* kStarted = "started: the messages are sent again in the background, a few at a time";
 
 Problem to_replay_problem(const core::Error& error) {
     if (error.kind == core::ErrorKind::kNotFound) return {404, "replay_not_found", error.message};
