@@ -151,7 +151,7 @@ BEGIN
     RETURN result;
 END $$;
 COMMENT ON FUNCTION messaging.disable(text, text) IS
-    'Stops sending to an endpoint, named or by its id. Its messages are kept, and messaging.enable() sends them in order.';
+    'Stops sending to an endpoint, named or by its id. Its messages are kept, and after messaging.enable() they are claimed first.';
 
 CREATE OR REPLACE FUNCTION messaging.enable(endpoint text) RETURNS messaging.endpoint_health
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -165,4 +165,4 @@ BEGIN
     RETURN result;
 END $$;
 COMMENT ON FUNCTION messaging.enable(text) IS
-    'Sends to an endpoint again. What was kept meanwhile goes first: its state is backlogged until that is sent.';
+    'Sends to an endpoint again. The messages that were kept are claimed first; the state is backlogged until they are sent.';

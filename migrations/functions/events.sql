@@ -46,7 +46,7 @@ EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'the event % could not be published: %', own_type, SQLERRM;
 END $$;
 
--- What engines find of an endpoint. What an operator does is no news.
+-- Publishes an event when an engine has changed the state of an endpoint. Changes by an operator publish none.
 CREATE OR REPLACE FUNCTION messaging._on_endpoint_found() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -64,7 +64,8 @@ SELECT messaging._make_trigger('endpoint_found', 'AFTER UPDATE OF state', 'messa
     $$FOR EACH ROW WHEN (OLD.state <> NEW.state AND current_setting('messaging.session', true) = 'engine')
     EXECUTE FUNCTION messaging._on_endpoint_found()$$);
 
--- A message that engines have given up. One that delivers an event of the service's own makes no other event: that could go on for ever.
+-- Publishes an event when an engine has dead-lettered a message, unless the message itself delivers an event of the service: that could go on for
+-- ever.
 CREATE OR REPLACE FUNCTION messaging._on_dead() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

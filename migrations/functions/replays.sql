@@ -10,9 +10,9 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT least(max_in_flight, (rate_limit + 3) / 4)
 $$;
 
--- The limits. A replay has at most `max_waiting` messages at a time that wait for their attempt, and of one endpoint `few`, until the endpoint has
--- shown that it is quick: if all of its last ones were sent within `quick`, it gets half as many again. After `quick` it gets others as soon as
--- fewer than `few` are left.
+-- The limits. At most `max_waiting` messages of a replay wait for their attempt at a time. An endpoint gets `few` messages in its first batch. If all
+-- messages of its last batch were sent within `quick`, the next batch is larger by half. If some still wait after `quick`, the endpoint gets as many
+-- as are missing from `few`.
 CREATE OR REPLACE FUNCTION messaging._replay_limits(
     OUT max_waiting integer, OUT few integer, OUT quick interval, OUT rows_per_round integer, OUT rows_per_look integer,
     OUT max_running integer, OUT counted_rows integer, OUT counted_messages integer, OUT kept interval)
@@ -30,7 +30,7 @@ COMMENT ON VIEW messaging.replays IS
     'Replays and how far they are: state is running, done or cancelled; progress is from 0 to 1; skipped and refused are messages that the filter '
     'chose and that were not sent again. Kept for 30 days after their end.';
 
--- What a filter means, or what is wrong with it. Each sentence begins with the argument.
+-- Turns the arguments of a filter into a row of _replay. Raises an error that begins with the name of the wrong argument.
 CREATE OR REPLACE FUNCTION messaging._replay_filter(
     endpoint text, status text, since timestamptz, until timestamptz, event_type text, tenant text) RETURNS messaging._replay
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -157,7 +157,7 @@ BEGIN
     IF (SELECT count(*) FROM messaging._replay p WHERE p.state = 'running') >= limits.max_running THEN
         RAISE EXCEPTION '% replays are running: wait for one to end, or cancel one', limits.max_running USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    -- The oldest ones: at most as many of them as may run do not end.
+    -- Forgets ended replays. Reading the oldest 2 * max_running is enough, because at most max_running of them still run.
     DELETE FROM messaging._replay p WHERE p.id = ANY (ARRAY(
         SELECT g.id FROM messaging._replay g WHERE g.finished_at < now() - limits.kept AND g.id = ANY (ARRAY(
             SELECT f.id FROM messaging._replay f ORDER BY f.id LIMIT 2 * limits.max_running)) FOR UPDATE SKIP LOCKED));
@@ -175,7 +175,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.id FROM messaging._create_replay($1, $2, $3, $4, $5, $6, 'sql ' || session_user) c
 $$;
 COMMENT ON FUNCTION messaging.replay(text, text, timestamptz, timestamptz, text, text) IS
-    'Sends messages again, in the background and behind fresh ones: those that were dead-lettered (status dead, which is the default), sent, or both, before '
+    'Sends messages again, in the background, a few at a time: those that were dead-lettered (status dead, which is the default), sent, or both, before '
     'this call. since and until compare created_at. Returns the id in messaging.replays.';
 
 CREATE OR REPLACE FUNCTION messaging.cancel_replay(replay_id bigint) RETURNS messaging.replays

@@ -47,7 +47,7 @@ namespace messaging::app {
 namespace {
 
 constexpr std::chrono::milliseconds kStartRetry{1000};
-constexpr std::chrono::milliseconds kStatusPeriod{2000};     // gauges of /metrics are so old at the most
+constexpr std::chrono::milliseconds kStatusPeriod{2000};     // the longest age of the gauges that come from PostgreSQL
 constexpr std::chrono::minutes kPauseLinePeriod{1};          // between lines of the log that say the same
 constexpr std::chrono::milliseconds kAnswersPatience{1000};  // for the API's last answers to be written, at the end
 constexpr std::chrono::milliseconds kAnswersPoll{10};
@@ -105,7 +105,8 @@ public:
           signals_(loop_, [this] { on_signal(); }) {}
 
     int run() {
-        // A client that has gone; a log at the size limit of files, which is a write that fails; what log rotations send.
+        // SIGPIPE: a client that has gone. SIGXFSZ: a log at the size limit of files; the write then fails. SIGUSR1 and
+        // SIGUSR2: log rotations send them.
         for (const int ignored : {SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2}) std::signal(ignored, SIG_IGN);
         http_server::ServerOptions options;
         options.address = config_.http_addr;
@@ -258,7 +259,7 @@ private:
         });
     }
 
-    // Said, and said again each minute: nothing is sent until it is repaired.
+    // Logs the reason at once and again each minute, because nothing is sent until the cause is repaired.
     void start_later(const core::Error& error) {
         not_started_ = error.message;
         start_errors_.failed(error.message);
@@ -277,7 +278,7 @@ private:
                                         });
     }
 
-    // All processes of one database obey the row of the last one that was started.
+    // All processes of one database send to the URL in this row, which the process that was started last has written.
     void tell_redirection(const std::string& before) const {
         if (before.empty() || before == config_.webhook_url || before == kNoUrlYet) return;
         spdlog::warn("WEBHOOK_URL has changed: every process sent to {} and sends to {} from now on", server_of(before),
@@ -343,7 +344,7 @@ private:
         }
     }
 
-    // The engines are done: the API's last answers reach their clients, if these take them.
+    // The engines have ended. Waits until the clients have read the last answers, kAnswersPatience at most.
     void leave() {
         if (server_->pending_responses() == 0 || waited_ >= kAnswersPatience) return loop_.stop();
         waited_ += kAnswersPoll;
@@ -358,14 +359,14 @@ private:
     telemetry::DependencyLog session_errors_{"API session", clock_, telemetry::SecondReason::kAtOnce};
     telemetry::DependencyLog reconcile_errors_{"reconcile", clock_};
     telemetry::DependencyLog replay_errors_{"replays", clock_};
-    // Anybody can repeat a request that fails: each has its lines, and no more.
+    // A client can repeat a failing request without end, so each kind of failure has a bounded number of log lines.
     telemetry::DependencyLog unavailable_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 503"};
     telemetry::DependencyLog failed_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 500"};
     telemetry::DependencyLog start_errors_{"start", clock_, telemetry::SecondReason::kAtOnce};
     loop::EventLoop loop_;
     telemetry::LoopLag lag_;
     pg::Connection session_;       // for start, stop and the start itself: no list delays them
-    pg::Connection list_session_;  // whatever fails for these two fails for session_ as well, and its log says so
+    pg::Connection list_session_;  // not logged: a failure of these two sessions is also one of session_
     pg::Connection write_session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;
@@ -392,7 +393,7 @@ private:
     std::string database_tag_;
     std::string session_error_ = "not connected yet";
     std::string not_started_ = "the checks of the database have not finished yet";
-    std::string told_url_ = config_.webhook_url;  // where messages go, as far as the log says
+    std::string told_url_ = config_.webhook_url;  // the URL that the log has named last
     std::string reconcile_error_;                 // of the last round; empty when it went well
     std::size_t left_ = 0;                        // engines that have not finished
     std::chrono::milliseconds waited_{0};

@@ -8,8 +8,8 @@
 
 namespace messaging::app {
 
-// A loop that is held up, by a log that nobody reads for example, serves no signal. So they are taken on a thread of their own:
-// the first SIGTERM, SIGINT or SIGHUP calls `on_first` on the loop; a SIGTERM or SIGINT behind it is the end, status 130.
+// A blocked loop (by a log that nobody reads, for example) handles no signals. So a separate thread takes the signals: the
+// first SIGTERM, SIGINT or SIGHUP calls `on_first` on the loop; a SIGTERM or SIGINT behind it is the end, status 130.
 class SignalThread {
 public:
     // For the calling thread and all that it starts from now on: call it before there are others.

@@ -11,7 +11,8 @@
 
 namespace messaging::commands {
 
-// Loop thread only. One timer for all of them. Destroying it drops the responders, which answer for themselves.
+// Loop thread only. One timer for all of them. Destroying it drops the responders: each then sends the server's default
+// response.
 class DelayedResponses {
 public:
     explicit DelayedResponses(loop::EventLoop& loop);

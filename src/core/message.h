@@ -83,14 +83,14 @@ constexpr bool is_sent_from_hold(EndpointState state) {
     return state == EndpointState::kBacklogged || state == EndpointState::kFailing;
 }
 
-// How many messages an endpoint should be given now, of those that are held for it.
+// How many of the messages that are held for an endpoint an engine can take now.
 struct EndpointRoom {
     EndpointId endpoint = 0;
     int room = 0;
     bool newest_first = false;  // otherwise in order
 };
 
-// What one attempt led to.
+// What became of a delivery.
 enum class OutcomeKind {
     kDelivered,
     kRetry,     // counted; again after `delay`

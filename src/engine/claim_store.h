@@ -59,8 +59,8 @@ public:
 
     virtual void claim_ready(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
     virtual void claim_due(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
-    // Claims messages of backlogged endpoints; for each endpoint in the order of their ids. An endpoint that has room and no more
-    // messages in the hold becomes active.
+    // Claims messages of backlogged and failing endpoints, for each endpoint in the order of the messages' ids. A backlogged
+    // endpoint that has capacity and no more messages in the hold becomes active.
     virtual void claim_held(const ClaimRequest& request, core::Completion<ClaimBatch> done) = 0;
     // Looks up the first message that this claim from `source` would take. Locks nothing.
     virtual void peek(Source source, const ClaimRequest& claim, core::Completion<std::optional<core::MessageId>> done) = 0;

@@ -241,7 +241,8 @@ std::chrono::microseconds Claimer::elapsed() const {
     return std::chrono::duration_cast<std::chrono::microseconds>(clock_.mono() - started_);
 }
 
-// More messages may be held for the same endpoints. Their answers tell whether they can take more, after a second at the latest.
+// After a claim that found messages, another claim follows. After a claim that found none, the next answer of an endpoint whose
+// messages are held asks for the next claim (expect_held).
 void Claimer::on_held(const ClaimBatch& batch, const ClaimRequest& request) {
     if (batch.taken > 0) held_.wanted = true;
     held_soonest_ = clock_.mono() + std::max<std::chrono::microseconds>(kHeldPause, elapsed() * kHeldPauseFactor);

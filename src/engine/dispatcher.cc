@@ -12,7 +12,7 @@ namespace {
 constexpr std::chrono::milliseconds kMeasurePeriod{100};
 // Starting requests counts as recovered after this long without a failure.
 constexpr std::chrono::milliseconds kFaultMemory{1000};
-constexpr std::chrono::milliseconds kOpeningPeriod{100};  // between two looks at all gates
+constexpr std::chrono::milliseconds kOpeningPeriod{100};  // between two checks of all gates
 constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 
@@ -126,7 +126,8 @@ bool Dispatcher::is_kept_back(core::EndpointId id) const {
            (endpoint->second.state == core::EndpointState::kDisabled || !endpoint->second.unusable.empty());
 }
 
-// What has been claimed before the endpoint was disabled, or became unusable, and was not started.
+// Moves to the hold the deliveries that were claimed before their endpoint was disabled or became unusable, and that were not
+// started.
 void Dispatcher::hold_for_kept_back() {
     const auto kept = queues_.take_waiting([this](const core::Delivery& delivery) { return is_kept_back(delivery.endpoint_id); });
     for (const core::Delivery& delivery : kept) hold(delivery);
@@ -152,11 +153,11 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
 std::size_t Dispatcher::capacity() const {
     if (is_full()) return 0;
     const std::size_t waiting = may_hold() ? queues_.waiting_counted() : queues_.waiting();
-    // Half full is full enough: claims stay large, and what waits outlasts the claim.
+    // No capacity while more than half is used: so claims stay large, and enough waits until the next claim is answered.
     return waiting > options_.prefetch_limit / 2 ? 0 : options_.prefetch_limit - waiting;
 }
 
-// Of what waits in memory, so that a burst for one leaves room for the others, however fast it is.
+// Deliveries of one endpoint that may wait in memory. A burst for one fast endpoint leaves the rest to the others.
 std::size_t Dispatcher::most_for_one() const { return options_.prefetch_limit / 4; }
 
 std::size_t Dispatcher::most_held() const {
@@ -167,7 +168,7 @@ std::vector<core::EndpointRoom> Dispatcher::held_rooms() const {
     if (is_full()) return {};
     std::vector<core::EndpointRoom> rooms;
     for (const core::EndpointId id : unusable_)
-        rooms.push_back({id, 0});  // of several rooms of an endpoint, the smallest one counts
+        rooms.push_back({id, 0});  // if an endpoint is listed twice, the smaller capacity counts
     for (core::EndpointRoom room : queues_.rooms(most_held())) {
         room.newest_first = gates_.tries_newest(room.endpoint);
         rooms.push_back(room);
@@ -300,7 +301,7 @@ void Dispatcher::judge(core::EndpointId id, const core::AttemptResult& result) {
     if (!knows(id)) return;
     const bool had_none = gates_.empty();
     auto finding = gates_.on_attempt(id, result, clock_.mono(), clock_.wall(), random_);
-    if (had_none && gates_.empty()) return;  // as nearly always
+    if (had_none && gates_.empty()) return;  // the usual case: no endpoint fails
     update_gate(id);
     if (!finding) return;
     if (finding->finding == Finding::kGone) on_gone(id);
@@ -309,7 +310,7 @@ void Dispatcher::judge(core::EndpointId id, const core::AttemptResult& result) {
 
 void Dispatcher::on_gone(core::EndpointId id) {
     endpoints_.find(id)->second.state = core::EndpointState::kDisabled;
-    gates_.forget(id);  // enabled, it is tried as any other
+    gates_.forget(id);  // when somebody enables the endpoint, it begins without earlier failures
     update_gate(id);
     hold_for_kept_back();
 }
@@ -335,7 +336,7 @@ void Dispatcher::update_budget(core::EndpointId id) {
     }
 }
 
-// Their moments may have passed since: all slots were in use, or their gates were closed.
+// Moments of these endpoints may have been missed, while all slots were in use or the gates were closed.
 void Dispatcher::update_budgets() {
     const std::vector<core::EndpointId> endpoints(budgeted_.begin(), budgeted_.end());
     for (const core::EndpointId id : endpoints) update_budget(id);
@@ -358,7 +359,7 @@ void Dispatcher::await_opening(core::MonoTime at, std::chrono::milliseconds at_l
     gate_timer_->start(std::max(wait, at_least));
 }
 
-// It looks at all gates, so it does not follow itself at once.
+// Checks all gates, which takes time with many endpoints: so the next check comes kOpeningPeriod later at the earliest.
 void Dispatcher::open_gates() {
     for (const core::EndpointId id : gates_.endpoints()) {
         queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));

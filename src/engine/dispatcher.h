@@ -31,8 +31,8 @@ struct DispatcherOptions {
     core::OutcomePolicy outcomes;
     core::BreakerPolicy breaker;
     std::size_t max_in_flight = 512;  // requests, all endpoints of this engine
-    // Deliveries that may wait in memory, of all endpoints together (EndpointQueues::waiting_counted()); a quarter of them of
-    // one.
+    // Deliveries that may wait in memory, of all endpoints together (EndpointQueues::waiting_counted()). One endpoint may have
+    // a quarter of this number.
     std::size_t prefetch_limit = 1024;
 };
 
@@ -55,7 +55,7 @@ public:
     void add(std::vector<core::Delivery> deliveries);
     // Free places in memory for ready and due messages. 0 while more than half of them are used.
     std::size_t capacity() const;
-    // How many held messages to claim for each active endpoint, and for each other endpoint.
+    // How many held messages to claim: for each endpoint that this engine is sending to, and for each other endpoint.
     std::vector<core::EndpointRoom> held_rooms() const;
     int other_held_room() const;
 

@@ -44,7 +44,7 @@ public:
     // Counts an attempt. Nothing is counted where the fault is our own, or the message's.
     std::optional<EndpointFinding> on_attempt(core::EndpointId endpoint, const core::AttemptResult& result, core::MonoTime now,
                                               core::WallTime wall, core::Random& random);
-    // Another engine has found the endpoint failing, or has ended that.
+    // Another engine has found the endpoint failing.
     void open_breaker(core::EndpointId endpoint, core::MonoTime now);
     void forget(core::EndpointId endpoint) { gates_.erase(endpoint); }
 
@@ -72,7 +72,7 @@ private:
     void ask_for_pause(Gate& gate, const core::AttemptResult& result, core::MonoTime now, core::WallTime wall) const;
 
     const core::BreakerPolicy policy_;
-    std::unordered_map<core::EndpointId, Gate> gates_;  // of endpoints whose last attempt has failed
+    std::unordered_map<core::EndpointId, Gate> gates_;  // of endpoints that fail, or have asked for a pause
 };
 
 }  // namespace messaging::engine

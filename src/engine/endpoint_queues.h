@@ -32,8 +32,8 @@ std::size_t size_of(const core::Delivery& delivery);
 
 // How a request ended, as far as the endpoint's limit is concerned.
 enum class Ended {
-    kAnswered,    // by whatever status, but:
-    kOverloaded,  // by one that asks for fewer requests
+    kAnswered,    // by any status, except:
+    kOverloaded,  // a status that asks for fewer requests (429, 502, 503, 504)
     kUnanswered,  // a time-out, a refused or broken connection
     kUntried,     // our own fault, or released: says nothing of the endpoint
 };
@@ -75,7 +75,7 @@ public:
     void set_rate(core::EndpointId endpoint, std::optional<int> rate);
     // Requests that may start now, whatever else allows them.
     void set_budget(core::EndpointId endpoint, std::size_t budget);
-    // It is not untried: its messages were held before this engine met it.
+    // The endpoint does not count as untried, because its messages were held before this engine met it.
     void expect_silence(core::EndpointId endpoint);
     // Forgets an endpoint that was removed, unless it has something in flight or waiting.
     void forget_if_idle(core::EndpointId endpoint);

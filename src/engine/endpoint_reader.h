@@ -24,7 +24,8 @@ namespace messaging::engine {
 inline constexpr int kReadingShare = 5;
 inline constexpr std::chrono::milliseconds kMaxReadingCredit{200};
 inline constexpr std::chrono::milliseconds kLongestReadingPause{5'000};
-inline constexpr std::size_t kMaxReadings = 2;  // under way at a time: one may have begun before a change
+// Under way at a time. The first one may have begun before a change; the second one reads the change.
+inline constexpr std::size_t kMaxReadings = 2;
 inline constexpr int kRefreshFactor = 50;
 inline constexpr std::chrono::milliseconds kLongestRefreshPause{60'000};
 // Of the deliveries that wait for a reading. A reading may take long, and claims go on meanwhile.
@@ -41,7 +42,7 @@ public:
     };
     EndpointReader(EndpointStore& store, loop::TimerFactory& timers, const core::Clock& clock, Mediator mediator);
 
-    // They may have changed: has a reading begin after this call, as soon as the pause after the last one allows it.
+    // The endpoints may have changed: a reading begins after this call, as soon as the pause after the last one allows it.
     void read();
     // The same without a pause, for a session that has just come up.
     void read_at_once();
@@ -49,12 +50,12 @@ public:
     void refresh();
     // Whether the endpoint was read as it was when the message was claimed.
     bool has_read(const core::Delivery& delivery) const;
-    // Keeps deliveries whose endpoint was not read so until a reading that begins after this call. Returns those that it has no
-    // room for.
+    // Keeps deliveries for which has_read() is false until a reading that begins after this call has ended. Returns the
+    // deliveries that it has no capacity for.
     [[nodiscard]] std::vector<core::Delivery> await(std::vector<core::Delivery> deliveries);
 
     std::vector<core::MessageId> waiting_messages() const;
-    // Those that deliveries wait for.
+    // The endpoints whose deliveries wait for a reading.
     std::vector<core::EndpointId> awaited_endpoints() const;
 
 private:
@@ -79,7 +80,7 @@ private:
     std::size_t awaiting_bytes_ = 0;
     std::unordered_map<core::EndpointId, std::int64_t> versions_;  // as they were read last
     core::MonoTime::duration credit_ = kMaxReadingCredit;
-    core::MonoTime counted_{};  // the credit is of then
+    core::MonoTime counted_{};  // when credit_ was last brought up to date
     core::MonoTime answered_{};
     core::MonoTime next_refresh_{};
     bool wanted_ = false;

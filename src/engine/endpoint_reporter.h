@@ -11,8 +11,8 @@
 
 namespace messaging::engine {
 
-inline constexpr std::size_t kMaxFindings =
-    200;  // in one statement: each may be an event, and its session has heartbeats to write
+// In one statement. Each finding may publish an event, and the heartbeat waits for the statement on the same session.
+inline constexpr std::size_t kMaxFindings = 200;
 
 // Loop thread only. One writing is under way at a time; of the findings that wait meanwhile the last one of each endpoint counts.
 // What could not be written is dropped: the next try of a failing endpoint, or the next reading of the endpoints, reports it

@@ -302,7 +302,7 @@ void Engine::dispatch(std::vector<core::Delivery> deliveries) {
     if (!running_ || shutting_down()) dispatcher_.release_waiting();
 }
 
-// What the endpoint reader has no room for waits where it takes no memory, as for an endpoint that is slow.
+// The deliveries that the endpoint reader has no capacity for go to the hold, as for a slow endpoint.
 void Engine::hold(const std::vector<core::Delivery>& deliveries) {
     for (const core::Delivery& delivery : deliveries) {
         core::Outcome outcome = core::uncounted(delivery, core::OutcomeKind::kHeld);
@@ -311,7 +311,7 @@ void Engine::hold(const std::vector<core::Delivery>& deliveries) {
     }
 }
 
-// None for endpoints that deliveries in memory wait for already.
+// No capacity for endpoints whose deliveries wait in memory for a reading of the endpoints.
 std::vector<core::EndpointRoom> Engine::held_rooms() const {
     if (recorder_.full()) return {};
     std::vector<core::EndpointRoom> rooms;

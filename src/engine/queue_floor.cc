@@ -33,7 +33,7 @@ void QueueFloor::unread_was_full(Xid until, QueuePosition last) {
     if (range != unread_.end()) range->behind = last;
 }
 
-// In halves it is quicker. What cannot be halved goes behind the others.
+// Halves the range, because half of it is read in less time. A range that cannot be halved is tried again after the others.
 void QueueFloor::unread_was_too_slow(Xid until) {
     const auto range = find(until);
     if (range == unread_.end()) return;

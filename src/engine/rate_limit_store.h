@@ -27,7 +27,7 @@ struct RateGrant {
 class RateLimitStore {
 public:
     virtual ~RateLimitStore() = default;
-    // Reserves moments behind those that all engines have reserved so far: no two requests to an endpoint have the same one.
+    // Reserves moments after all that engines have reserved so far: no two requests to an endpoint have the same moment.
     virtual void reserve(std::vector<RateRequest> requests, core::Completion<std::vector<RateGrant>> done) = 0;
 };
 

@@ -1,4 +1,4 @@
-// Moments: reserved, waited for, used or missed.
+// Reserves moments, waits for them, and drops those that were missed.
 #include "engine/rate_limiter.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ RateLimiter::RateLimiter(RateLimitStore& store, loop::TimerFactory& timers, cons
 void RateLimiter::set_rate(core::EndpointId endpoint, std::optional<int> rate) {
     if (rate) {
         Limited& one = limited_[endpoint];
-        if (one.rate != *rate) one.left = 0;  // they are at the former rate
+        if (one.rate != *rate) one.left = 0;  // the reserved moments have the spacing of the former rate
         one.rate = std::max(1, *rate);
     } else {
         limited_.erase(endpoint);

@@ -21,10 +21,11 @@
 
 namespace messaging::engine {
 
-// An engine reserves moments for so long at most, and one at least. What it does not use is lost to all, and what it uses late is
-// late by less than this: so in any 10 s there are at most 2.5 % more requests than the limit allows.
+// A moment is a time at which one request may begin. A reservation has the moments of this long at most, and one moment at
+// least. A moment that was not used this long after it began is lost. So in any 10 s there are at most 2.5 % more requests than
+// the limit allows.
 inline constexpr std::chrono::milliseconds kReservedAhead{250};
-// Of the next reservation after one that has failed.
+// The wait after a reservation that has failed.
 inline constexpr std::chrono::milliseconds kReserveRetry{1000};
 inline constexpr std::size_t kMaxReservations = 500;  // endpoints in one reservation
 
@@ -42,8 +43,8 @@ public:
     // Requests that may begin now. Precondition for the three: limits(endpoint).
     std::size_t allowed(core::EndpointId endpoint);
     void begin(core::EndpointId endpoint);
-    // Deliveries wait for it. Reserves moments for them once the ones it has are used up; reserve_wanted() sends what was asked
-    // for.
+    // `waiting` deliveries wait for the endpoint. If it has no unused moments, the next reserve_wanted() reserves moments for
+    // them.
     void want(core::EndpointId endpoint, std::size_t waiting);
     void reserve_wanted();
 
@@ -52,7 +53,7 @@ private:
         int rate = 1;
         core::MonoTime next{};   // the first moment that is not used
         int left = 0;            // moments that are not used
-        std::size_t wanted = 0;  // deliveries that wait, as far as was said
+        std::size_t wanted = 0;  // deliveries that waited at the last want()
         bool reserving = false;
         int reserved_rate = 0;  // of the last reservation
         std::chrono::microseconds spacing() const { return std::chrono::microseconds(1'000'000 / rate); }
@@ -71,7 +72,7 @@ private:
     std::unique_ptr<loop::Timer> retry_timer_;
     std::unordered_map<core::EndpointId, Limited> limited_;
     std::set<std::pair<core::MonoTime, core::EndpointId>> moments_;  // the next one of each endpoint that waits for it
-    std::set<core::EndpointId> wanting_;                             // to be reserved for
+    std::set<core::EndpointId> wanting_;                             // the next reservation is for these endpoints
     bool reserving_ = false;                                         // one statement is under way at a time
 };
 

@@ -28,7 +28,7 @@ void write_results(core::JsonWriter& json, const std::vector<const Problem*>& pr
     json.end_array();
 }
 
-// The one problem of a single item; of an array a problem that has the others' in meta.errors.
+// For a single item its problem; for an array one problem, with the problems of all items in meta.errors.
 Problem all_refused(const std::vector<const Problem*>& problems, bool is_array, const BatchNames& names) {
     if (!is_array) return *problems.front();
     return {.status = 422,

@@ -38,7 +38,7 @@ void write_code(core::JsonWriter& json, const Problem& problem);
 // An envelope that is written already, with the headers that every answer has.
 http::Response to_response(int status, std::string body, const std::string& request_id);
 
-// Never tells a client what the cause was when it is ours.
+// For an error of the service itself the problem does not contain the cause.
 Problem to_problem(const core::Error& error);
 
 // The problem of a request that is no valid HTTP, or that no handler has answered. `status` and `why` as in

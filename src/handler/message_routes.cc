@@ -90,7 +90,8 @@ void MessageRoutes::list(const http::Request& request, const Reply& reply) {
     });
 }
 
-// Where not all of a page can be sent, the list is asked for as many as can: only the list knows where the next page goes on.
+// If a page is too long to be sent, the store is asked again for fewer messages, because only the store knows where the next
+// page begins.
 void MessageRoutes::send_page(const service::ListQuery& query, int limit, const std::string& request_id, const Reply& reply) {
     store_.list(query, [this, query, limit, request_id, reply](const core::Result<service::ListPage>& page) {
         if (!page) return reply.send(page.error());

@@ -107,7 +107,7 @@ std::optional<Problem> read_with_content(const std::string& value, service::List
     return invalid_parameter("with_content", "must be true or false");
 }
 
-// It is read last, because it belongs to all the others together.
+// For the cursor, which is read last, because it depends on all other parameters.
 std::optional<Problem> pass_over(const std::string&, service::ListQuery&) { return std::nullopt; }
 
 struct Parameter {

@@ -63,8 +63,9 @@ Checked<typename Words::value_type> read_word(const std::string& name, const std
 std::optional<Problem> read_limit(const std::string& value, int& limit);
 std::optional<Problem> read_tenant(const std::string& value, std::optional<std::string>& tenant);
 std::optional<Problem> read_event_type(const std::string& name, const std::string& value, std::optional<std::string>& type);
-// Where the page before has ended, by the cursor of the request. `list` is the text that the cursor is bound to, and `filters`
-// says it in words. An empty cursor is refused too: a client that follows next_cursor past the last page would begin again.
+// Where the page before has ended, by the cursor of the request. The cursor is bound to the text `list`; `filters` names the
+// filters in it for the error message. An empty cursor is refused, too: otherwise a client that follows next_cursor past the
+// last page would begin again.
 std::optional<Problem> read_position(const http::Request& request, const std::string& list, const std::string& filters,
                                      std::optional<std::int64_t>& after);
 // What is wrong with the members of an object that may have each of these once; nothing when it is right.

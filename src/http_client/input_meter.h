@@ -10,9 +10,10 @@ namespace messaging::http_client {
 
 // Loop thread only.
 //
-// Frames of HTTP/2 that belong to no answer (pings, settings, empty data and others) never reach curl's callbacks, and curl reads
-// up to a hundred TLS records in one call. So they are counted below TLS: a turn of the loop reads a limited part of what has
-// arrived, and a connection on which too many bytes have come that belong to no answer reads its end.
+// Frames of HTTP/2 that belong to no answer (pings, settings, empty data and others) never reach curl's callbacks, and curl
+// reads up to a hundred TLS records in one call. So the bytes are counted below TLS: a turn of the loop reads a limited part of
+// the bytes that have arrived. When too many bytes that belong to no answer have come, curl reads an end of file, and the
+// connection ends.
 class InputMeter {
 public:
     // The meter of a connection that speaks HTTP/2; made by the first call. Null without memory.

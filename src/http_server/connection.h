@@ -52,8 +52,9 @@ private:
 //   - evhttp serves a request only where it has read exactly the bytes that were judged as one request (on_request()). Everything
 //     from a refused head on is thrown away before evhttp can read it.
 //
-// A head that comes in pieces takes bytes of a budget of its own, for the copy here, for evhttp's, and for the lines that evhttp
-// makes fields of. A head that comes in one piece takes none, so that clients that never finish theirs refuse nobody else.
+// A head that comes in pieces takes bytes of a budget of its own, for the copy here, for evhttp's, and for the lines that
+// evhttp makes fields of. A head that comes in one piece takes no bytes of that budget. So clients that never finish their
+// heads do not keep out clients that send theirs at once.
 //
 // There is also a deadline for each request, from its first byte, and one for each answer: a client that sends or reads too
 // slowly is disconnected.

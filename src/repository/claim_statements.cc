@@ -10,11 +10,11 @@ namespace messaging::repository {
 namespace {
 
 // The claim statement decides what happens to each entry, because this takes no further round trip and reads each row once:
-//   sent, or the row is gone   the entry is deleted
-//   no such endpoint, or event dead-lettered
-//   attempts >= 31999          dead-lettered. The CHECK allows 32000: a failed attempt and a late success would exceed it
-//   endpoint not active        moved to the hold. A claim from the hold gives the engine the messages of a backlogged or failing
-//   one everything else            into the ledger, and to the engine
+//   sent, or its row is gone   deleted
+//   no endpoint, or no event   dead-lettered: the message names one that does not exist
+//   attempts >= 31999          dead-lettered: the CHECK allows 32000, and a failed attempt with a late success would exceed it
+//   endpoint not active        moved to the hold; claims from the hold do so for disabled endpoints only
+//   everything else            moved to the ledger, and answered to the engine
 // No expression here can raise an error on a row that the CHECKs of public.messages accept. DISTINCT: an id that is twice in the
 // queue is sent once. The DELETE uses ctid, because with USING or IN the planner chose a hash join over a sequential scan.
 struct ClaimText {

@@ -1,4 +1,4 @@
-// Writing of states.
+// The statement that turns findings into states.
 #include "repository/endpoint_state_store.h"
 
 #include <string>
@@ -11,7 +11,8 @@ namespace {
 
 // In the order of the endpoints, and only where no other session has locked the row: engines that write at the same time do not
 // wait for each other. The trigger on _endpoint_state makes an active endpoint backlogged while messages are held for it.
-// `since` begins with the state, and every success ends the state: it says how long there were nothing but failures.
+// `since` is the time at which the state began. Every success ends the state failing, so `since` tells how long the endpoint
+// has only failed.
 constexpr pg::Statement kWriteFindings{"write_findings", R"sql(
 WITH found AS MATERIALIZED (
     SELECT s.endpoint_id, u.finding, u.reason FROM unnest($1::bigint[], $2::text[], $3::text[]) AS u(endpoint_id, finding, reason)

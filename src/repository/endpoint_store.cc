@@ -11,10 +11,10 @@
 namespace messaging::repository {
 namespace {
 
-// Of creating or sealing, and reading again; more are needed only where others change the rows meanwhile.
+// Rounds of creating or sealing secrets and reading again. More rounds are needed only if others change the rows meanwhile.
 constexpr int kRounds = 3;
 
-// Not where somebody has changed the row since, or has it locked.
+// Leaves out rows that somebody has changed since, or has locked.
 constexpr pg::Statement kSealSecrets{"seal_secrets", R"sql(
 UPDATE messaging._endpoint_secret k SET secret = n.sealed
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n (secret_id, unsealed, sealed)

@@ -1,4 +1,4 @@
-// The reservation.
+// The statement that reserves moments.
 #include "repository/rate_limit_store.h"
 
 #include "pg/run_statement.h"
@@ -6,10 +6,11 @@
 namespace messaging::repository {
 namespace {
 
-// A row says when its endpoint is free, and a reservation moves that on by count/rate: the generic cell rate algorithm without a
-// burst (ITU-T I.371). clock_timestamp() is read under the row's lock, so a reservation that has waited for another one begins
-// behind it. A moment more than two minutes ahead is the work of a clock that was set back, and counts as now: 64 engines that
-// each reserve a second are no further ahead. In the order of the endpoints, so that no two engines wait for each other.
+// free_at is the first free moment of an endpoint, and a reservation moves it on by count/rate: the generic cell rate algorithm
+// without a burst (ITU-T I.371). clock_timestamp() is read under the row's lock, so a reservation that has waited for another
+// one begins behind it. If free_at is more than two minutes ahead, the clock was set back, and free_at counts as now: 64
+// engines that each reserve a second are no further ahead. The rows are locked in the order of the endpoints, so that no two
+// engines wait for each other.
 constexpr pg::Statement kReserve{"reserve_moments", R"sql(
 WITH begun AS MATERIALIZED (SELECT clock_timestamp() AS at),
 wanted AS MATERIALIZED (

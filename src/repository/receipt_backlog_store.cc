@@ -60,7 +60,7 @@ void PgReceiptBacklogStore::read_backlog(core::InstanceId me, std::vector<std::i
         for (int row = 0; row < rows.size(); ++row) {
             const std::int64_t batch_id = rows.bigint(row, 0);
             if (batches.empty() || batches.back().batch_id != batch_id) batches.push_back({batch_id, {}});
-            // Sent again or deleted since, or the batch was pruned: a later batch tells of it, or nothing does.
+            // The message was sent again or deleted since, or the batch was pruned: this batch has no receipt for it.
             if (!rows.boolean(row, 4)) continue;
             batches.back().receipts.push_back({rows.bigint(row, 1), rows.optional_text(row, 2), std::string(rows.text(row, 3))});
         }

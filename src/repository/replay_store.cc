@@ -51,7 +51,7 @@ UPDATE messaging._idempotency_key SET body = messaging._fill_body($10::text[], c
 WHERE scope = $8::text AND key = $9::text AND body IS NULL)sql";
 const pg::Statement kCreateOnce{"create_replay_once", kCreateOnceSql.c_str()};
 
-// Whether it ran: another state is no cancel. FOR UPDATE, because its last round may end at this moment.
+// Answers the state before: only a running replay can be cancelled. FOR UPDATE, because its last round may end at this moment.
 constexpr pg::Statement kCancel{"cancel_replay", R"sql(
 WITH target AS MATERIALIZED (SELECT r.id, r.state FROM messaging._replay r WHERE r.id = $1::bigint FOR UPDATE)
 SELECT t.state, (messaging.cancel_replay(t.id)).id FROM target t)sql"};

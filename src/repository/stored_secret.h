@@ -20,7 +20,7 @@ using SecretOwner = std::pair<core::EndpointId, core::SigningKind>;
 // What the column `secret` holds of it: sealed for its owner, or as it is where there is no key.
 core::Result<std::string> to_stored(const crypto::Sealer& sealer, const SecretOwner& owner, std::string_view secret);
 
-// The other way round. kInternal says what to do where no key opens it.
+// The secret that the column holds. kInternal, with a message that says what to do: no key opens it.
 core::Result<crypto::Opened> from_stored(const crypto::Sealer& sealer, const SecretOwner& owner, std::string_view stored);
 
 // True where a key is set and has not sealed it, or another key than the first has.

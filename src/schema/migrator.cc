@@ -59,7 +59,7 @@ std::vector<std::string> split_statements(const std::string& sql) {
     return statements;
 }
 
-// Each holds the lock of its life.
+// Every running engine holds its instance lock.
 constexpr const char* kRunningEngines = R"sql(
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 772 AND objsubid = 2 AND mode = 'ExclusiveLock' AND granted
   AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))sql";
