@@ -14,7 +14,7 @@
 
 namespace messaging::app {
 
-// Defaults and units stand in the table of config.cc, which is also what `messaging config` and docs/operations.md show.
+// Defaults and units stand in the table of config.cc, which is also what `messaging config` and docs/settings.md show.
 struct Config {
     std::string database_url;
     std::string redis_url;  // empty = no Redis, and no receipts
@@ -76,7 +76,7 @@ ConfigResult read_config(const std::function<const char*(const std::string&)>& l
 // What `messaging config` prints: each setting, its value (passwords, keys and the values of URLs' queries hidden), and the retry
 // schedule.
 std::string describe_config(const std::function<const char*(const std::string&)>& lookup);
-// The table of docs/operations.md.
+// The table of docs/settings.md.
 std::string config_markdown();
 // One sentence without its full stop: attempts, waits, jitter, and the longest time in all.
 std::string describe_retries(const core::BackoffPolicy& policy);

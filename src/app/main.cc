@@ -198,7 +198,7 @@ Command add_config(CLI::App& program) {
     };
     const auto options = std::make_shared<Options>();
     auto* const app = program.add_subcommand("config", "show the settings, and the waits between attempts");
-    app->add_flag("--markdown", options->markdown, "the table of docs/operations.md");
+    app->add_flag("--markdown", options->markdown, "the table of docs/settings.md");
     app->add_flag("--check", options->check,
                   "print only the settings that are wrong for serve; exit status 78 if there are any, else 0");
     add_settings(app, {});

@@ -47,7 +47,7 @@ found() { # words, file, a program for sed
 }
 @test "what does not hold is found" {
     found 'the link docs/guid.md leads nowhere' README.md 's,(docs/guide.md),(docs/guid.md),'
-    found 'the link guide.md#retry names a heading' docs/operations.md 's,guide.md#retries,guide.md#retry,'
+    found 'the link guide.md#retry names a heading' docs/settings.md 's,guide.md#retries,guide.md#retry,'
     found 'there is no src/nowhere/config.cc' docs/contributing.md 's,src/app/config.cc,src/nowhere/config.cc,'
     found 'there is no target `make rebiuld`' README.md 's/^    make rebuild/    make rebiuld/'
     found 'nothing is called MAX_TRIES' docs/guide.md 's/`MAX_ATTEMPTS`/`MAX_TRIES`/'
@@ -93,7 +93,7 @@ found() { # words, file, a program for sed
         s,^\${RECEIVER_URL:+,,; s,\$RECEIVER_URL,http://127.0.0.1:9090,; s,^},,; s/^./    &/' >"$BATS_TEST_TMPDIR/said"
     sed -n '/^    Sending is on. Try:/,/^      make logs/p' "$source/README.md" | diff "$BATS_TEST_TMPDIR/said" -
 }
-@test "make rebuild without any setting, make faker, and the SQL of README.md, guide.md and operations.md" {
+@test "make rebuild without any setting, make faker, and the SQL of README.md, guide.md and the pages for operators" {
     cd "$checkout"
     go rebuild </dev/null
     echo 'CREATE ROLE shop; CREATE ROLE support; CREATE ROLE messaging_app' | run_sql
@@ -103,7 +103,7 @@ found() { # words, file, a program for sed
     go faker COUNT=2000 </dev/null
     eventually all_sent
     blocks sql docs/guide.md | run_sql
-    blocks sql docs/operations.md | run_sql
+    for page in operations settings security maintenance; do blocks sql docs/$page.md; done | run_sql
     eventually all_sent
     eventually none_misplaced
 }
