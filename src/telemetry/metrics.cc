@@ -166,7 +166,8 @@ Metrics::Metrics()
                        "All instances: messages that wait for a later attempt. Exact up to 5,000; above that an estimate from "
                        "PostgreSQL's statistics.")),
       held_(gauge(registry_, "messaging_held_messages",
-                  "All instances: messages in the hold, because their endpoint cannot take them soon or is disabled. Exact up to "
+                  "All instances: messages in the hold, because their endpoint cannot take them soon, is failing or is disabled. "
+                  "Exact up to "
                   "5,000; above that an estimate from PostgreSQL's statistics.")),
       dead_(gauge(registry_, "messaging_dead_messages",
                   "All instances: dead-lettered messages. Exact up to 5,000; above that an estimate from PostgreSQL's "
@@ -199,8 +200,9 @@ Metrics::Metrics()
       degraded_(BuildGauge()
                     .Name("messaging_degraded")
                     .Help("Engines of this process that report a degradation. endpoint NAME: messages for the endpoint arrive "
-                          "faster than it accepts them, or were kept while it was disabled and are being sent. signing for "
-                          "endpoint NAME: a secret of the endpoint cannot be opened or stored. starting requests: no file "
+                          "faster than it accepts them, or were kept while it was disabled and are being sent. requests to "
+                          "endpoint NAME: the endpoint is failing. signing for endpoint NAME: a secret of the endpoint cannot be "
+                          "opened or stored. starting requests: no file "
                           "descriptors or no memory.")
                     .Register(registry_)) {
     auto& outcomes =
