@@ -975,7 +975,8 @@ TEST_F(ApiTest, NoListDelaysAStop) {
     ASSERT_TRUE(locker.execute_script("BEGIN; LOCK TABLE messaging._dead"));
     std::vector<std::thread> lists;
     for (int i = 0; i < 5; ++i) lists.emplace_back([&] { ask("GET", "/messages?status=dead"); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    const char* const waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'messaging._dead'::regclass";
+    ASSERT_TRUE(wait_until([&] { return locker.execute(waiting)->bigint(0, 0) > 0; })) << "the others wait for this list";
     for (const char* path : {"/stop", "/start", "/stop"}) {
         const auto asked = std::chrono::steady_clock::now();
         EXPECT_EQ(ask("POST", path).status, 200);

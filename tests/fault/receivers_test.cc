@@ -714,7 +714,7 @@ TEST_F(Receivers, WhatIsSentUnaskedAfterARefusalMarksNothingAsSent) {
     RawServer liar([](RawPeer& peer) {
         while (!peer.read_request().empty()) {
             peer.send("HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno");
-            std::this_thread::sleep_for(milliseconds(100));
+            std::this_thread::sleep_for(milliseconds(100));  // the receiver's own pace: the connection is idle by then
             peer.send(ok(R"({"messageId":"unasked"})"));
         }
     });
