@@ -2,14 +2,10 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
-#include <functional>
-#include <memory>
-#include <optional>
 
-#include "core/clock.h"
 #include "core/random.h"
 #include "engine/reconcile_store.h"
+#include "engine/round_timer.h"
 #include "loop/timer.h"
 
 namespace messaging::engine {
@@ -25,22 +21,18 @@ inline constexpr std::chrono::milliseconds kReconcileRetry{5'000};  // after a f
 // Loop thread only.
 class Reconciler {
 public:
-    struct Mediator {
-        std::function<void(const ReconcileRound&)> on_round;
-        std::function<void(const core::Error&)> on_error;
-    };
+    using Mediator = RoundTimer<ReconcileRound>::Mediator;
     Reconciler(ReconcileStore& store, loop::TimerFactory& timers, core::Random& random, Mediator mediator);
 
     // Runs a round at once, and each further one when the round before says. Call it whenever the session has come up.
-    void start();
+    void start() { timer_.start(); }
 
 private:
     void run_round();
+    void choose_rows(const core::Result<ReconcileRound>& round);
 
     ReconcileStore& store_;
-    core::Random& random_;
-    Mediator mediator_;
-    std::unique_ptr<loop::Timer> timer_;
+    RoundTimer<ReconcileRound> timer_;
     int rows_ = kReconcileRows;
 };
 
