@@ -84,9 +84,9 @@ constexpr bool is_sent_from_hold(EndpointState state) {
 }
 
 // How many of the messages that are held for an endpoint an engine can take now.
-struct EndpointRoom {
+struct EndpointCapacity {
     EndpointId endpoint = 0;
-    int room = 0;
+    int capacity = 0;
     bool newest_first = false;  // otherwise in order
 };
 

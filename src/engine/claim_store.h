@@ -23,15 +23,15 @@ inline constexpr std::size_t kSources = 3;
 
 struct ClaimRequest {
     core::InstanceId instance_id = 0;
-    core::ClaimId claim_id = 0;               // a random number; the engine uses it once
-    QueuePosition behind;                     // ready claims: only rows behind it; xid 0 = a full scan
-    int limit = 0;                            // > 0
-    std::optional<core::MessageId> only;      // claim this message alone
-    Xid until = kLastXid;                     // ready claims: only rows of transactions up to this one
-    DueTime due_from{0};                      // due claims: only rows due at this time or later; 0 = a full scan
-    std::vector<core::EndpointRoom> rooms{};  // held claims: for the endpoints that the engine is sending to
-    int other_room = 0;                       // held claims: for each other endpoint
-    core::EndpointId after = 0;               // held claims: start after this endpoint id and wrap around
+    core::ClaimId claim_id = 0;                        // a random number; the engine uses it once
+    QueuePosition behind;                              // ready claims: only rows behind it; xid 0 = a full scan
+    int limit = 0;                                     // > 0
+    std::optional<core::MessageId> only;               // claim this message alone
+    Xid until = kLastXid;                              // ready claims: only rows of transactions up to this one
+    DueTime due_from{0};                               // due claims: only rows due at this time or later; 0 = a full scan
+    std::vector<core::EndpointCapacity> capacities{};  // held claims: for the endpoints that the engine is sending to
+    int other_capacity = 0;                            // held claims: for each other endpoint
+    core::EndpointId after = 0;                        // held claims: start after this endpoint id and wrap around
 };
 
 struct ClaimBatch {

@@ -160,8 +160,8 @@ void Claimer::claim(Source source) {
     ClaimRequest request;
     request.limit = work(source).limit;
     if (source == Source::kHeld) {
-        request.rooms = mediator_.held_rooms();
-        request.other_room = mediator_.other_held_room();
+        request.capacities = mediator_.held_capacities();
+        request.other_capacity = mediator_.other_held_capacity();
         request.after = held_after_;
     } else {
         request.limit = static_cast<int>(std::min<std::size_t>(mediator_.capacity(), static_cast<std::size_t>(request.limit)));

@@ -49,8 +49,8 @@ public:
         std::function<core::InstanceId()> instance_id;
         std::function<std::size_t()> capacity;  // deliveries that the engine may claim now
         // Held messages that the engine may claim now for each endpoint that it is sending to.
-        std::function<std::vector<core::EndpointRoom>()> held_rooms;
-        std::function<int()> other_held_room;  // the same, for each other endpoint
+        std::function<std::vector<core::EndpointCapacity>()> held_capacities;
+        std::function<int()> other_held_capacity;  // the same, for each other endpoint
         std::function<std::vector<core::ClaimId>()> known_claims;
         std::function<std::vector<core::MessageId>()> messages_in_memory;  // without a recorded outcome
         std::function<void(std::vector<core::Delivery>)> on_claimed;

@@ -138,7 +138,7 @@ void Dispatcher::add(std::vector<core::Delivery> deliveries) {
         const core::EndpointId endpoint = delivery.endpoint_id;
         if (!knows(endpoint)) {
             defer(delivery, "the endpoint is not known yet");
-        } else if (is_kept_back(endpoint) || (may_hold() && !queues_.takes(endpoint, most_for_one()))) {
+        } else if (is_kept_back(endpoint) || (may_hold() && !queues_.takes(endpoint, max_for_one()))) {
             hold(delivery);
         } else {
             delivery.claimed = clock_.mono();
@@ -158,25 +158,25 @@ std::size_t Dispatcher::capacity() const {
 }
 
 // Deliveries of one endpoint that may wait in memory. A burst for one fast endpoint leaves the rest to the others.
-std::size_t Dispatcher::most_for_one() const { return options_.prefetch_limit / 4; }
+std::size_t Dispatcher::max_for_one() const { return options_.prefetch_limit / 4; }
 
-std::size_t Dispatcher::most_held() const {
+std::size_t Dispatcher::max_held() const {
     return std::max<std::size_t>(kFirstLimit, options_.prefetch_limit / (2 * std::max<std::size_t>(2, queues_.active())));
 }
 
-std::vector<core::EndpointRoom> Dispatcher::held_rooms() const {
+std::vector<core::EndpointCapacity> Dispatcher::held_capacities() const {
     if (is_full()) return {};
-    std::vector<core::EndpointRoom> rooms;
+    std::vector<core::EndpointCapacity> capacities;
     for (const core::EndpointId id : unusable_)
-        rooms.push_back({id, 0});  // if an endpoint is listed twice, the smaller capacity counts
-    for (core::EndpointRoom room : queues_.rooms(most_held())) {
-        room.newest_first = gates_.tries_newest(room.endpoint);
-        rooms.push_back(room);
+        capacities.push_back({id, 0});  // if an endpoint is listed twice, the smaller capacity counts
+    for (core::EndpointCapacity capacity : queues_.capacities(max_held())) {
+        capacity.newest_first = gates_.tries_newest(capacity.endpoint);
+        capacities.push_back(capacity);
     }
-    return rooms;
+    return capacities;
 }
 
-int Dispatcher::other_held_room() const { return is_full() ? 0 : static_cast<int>(kFirstLimit); }
+int Dispatcher::other_held_capacity() const { return is_full() ? 0 : static_cast<int>(kFirstLimit); }
 
 std::vector<EndpointFigures> Dispatcher::take_figures() {
     auto figures = figures_.take();
@@ -294,7 +294,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     leave(std::move(outcome));
     pump();
     mediator_.on_capacity();
-    if (delivery.was_held && queues_.room(delivery.endpoint_id, most_held()) > 0) mediator_.on_held_capacity();
+    if (delivery.was_held && queues_.capacity(delivery.endpoint_id, max_held()) > 0) mediator_.on_held_capacity();
 }
 
 void Dispatcher::judge(core::EndpointId id, const core::AttemptResult& result) {
@@ -348,7 +348,7 @@ void Dispatcher::on_moments(const std::vector<core::EndpointId>& endpoints) {
 }
 
 void Dispatcher::update_gate(core::EndpointId id) {
-    queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));
+    queues_.set_gate_limit(id, gates_.most_in_flight(id, clock_.mono()));
     if (const auto opening = gates_.opening(id, clock_.mono())) await_opening(*opening, {});
 }
 
@@ -362,7 +362,7 @@ void Dispatcher::await_opening(core::MonoTime at, std::chrono::milliseconds at_l
 // Checks all gates, which takes time with many endpoints: so the next check comes kOpeningPeriod later at the earliest.
 void Dispatcher::open_gates() {
     for (const core::EndpointId id : gates_.endpoints()) {
-        queues_.set_most(id, gates_.most_in_flight(id, clock_.mono()));
+        queues_.set_gate_limit(id, gates_.most_in_flight(id, clock_.mono()));
         update_budget(id);
     }
     if (const auto next = gates_.next_opening(clock_.mono())) await_opening(*next, kOpeningPeriod);
@@ -382,7 +382,7 @@ void Dispatcher::start_measuring() {
 void Dispatcher::measure() {
     queues_.measure(kMeasurePeriod);
     if (may_hold()) {
-        for (const core::Delivery& delivery : queues_.take_excess(most_for_one())) hold(delivery);
+        for (const core::Delivery& delivery : queues_.take_excess(max_for_one())) hold(delivery);
     }
     pump();
     start_measuring();

@@ -56,8 +56,8 @@ public:
     // Free places in memory for ready and due messages. 0 while more than half of them are used.
     std::size_t capacity() const;
     // How many held messages to claim: for each endpoint that this engine is sending to, and for each other endpoint.
-    std::vector<core::EndpointRoom> held_rooms() const;
-    int other_held_room() const;
+    std::vector<core::EndpointCapacity> held_capacities() const;
+    int other_held_capacity() const;
 
     // What was counted since the last call.
     std::vector<EndpointFigures> take_figures();
@@ -98,8 +98,8 @@ private:
     void hold_for_kept_back();
     void tell_of(const core::Endpoint& endpoint, const std::string& unusable);
     core::OutcomePolicy policy_for(core::EndpointId id) const;
-    std::size_t most_for_one() const;
-    std::size_t most_held() const;
+    std::size_t max_for_one() const;
+    std::size_t max_held() const;
     void defer(const core::Delivery& delivery, const char* why);
     void hold(const core::Delivery& delivery);
     void leave(core::Outcome outcome);

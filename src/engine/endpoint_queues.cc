@@ -60,10 +60,10 @@ void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t ma
 
 void EndpointQueues::set_held(core::EndpointId endpoint, bool held) { queues_[endpoint].held = held; }
 
-void EndpointQueues::set_most(core::EndpointId endpoint, std::size_t most) {
+void EndpointQueues::set_gate_limit(core::EndpointId endpoint, std::size_t limit) {
     EndpointQueue& queue = queues_[endpoint];
-    if (queue.most == most) return;
-    queue.most = most;
+    if (queue.gate_limit == limit) return;
+    queue.gate_limit = limit;
     update(endpoint, queue);
 }
 
@@ -106,10 +106,10 @@ void EndpointQueues::push(core::Delivery delivery) {
 
 std::size_t EndpointQueues::silent_slots() const { return active_ > 1 ? std::max<std::size_t>(1, slots_ / 2) : slots_; }
 
-std::size_t EndpointQueues::silent_room() const { return beyond(silent_slots(), silent_in_flight_); }
+std::size_t EndpointQueues::silent_capacity() const { return beyond(silent_slots(), silent_in_flight_); }
 
-std::size_t EndpointQueues::untried_room() const {
-    if (silent_room() > 0) return silent_room();
+std::size_t EndpointQueues::untried_capacity() const {
+    if (silent_capacity() > 0) return silent_capacity();
     const std::size_t at_least = std::min<std::size_t>(1, beyond(slots_ - slots_ / 8, silent_in_flight_));
     const std::size_t left = std::max(at_least, beyond(slots_ - slots_ / 4, silent_in_flight_));
     const std::size_t each = std::max<std::size_t>(1, slots_ / 16);
@@ -117,8 +117,8 @@ std::size_t EndpointQueues::untried_room() const {
 }
 
 std::list<core::EndpointId>* EndpointQueues::next_turns() {
-    if (!untried_.empty() && untried_room() > 0) return &untried_;
-    const bool may_silent = !silent_.empty() && silent_room() > 0;
+    if (!untried_.empty() && untried_capacity() > 0) return &untried_;
+    const bool may_silent = !silent_.empty() && silent_capacity() > 0;
     if (may_silent && silent_is_next_) return &silent_;
     if (!within_share_.empty()) return &within_share_;
     if (!beyond_share_.empty() && slots_ - in_flight_ > slots_ / 4) return &beyond_share_;
@@ -129,7 +129,7 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
     while (in_flight_ < slots_) {
         std::list<core::EndpointId>* const turns = next_turns();
         if (turns == nullptr) return std::nullopt;
-        const bool newest = turns == &untried_ && silent_room() == 0;
+        const bool newest = turns == &untried_ && silent_capacity() == 0;
         const core::EndpointId endpoint = newest ? turns->back() : turns->front();
         EndpointQueue& queue = queues_[endpoint];
         if (&turns_for(queue) != turns && turns == &within_share_) {  // more endpoints are active now, so the shares are smaller
@@ -255,38 +255,38 @@ void EndpointQueues::measure(std::chrono::milliseconds interval) {
     }
 }
 
-std::size_t EndpointQueues::allowance(const EndpointQueue& queue, std::size_t most) {
+std::size_t EndpointQueues::allowance(const EndpointQueue& queue, std::size_t max_waiting) {
     static_assert(kWaitingHorizon == std::chrono::seconds(1), "the rate is a second's");
-    return std::min(queue.rate, taken_within_horizon(queue, most));
+    return std::min(queue.rate, taken_within_horizon(queue, max_waiting));
 }
 
-std::size_t EndpointQueues::taken_within_horizon(const EndpointQueue& queue, std::size_t most) {
-    if (queue.most != kNoGate) return std::min(queue.most, most);
-    const std::size_t least = std::min(most, 2 * queue.limit);
+std::size_t EndpointQueues::taken_within_horizon(const EndpointQueue& queue, std::size_t max_waiting) {
+    if (queue.gate_limit != kNoGate) return std::min(queue.gate_limit, max_waiting);
+    const std::size_t least = std::min(max_waiting, 2 * queue.limit);
     if (is_quiet(queue)) return least;
-    if (queue.took.count() == 0) return std::clamp(kFirstWaiting, least, most);
+    if (queue.took.count() == 0) return std::clamp(kFirstWaiting, least, max_waiting);
     const auto soon = static_cast<std::int64_t>(queue.limit) * std::chrono::microseconds(kWaitingHorizon) / queue.took;
-    return std::clamp(static_cast<std::size_t>(soon), least, most);
+    return std::clamp(static_cast<std::size_t>(soon), least, max_waiting);
 }
 
-std::size_t EndpointQueues::allowance(core::EndpointId endpoint, std::size_t most) const {
+std::size_t EndpointQueues::allowance(core::EndpointId endpoint, std::size_t max_waiting) const {
     const EndpointQueue* const queue = find(endpoint);
-    return queue == nullptr ? std::min(kFirstWaiting, most) : allowance(*queue, most);
+    return queue == nullptr ? std::min(kFirstWaiting, max_waiting) : allowance(*queue, max_waiting);
 }
 
-bool EndpointQueues::takes(core::EndpointId endpoint, std::size_t most) const {
+bool EndpointQueues::takes(core::EndpointId endpoint, std::size_t max_waiting) const {
     const EndpointQueue* const queue = find(endpoint);
     if (queue == nullptr) return true;
-    if (queue->waiting.size() >= allowance(*queue, most)) return false;
-    if (!queue->silent || room(*queue, most) > 0) return true;
+    if (queue->waiting.size() >= allowance(*queue, max_waiting)) return false;
+    if (!queue->silent || capacity(*queue, max_waiting) > 0) return true;
     const bool is_one_of_few = silent_waiting_ < 2 * slots_ || (is_first(*queue) && queue->waiting.empty());
     return is_one_of_few && silent_bytes_ < kSilentBytes;
 }
 
-std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
+std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t max_waiting) {
     std::vector<core::Delivery> taken;
     for (auto& [endpoint, queue] : queues_) {
-        std::size_t allowed = queue.active ? allowance(queue, most) : 0;
+        std::size_t allowed = queue.active ? allowance(queue, max_waiting) : 0;
         const bool too_many = silent_waiting_ > 2 * slots_ || silent_bytes_ > kSilentBytes;
         if (queue.silent && too_many) allowed = is_first(queue) ? 1 : 0;
         if (queue.waiting.size() <= allowed) continue;
@@ -301,45 +301,45 @@ std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t most) {
     return taken;
 }
 
-std::size_t EndpointQueues::room(const EndpointQueue& queue, std::size_t most) const {
+std::size_t EndpointQueues::capacity(const EndpointQueue& queue, std::size_t max_waiting) const {
     const std::size_t waiting = queue.waiting.size();
-    if (is_first(queue)) return std::min({beyond(1, waiting), untried_room(), queue.most});
-    const std::size_t may_start = beyond(std::min(queue.limit, queue.most), queue.in_flight + waiting);
-    if (queue.silent) return std::min({may_start, beyond(silent_room(), silent_waiting_), beyond(queue.rate, waiting)});
-    if (queue.most != kNoGate) return may_start;
-    const std::size_t allowed = allowance(queue, most);
+    if (is_first(queue)) return std::min({beyond(1, waiting), untried_capacity(), queue.gate_limit});
+    const std::size_t may_start = beyond(std::min(queue.limit, queue.gate_limit), queue.in_flight + waiting);
+    if (queue.silent) return std::min({may_start, beyond(silent_capacity(), silent_waiting_), beyond(queue.rate, waiting)});
+    if (queue.gate_limit != kNoGate) return may_start;
+    const std::size_t allowed = allowance(queue, max_waiting);
     return 2 * waiting > allowed ? 0 : allowed - waiting;
 }
 
-std::size_t EndpointQueues::room(core::EndpointId endpoint, std::size_t most) const {
+std::size_t EndpointQueues::capacity(core::EndpointId endpoint, std::size_t max_waiting) const {
     const EndpointQueue* const queue = find(endpoint);
-    return queue == nullptr ? kFirstLimit : room(*queue, most);
+    return queue == nullptr ? kFirstLimit : capacity(*queue, max_waiting);
 }
 
-std::vector<core::EndpointRoom> EndpointQueues::rooms(std::size_t most) const {
-    std::vector<core::EndpointRoom> rooms;
+std::vector<core::EndpointCapacity> EndpointQueues::capacities(std::size_t max_waiting) const {
+    std::vector<core::EndpointCapacity> capacities;
     std::vector<std::pair<core::EndpointId, const EndpointQueue*>> silent;
     for (const auto& [endpoint, queue] : queues_) {
         if (!queue.active && !queue.held) continue;
         if (queue.silent) {
             silent.emplace_back(endpoint, &queue);
         } else {
-            rooms.push_back({endpoint, static_cast<int>(room(queue, most))});
+            capacities.push_back({endpoint, static_cast<int>(capacity(queue, max_waiting))});
         }
     }
     std::sort(silent.begin(), silent.end(), [](const auto& a, const auto& b) {
         return a.second->last_start != b.second->last_start ? a.second->last_start < b.second->last_start : a.first > b.first;
     });
-    std::size_t first = beyond(untried_room(), untried_.size());
-    std::size_t others = beyond(silent_room(), silent_waiting_);
+    std::size_t first = beyond(untried_capacity(), untried_.size());
+    std::size_t others = beyond(silent_capacity(), silent_waiting_);
     const std::size_t each = std::max<std::size_t>(1, others / std::max<std::size_t>(1, silent.size()));
     for (const auto& [endpoint, queue] : silent) {
         std::size_t& left = is_first(*queue) ? first : others;
-        const std::size_t given = std::min({room(*queue, most), each, left});
+        const std::size_t given = std::min({capacity(*queue, max_waiting), each, left});
         left -= given;
-        rooms.push_back({endpoint, static_cast<int>(given)});
+        capacities.push_back({endpoint, static_cast<int>(given)});
     }
-    return rooms;
+    return capacities;
 }
 
 std::size_t EndpointQueues::waiting(core::EndpointId endpoint) const {

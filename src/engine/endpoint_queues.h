@@ -67,10 +67,10 @@ public:
 
     // 1 until this is called.
     void set_max_in_flight(core::EndpointId endpoint, std::size_t max_in_flight);
-    // Whether messages are held for it: rooms() lists it then, though it has nothing to do.
+    // Whether messages are held for it: capacities() lists it then, though it has nothing to do.
     void set_held(core::EndpointId endpoint, bool held);
     // At most so many requests in flight, whatever its limit is; kNoGate = only the limit counts.
-    void set_most(core::EndpointId endpoint, std::size_t most);
+    void set_gate_limit(core::EndpointId endpoint, std::size_t limit);
     // At most so many requests a second; nullopt = no such limit. With one, no request starts before set_budget() allows it.
     void set_rate(core::EndpointId endpoint, std::optional<int> rate);
     // Requests that may start now, whatever else allows them.
@@ -93,18 +93,18 @@ public:
 
     // Ends an interval of measuring: decides which endpoints are silent. To be called regularly while any endpoint is active.
     void measure(std::chrono::milliseconds interval);
-    // The endpoint's allowance, at most `most`.
-    std::size_t allowance(core::EndpointId endpoint, std::size_t most) const;
+    // The endpoint's allowance, at most `max_waiting`, which below bounds the allowances in the same way.
+    std::size_t allowance(core::EndpointId endpoint, std::size_t max_waiting) const;
     // Whether one more may wait for it.
-    bool takes(core::EndpointId endpoint, std::size_t most) const;
+    bool takes(core::EndpointId endpoint, std::size_t max_waiting) const;
     // Takes the deliveries beyond the allowances from the ends of the queues.
-    std::vector<core::Delivery> take_excess(std::size_t most);
+    std::vector<core::Delivery> take_excess(std::size_t max_waiting);
     // How many more deliveries the endpoint should get. None while more than half of its allowance waits. A silent endpoint gets
     // as many as may start.
-    std::size_t room(core::EndpointId endpoint, std::size_t most) const;
-    // The room of each endpoint that has something to do, or messages in the hold. Silent endpoints share what may start now; the
-    // one whose last request began the longest ago comes first.
-    std::vector<core::EndpointRoom> rooms(std::size_t most) const;
+    std::size_t capacity(core::EndpointId endpoint, std::size_t max_waiting) const;
+    // The capacity of each endpoint that has something to do, or messages in the hold. Silent endpoints share what may start now;
+    // the one whose last request began the longest ago comes first.
+    std::vector<core::EndpointCapacity> capacities(std::size_t max_waiting) const;
 
     std::size_t waiting() const { return waiting_; }
     std::size_t waiting(core::EndpointId endpoint) const;
@@ -128,7 +128,7 @@ private:
         std::size_t answering = 0;       // this queue's part of answering_: 0 or 1
         std::size_t max_in_flight = 1;
         std::size_t limit = 1;
-        std::size_t most = kNoGate;
+        std::size_t gate_limit = kNoGate;
         std::size_t rate = kNoGate;
         std::size_t budget = kNoGate;
         std::size_t slow_from = 0;  // from this limit on it grows slowly: half of the limit at the last failure; 0 = none
@@ -147,16 +147,16 @@ private:
     };
     const EndpointQueue* find(core::EndpointId endpoint) const;
     static bool is_quiet(const EndpointQueue& queue);
-    static std::size_t allowance(const EndpointQueue& queue, std::size_t most);
-    static std::size_t taken_within_horizon(const EndpointQueue& queue, std::size_t most);
-    std::size_t room(const EndpointQueue& queue, std::size_t most) const;
+    static std::size_t allowance(const EndpointQueue& queue, std::size_t max_waiting);
+    static std::size_t taken_within_horizon(const EndpointQueue& queue, std::size_t max_waiting);
+    std::size_t capacity(const EndpointQueue& queue, std::size_t max_waiting) const;
     std::size_t silent_slots() const;
     // How many requests may start now: first ones of untried endpoints, and other ones of silent endpoints.
-    std::size_t untried_room() const;
-    std::size_t silent_room() const;
+    std::size_t untried_capacity() const;
+    std::size_t silent_capacity() const;
     static bool is_first(const EndpointQueue& queue) { return queue.silent && queue.untried && queue.in_flight == 0; }
     static bool may_start(const EndpointQueue& queue) {
-        return !queue.waiting.empty() && queue.budget > 0 && queue.in_flight < std::min(queue.limit, queue.most);
+        return !queue.waiting.empty() && queue.budget > 0 && queue.in_flight < std::min(queue.limit, queue.gate_limit);
     }
     std::size_t share() const;
     std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);

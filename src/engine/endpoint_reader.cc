@@ -39,7 +39,7 @@ void EndpointReader::note_versions(const std::vector<core::Endpoint>& endpoints)
 
 std::vector<core::Delivery> EndpointReader::await(std::vector<core::Delivery> deliveries) {
     const auto first_left = std::find_if(deliveries.begin(), deliveries.end(), [this](const core::Delivery& delivery) {
-        if (!has_room()) return true;
+        if (!has_capacity()) return true;
         ++awaiting_;
         awaiting_bytes_ += size_of(delivery);
         return false;

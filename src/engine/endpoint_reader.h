@@ -64,7 +64,7 @@ private:
         std::vector<core::Delivery> served;  // deliveries that wait for it
     };
     void next();
-    bool has_room() const { return awaiting_ < kMaxAwaiting && awaiting_bytes_ < kMaxAwaitingBytes; }
+    bool has_capacity() const { return awaiting_ < kMaxAwaiting && awaiting_bytes_ < kMaxAwaitingBytes; }
     void each_waiting(const std::function<void(const core::Delivery&)>& visit) const;
     void earn_credit();
     void note_versions(const std::vector<core::Endpoint>& endpoints);

@@ -46,8 +46,8 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
       claimer_(ports.claims, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
                 .capacity = [this] { return recorder_.full() ? 0 : dispatcher_.capacity(); },
-                .held_rooms = [this] { return held_rooms(); },
-                .other_held_room = [this] { return recorder_.full() ? 0 : dispatcher_.other_held_room(); },
+                .held_capacities = [this] { return held_capacities(); },
+                .other_held_capacity = [this] { return recorder_.full() ? 0 : dispatcher_.other_held_capacity(); },
                 .known_claims = [this] { return open_claims_.claims(); },
                 .messages_in_memory = [this] { return messages_in_memory(); },
                 .on_claimed = [this](std::vector<core::Delivery> deliveries) { add_claimed(std::move(deliveries)); },
@@ -211,7 +211,7 @@ void Engine::on_endpoints_read(const core::Result<std::vector<core::Endpoint>>& 
 void Engine::on_endpoints_awaited(std::vector<core::Delivery> deliveries) {
     std::erase_if(deliveries, [this](const core::Delivery& delivery) { return !open_claims_.holds(delivery.claim_id); });
     if (!deliveries.empty()) dispatch(std::move(deliveries));
-    claimer_.expect_held();  // what the reader had no room for
+    claimer_.expect_held();  // what the reader had no capacity for
 }
 
 void Engine::set_running(bool running) {
@@ -312,13 +312,13 @@ void Engine::hold(const std::vector<core::Delivery>& deliveries) {
 }
 
 // No capacity for endpoints whose deliveries wait in memory for a reading of the endpoints.
-std::vector<core::EndpointRoom> Engine::held_rooms() const {
+std::vector<core::EndpointCapacity> Engine::held_capacities() const {
     if (recorder_.full()) return {};
-    std::vector<core::EndpointRoom> rooms;
-    for (const core::EndpointId endpoint : endpoints_.awaited_endpoints()) rooms.push_back({endpoint, 0});
-    const auto others = dispatcher_.held_rooms();
-    rooms.insert(rooms.end(), others.begin(), others.end());
-    return rooms;
+    std::vector<core::EndpointCapacity> capacities;
+    for (const core::EndpointId endpoint : endpoints_.awaited_endpoints()) capacities.push_back({endpoint, 0});
+    const auto others = dispatcher_.held_capacities();
+    capacities.insert(capacities.end(), others.begin(), others.end());
+    return capacities;
 }
 
 void Engine::start_shutdown(std::chrono::milliseconds deadline, std::function<void(bool)> done) {

@@ -103,7 +103,7 @@ private:
     void on_endpoints_awaited(std::vector<core::Delivery> deliveries);
     void dispatch(std::vector<core::Delivery> deliveries);
     void hold(const std::vector<core::Delivery>& deliveries);
-    std::vector<core::EndpointRoom> held_rooms() const;
+    std::vector<core::EndpointCapacity> held_capacities() const;
     void set_running(bool running);
     void wake();
     void update_activity();

@@ -98,53 +98,54 @@ const std::string kDueSql = claim_sql({.table = "messaging._schedule",
        EXISTS (SELECT FROM messaging._endpoint_state WHERE )sql" +
                                                        kIsHeld + ")"});
 
-// The endpoints that can take held messages, and their rooms. Parameters from $`first` on:
-//   +0  endpoints with a known room; of several, the smallest one counts
-//   +1  their rooms
+// The endpoints that can take held messages, and their capacities. Parameters from $`first` on:
+//   +0  endpoints with a known capacity; of several, the smallest one counts
+//   +1  their capacities
 //   +2  whether the newest of the endpoint's messages come first: 0 or 1
-//   +3  the room of every other endpoint
+//   +3  the capacity of every other endpoint
 //   +4  start behind this endpoint id and wrap around, so that the limit does not always cut off the same endpoints
-// Grouped, because a look-up of each endpoint in the array would cost the square of their number. The row without a room is the
-// endpoint's state.
+// Grouped, because a look-up of each endpoint in the array would cost the square of their number. The row without a capacity is
+// the endpoint's state.
 std::string wanted(int first) {
     const auto parameter = [first](int number, const char* type) { return "$" + std::to_string(first + number) + "::" + type; };
-    return "wanted AS MATERIALIZED (SELECT * FROM (SELECT endpoint_id, coalesce(min(room), " + parameter(3, "int") +
-           ") AS room, coalesce(max(newest), 0) = 1 AS newest FROM (SELECT endpoint_id, NULL::int AS room, NULL::int AS newest"
+    return "wanted AS MATERIALIZED (SELECT * FROM (SELECT endpoint_id, coalesce(min(capacity), " + parameter(3, "int") +
+           ") AS capacity, coalesce(max(newest), 0) = 1 AS newest FROM (SELECT endpoint_id, NULL::int AS capacity, NULL::int AS "
+           "newest"
            " FROM messaging._endpoint_state WHERE " +
            kIsHeld + " UNION ALL SELECT * FROM unnest(" + parameter(0, "bigint[]") + ", " + parameter(1, "int[]") + ", " +
            parameter(2, "int[]") +
-           ")) r GROUP BY endpoint_id HAVING count(*) > count(room)) s WHERE room > 0 ORDER BY endpoint_id <= " +
+           ")) r GROUP BY endpoint_id HAVING count(*) > count(capacity)) s WHERE capacity > 0 ORDER BY endpoint_id <= " +
            parameter(4, "bigint") + ", endpoint_id)";
 }
 
 // An endpoint's held messages, the oldest or the newest first. Two scans of one index, of which one has the limit 0.
-std::string held_of_wanted(const std::string& column, const std::string& condition, const std::string& room,
+std::string held_of_wanted(const std::string& column, const std::string& condition, const std::string& capacity,
                            const std::string& lock) {
     const auto scan = [&](const std::string& order, const std::string& limit) {
         return "SELECT * FROM (SELECT " + column + " FROM messaging._hold WHERE endpoint_id = w.endpoint_id " + condition +
                " ORDER BY id + 0" + order + " LIMIT " + limit + " " + lock + ") scanned";
     };
-    return scan("", "CASE WHEN w.newest THEN 0 ELSE " + room + " END") + " UNION ALL " +
-           scan(" DESC", "CASE WHEN w.newest THEN " + room + " ELSE 0 END");
+    return scan("", "CASE WHEN w.newest THEN 0 ELSE " + capacity + " END") + " UNION ALL " +
+           scan(" DESC", "CASE WHEN w.newest THEN " + capacity + " ELSE 0 END");
 }
 
 // `free` sets endpoints active that have been backlogged for a second and have no messages in the hold. The trigger on
 // _endpoint_state checks the hold again.
-const std::string kHeldSql =
-    claim_sql({.table = "messaging._hold",
-               .ctes = wanted(5) + R"sql(,
+const std::string kHeldSql = claim_sql(
+    {.table = "messaging._hold",
+     .ctes = wanted(5) + R"sql(,
 free AS (
     UPDATE messaging._endpoint_state SET state = 'active' WHERE endpoint_id IN (
         SELECT s.endpoint_id FROM messaging._endpoint_state s JOIN wanted w ON w.endpoint_id = s.endpoint_id
         WHERE s.state = 'backlogged' AND s.since < now() - interval '1 second' AND (SELECT running FROM control)
           AND NOT EXISTS (SELECT FROM messaging._hold h WHERE h.endpoint_id = s.endpoint_id)
         FOR UPDATE OF s SKIP LOCKED)),)sql",
-               .pick = R"sql(
+     .pick = R"sql(
     SELECT h.ctid FROM wanted w CROSS JOIN LATERAL ()sql" +
-                       held_of_wanted("ctid", "AND ($4::bigint IS NULL OR id = $4::bigint)", "w.room", "FOR UPDATE SKIP LOCKED") +
-                       R"sql() h WHERE (SELECT running FROM control) LIMIT $3::int)sql",
-               .kept_back = "'disabled'",
-               .more_columns = "NULL"});
+             held_of_wanted("ctid", "AND ($4::bigint IS NULL OR id = $4::bigint)", "w.capacity", "FOR UPDATE SKIP LOCKED") +
+             R"sql() h WHERE (SELECT running FROM control) LIMIT $3::int)sql",
+     .kept_back = "'disabled'",
+     .more_columns = "NULL"});
 
 const pg::Statement kClaimReady{"claim_ready", kReadySql.c_str()};
 const pg::Statement kClaimDue{"claim_due", kDueSql.c_str()};

@@ -9,7 +9,7 @@ namespace messaging::repository {
 // Parameters: $1 instance, $2 claim id, $3 limit, $4 the only message or NULL, and from $5 on the range:
 //   ready  xid and id of the position to begin behind, the last xid
 //   due    the time to begin at, in microseconds since 1970
-//   held   endpoints, their rooms, the room of every other endpoint, the endpoint to begin behind
+//   held   endpoints, their capacities, the capacity of every other endpoint, the endpoint to begin behind
 // Columns: see read_claim() in claim_store.cc.
 const pg::Statement& claim_statement(engine::Source source);
 // Parameters: the range. Answers no row, or one: id.

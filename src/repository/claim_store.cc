@@ -98,17 +98,17 @@ void add_range(engine::Source source, const engine::ClaimRequest& request, pg::P
         params.bigint(request.due_from.count());
     } else {
         std::vector<std::int64_t> endpoints;
-        std::vector<std::int32_t> rooms;
+        std::vector<std::int32_t> capacities;
         std::vector<std::int32_t> newest_first;
-        for (const core::EndpointRoom& room : request.rooms) {
-            endpoints.push_back(room.endpoint);
-            rooms.push_back(room.room);
-            newest_first.push_back(room.newest_first ? 1 : 0);
+        for (const core::EndpointCapacity& capacity : request.capacities) {
+            endpoints.push_back(capacity.endpoint);
+            capacities.push_back(capacity.capacity);
+            newest_first.push_back(capacity.newest_first ? 1 : 0);
         }
         params.bigint_array(endpoints)
-            .integer_array(rooms)
+            .integer_array(capacities)
             .integer_array(newest_first)
-            .integer(request.other_room)
+            .integer(request.other_capacity)
             .bigint(request.after);
     }
 }

@@ -39,11 +39,11 @@ protected:
     ClaimBatch claim_due(int limit = 100) {
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_due(request(limit), std::move(done)); });
     }
-    ClaimBatch claim_held(std::vector<core::EndpointRoom> rooms, int other_room = 0, int limit = 100,
+    ClaimBatch claim_held(std::vector<core::EndpointCapacity> capacities, int other_capacity = 0, int limit = 100,
                           core::EndpointId after = 0) {
         engine::ClaimRequest held = request(limit);
-        held.rooms = std::move(rooms);
-        held.other_room = other_room;
+        held.capacities = std::move(capacities);
+        held.other_capacity = other_capacity;
         held.after = after;
         return db_.value<ClaimBatch>([&](auto done) { store_.claim_held(held, std::move(done)); });
     }
@@ -360,10 +360,10 @@ TEST_F(ClaimStoreTest, TheRoomsOfManyEndpointsAreFoundInOnePass) {
     claim();
     db_.sql(
         "INSERT INTO messaging._endpoint_state (endpoint_id, state) SELECT g, 'backlogged' FROM generate_series(1001, 81000) g");
-    std::vector<core::EndpointRoom> rooms{{1, 3}};
-    for (core::EndpointId id = 1001; id <= 81000; ++id) rooms.push_back({id, 0});
-    rooms.push_back({7, 5});  // not held
-    EXPECT_EQ(ids_of(claim_held(rooms, 8)), "1");
+    std::vector<core::EndpointCapacity> capacities{{1, 3}};
+    for (core::EndpointId id = 1001; id <= 81000; ++id) capacities.push_back({id, 0});
+    capacities.push_back({7, 5});  // not held
+    EXPECT_EQ(ids_of(claim_held(capacities, 8)), "1");
 }
 
 TEST_F(ClaimStoreTest, AClaimTellsThatItsEndpointOrASecretWasChanged) {
@@ -414,7 +414,7 @@ TEST_F(ClaimStoreTest, AHeldMessageCanBeNamedAndGivenUp) {
     db_.sql("UPDATE messaging._endpoint_state SET state = 'backlogged'");
     claim();
     engine::ClaimRequest one = request(1);
-    one.other_room = 8;
+    one.other_capacity = 8;
     const auto first =
         db_.value<std::optional<core::MessageId>>([&](auto done) { store_.peek(engine::Source::kHeld, one, std::move(done)); });
     EXPECT_EQ(first, 1);

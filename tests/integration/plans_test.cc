@@ -254,7 +254,7 @@ protected:
         request.claim_id = 1'000'002;
         const auto batch = db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_ready(request, std::move(done)); });
         request.claim_id = 1'000'003;
-        request.other_room = 8;
+        request.other_capacity = 8;
         db_.value<engine::ClaimBatch>([&](auto done) { queue.claim_held(request, std::move(done)); });
         for (const auto source : {engine::Source::kReady, engine::Source::kDue, engine::Source::kHeld}) {
             using First = std::optional<core::MessageId>;

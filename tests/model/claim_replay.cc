@@ -240,7 +240,7 @@ void ClaimReplay::claim(RealEngine& engine, unsigned mask, Source source) {
     request.instance_id = engine.instance;
     request.claim_id = next_claim_++;
     request.limit = 100;
-    request.other_room = 100;
+    request.other_capacity = 100;
     durability_[request.claim_id] = {expected_.crashes ? source : Source::kQueue, !expected_.crashes};
     auto batch = db_.value<engine::ClaimBatch>([&](auto done) {
         switch (source) {

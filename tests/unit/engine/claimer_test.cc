@@ -88,7 +88,7 @@ protected:
     test::FakeEngineStores store_;
     test::FakeObserver observer_;
     std::size_t room_ = 5000;
-    std::vector<core::EndpointRoom> rooms_;
+    std::vector<core::EndpointCapacity> held_capacities_;
     std::size_t claimed_ = 0;
     int stopped_ = 0;
     int idles_ = 0;
@@ -102,8 +102,8 @@ protected:
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
                       .capacity = [this] { return room_; },
-                      .held_rooms = [this] { return rooms_; },
-                      .other_held_room = [] { return 8; },
+                      .held_capacities = [this] { return held_capacities_; },
+                      .other_held_capacity = [] { return 8; },
                       .known_claims = [] { return std::vector<core::ClaimId>{7}; },
                       .messages_in_memory = [] { return std::vector<core::MessageId>{70}; },
                       .on_claimed = [this](const std::vector<core::Delivery>& deliveries) { claimed_ += deliveries.size(); },
@@ -437,15 +437,15 @@ TEST_F(ClaimerTest, AScheduledMessageIsClaimedWhenItIsDue) {
 
 TEST_F(ClaimerTest, HeldMessagesAreClaimedWhereTheirEndpointsHaveRoomAndInPauses) {
     activate();
-    rooms_ = {{3, 10}};
+    held_capacities_ = {{3, 10}};
     claimer_.poll_all();
     answer_ready(0, 60);
     ClaimBatch due;
     due.holding = true;
     take_first(store_.due).answer(due);
     ASSERT_EQ(store_.held_claims.size(), 1u) << "a due claim says that messages are held";
-    EXPECT_EQ(store_.held_claims.front().request.rooms.front().endpoint, 3);
-    EXPECT_EQ(store_.held_claims.front().request.other_room, 8);
+    EXPECT_EQ(store_.held_claims.front().request.capacities.front().endpoint, 3);
+    EXPECT_EQ(store_.held_claims.front().request.other_capacity, 8);
     ClaimBatch some;
     some.taken = 10;
     for (int id = 1; id <= 10; ++id) some.deliveries.push_back(test::delivery(id, 3));

@@ -142,10 +142,10 @@ TEST_F(DispatcherTest, AsksForMoreOfWhatIsHeldWhenAnEndpointCanTakeIt) {
     dispatcher_.add(held);
     sender_.answer(200);
     EXPECT_EQ(held_room_calls_, 1);
-    const auto rooms = dispatcher_.held_rooms();
-    ASSERT_EQ(rooms.size(), 1u);
-    EXPECT_EQ(rooms[0].endpoint, 1);
-    EXPECT_EQ(rooms[0].room, 8) << "a quarter of what may wait";
+    const auto capacities = dispatcher_.held_capacities();
+    ASSERT_EQ(capacities.size(), 1u);
+    EXPECT_EQ(capacities[0].endpoint, 1);
+    EXPECT_EQ(capacities[0].capacity, 8) << "a quarter of what may wait";
     dispatcher_.add(some(2, 2));
     sender_.answer(200);
     sender_.answer(200);
@@ -215,9 +215,9 @@ TEST_F(DispatcherTest, TheMessagesOfAnEndpointThatCannotBeSignedForAreHeldAndNot
     dispatcher_.add(some(1));
     ASSERT_EQ(outcomes_.size(), 1u);
     EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kHeld);
-    ASSERT_FALSE(dispatcher_.held_rooms().empty());
-    EXPECT_EQ(dispatcher_.held_rooms().front().endpoint, 1);
-    EXPECT_EQ(dispatcher_.held_rooms().front().room, 0);
+    ASSERT_FALSE(dispatcher_.held_capacities().empty());
+    EXPECT_EQ(dispatcher_.held_capacities().front().endpoint, 1);
+    EXPECT_EQ(dispatcher_.held_capacities().front().capacity, 0);
     dispatcher_.add(some(1, 2));
     EXPECT_EQ(sender_.attempts.size(), 1u) << "others are sent to";
     broken.unusable = "";
@@ -313,14 +313,14 @@ TEST_F(DispatcherTest, AnEndpointThatOnlyFailsIsTriedWithOneMessageAtATime) {
     ASSERT_EQ(outcomes_.size(), 3u);
     EXPECT_EQ(outcomes_[0].kind, OutcomeKind::kHeld) << "no attempt is used";
     EXPECT_TRUE(sender_.attempts.empty());
-    EXPECT_EQ(dispatcher_.held_rooms().at(0).room, 0) << "and nothing is claimed for it";
+    EXPECT_EQ(dispatcher_.held_capacities().at(0).capacity, 0) << "and nothing is claimed for it";
     dispatcher_.add(some(1, 2));
     EXPECT_EQ(sender_.attempts.size(), 1u) << "others go on";
     sender_.answer(200);
     const int calls = held_room_calls_;
     time_.advance(std::chrono::seconds(5));
     EXPECT_EQ(held_room_calls_, calls + 1) << "the pause is over";
-    EXPECT_EQ(dispatcher_.held_rooms().at(0).room, 1);
+    EXPECT_EQ(dispatcher_.held_capacities().at(0).capacity, 1);
     dispatcher_.add(some(3, 1));
     EXPECT_EQ(sender_.attempts.size(), 1u);
     sender_.answer(200);
@@ -370,7 +370,7 @@ TEST_F(DispatcherTest, FollowsWhatOtherEnginesFindAndRepeatsWhatTheyDoNotKnow) {
     dispatcher_.set_endpoints({one, endpoint(2, 2)});
     one.state = core::EndpointState::kBacklogged;
     dispatcher_.set_endpoints({one, endpoint(2, 2)});
-    EXPECT_EQ(dispatcher_.held_rooms().at(0).room, 8) << "another engine has had an answer";
+    EXPECT_EQ(dispatcher_.held_capacities().at(0).capacity, 8) << "another engine has had an answer";
 }
 
 TEST_F(DispatcherTest, AnswersOf410DisableAnEndpoint) {

@@ -97,11 +97,11 @@ private:
     };
     static std::size_t as_size(int number) { return static_cast<std::size_t>(number); }
     void claim_of(core::EndpointId endpoint, const ClaimRequest& request, ClaimBatch& batch) {
-        core::EndpointRoom wanted{endpoint, request.other_room};
-        for (const core::EndpointRoom& known : request.rooms) {
+        core::EndpointCapacity wanted{endpoint, request.other_capacity};
+        for (const core::EndpointCapacity& known : request.capacities) {
             if (known.endpoint == endpoint) wanted = known;
         }
-        int room = wanted.room;
+        int room = wanted.capacity;
         std::set<core::MessageId>& ids = hold_[endpoint];
         if (room > 0 && ids.empty()) held_.erase(endpoint);
         for (; room > 0 && !ids.empty() && batch.taken < as_size(request.limit); --room) {
@@ -263,8 +263,8 @@ protected:
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
                       .capacity = [this] { return dispatcher_.capacity(); },
-                      .held_rooms = [this] { return dispatcher_.held_rooms(); },
-                      .other_held_room = [this] { return dispatcher_.other_held_room(); },
+                      .held_capacities = [this] { return dispatcher_.held_capacities(); },
+                      .other_held_capacity = [this] { return dispatcher_.other_held_capacity(); },
                       .known_claims = [] { return std::vector<core::ClaimId>{}; },
                       .messages_in_memory = [] { return std::vector<core::MessageId>{}; },
                       .on_claimed = [this](std::vector<core::Delivery> claimed) { dispatcher_.add(std::move(claimed)); },

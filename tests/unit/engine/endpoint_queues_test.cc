@@ -47,20 +47,20 @@ TEST(EndpointQueues, StartNoMoreThanAGateLetsThrough) {
     queues.set_max_in_flight(1, 10);
     queues.set_max_in_flight(2, 10);
     for (int id = 1; id <= 5; ++id) queues.push(delivery(id, 1));
-    queues.set_most(1, 0);
+    queues.set_gate_limit(1, 0);
     EXPECT_EQ(drain(queues), "");
-    EXPECT_EQ(queues.room(1, 64), 0u);
+    EXPECT_EQ(queues.capacity(1, 64), 0u);
     EXPECT_FALSE(queues.takes(1, 64));
     EXPECT_EQ(queues.take_excess(64).size(), 5u) << "nothing waits behind a closed gate";
-    EXPECT_EQ(queues.rooms(64).size(), 0u);
-    queues.set_most(1, 1);
+    EXPECT_EQ(queues.capacities(64).size(), 0u);
+    queues.set_gate_limit(1, 1);
     EXPECT_TRUE(queues.takes(1, 64));
-    EXPECT_EQ(queues.room(1, 64), 1u);
+    EXPECT_EQ(queues.capacity(1, 64), 1u);
     for (int id = 1; id <= 2; ++id) queues.push(delivery(id, 1));
     EXPECT_EQ(drain(queues), "1 ");
     EXPECT_EQ(queues.take_excess(64).size(), 0u) << "one may wait for its turn";
     queues.finished(1, Ended::kAnswered);
-    queues.set_most(1, kNoGate);
+    queues.set_gate_limit(1, kNoGate);
     for (int id = 3; id <= 5; ++id) queues.push(delivery(id, 1));
     EXPECT_EQ(drain(queues), "2 3 4 5 ");
 }
@@ -339,21 +339,21 @@ TEST(EndpointQueues, SilentEndpointsAreGivenOfTheHoldWhatMayStartTheLongestWaiti
     hang(queues, 40, 1);
     for (core::EndpointId endpoint = 1; endpoint <= 40; ++endpoint) queues.set_held(endpoint, true);
     const auto given = [&] {
-        std::map<core::EndpointId, int> rooms;
-        for (const core::EndpointRoom& room : queues.rooms(256)) {
-            if (room.room > 0) rooms[room.endpoint] = room.room;
+        std::map<core::EndpointId, int> capacities;
+        for (const core::EndpointCapacity& known : queues.capacities(256)) {
+            if (known.capacity > 0) capacities[known.endpoint] = known.capacity;
         }
-        return rooms;
+        return capacities;
     };
     EXPECT_TRUE(given().empty()) << "no slot is free";
     queues.take_waiting();
     for (core::EndpointId endpoint = 1; endpoint <= 30; ++endpoint) queues.finished(endpoint, Ended::kUnanswered);
     for (core::EndpointId endpoint = 33; endpoint <= 40; ++endpoint) queues.expect_silence(endpoint);
-    const auto rooms = given();
-    EXPECT_EQ(rooms.size(), 30u) << "one each";
-    for (core::EndpointId endpoint = 33; endpoint <= 40; ++endpoint) EXPECT_TRUE(rooms.contains(endpoint)) << endpoint;
-    EXPECT_TRUE(rooms.contains(1));
-    EXPECT_FALSE(rooms.contains(30)) << "it was tried last";
+    const auto capacities = given();
+    EXPECT_EQ(capacities.size(), 30u) << "one each";
+    for (core::EndpointId endpoint = 33; endpoint <= 40; ++endpoint) EXPECT_TRUE(capacities.contains(endpoint)) << endpoint;
+    EXPECT_TRUE(capacities.contains(1));
+    EXPECT_FALSE(capacities.contains(30)) << "it was tried last";
 }
 
 TEST(EndpointQueues, AnEndpointThatBeginsToHangIsSilentSoon) {
@@ -384,7 +384,7 @@ TEST(EndpointQueues, AnEndpointThatAlwaysTakesLongIsSilentLater) {
     drain(queues);
     const auto room_after = [&](milliseconds quiet) {
         for (milliseconds passed{0}; passed < quiet; passed += kInterval) queues.measure(kInterval);
-        return queues.room(1, 1000);
+        return queues.capacity(1, 1000);
     };
     EXPECT_EQ(room_after(milliseconds(3900)), 16u) << "twice its limit, which is more than the 8 that it takes in a second";
     EXPECT_EQ(room_after(milliseconds(200)), 6u) << "silent: what may start";
@@ -406,9 +406,9 @@ TEST(EndpointQueues, AnAllowanceIsWhatAnEndpointTakesInASecond) {
     queues.measure(kInterval);
     EXPECT_EQ(queues.allowance(1, 1000), 200u) << "8 at a time, in 40 ms";
     EXPECT_EQ(queues.allowance(1, 100), 100u);
-    EXPECT_EQ(queues.room(1, 1000), 200u - 16);
+    EXPECT_EQ(queues.capacity(1, 1000), 200u - 16);
     for (int id = 300; id < 400; ++id) queues.push(delivery(id, 1));
-    EXPECT_EQ(queues.room(1, 1000), 0u) << "half of it waits: enough for now";
+    EXPECT_EQ(queues.capacity(1, 1000), 0u) << "half of it waits: enough for now";
 }
 
 TEST(EndpointQueues, NobodyTakesTheLastQuarterOfTheSlotsBeyondItsShare) {

@@ -321,9 +321,9 @@ TEST_F(EngineTest, MoreMessagesOfAnUnreadEndpointThanTheReaderKeepsAreMovedToThe
     EXPECT_EQ(request.outcomes[0].kind, OutcomeKind::kHeld);
     settle();
     ASSERT_FALSE(queue_.held_claims.empty());
-    ASSERT_FALSE(queue_.held_claims.front().request.rooms.empty()) << "and no more of it is claimed";
-    EXPECT_EQ(queue_.held_claims.front().request.rooms.front().endpoint, 9);
-    EXPECT_EQ(queue_.held_claims.front().request.rooms.front().room, 0);
+    ASSERT_FALSE(queue_.held_claims.front().request.capacities.empty()) << "and no more of it is claimed";
+    EXPECT_EQ(queue_.held_claims.front().request.capacities.front().endpoint, 9);
+    EXPECT_EQ(queue_.held_claims.front().request.capacities.front().capacity, 0);
 }
 
 TEST_F(EngineTest, HoweverManyNotificationsComeTwoReadingsOfTheEndpointsAreUnderWay) {

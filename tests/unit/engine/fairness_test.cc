@@ -124,8 +124,8 @@ protected:
                      kMaxClaim,
                      {.instance_id = [] { return 5; },
                       .capacity = [this] { return in_memory_ > kCapacity / 2 ? 0 : kCapacity - in_memory_; },
-                      .held_rooms = [] { return std::vector<core::EndpointRoom>{}; },
-                      .other_held_room = [] { return 8; },
+                      .held_capacities = [] { return std::vector<core::EndpointCapacity>{}; },
+                      .other_held_capacity = [] { return 8; },
                       .known_claims = [] { return std::vector<core::ClaimId>{}; },
                       .messages_in_memory = [] { return std::vector<core::MessageId>{}; },
                       .on_claimed =
