@@ -29,6 +29,20 @@ setup() {
         [[ $output == *"cmake cannot build in $BATS_TEST_TMPDIR/$name"* ]]
     done
 }
+@test "who may not use sudo is told what is missing, and how root installs it" {
+    mkdir "$BATS_TEST_TMPDIR/fake"
+    cd "$BATS_TEST_TMPDIR/fake"
+    printf '#!/bin/sh\necho 1000\n' >id
+    printf '#!/bin/sh\necho sudo: a password is required >&2\nexit 1\n' >sudo
+    printf '#!/bin/sh\n[ "$3" = rapidjson-dev ] || echo install ok installed\n' >dpkg-query
+    chmod +x ./*
+    cd "$BATS_TEST_DIRNAME/../.."
+    for option in '' --test --bench; do
+        PATH="$BATS_TEST_TMPDIR/fake:$PATH" run scripts/install-deps $option
+        [ "$status" = 1 ]
+        [[ $output == *"missing: rapidjson-dev. Root can install"*"'scripts/install-deps${option:+ $option}'"* && $output != *"installing"* ]]
+    done
+}
 @test "help lists every target that is meant for people" {
     for target in rebuild up down faker test check; do
         [[ $(make help) == *"$target"* ]]
