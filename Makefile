@@ -67,7 +67,7 @@ test: ## every test, set-up included; the bench programs are built, and not run
 	@cmake --build build-test -j $(JOBS)
 	@scripts/check-config-docs build-test/messaging
 	@ctest --test-dir build-test -j $(JOBS) --output-on-failure; status=$$?; \
-	    sed -n 's/^# *//; /NOT RUN: /p' build-test/Testing/Temporary/LastTest.log | sort -u; exit $$status
+	    scripts/not-run build-test/Testing/Temporary/LastTest.log; exit $$status
 
 test-faults: ## fault tests: kills, cuts, full disks; a few minutes
 	@scripts/install-deps --test
@@ -149,7 +149,7 @@ lint: ## formatting, layers, documents, clang-tidy, shellcheck, the OpenAPI docu
 	@scripts/check-layers
 	@scripts/check-docs
 	@shellcheck -x scripts/env-file scripts/runtime scripts/runtime-docker scripts/runtime-local scripts/build-docs scripts/install-deps \
-	    scripts/test-compose scripts/test-faults scripts/test-postgres scripts/install-postgres scripts/fuzz scripts/configure .ci/run
+	    scripts/test-compose scripts/test-faults scripts/test-postgres scripts/install-postgres scripts/fuzz scripts/configure scripts/not-run .ci/run
 	@scripts/configure build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	@scripts/tidy build-test
 	@cd api-docs && { [ -x node_modules/.bin/redocly ] || npm ci --ignore-scripts >/dev/null; } && \

@@ -55,17 +55,43 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
     mkdir scripts fake
     cp "$BATS_TEST_DIRNAME/../../Makefile" .
+    cp "$BATS_TEST_DIRNAME/../../scripts/not-run" scripts/
     for one in scripts/install-deps scripts/check-config-docs scripts/configure fake/cmake; do ln -s /bin/true $one; done
     cat >fake/ctest <<'SH'
 #!/bin/sh
 mkdir -p build-test/Testing/Temporary
-printf '# a receiver in go: NOT RUN: no go\nit runs\nNOT RUN: no disk\nNOT RUN: no disk\n' >build-test/Testing/Temporary/LastTest.log
+cat >build-test/Testing/Temporary/LastTest.log <<'LOG'
+# a receiver in go: NOT RUN: no go
+it runs
+NOT RUN: a receiver on IPv6: no IPv6
+[ RUN      ] DiskFull.First
+../tests/fault/disk_full_test.cc:61: Skipped
+NOT RUN: no disk
+
+[  SKIPPED ] DiskFull.First (0 ms)
+../tests/fault/disk_full_test.cc:61: Skipped
+NOT RUN: no disk
+
+[  SKIPPED ] DiskFull.Second (12 ms)
+[       OK ] DiskFull.Third (1 ms)
+../tests/e2e/watching_test.cc:157: Skipped
+this machine allows no ptrace
+[  SKIPPED ] Health.OneThatHangs (0 ms)
+[  SKIPPED ] 1 test, listed below:
+[  SKIPPED ] Health.OneThatHangs
+ok 12 a folder that others own
+ok 13 root's own folder # skip this is about root
+LOG
 exit ${CTEST_STATUS:-0}
 SH
     chmod +x fake/ctest
     PATH="$PWD/fake:$PATH" run make --no-print-directory test
     [ "$status" = 0 ]
-    [ "$(LC_ALL=C sort <<<"$output")" = $'NOT RUN: no disk\na receiver in go: NOT RUN: no go' ]
+    [ "$(LC_ALL=C sort <<<"$output")" = "NOT RUN: a receiver on IPv6: no IPv6
+NOT RUN: no disk: DiskFull.First and 1 more
+NOT RUN: this is about root: root's own folder
+NOT RUN: this machine allows no ptrace: Health.OneThatHangs
+a receiver in go: NOT RUN: no go" ]
     CTEST_STATUS=8 PATH="$PWD/fake:$PATH" run make --no-print-directory test
     [ "$status" = 2 ]
 }
