@@ -94,7 +94,8 @@ BEGIN
         INSERT INTO messaging.events (type, data, tenant)
         SELECT u.type, u.data::json, u.tenant FROM unnest(types, all_data, tenants) WITH ORDINALITY AS u(type, data, tenant, place)
         ORDER BY u.place RETURNING events.id)
-    SELECT array_agg(m.id ORDER BY m.id) INTO ids FROM made m;
+    SELECT coalesce(array_agg(m.id ORDER BY m.id), '{}') INTO ids FROM made m;
+    PERFORM messaging._check_made(cardinality(ids), cardinality(types));
     RETURN QUERY
         SELECT u.place, e.id, e.created_at, (SELECT count(*) FROM public.messages m WHERE m.event_id = e.id)
         FROM unnest(ids) WITH ORDINALITY AS u(id, place) JOIN messaging.events e ON e.id = u.id ORDER BY u.place;

@@ -885,7 +885,7 @@ TEST_F(ApiTest, NothingIsStoredWhereATriggerDropsAMessage) {
         "drop_row()");
     const std::string body = R"([{"recipient": "+1", "content": "dropped"}, {"recipient": "+1", "content": "x"}])";
     for (int i = 0; i < 2; ++i) EXPECT_EQ(code(post(body, {{"Idempotency-Key", "k"}})), "internal");
-    EXPECT_NE(service_.output().find("fewer or more messages than were accepted"), std::string::npos);
+    EXPECT_NE(service_.output().find("fewer or more rows than were accepted"), std::string::npos);
     EXPECT_EQ(service_.sql("SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM messaging._idempotency_key)"), "0");
     service_.sql("DROP TRIGGER drop_some ON messages");
     EXPECT_EQ(post(body, {{"Idempotency-Key", "k"}}).status, 201);

@@ -151,6 +151,20 @@ TEST_F(EventStoreTest, ManyAreInsertedWithOneStatementAndAnsweredInTheirOrder) {
     EXPECT_EQ(db_.number("SELECT count(DISTINCT xid) FROM messaging._queue"), 1);
 }
 
+TEST_F(EventStoreTest, NothingIsPublishedWhereATriggerDropsAnEvent) {
+    db_.sql("CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+    db_.sql(
+        "CREATE TRIGGER app BEFORE INSERT ON messaging.events FOR EACH ROW WHEN (NEW.type = 'dropped') EXECUTE FUNCTION "
+        "drop_row()");
+    for (const char* other : {"a", "dropped"}) {
+        const std::vector<NewEvent> events = {{"dropped", "{}", {}}, {other, "{}", {}}};
+        const auto result = db_.answer<std::vector<CreatedEvent>>([&](auto done) { store_.publish(events, std::move(done)); });
+        ASSERT_FALSE(result.ok()) << other;
+        EXPECT_EQ(result.error().kind, core::ErrorKind::kInternal);
+        EXPECT_EQ(db_.number("SELECT count(*) FROM messaging.events"), 0) << other;
+    }
+}
+
 TEST_F(EventStoreTest, WhatTheTableDoesNotTake) {
     EXPECT_EQ(refusal("a-1_B.c"), "");
     for (const std::string type : {"", ".", "a.", ".a", "a..b", "a b", "a*", "*", "a.*", "é", "a\n"}) {
