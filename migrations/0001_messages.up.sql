@@ -101,6 +101,7 @@ CREATE TABLE messaging.events (
     data       json        NOT NULL,
     tenant     text,
     created_at timestamptz NOT NULL DEFAULT now(),
+    by_service boolean     NOT NULL DEFAULT false,
     CONSTRAINT events_id           CHECK (id > 0),
     CONSTRAINT events_type         CHECK (octet_length(type) <= 128 AND type ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$'),
     CONSTRAINT events_data_bytes   CHECK (octet_length(data::text) >= 1 AND octet_length(data::text) <= 4096),
@@ -111,6 +112,8 @@ COMMENT ON TABLE messaging.events IS
     'INSERT (type, data) sends an event to each endpoint that subscribes to its type and has the same tenant.';
 COMMENT ON COLUMN messaging.events.type IS 'Names of letters, digits, _ and -, separated by dots: invoice.paid';
 COMMENT ON COLUMN messaging.events.data IS 'Sent byte for byte, as the member data of the body.';
+COMMENT ON COLUMN messaging.events.by_service IS
+    'Whether it is an event of the service''s own: only these have types that begin with messaging. No right on it is granted to writers.';
 COMMENT ON COLUMN messaging.events.tenant IS 'Whose event it is: only endpoints of this tenant get it. NULL: only endpoints without a tenant.';
 
 -- No index and no partial-index predicate may mention a column that recording an outcome writes: is_sent, sent_at, attempts,

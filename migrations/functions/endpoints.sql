@@ -139,7 +139,7 @@ COMMENT ON COLUMN messaging.endpoint_health.held IS 'Messages that wait in the h
 COMMENT ON COLUMN messaging.endpoint_health.sending IS 'Messages that engines have claimed and not yet sent.';
 
 CREATE OR REPLACE FUNCTION messaging.disable(endpoint text, reason text DEFAULT NULL) RETURNS messaging.endpoint_health
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET messaging.session = '' AS $$
 DECLARE
     found_id bigint := messaging._endpoint_id(endpoint);
     result messaging.endpoint_health;
@@ -154,7 +154,7 @@ COMMENT ON FUNCTION messaging.disable(text, text) IS
     'Stops sending to an endpoint, named or by its id. Its messages are kept, and after messaging.enable() they are claimed first.';
 
 CREATE OR REPLACE FUNCTION messaging.enable(endpoint text) RETURNS messaging.endpoint_health
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET messaging.session = '' AS $$
 DECLARE
     found_id bigint := messaging._endpoint_id(endpoint);
     result messaging.endpoint_health;

@@ -1,5 +1,7 @@
 -- What people and tools use in psql: views of the messages in their places, and functions for what the HTTP API can do. Columns may be added
 -- to a view, and none is removed or changes its type.
+-- The functions that change messages or states set messaging.session: a caller whose session calls itself an engine's would bypass the triggers
+-- otherwise, with the rights of the owner.
 
 CREATE OR REPLACE VIEW messaging.message_status AS
 SELECT m.id, 'msg_' || t.tag || '_' || m.id || '_' || lpad(to_hex(m.generation / 128), 6, '0') AS webhook_id,
@@ -101,7 +103,7 @@ COMMENT ON FUNCTION messaging.send(text, text, text) IS 'Inserts a message for a
 
 -- Returns one row for each id, also for those that it does not send again.
 CREATE OR REPLACE FUNCTION messaging.retry(VARIADIC ids bigint[]) RETURNS TABLE (id bigint, result text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET messaging.session = '' AS $$
 DECLARE
     before text;
 BEGIN
@@ -124,7 +126,7 @@ COMMENT ON FUNCTION messaging.retry(bigint[]) IS 'Sends messages again that are 
 -- since, or if an engine has released it. A message that was sent again can have two rows in the queue, and cancelling must remove both. For
 -- all these messages together the whole queue is read once.
 CREATE OR REPLACE FUNCTION messaging.cancel(ids bigint[], reason text DEFAULT 'cancelled') RETURNS TABLE (id bigint, result text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET messaging.session = '' AS $$
 DECLARE
     -- No transaction that can be seen here is newer. It completes an xmin, which has the lower 32 bits only.
     newest CONSTANT bigint := greatest(pg_current_xact_id()::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint);

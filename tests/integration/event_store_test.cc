@@ -68,8 +68,7 @@ TEST_F(EventStoreTest, WhoSubscribesGetsIt) {
     EXPECT_EQ(got("invoice"), "all") << "invoice.* stands for what is below it";
     EXPECT_EQ(got("invoices.paid"), "all");
     EXPECT_EQ(got("order.a.b.c"), "below all");
-    db_.sql("SET messaging.session = 'engine'");
-    db_.sql("INSERT INTO messaging.events (type, data) VALUES ('messaging.endpoint.disabled', '{}')");
+    db_.sql("INSERT INTO messaging.events (type, data, by_service) VALUES ('messaging.endpoint.disabled', '{}', true)");
     EXPECT_EQ(
         db_.sql("SELECT e.name FROM messages m JOIN messaging.endpoints e ON e.id = m.endpoint_id ORDER BY m.id DESC LIMIT 1"),
         "own");

@@ -92,6 +92,34 @@ TEST_F(Rights, AWriterInsertsMessagesAndDoesNothingElse) {
     EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "1 2 3");
 }
 
+// A setting is everybody's to make, and no right.
+TEST_F(Rights, AWriterWhoseSessionCallsItselfAnEnginesPublishesNoEventOfTheService) {
+    grant("writer");
+    db_.sql("INSERT INTO messaging.endpoints (name, url, event_types) VALUES ('pager', 'http://pager/', '{messaging.*}')");
+    pg::Session writer = tester();
+    EXPECT_EQ(sqlstate(writer, "SET messaging.session = 'engine'"), "");
+    const std::string columns = "INSERT INTO messaging.events (type, data";
+    EXPECT_EQ(sqlstate(writer, columns + ") VALUES ('messaging.endpoint.failing', '{}')"), "23514");
+    EXPECT_EQ(sqlstate(writer, columns + ", by_service) VALUES ('messaging.endpoint.failing', '{}', true)"), kDenied);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 0);
+}
+
+TEST_F(Rights, NorDoesSuchAnOperatorBypassTheTriggers) {
+    grant("operator");
+    db_.sql("INSERT INTO messaging.endpoints (name, url, event_types) VALUES ('pager', 'http://pager/', '{messaging.*}')");
+    db_.sql("INSERT INTO messages (recipient, content, is_sent) VALUES ('a', 'b', true)");
+    pg::Session person = tester();
+    for (const char* statement :
+         {"SET messaging.session = 'engine'", "SELECT messaging.retry(1)", "SELECT messaging.cancel('{1}')",
+          "SELECT messaging.disable('default')", "SELECT messaging.enable('default')"}) {
+        EXPECT_EQ(sqlstate(person, statement), "") << statement;
+    }
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._dead"), "1");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging.events"), 0) << "what an operator does is no news";
+    EXPECT_EQ(sqlstate(person, "SELECT messaging.publish('messaging.endpoint.failing', '{}')"), "23514");
+}
+
 TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
     grant("reader");
     EXPECT_EQ(
