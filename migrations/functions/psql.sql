@@ -123,19 +123,22 @@ COMMENT ON FUNCTION messaging.retry(bigint[]) IS 'Sends messages again that are 
 -- leave it among the dead letters.
 -- The queue has no index on the id. As a rule the transaction that wrote a message last also wrote its row in the queue, so the index
 -- _queue_fifo finds that row by the xmin of the message. This fails if the message was written after a savepoint, if somebody has changed it
--- since, or if an engine has released it. A message that was sent again can have two rows in the queue, and cancelling must remove both. For
--- all these messages together the whole queue is read once.
+-- since, or if an engine has released it. A message that was sent again can have two rows in the queue, or one there and one in another place,
+-- and cancelling must remove all of them. For all these messages together the whole queue is read once.
+-- If an engine is claiming one of these rows, the message is being sent, and the other row stays. An engine may also have claimed one since the
+-- status was read: once all rows are locked, the ledger tells.
 CREATE OR REPLACE FUNCTION messaging.cancel(ids bigint[], reason text DEFAULT 'cancelled') RETURNS TABLE (id bigint, result text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET messaging.session = '' AS $$
 DECLARE
     -- No transaction that can be seen here is newer. It completes an xmin, which has the lower 32 bits only.
     newest CONSTANT bigint := greatest(pg_current_xact_id()::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint);
-    unsent CONSTANT bigint[] := ARRAY(
+    unsent bigint[] := ARRAY(
         -- LATERAL … LIMIT: a look-up for each, and no scan.
         SELECT m.id FROM (SELECT DISTINCT unnest(ids) AS id ORDER BY 1) c CROSS JOIN LATERAL (
             SELECT f.id FROM public.messages f WHERE f.id = c.id AND NOT f.is_sent LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) m);
     queue_rows tid[];
     to_search bigint[];
+    claimed bigint[];
     taken bigint[];
 BEGIN
     SELECT array_agg(q.ctid) FILTER (WHERE q.ctid IS NOT NULL),
@@ -150,10 +153,28 @@ BEGIN
         SELECT f.ctid FROM messaging._queue f WHERE f.xid = m.xid::text::xid8 AND f.id = c.id AND NOT m.was_sent_again
         LIMIT 1 FOR UPDATE SKIP LOCKED) q ON true;
     IF to_search IS NOT NULL THEN
-        queue_rows := queue_rows || ARRAY(SELECT f.ctid FROM messaging._queue f WHERE f.id = ANY (to_search) FOR UPDATE SKIP LOCKED);
+        WITH seen_in_queue AS MATERIALIZED (SELECT f.ctid, f.id FROM messaging._queue f WHERE f.id = ANY (to_search)),
+        seen AS (
+            SELECT q.id FROM seen_in_queue q
+            UNION ALL SELECT f.id FROM messaging._schedule f WHERE f.id = ANY (to_search)
+            UNION ALL SELECT f.id FROM messaging._hold f WHERE f.id = ANY (to_search)),
+        in_queue AS MATERIALIZED (
+            SELECT f.ctid, f.id FROM messaging._queue f WHERE f.ctid = ANY (ARRAY(SELECT q.ctid FROM seen_in_queue q)) FOR UPDATE SKIP LOCKED),
+        in_schedule AS MATERIALIZED (SELECT f.id FROM messaging._schedule f WHERE f.id = ANY (to_search) FOR UPDATE SKIP LOCKED),
+        in_hold AS MATERIALIZED (SELECT f.id FROM messaging._hold f WHERE f.id = ANY (to_search) FOR UPDATE SKIP LOCKED)
+        SELECT queue_rows || ARRAY(SELECT q.ctid FROM in_queue q), ARRAY(
+            SELECT f.id FROM seen f
+            EXCEPT ALL (SELECT q.id FROM in_queue q UNION ALL SELECT s.id FROM in_schedule s UNION ALL SELECT h.id FROM in_hold h))
+        INTO queue_rows, claimed;
+        claimed := claimed || ARRAY(
+            SELECT c.id FROM messaging._claimed c
+            CROSS JOIN LATERAL (
+                SELECT FROM public.messages f WHERE f.id = c.id AND messaging._is_open(f, c.attempts, c.generation) LIMIT 1) m
+            WHERE c.id = ANY (to_search));
+        unsent := ARRAY(SELECT unnest(unsent) EXCEPT SELECT unnest(claimed));
     END IF;
     WITH queued AS (
-        DELETE FROM messaging._queue q WHERE q.ctid = ANY (queue_rows) RETURNING q.id),
+        DELETE FROM messaging._queue q WHERE q.ctid = ANY (queue_rows) AND q.id = ANY (unsent) RETURNING q.id),
     scheduled AS (
         DELETE FROM messaging._schedule s WHERE s.id = ANY (ARRAY(
             SELECT f.id FROM messaging._schedule f WHERE f.id = ANY (unsent) FOR UPDATE SKIP LOCKED)) RETURNING s.id),

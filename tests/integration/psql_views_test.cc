@@ -189,6 +189,24 @@ TEST_F(PsqlViews, WhatIsBeingClaimedAtThisMomentIsNotCancelled) {
     EXPECT_EQ(db_.sql("SELECT id FROM messaging.misplaced()"), "");
 }
 
+// Before, it was among the dead letters and being sent, and was sent although it had been cancelled.
+TEST_F(PsqlViews, AMessageIsNotCancelledWhileOneOfItsTwoRowsIsBeingClaimed) {
+    db_.sql("UPDATE messages SET is_sent = true WHERE id IN (6, 7)");
+    db_.sql("UPDATE messages SET is_sent = false WHERE id IN (6, 7)");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "6 6 7 7");
+    db_.sql("DELETE FROM messaging._queue WHERE ctid = (SELECT max(ctid) FROM messaging._queue WHERE id = 6)");
+    db_.sql("INSERT INTO messaging._hold (id, endpoint_id) VALUES (6, 1)");
+    pg::Session claiming = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(
+        claiming.execute_script("BEGIN; SELECT * FROM messaging._queue WHERE id = 7 LIMIT 1 FOR UPDATE;"
+                                "SELECT * FROM messaging._hold WHERE id = 6 FOR UPDATE"));
+    EXPECT_EQ(cancel("6, 7"), "6|being sent 7|being sent");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue ORDER BY id"), "6 7 7");
+    ASSERT_TRUE(claiming.execute_script("ROLLBACK"));
+    EXPECT_EQ(cancel("6, 7"), "6|cancelled 7|cancelled");
+    EXPECT_EQ(db_.sql("SELECT id FROM messaging._queue"), "");
+}
+
 TEST_F(PsqlViews, SendNamesAnEndpoint) {
     EXPECT_EQ(db_.sql("SELECT messaging.send('+1', 'x'), messaging.send('+1', 'x', 'shop'), messaging.send('+1', 'x', '2')"),
               "8|9|10");
