@@ -334,6 +334,22 @@ BEGIN
     END IF;
 END $$;
 
+-- The running replay whose turn is next, of those whose row nobody has locked: whoever cancels a replay in an open transaction stops that replay
+-- only. The lock is released at once, because a cancel must not wait until a round has ended.
+CREATE OR REPLACE FUNCTION messaging._next_replay(last_replay bigint) RETURNS messaging._replay
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r messaging._replay;
+BEGIN
+    BEGIN
+        SELECT * INTO r FROM messaging._replay p WHERE p.state = 'running' ORDER BY p.id <= last_replay, p.id LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED;
+        RAISE EXCEPTION USING ERRCODE = 'RP001';
+    EXCEPTION WHEN SQLSTATE 'RP001' THEN
+        RETURN r;
+    END;
+END $$;
+
 -- One batch of the next replay in turn. Between two rounds is a pause of nine times the round's duration, so all replays of all processes together
 -- take a tenth of a core at most. The commit need not wait for the disk: what a crash undoes, it undoes as a whole.
 -- `wait_ms`: the time until the next round may have something to do.
@@ -370,8 +386,8 @@ BEGIN
         wait_ms := ceil(extract(epoch FROM pace.next_round - began) * 1000);
         RETURN;
     END IF;
-    SELECT * INTO r FROM messaging._replay WHERE state = 'running' ORDER BY id <= pace.last_replay, id LIMIT 1;
-    IF NOT FOUND THEN
+    r := messaging._next_replay(pace.last_replay);
+    IF r.id IS NULL THEN
         RETURN;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);

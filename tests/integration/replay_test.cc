@@ -325,6 +325,25 @@ TEST_F(Replay, ACancelTakesEffectAtTheNextBatch) {
     EXPECT_EQ(misplaced(), "");
 }
 
+// Before, each round chose the locked replay again, and failed when it had waited for the lock.
+TEST_F(Replay, ACancelInAnOpenTransactionStopsNoOtherReplay) {
+    insert_and_end(40, OutcomeKind::kDead);
+    create({.status = "dead"});
+    create({.endpoint = "default"});
+    pg::Session person = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(person.execute_script("BEGIN; SELECT messaging.cancel_replay(1)"));
+    for (int i = 0; i < 20; ++i) {
+        round();
+        deliver();
+    }
+    EXPECT_EQ(get(1).replayed, 0);
+    EXPECT_EQ(get(2).replayed, 40);
+    ASSERT_TRUE(person.execute_script("ROLLBACK"));
+    finish();
+    EXPECT_EQ(get(1).state, "done");
+    EXPECT_EQ(misplaced(), "");
+}
+
 // The round has read the replay as running, and is not finished when the cancel commits.
 TEST_F(Replay, ARoundThatEndsAfterTheCancelKeepsItCancelled) {
     insert_and_end(1, OutcomeKind::kDead);
