@@ -28,6 +28,7 @@ class RateLimitStore {
 public:
     virtual ~RateLimitStore() = default;
     // Reserves moments after all that engines have reserved so far: no two requests to an endpoint have the same moment.
+    // Endpoints whose rows another session has locked get no grant.
     virtual void reserve(std::vector<RateRequest> requests, core::Completion<std::vector<RateGrant>> done) = 0;
 };
 

@@ -13,7 +13,8 @@ RateLimiter::RateLimiter(RateLimitStore& store, loop::TimerFactory& timers, cons
       observer_(observer),
       on_moments_(std::move(on_moments)),
       moment_timer_(timers.make_timer([this] { on_timer(); })),
-      retry_timer_(timers.make_timer([this] { reserve_wanted(); })) {}
+      retry_timer_(timers.make_timer([this] { reserve_wanted(); })),
+      locked_timer_(timers.make_timer([this] { ask_again(std::exchange(locked_, {})); })) {}
 
 void RateLimiter::set_rate(core::EndpointId endpoint, std::optional<int> rate) {
     if (rate) {
@@ -104,24 +105,39 @@ void RateLimiter::reserve_wanted() {
 void RateLimiter::on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants) {
     reserving_ = false;
     report(observer_, kRateLimitOperation, grants);
-    std::vector<core::EndpointId> asked;
+    std::vector<core::EndpointId> answered;
     for (const RateRequest& request : requests) {
-        const auto one = limited_.find(request.endpoint);
+        const auto is_its = [&request](const RateGrant& grant) { return grant.endpoint == request.endpoint; };
+        const bool is_locked = grants && std::none_of(grants->begin(), grants->end(), is_its);
+        (is_locked ? locked_ : answered).push_back(request.endpoint);
+    }
+    if (!locked_.empty() && !locked_timer_->armed()) locked_timer_->start(kLockedRateRetry);
+    if (grants) {
+        apply(grants.value());
+    } else {
+        retry_timer_->start(kReserveRetry);
+    }
+    ask_again(answered);
+}
+
+void RateLimiter::apply(const std::vector<RateGrant>& grants) {
+    for (const RateGrant& grant : grants) {
+        const auto one = limited_.find(grant.endpoint);
+        if (one == limited_.end() || one->second.rate != one->second.reserved_rate) continue;
+        one->second.next = clock_.mono() + grant.begins_in;
+        one->second.left = grant.count;
+    }
+}
+
+void RateLimiter::ask_again(const std::vector<core::EndpointId>& endpoints) {
+    std::vector<core::EndpointId> still_limited;
+    for (const core::EndpointId endpoint : endpoints) {
+        const auto one = limited_.find(endpoint);
         if (one == limited_.end()) continue;
         one->second.reserving = false;
-        asked.push_back(request.endpoint);
+        still_limited.push_back(endpoint);
     }
-    if (!grants) {
-        retry_timer_->start(kReserveRetry);
-    } else {
-        for (const RateGrant& grant : grants.value()) {
-            const auto one = limited_.find(grant.endpoint);
-            if (one == limited_.end() || one->second.rate != one->second.reserved_rate) continue;
-            one->second.next = clock_.mono() + grant.begins_in;
-            one->second.left = grant.count;
-        }
-    }
-    on_moments_(asked);
+    on_moments_(still_limited);
     reserve_wanted();
 }
 

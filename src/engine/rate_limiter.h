@@ -27,6 +27,8 @@ namespace messaging::engine {
 inline constexpr std::chrono::milliseconds kReservedAhead{250};
 // The wait after a reservation that has failed.
 inline constexpr std::chrono::milliseconds kReserveRetry{1000};
+// The wait before the next reservation for an endpoint whose row another session had locked.
+inline constexpr std::chrono::milliseconds kLockedRateRetry{50};
 inline constexpr std::size_t kMaxReservations = 500;  // endpoints in one reservation
 
 // Loop thread only.
@@ -62,6 +64,8 @@ private:
     void await(core::EndpointId endpoint, const Limited& one);
     void start_timer();
     void on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants);
+    void apply(const std::vector<RateGrant>& grants);
+    void ask_again(const std::vector<core::EndpointId>& endpoints);
     void on_timer();
 
     RateLimitStore& store_;
@@ -70,9 +74,11 @@ private:
     std::function<void(const std::vector<core::EndpointId>&)> on_moments_;
     std::unique_ptr<loop::Timer> moment_timer_;
     std::unique_ptr<loop::Timer> retry_timer_;
+    std::unique_ptr<loop::Timer> locked_timer_;
     std::unordered_map<core::EndpointId, Limited> limited_;
     std::set<std::pair<core::MonoTime, core::EndpointId>> moments_;  // the next one of each endpoint that waits for it
     std::set<core::EndpointId> wanting_;                             // the next reservation is for these endpoints
+    std::vector<core::EndpointId> locked_;                           // nothing could be reserved for them
     bool reserving_ = false;                                         // one statement is under way at a time
 };
 

@@ -9,13 +9,17 @@ namespace {
 // free_at is the first free moment of an endpoint, and a reservation moves it on by count/rate: the generic cell rate algorithm
 // without a burst (ITU-T I.371). clock_timestamp() is read under the row's lock, so a reservation that has waited for another
 // one begins behind it. If free_at is more than two minutes ahead, the clock was set back, and free_at counts as now: 64
-// engines that each reserve a second are no further ahead. The rows are locked in the order of the endpoints, so that no two
-// engines wait for each other.
+// engines that each reserve a second are no further ahead. A row that another session has locked is left
+// out: this statement's session has notifications to deliver, and the other endpoints have limits of their own.
 constexpr pg::Statement kReserve{"reserve_moments", R"sql(
 WITH begun AS MATERIALIZED (SELECT clock_timestamp() AS at),
+free AS MATERIALIZED (
+    SELECT endpoint_id FROM messaging._endpoint_rate WHERE endpoint_id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED),
 wanted AS MATERIALIZED (
     SELECT u.endpoint_id, u.count, u.count * interval '1 second' / u.rate AS lasts
-    FROM unnest($1::bigint[], $2::int[], $3::int[]) AS u(endpoint_id, rate, count)),
+    FROM unnest($1::bigint[], $2::int[], $3::int[]) AS u(endpoint_id, rate, count)
+    WHERE u.endpoint_id IN (SELECT endpoint_id FROM free)
+       OR NOT EXISTS (SELECT FROM messaging._endpoint_rate r WHERE r.endpoint_id = u.endpoint_id)),
 reserved AS (
     INSERT INTO messaging._endpoint_rate AS r (endpoint_id, free_at)
     SELECT endpoint_id, at + lasts FROM wanted, begun ORDER BY endpoint_id

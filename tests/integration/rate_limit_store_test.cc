@@ -67,6 +67,18 @@ TEST_F(RateLimitStoreTest, AnOpenTransactionThatDeletesAnEndpointStopsNoReservat
     ASSERT_TRUE(other.execute_script("COMMIT"));
 }
 
+// Before, nothing was reserved for any of them as long as the row was locked.
+TEST_F(RateLimitStoreTest, ALockedRowStopsItsOwnEndpointOnly) {
+    reserve({{1, 1, 1}, {2, 1, 1}});
+    pg::Session other = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(other.execute_script("BEGIN; SELECT FROM messaging._endpoint_rate WHERE endpoint_id = 1 FOR UPDATE"));
+    const auto grants = reserve({{1, 1, 1}, {2, 1, 1}, {3, 1, 1}});
+    ASSERT_EQ(grants.size(), 2U);
+    for (const RateGrant& grant : grants) EXPECT_NE(grant.endpoint, 1);
+    ASSERT_TRUE(other.execute_script("COMMIT"));
+    EXPECT_EQ(reserve({{1, 1, 1}}).size(), 1U);
+}
+
 TEST_F(RateLimitStoreTest, FiveHundredEndpointsAreOneStatement) {
     std::vector<RateRequest> requests;
     for (core::EndpointId id = 1; id <= 500; ++id) requests.push_back({id, 10, 5});

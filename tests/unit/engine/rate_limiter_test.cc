@@ -89,6 +89,24 @@ TEST_F(RateLimiterTest, AFailedReservationIsRepeatedLater) {
     EXPECT_EQ(limiter_.allowed(7), 1u);
 }
 
+TEST_F(RateLimiterTest, AnEndpointWithoutAGrantIsAskedForAgainSoonAndDelaysNoOther) {
+    limiter_.set_rate(8, 100);
+    limiter_.want(7, 1);
+    limiter_.want(8, 1);
+    limiter_.reserve_wanted();
+    take_first(stores_.reservations).answer(std::vector<RateGrant>{{8, 1, {}}});
+    EXPECT_EQ(told_, (std::vector<core::EndpointId>{8}));
+    EXPECT_EQ(limiter_.allowed(8), 1u);
+    want(1);
+    EXPECT_TRUE(stores_.reservations.empty()) << "not at once";
+    time_.advance(kLockedRateRetry);
+    EXPECT_EQ(told_, (std::vector<core::EndpointId>{8, 7}));
+    want(1);
+    EXPECT_EQ(stores_.reservations.size(), 1u);
+    grant(1);
+    EXPECT_EQ(limiter_.allowed(7), 1u);
+}
+
 TEST_F(RateLimiterTest, ALimitThatIsRemovedIsForgotten) {
     want(1);
     limiter_.set_rate(7, std::nullopt);
