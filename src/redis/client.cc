@@ -52,7 +52,8 @@ redisReplyObjectFunctions* without_arrays(const redisReplyObjectFunctions& usual
 core::Result<std::string> read_reply(const redisReply* reply) {
     const std::string text(reply->str == nullptr ? "" : reply->str,
                            reply->str == nullptr ? 0 : static_cast<std::size_t>(reply->len));
-    if (reply->type == REDIS_REPLY_ERROR) return core::Error{core::ErrorKind::kInternal, text};
+    if (reply->type == REDIS_REPLY_ERROR)
+        return core::Error{core::ErrorKind::kInternal, text.empty() ? "an error without a message" : text};
     if (reply->type == REDIS_REPLY_INTEGER) return std::to_string(reply->integer);
     return text;
 }

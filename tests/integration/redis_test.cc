@@ -235,6 +235,19 @@ TEST(RedisClient, WhatNobodyAskedForEndsTheSessionAndNothingElse) {
     }
 }
 
+// The log had a line that ended in a colon.
+TEST(RedisClient, AnErrorWithoutAMessageHasAReasonAllTheSame) {
+    test::RawServer server([](test::RawPeer& peer) {
+        if (!peer.read_until("PING\r\n")) return;
+        peer.send("-\r\n");
+        peer.read_until("never");
+    });
+    Watched watched("redis://127.0.0.1:" + std::to_string(server.port()));
+    watched.start();
+    ASSERT_TRUE(run_until(watched.loop, [&] { return !watched.failures.empty(); }));
+    EXPECT_EQ(watched.failures[0].message, "Redis refused: an error without a message");
+}
+
 // 14 bytes cost 16 GB.
 TEST(RedisClient, AHugeReplyEndsTheSessionBeforeItIsHeld) {
     std::string nested;

@@ -75,6 +75,34 @@ TEST(RedisUrl, SaysWhatIsNotSupported) {
     }
 }
 
+// Each of these was accepted, and led to another server, another user or no server, or its refusal named the wrong part.
+TEST(RedisUrl, RefusesWhatCannotBeMeantAndNamesThePart) {
+    const std::vector<std::pair<std::string, std::string>> cases = {{"redis://[::1]x:6379", "behind the brackets"},
+                                                                    {"redis://[::1]6379", "behind the brackets"},
+                                                                    {"redis://[::1", "a ] behind"},
+                                                                    {"redis://[::zz]:6379", "IPv6 address in the brackets"},
+                                                                    {"redis://[fe80::1%25lo]:6379", "without a zone"},
+                                                                    {"redis://[localhost]:6379", "IPv6 address in the brackets"},
+                                                                    {"redis://[127.0.0.1]:6379", "IPv6 address in the brackets"},
+                                                                    {"redis://::1", "in brackets"},
+                                                                    {"redis://user:@h", "a password behind the colon"},
+                                                                    {"redis://:@h", "a password behind the colon"},
+                                                                    {"redis://:secret/more@h:6379/0", "as %2F"},
+                                                                    {"redis://secret/u:p@h", "as %2F"},
+                                                                    {"redis://h%20x", "letters, digits"},
+                                                                    {"redis://h\x01x", "letters, digits"},
+                                                                    {"redis://h\u00fcgel", "letters, digits"},
+                                                                    {"redis://h/1000001", "not more than 1000000"},
+                                                                    {"unix:///" + std::string(107, 's'), "at most 107 bytes"}};
+    for (const auto& [url, words] : cases) {
+        const auto target = parse_url(url);
+        ASSERT_FALSE(target.ok()) << url;
+        EXPECT_NE(target.error().message.find(words), std::string::npos) << url << ": " << target.error().message;
+        EXPECT_EQ(target.error().message.find("secret"), std::string::npos) << url;
+    }
+    EXPECT_TRUE(parse_url("unix:///" + std::string(106, 's')).ok());
+}
+
 TEST(RedisUrl, RefusesWhatIsNoneWithoutQuotingThePassword) {
     for (const char* const url :
          {"", "redis://", "http://h", "h:6379", "redis://h:0", "redis://h:70000", "redis://h:x", "redis://h/x", "redis://h/-1",
