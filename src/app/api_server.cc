@@ -19,6 +19,13 @@ namespace {
 
 constexpr std::chrono::minutes kPauseLinePeriod{1};  // between lines of the log that say the same
 
+pg::Connection::Events remember(std::string& last_error) {
+    pg::Connection::Events events;
+    events.on_down = [&last_error](const core::Error& error) { last_error = error.message; };
+    events.on_connect_failed = events.on_down;
+    return events;
+}
+
 }  // namespace
 
 ApiServer::ApiServer(loop::EventLoop& loop, const core::Clock& clock, core::Random& random, const Config& config,
@@ -28,8 +35,8 @@ ApiServer::ApiServer(loop::EventLoop& loop, const core::Clock& clock, core::Rand
       clock_(clock),
       config_(config),
       metrics_(metrics),
-      list_session_(loop, random, session_options(config, SessionRole::kApi), {}),
-      write_session_(loop, random, session_options(config, SessionRole::kApiWrite), {}),
+      list_session_(loop, random, session_options(config, SessionRole::kApi), remember(list_error_)),
+      write_session_(loop, random, session_options(config, SessionRole::kApiWrite), remember(write_error_)),
       messages_(list_session_, write_session_),
       control_(control_session, list_session_),
       registry_(list_session_, write_session_),
@@ -47,6 +54,12 @@ ApiServer::ApiServer(loop::EventLoop& loop, const core::Clock& clock, core::Rand
             .control = control_,
             .tester = tester_},
            clock, random, api_options(std::move(checks))) {}
+
+std::string ApiServer::session_unready_reason() const {
+    if (!list_session_.up()) return "the API's session for lists: " + list_error_;
+    if (!write_session_.up()) return "the API's session for writing: " + write_error_;
+    return "";
+}
 
 core::Result<core::Unit> ApiServer::start() {
     http_server::ServerOptions options;

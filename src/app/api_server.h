@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "app/config.h"
@@ -30,6 +31,8 @@
 
 namespace messaging::app {
 
+inline constexpr const char* kNotConnectedYet = "not connected yet";
+
 // Loop thread only. Everything that it is given must outlive it.
 class ApiServer {
 public:
@@ -46,6 +49,8 @@ public:
     // Ends the connections of the clients.
     void close() { server_.reset(); }
 
+    // The first of its sessions that is not connected, and why; empty = both are.
+    std::string session_unready_reason() const;
     // The session that reads lists and the status is up.
     bool can_read() const { return list_session_.up(); }
     void read_status(core::Completion<service::StatusView> done) { control_.read_status(std::move(done)); }
@@ -63,7 +68,11 @@ private:
     telemetry::DependencyLog unavailable_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 503"};
     telemetry::DependencyLog failed_requests_{"API requests", clock_, telemetry::SecondReason::kAtOnce, "answered with 500"};
     core::MonoTime next_pause_line_{};
-    pg::Connection list_session_;  // not logged: a failure of these two sessions is also one of the control session
+    std::string list_error_ = kNotConnectedYet;  // the last one of list_session_
+    std::string write_error_ = kNotConnectedYet;
+    // The log has no line of its own for them: PostgreSQL mostly fails for the control session as well, and else a request that
+    // fails has one.
+    pg::Connection list_session_;
     pg::Connection write_session_;
     repository::PgMessageStore messages_;
     repository::PgControlStore control_;

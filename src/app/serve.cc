@@ -99,7 +99,8 @@ private:
             if (engines.empty()) engines = engine->unready_reason();
             redis = redis && engine->redis_up();
         }
-        std::vector<handler::Check> checks{{"postgres", session_.up(), true, session_.up() ? "" : session_error_},
+        const std::string postgres = session_unready_reason();
+        std::vector<handler::Check> checks{{"postgres", postgres.empty(), true, postgres},
                                            {"engines", engines.empty(), true, engines},
                                            {"running", !stopping_, true, stopping_ ? "the service is stopping" : ""},
                                            {"reconcile", rounds_.reconcile_error().empty(), false, rounds_.reconcile_error()}};
@@ -219,7 +220,7 @@ private:
     SignalThread signals_;
     std::vector<std::unique_ptr<EngineThread>> engines_;
     std::string database_tag_;
-    std::string session_error_ = "not connected yet";
+    std::string session_error_ = kNotConnectedYet;
     std::string not_started_ = "the checks of the database have not finished yet";
     std::size_t left_ = 0;  // engines that have not finished
     std::chrono::milliseconds waited_{0};

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "support/places.h"
+#include "support/private_postgres.h"
 #include "support/private_redis.h"
 #include "support/world.h"
 
@@ -147,6 +148,34 @@ bool halt_while_it_waits(pid_t process, pid_t thread) {
         ptrace(PTRACE_CONT, thread, nullptr, nullptr);
         return false;
     });
+}
+
+// Regression: /readyz answered 200 as soon as one of the API's three sessions was up, and a POST after that got 503.
+TEST(Health, IsReadyOnlyWithEverySessionThatTheApiNeeds) {
+    const std::string owned = migrated(empty_database());
+    auto connected = pg::Session::connect(owned, "test");
+    ASSERT_TRUE(connected.ok());
+    pg::Session& owner = connected.value();
+    ASSERT_TRUE(owner.execute_script("CREATE ROLE ready LOGIN; SELECT messaging.grant_to('ready', 'service')").ok());
+    std::string url = owned;
+    url.replace(url.find("postgres@"), std::string("postgres").size(), "ready");
+    Service service({{"WEBHOOK_URL", "http://127.0.0.1:1/"}}, url);
+    for (const char* session : {"messaging api", "messaging api write"}) {
+        ASSERT_TRUE(owner.execute_script("ALTER ROLE ready CONNECTION LIMIT 0").ok());
+        ASSERT_TRUE(owner
+                        .execute_script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ready' AND "
+                                        "application_name = '" +
+                                        std::string(session) + "'")
+                        .ok());
+        EXPECT_TRUE(wait_until([&] { return call("GET", service.url("/readyz")).status == 503; })) << session;
+        std::string body;
+        EXPECT_TRUE(wait_until([&] {
+            body = call("GET", service.url("/readyz?verbose")).body;
+            return body.find("too many connections") != std::string::npos;
+        })) << body;
+        ASSERT_TRUE(owner.execute_script("ALTER ROLE ready CONNECTION LIMIT -1").ok());
+        EXPECT_TRUE(wait_until([&] { return call("GET", service.url("/readyz")).status == 200; })) << session;
+    }
 }
 
 // Regression: with one engine nobody looked at it, and /readyz stayed 200.
