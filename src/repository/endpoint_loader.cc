@@ -86,8 +86,13 @@ core::Result<EndpointLoader::Kept> EndpointLoader::keep(std::int64_t secret_id, 
                                "): DELETE FROM messaging._endpoint_secret WHERE secret_id = " + std::to_string(secret_id) +
                                " has a new one made"};
     }
-    Kept kept{core::SecretText(stored), std::move(signer.value()), ""};
-    if (should_be_sealed(sealer_, stored, opened.value())) {
+    Kept kept{core::SecretText(stored), std::move(signer.value()), "",
+              before != kept_.end() && before->second.seen_with_first_key};
+    const bool is_sealed = crypto::is_sealed(stored);
+    // A process whose first key is another one has sealed it since. Sealed again here, it would be sealed in turns for ever.
+    const bool is_contested = is_sealed && !opened->by_first_key && kept.seen_with_first_key;
+    kept.seen_with_first_key |= is_sealed && opened->by_first_key;
+    if (!is_contested && should_be_sealed(sealer_, stored, opened.value())) {
         auto sealed = to_stored(sealer_, owner, opened->plain.view());
         if (!sealed) return sealed.error();
         kept.sealed_as = std::move(sealed.value());

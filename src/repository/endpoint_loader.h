@@ -42,7 +42,8 @@ private:
     struct Kept {
         core::SecretText stored;
         std::shared_ptr<const core::Signer> signer;
-        std::string sealed_as;  // what the row shall hold instead; empty = it stays
+        std::string sealed_as;             // what the row shall hold instead; empty = it stays
+        bool seen_with_first_key = false;  // by one of the reads, sealed with it
     };
     core::Result<Kept> keep(std::int64_t secret_id, const SecretOwner& owner, std::string_view stored) const;
 

@@ -161,6 +161,25 @@ TEST_F(EndpointSecretsTest, PlainOnesAreSealedOnceThereIsAKeyAndAgainWithANewKey
     EXPECT_NE(expect_sealed_by("b"), by_a) << "the key a is no longer needed";
 }
 
+// Each sealed them anew at each read, every two seconds and for ever.
+TEST_F(EndpointSecretsTest, ProcessesWithTheSameKeysInAnotherOrderDoNotSealInTurns) {
+    PgEndpointStore old_first(session_, sealer("ab"));
+    PgEndpointStore new_first(db_.open_session(claim_session_settings()), sealer("ba"));
+    load(old_first);
+    load(new_first);
+    const std::string by_new = stored();
+    PgEndpointStore only_new(session_, sealer("b"));
+    EXPECT_EQ(load(only_new)[1].signers.size(), 1U) << "the process that was started last has sealed them";
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(load(old_first)[1].signers.size(), 1U);
+        EXPECT_EQ(load(new_first)[1].signers.size(), 1U);
+    }
+    EXPECT_EQ(stored(), by_new);
+    db_.sql("UPDATE messaging._endpoint_secret SET secret = 'whsec_' || encode(sha256('x'), 'base64') WHERE kind = 'v1'");
+    load(old_first);
+    EXPECT_FALSE(has_plain_secret(stored())) << "what is not sealed at all is sealed by either";
+}
+
 TEST_F(EndpointSecretsTest, ThoseOfAKindThatSignsNothingNowAreSealedTooAndNeedNotOpen) {
     const std::string signature = sign(*load()[1].signers.at(0).signer);
     db_.sql("UPDATE messaging.endpoints SET signing = 'none' WHERE id = 2");
