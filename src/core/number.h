@@ -2,6 +2,7 @@
 #pragma once
 
 #include <charconv>
+#include <limits>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -21,6 +22,16 @@ std::optional<T> parse_number(std::string_view text) {
 inline std::optional<int> parse_digits(std::string_view text) {
     if (text.starts_with('-')) return std::nullopt;
     return parse_number<int>(text);
+}
+
+// A number of JSON whose value is whole, however it is written: 69, 69.0 and 6.9e1 are the same (JSON Schema, 6.3).
+inline std::optional<int> parse_whole_number(std::string_view text) {
+    if (const auto number = parse_number<int>(text)) return number;
+    const auto number = parse_number<double>(text);
+    if (!number || !(*number >= std::numeric_limits<int>::min() && *number <= std::numeric_limits<int>::max()))
+        return std::nullopt;
+    const int whole = static_cast<int>(*number);
+    return whole == *number ? std::optional(whole) : std::nullopt;
 }
 
 }  // namespace messaging::core

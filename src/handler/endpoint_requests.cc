@@ -42,7 +42,7 @@ std::optional<Problem> read_integer(const std::string& name, const core::JsonVie
         change.emplace(std::nullopt);
         return std::nullopt;
     }
-    const auto number = value.is_number() ? core::parse_number<int>(value.text()) : std::nullopt;
+    const auto number = value.is_number() ? core::parse_whole_number(value.text()) : std::nullopt;
     if (!number) return invalid_field(name, "must be a whole number");
     change.emplace(number);
     return std::nullopt;

@@ -1222,6 +1222,36 @@ TEST_F(ApiTest, DocumentsAreServedCompressedToThoseWhoTakeIt) {
     }
 }
 
+// A client that is made from the document sends nothing that the service then refuses to read. Every next_cursor, id and
+// webhook_id of an answer is held against the same schemas, so they are not too narrow.
+TEST_F(ApiTest, TheDocumentAllowsNoValueThatTheServiceCannotRead) {
+    service_.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b'), ('a', 'c')");
+    EXPECT_TRUE(contract().allows("Cursor", text_of(ask("GET", "/messages?status=all&limit=1"), {"meta", "next_cursor"})));
+    for (const std::string id : {"0", "00", "-1", "1x", "99999999999999999999", "msg_1", "msg_a_0_b", "msg__1", "msg_a_1x_0"}) {
+        EXPECT_FALSE(contract().allows("Id", id) || contract().allows("WebhookId", id)) << id;
+        EXPECT_EQ(code(ask("GET", "/messages/" + id)), "invalid_id") << id;
+    }
+    for (const char* cursor : {"", "x", "MS4x", "MS4wMDAwMDAwMDAwMDAwMDAwLjAuMA=="}) {
+        EXPECT_FALSE(contract().allows("Cursor", cursor)) << cursor;
+        EXPECT_EQ(code(ask("GET", std::string("/messages?cursor=") + cursor)), "invalid_cursor") << cursor;
+    }
+    for (const std::string type : {"", ".", "a.", ".a", "a..b", "a%20b", "*", "a.*"}) {
+        EXPECT_FALSE(contract().allows("EventType", type)) << type;
+        EXPECT_EQ(code(ask("GET", "/events?type=" + type)), "invalid_parameter") << type;
+    }
+    for (const std::string name : {"", " ", " a", "a ", "12", ".", "..", "a/b", "a:b"}) {
+        EXPECT_FALSE(contract().allows("EndpointName", name)) << name;
+        const HttpReply reply = ask("POST", "/endpoints", R"({"url":"http://127.0.0.1/","name":")" + name + "\"}");
+        EXPECT_EQ(text_of(reply, {"meta", "field"}), "name") << name << reply.body;
+    }
+    for (const char* key : {"a b", "\xc3\xa9"}) {
+        EXPECT_FALSE(contract().allows("IdempotencyKey", key)) << key;
+        const HttpReply reply = ask("POST", "/messages", R"({"recipient":"a","content":"b"})", {{"Idempotency-Key", key}});
+        EXPECT_EQ(code(reply), "invalid_idempotency_key") << key << reply.body;
+    }
+    for (const char* name : {"shop", "a b", "1a", "...", "x-_.9"}) EXPECT_TRUE(contract().allows("EndpointName", name)) << name;
+}
+
 TEST(ApiDocument, HasTheVersionOfTheProgram) {
     ProcessOptions options;
     options.arguments = {messaging_binary(), "--version"};

@@ -231,6 +231,12 @@ std::string Contract::breach(const std::string& method, const std::string& path,
 const std::set<std::string>& Contract::documented() const { return impl_->documented; }
 const std::set<std::string>& Contract::seen() const { return impl_->seen; }
 std::vector<std::string> Contract::words(const std::string& pointer) const { return impl_->words(pointer); }
+bool Contract::allows(const std::string& schema, const std::string& text) const {
+    const Value& rule = impl_->document["components"]["schemas"][schema.c_str()];
+    if (rule.HasMember("minLength") && text.size() < rule["minLength"].GetUint()) return false;
+    if (rule.HasMember("maxLength") && text.size() > rule["maxLength"].GetUint()) return false;
+    return std::regex_search(text, std::regex(rule["pattern"].GetString()));
+}
 std::string Contract::version() const { return impl_->document["info"]["version"].GetString(); }
 
 Contract& contract() {

@@ -28,6 +28,8 @@ public:
     const std::set<std::string>& seen() const;
     // The texts of a list in the document, such as an enum, by its JSON pointer; empty where there is none.
     std::vector<std::string> words(const std::string& pointer) const;
+    // Whether the string schema of that name under /components/schemas allows the text.
+    bool allows(const std::string& schema, const std::string& text) const;
     std::string version() const;  // info.version
 
 private:
