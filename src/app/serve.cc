@@ -99,7 +99,7 @@ private:
             if (engines.empty()) engines = engine->unready_reason();
             redis = redis && engine->redis_up();
         }
-        const std::string postgres = session_unready_reason();
+        const std::string postgres = session_.up() ? api_.session_unready_reason() : session_error_;
         std::vector<handler::Check> checks{{"postgres", postgres.empty(), true, postgres},
                                            {"engines", engines.empty(), true, engines},
                                            {"running", !stopping_, true, stopping_ ? "the service is stopping" : ""},
