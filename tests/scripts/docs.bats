@@ -2,29 +2,13 @@
 # What the documents say, tried: the checks of scripts/check-docs and what they find, the receivers of docs/guide.md, and the SQL and curl
 # examples against a system that `make rebuild` has started. The program comes built: MESSAGING_BINARY names it.
 
+load system
 setup_file() {
-    export source="$BATS_TEST_DIRNAME/../.." copy="$BATS_FILE_TMPDIR/copy" checkout="$BATS_FILE_TMPDIR/checkout"
-    mkdir -p "$checkout/build"
-    cd "$source"
-    # The build is not what is tried.
-    cp -r scripts migrations .env.example docker-compose.yml "$checkout/"
-    cp "${MESSAGING_BINARY:?names the program}" "$checkout/build/messaging"
-    { sed '/^build:/,/^$/d' Makefile; printf 'build:\n\t@true\n'; } >"$checkout/Makefile"
-    chmod 755 "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
+    export source="$BATS_TEST_DIRNAME/../.." copy="$BATS_FILE_TMPDIR/copy"
+    make_checkout
 }
-teardown_file() { cd "$checkout" && go clean >/dev/null 2>&1; }
+teardown_file() { clean_checkout; }
 
-go() { env -i PATH="$PATH" HOME="$HOME" RUNTIME=local timeout 120 make --no-print-directory "$@" 9>&- 3>&-; }
-blocks() { # language, file: the fenced code blocks
-    sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" "$source/$2" | grep -v '^```'
-}
-address() { go env </dev/null | sed -n "s/^$1=//p"; }
-run_sql() { { echo '\set ON_ERROR_STOP on'; cat; } | go psql; }
-sql() { psql -qtAX "$(address DATABASE_URL)" -c "$1"; }
-eventually() { # command...
-    local end=$((SECONDS + 20))
-    until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done
-}
 all_sent() { [ "$(sql 'SELECT count(*) FROM messages WHERE NOT is_sent AND endpoint_id = 1')" = 0 ]; }  # the others are at example.com
 none_misplaced() { [ -z "$(sql 'SELECT * FROM messaging.misplaced()')" ]; }
 
@@ -36,7 +20,7 @@ none_misplaced() { [ -z "$(sql 'SELECT * FROM messaging.misplaced()')" ]; }
 fresh_copy() {
     rm -rf "$copy" && mkdir -p "$copy/api-docs"
     cd "$source"
-    cp -r README.md CHANGELOG.md LICENSE Makefile docker-compose.yml CMakeLists.txt src scripts tests docs migrations "$copy/"
+    cp -r README.md CHANGELOG.md LICENSE Makefile docker-compose.yml CMakeLists.txt src scripts tests docs migrations examples "$copy/"
     cp api-docs/openapi.json "$copy/api-docs/"
 }
 found() { # words, file, a program for sed
