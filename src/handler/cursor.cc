@@ -16,6 +16,7 @@ std::string text_of(const service::ListQuery& query) {
     const auto time = [](const auto& moment) { return moment ? core::format_rfc3339_us(*moment) : std::string("-"); };
     std::string list(service::word_of(query.status));
     if (query.endpoint) list += "\nat " + *query.endpoint;
+    if (query.event_id) list += "\nof " + std::to_string(*query.event_id);
     return list + "\n" + time(query.since) + "\n" + time(query.until) + (query.recipient ? "\nto " + *query.recipient : "");
 }
 

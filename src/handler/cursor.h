@@ -18,8 +18,8 @@ std::string write_cursor(const std::string& list, const service::ListPosition& p
 // Nullopt for anything but a cursor of this very list.
 std::optional<service::ListPosition> read_cursor(std::string_view cursor, const std::string& list);
 
-// Of GET /messages. Bound to the list and its filters (status, recipient, endpoint, since, until); limit and with_content may
-// change from page to page.
+// Of GET /messages. Bound to the list and its filters (status, recipient, endpoint, event, since, until); limit and with_content
+// may change from page to page.
 std::string write_cursor(const service::ListQuery& query, const service::ListPosition& position);
 std::optional<service::ListPosition> read_cursor(std::string_view cursor, const service::ListQuery& query);
 

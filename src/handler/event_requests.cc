@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/number.h"
+#include "core/rfc3339.h"
 #include "handler/cursor.h"
 
 namespace messaging::handler {
@@ -14,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxJsonDepth = 64;
 constexpr std::size_t kMaxJsonValues = 100 * kMaxItems;
 constexpr std::array<std::string_view, 3> kMembers{"type", "data", "tenant"};
-constexpr std::array<std::string_view, 4> kParameters{"type", "tenant", "limit", "cursor"};
+constexpr std::array<std::string_view, 6> kParameters{"type", "tenant", "since", "until", "limit", "cursor"};
 constexpr std::string_view kOwnTypes = "messaging";  // the first name of the service's own
 
 // `body`: the text that `item` is in.
@@ -47,7 +48,9 @@ Checked<service::NewEvent> read_item(const core::JsonView& item, std::string_vie
 
 // The tenant may contain anything, and comes last.
 std::string text_of(const service::EventQuery& query) {
-    return "events\n" + query.type.value_or("-") + (query.tenant ? "\nof " + *query.tenant : "");
+    const auto time = [](const auto& moment) { return moment ? core::format_rfc3339_us(*moment) : std::string("-"); };
+    return "events\n" + query.type.value_or("-") + "\n" + time(query.since) + "\n" + time(query.until) +
+           (query.tenant ? "\nof " + *query.tenant : "");
 }
 
 }  // namespace
@@ -67,9 +70,12 @@ Checked<service::EventQuery> read_event_query(const http::Request& request) {
         if (name == "limit") problem = read_limit(value, query.limit);
         if (name == "type") problem = read_event_type(name, value, query.type);
         if (name == "tenant") problem = read_tenant(value, query.tenant);
+        if (name == "since") problem = read_time(name, value, query.since);
+        if (name == "until") problem = read_time(name, value, query.until);
         if (problem) return std::move(*problem);
     }
-    if (auto problem = read_position(request, text_of(query), "type and tenant", query.after)) return std::move(*problem);
+    if (auto problem = read_position(request, text_of(query), "type, tenant, since and until", query.after))
+        return std::move(*problem);
     return query;
 }
 

@@ -85,20 +85,18 @@ std::optional<Problem> read_endpoint(const std::string& value, service::ListQuer
     return std::nullopt;
 }
 
-// "…+03:00" in a query is "… 03:00", as above.
-std::optional<Problem> read_time(std::string value, const char* name, std::optional<core::Microseconds>& moment) {
-    if (const auto blank = value.rfind(' '); blank != std::string::npos) value[blank] = '+';
-    moment = core::parse_rfc3339(value);
-    if (moment) return std::nullopt;
-    return invalid_parameter(name, "must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
+std::optional<Problem> read_event(const std::string& value, service::ListQuery& query) {
+    query.event_id = core::parse_number<core::EventId>(value);
+    if (query.event_id && *query.event_id > 0) return std::nullopt;
+    return invalid_parameter("event", "must be the id of an event, a positive whole number");
 }
 
 std::optional<Problem> read_since(const std::string& value, service::ListQuery& query) {
-    return read_time(value, "since", query.since);
+    return read_time("since", value, query.since);
 }
 
 std::optional<Problem> read_until(const std::string& value, service::ListQuery& query) {
-    return read_time(value, "until", query.until);
+    return read_time("until", value, query.until);
 }
 
 std::optional<Problem> read_with_content(const std::string& value, service::ListQuery& query) {
@@ -114,13 +112,10 @@ struct Parameter {
     std::string_view name;
     ReadParameter read;
 };
-constexpr std::array kListParameters = {Parameter{"status", read_status},
-                                        Parameter{"recipient", read_recipient},
-                                        Parameter{"endpoint", read_endpoint},
-                                        Parameter{"since", read_since},
-                                        Parameter{"until", read_until},
-                                        Parameter{"limit", read_page_limit},
-                                        Parameter{"with_content", read_with_content},
+constexpr std::array kListParameters = {Parameter{"status", read_status},     Parameter{"recipient", read_recipient},
+                                        Parameter{"endpoint", read_endpoint}, Parameter{"event", read_event},
+                                        Parameter{"since", read_since},       Parameter{"until", read_until},
+                                        Parameter{"limit", read_page_limit},  Parameter{"with_content", read_with_content},
                                         Parameter{"cursor", pass_over}};
 
 std::string lower(std::string_view text) {
@@ -200,6 +195,14 @@ std::optional<Problem> read_event_type(const std::string& name, const std::strin
     return std::nullopt;
 }
 
+// "…+03:00" in a query is "… 03:00": "+" means a blank there.
+std::optional<Problem> read_time(const std::string& name, std::string value, std::optional<core::Microseconds>& moment) {
+    if (const auto blank = value.rfind(' '); blank != std::string::npos) value[blank] = '+';
+    moment = core::parse_rfc3339(value);
+    if (moment) return std::nullopt;
+    return invalid_parameter(name, "must be a time of RFC 3339 with its offset, such as 2026-01-02T03:04:05Z");
+}
+
 std::optional<Problem> read_position(const http::Request& request, const std::string& list, const std::string& filters,
                                      std::optional<std::int64_t>& after) {
     const auto cursor = request.query_parameter("cursor");
@@ -262,12 +265,16 @@ Checked<service::ListQuery> read_list_query(const http::Request& request) {
         const auto* parameter = std::find_if(kListParameters.begin(), kListParameters.end(), is_it);
         if (const auto problem = parameter->read(value, query)) return *problem;
     }
+    if (query.event_id && query.recipient) {
+        return invalid_parameter("event", "must not stand with recipient: the messages of an event have none");
+    }
     if (const auto cursor = request.query_parameter("cursor")) {
         query.after = read_cursor(*cursor, query);
         if (!query.after) {
             return Problem{
                 400, "invalid_cursor",
-                "cursor must be a meta.next_cursor of the same list: with the same status, recipient, endpoint, since and until",
+                "cursor must be a meta.next_cursor of the same list: with the same status, recipient, endpoint, event, since and "
+                "until",
                 "cursor"};
         }
     }

@@ -63,6 +63,7 @@ Checked<typename Words::value_type> read_word(const std::string& name, const std
 std::optional<Problem> read_limit(const std::string& value, int& limit);
 std::optional<Problem> read_tenant(const std::string& value, std::optional<std::string>& tenant);
 std::optional<Problem> read_event_type(const std::string& name, const std::string& value, std::optional<std::string>& type);
+std::optional<Problem> read_time(const std::string& name, std::string value, std::optional<core::Microseconds>& moment);
 // Where the page before has ended, by the cursor of the request. The cursor is bound to the text `list`; `filters` names the
 // filters in it for the error message. An empty cursor is refused, too: otherwise a client that follows next_cursor past the
 // last page would begin again.

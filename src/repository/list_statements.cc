@@ -8,8 +8,8 @@
 //   $5  since, or NULL. list_sent has no parameters from here on
 //   $6  until, or NULL
 //   $7  the endpoint's id, or NULL
-//   $8  list_scheduled and list_recipient: the recipient, or NULL
-//   $9  list_recipient: the status, or 'all'
+//   $8  list_scheduled and list_recipient: the recipient, or NULL; list_messages_of_event: the event's id
+//   $9  list_recipient and list_messages_of_event: the status, or 'all'
 #include "repository/list_statements.h"
 
 #include <optional>
@@ -159,9 +159,12 @@ const std::string kAllSql = list_sql({kMessagesByIdDescending, kMaxIdsScanned, k
 const std::string kSentByIdSql =
     list_sql({kMessagesByIdDescending, kMaxIdsScanned, kScanIsMessages, "m.is_sent AND " + kFilters});
 
-const std::string kRecipientSql =
-    list_sql({kScannedMessages + "recipient = $8::text AND " + in_range("id") + " ORDER BY id DESC", kMaxRowsScanned,
-              kScanIsMessages, std::string("($9::text = 'all' OR ") + kMessageStatus + " = $9::text) AND " + kFilters});
+std::string sql_of_messages_with(const std::string& column, const std::string& value) {
+    return list_sql({kScannedMessages + column + " = " + value + " AND " + in_range("id") + " ORDER BY id DESC", kMaxRowsScanned,
+                     kScanIsMessages, std::string("($9::text = 'all' OR ") + kMessageStatus + " = $9::text) AND " + kFilters});
+}
+const std::string kRecipientSql = sql_of_messages_with("recipient", "$8::text");
+const std::string kEventSql = sql_of_messages_with("event_id", "$8::bigint");
 
 const std::string kDeadSql = list_sql({"SELECT id FROM messaging._dead WHERE " + in_range("id") + " ORDER BY id DESC",
                                        kMaxEntriesScanned, kJoinUnsent, has_status("'dead'")});
@@ -217,12 +220,14 @@ const pg::Statement kHeldOfEndpoint{"list_held_of_endpoint", kHeldOfEndpointSql.
 const pg::Statement kDead{"list_dead", kDeadSql.c_str()};
 const pg::Statement kAll{"list_all", kAllSql.c_str()};
 const pg::Statement kRecipient{"list_recipient", kRecipientSql.c_str()};
+const pg::Statement kEvent{"list_messages_of_event", kEventSql.c_str()};
 
 bool has_no_filter(const ListQuery& query) { return !query.recipient && !query.endpoint_id && !query.since && !query.until; }
 
 }  // namespace
 
 const pg::Statement& list_statement(const ListQuery& query) {
+    if (query.event_id) return kEvent;
     if (query.status == ListStatus::kScheduled) return kScheduled;
     if (query.recipient) return kRecipient;
     switch (query.status) {
@@ -253,7 +258,8 @@ pg::Params list_params(const ListQuery& query) {
     }
     params.optional_bigint(query.endpoint_id);
     if (&statement == &kScheduled || &statement == &kRecipient) params.optional_text(query.recipient);
-    if (&statement == &kRecipient) params.text(service::word_of(query.status));
+    if (&statement == &kEvent) params.optional_bigint(query.event_id);
+    if (&statement == &kRecipient || &statement == &kEvent) params.text(service::word_of(query.status));
     return params;
 }
 

@@ -17,7 +17,7 @@ inline constexpr int kScanEnd = kColumnsBeforeMessage + kMessageColumns;
 inline constexpr int kMaxBatchesPerPage = 500;   // of the sent log
 inline constexpr int kMaxEntriesScanned = 2000;  // of the schedule, the hold, the ledger or the dead letters
 inline constexpr int kMaxQueueSorted = 5000;     // of the queue
-inline constexpr int kMaxRowsScanned = 5000;     // of one recipient
+inline constexpr int kMaxRowsScanned = 5000;     // of one recipient, or of one event
 inline constexpr int kMaxIdsScanned = 20'000;    // of messages, read in the order of the ids
 
 const pg::Statement& list_statement(const service::ListQuery& query);

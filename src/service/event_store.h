@@ -8,6 +8,7 @@
 
 #include "core/completion.h"
 #include "core/message.h"
+#include "core/rfc3339.h"
 #include "service/idempotency.h"
 
 namespace messaging::service {
@@ -46,6 +47,8 @@ struct EventQuery {
     std::optional<std::string> tenant{};
     int limit = 50;
     std::optional<core::EventId> after{};
+    std::optional<core::Microseconds> since{};  // created then or later
+    std::optional<core::Microseconds> until{};  // created before
 };
 
 struct EventPage {

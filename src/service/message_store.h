@@ -43,7 +43,7 @@ struct ListPosition {
     core::MessageId id = 0;
 };
 
-// The order: newest id first; scheduled: next attempt first; sent without a filter: most recently sent first.
+// The order: newest id first; scheduled without an event: next attempt first; sent without a filter: most recently sent first.
 struct ListQuery {
     ListStatus status = ListStatus::kSent;
     std::optional<std::string> recipient{};
@@ -54,6 +54,7 @@ struct ListQuery {
     bool with_content = false;                  // else the first kMaxListedContentBytes
     std::optional<std::string> endpoint{};      // as the client has named it; the store reads endpoint_id
     std::optional<core::EndpointId> endpoint_id{};
+    std::optional<core::EventId> event_id{};  // never with a recipient
 };
 
 struct ListPage {

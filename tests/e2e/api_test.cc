@@ -180,8 +180,10 @@ protected:
                                      "201)"));
             EXPECT_EQ(ask("POST", "/events", paid, {{"Idempotency-Key", "k"}}).status, 409);
         }
-        expect("GET", "/events?type=invoice.paid&limit=5", "", 200, "");
+        expect("GET", "/events?type=invoice.paid&since=2026-01-02T03:04:05Z&until=2027-01-02T03:04:05Z&limit=5", "", 200, "");
         expect("GET", "/events?type=.", "", 400, "invalid_parameter");
+        expect("GET", "/events?since=yesterday", "", 400, "invalid_parameter");
+        expect("GET", "/events?until=2026-01-02T03:04:05Z&cursor=x", "", 400, "invalid_cursor");
         expect("GET", "/events/1", "", 200, "");
         expect("GET", "/events/x", "", 400, "invalid_id");
         expect("GET", "/events/999", "", 404, "event_not_found");
@@ -1079,6 +1081,43 @@ TEST_F(ApiTest, ACursorBelongsToItsListAndFilters) {
          {"status=all&recipient=%2B1", "status=all&recipient=%2B2&since=2026-01-02T03:04:05Z", "status=all",
           "status=pending&recipient=%2B1&since=2026-01-02T03:04:05Z", "status=all&recipient=%2B1&until=2026-01-02T03:04:05Z"}) {
         EXPECT_EQ(code(ask("GET", std::string("/messages?") + other + "&cursor=" + cursor)), "invalid_cursor") << other;
+    }
+}
+
+TEST_F(ApiTest, TheMessagesOfAnEventAreAListOfTheirOwn) {
+    service_.sql("SELECT messaging.disable('default')");
+    service_.sql(
+        "INSERT INTO messaging.endpoints (name, url, event_types) SELECT 'e' || g, 'http://127.0.0.1:1/', '{a}' FROM "
+        "generate_series(1, 3) g");
+    service_.sql("SELECT messaging.disable(name) FROM messaging.endpoints");
+    ask("POST", "/events", R"([{"type": "a", "data": 1}, {"type": "a", "data": 2}])");
+    const std::string list = "/messages?status=all&limit=2&event=2";
+    const HttpReply first = ask("GET", list);
+    EXPECT_EQ(text_of(first, {"data", "0", "event_id"}), "2");
+    EXPECT_EQ(text_of(first, {"data", "0", "id"}) + " " + text_of(first, {"data", "1", "id"}), "6 5");
+    const std::string cursor = text_of(first, {"meta", "next_cursor"});
+    const HttpReply second = ask("GET", list + "&cursor=" + cursor);
+    EXPECT_EQ(text_of(second, {"data", "0", "id"}), "4");
+    EXPECT_EQ(text_of(second, {"meta", "next_cursor"}), "null");
+    for (const char* other : {"status=all&event=1", "status=all", "status=held&event=2"}) {
+        EXPECT_EQ(code(ask("GET", std::string("/messages?") + other + "&cursor=" + cursor)), "invalid_cursor") << other;
+    }
+    EXPECT_EQ(text_of(ask("GET", "/messages?status=all&event=2&endpoint=e1"), {"data", "0", "id"}), "4");
+    EXPECT_EQ(ask("GET", "/messages?status=all&event=99").status, 200) << "an event that is gone";
+    for (const char* wrong : {"x", "0", "-1", "", "9223372036854775808", "2&recipient=%2B1"}) {
+        EXPECT_EQ(code(ask("GET", std::string("/messages?event=") + wrong)), "invalid_parameter") << wrong;
+    }
+}
+
+TEST_F(ApiTest, ACursorOfEventsBelongsToItsFilters) {
+    service_.sql("INSERT INTO messaging.events (type, data) SELECT 'a', '1' FROM generate_series(1, 5)");
+    const std::string list = "/events?limit=2&type=a&since=2026-01-02T03:04:05Z";
+    const std::string cursor = text_of(ask("GET", list), {"meta", "next_cursor"});
+    EXPECT_EQ(text_of(ask("GET", list + "&cursor=" + cursor), {"data", "0", "id"}), "3");
+    EXPECT_EQ(ask("GET", "/events?type=a&since=2026-01-02T06:04:05%2B03:00&cursor=" + cursor).status, 200) << "the same time";
+    for (const char* other : {"type=a", "type=a&until=2026-01-02T03:04:05Z", "since=2026-01-02T03:04:05Z",
+                              "type=a&since=2026-01-02T03:04:06Z", "type=a&since=2026-01-02T03:04:05Z&tenant=x"}) {
+        EXPECT_EQ(code(ask("GET", std::string("/events?") + other + "&cursor=" + cursor)), "invalid_cursor") << other;
     }
 }
 

@@ -208,6 +208,47 @@ TEST_F(EventStoreTest, ListsComeInPagesByTypeAndTenant) {
     EXPECT_EQ(list({.type = "c"}).next, std::nullopt);
 }
 
+TEST_F(EventStoreTest, ListsTakeASpanOfTimeAndMeetEveryEventInIt) {
+    db_.sql(
+        "INSERT INTO messaging.events (type, data, created_at) SELECT CASE WHEN g % 2 = 0 THEN 'a' ELSE 'b' END, '1',"
+        " '2026-01-01T00:00:00Z'::timestamptz + g * interval '1 h' FROM generate_series(1, 100) g");
+    db_.sql("DELETE FROM messaging.events WHERE id IN (50, 51)");
+    const auto at = [](int hours) { return core::parse_rfc3339("2026-01-01T00:00:00Z").value() + std::chrono::hours(hours); };
+    EXPECT_EQ(ids({.since = at(97)}), "100 99 98 97") << "created then or later";
+    EXPECT_EQ(ids({.until = at(4)}), "3 2 1") << "created before";
+    EXPECT_EQ(ids({.since = at(48), .until = at(53)}), "52 49 48");
+    EXPECT_EQ(ids({.type = "a", .since = at(48), .until = at(53)}), "52 48");
+    EXPECT_EQ(ids({.since = at(50), .until = at(50)}), "");
+    EXPECT_EQ(ids({.since = at(101)}), "");
+    EXPECT_EQ(ids({.until = at(1)}), "");
+    const auto page = list({.limit = 2, .since = at(96), .until = at(100)});
+    EXPECT_EQ(page.next, 98);
+    EXPECT_EQ(ids({.limit = 2, .after = page.next, .since = at(96), .until = at(100)}), "97 96");
+    // A transaction that was open for a while inserts with an older time than its neighbours have.
+    db_.sql("UPDATE messaging.events SET created_at = created_at - interval '69 minutes' WHERE id = 20");
+    EXPECT_EQ(ids({.since = at(18), .until = at(19)}), "20 18");
+    db_.sql("INSERT INTO messaging.events (id, type, data) OVERRIDING SYSTEM VALUE VALUES (9223372036854775807, 'a', '1')");
+    EXPECT_EQ(ids({.until = at(4)}), "3 2 1") << "a huge id is no problem";
+    EXPECT_EQ(
+        db_.number("SELECT count(*) FROM generate_series(1, 300) g WHERE messaging._last_event_before('2026-01-01T00:00:00Z'::"
+                   "timestamptz + g * interval '20 min') <> coalesce((SELECT max(id) FROM messaging.events WHERE created_at <"
+                   " '2026-01-01T00:00:00Z'::timestamptz + g * interval '20 min' AND id < 20), 0) AND g < 54"),
+        0);
+}
+
+// Not the walk over all events: some of the last ones are in the span, and the others are old.
+TEST_F(EventStoreTest, APageForASpanOfTimeReadsNoOtherEvents) {
+    db_.sql(
+        "INSERT INTO messaging.events (type, data, created_at) SELECT 'a', '1', '2026-01-01T00:00:00Z'::timestamptz + g * "
+        "interval"
+        " '1 min' FROM generate_series(1, " +
+        std::to_string(3 * kMaxEventsScanned) + ") g");
+    const auto page =
+        list({.since = core::parse_rfc3339("2026-01-01T00:00:00Z"), .until = core::parse_rfc3339("2026-01-01T00:02:30Z")});
+    EXPECT_EQ(page.events.size(), 2U) << "on the first page, although they are behind thousands of newer ones";
+    EXPECT_EQ(page.next, std::nullopt);
+}
+
 TEST_F(EventStoreTest, APageForAFilterReadsABoundedNumberOfEvents) {
     db_.sql("INSERT INTO messaging.events (type, data) VALUES ('rare', '1')");
     db_.sql("INSERT INTO messaging.events (type, data) SELECT 'a', '1' FROM generate_series(1, " +

@@ -528,6 +528,32 @@ TEST_F(OneMessageInEachState, EachFilterTakesAnEndpointToo) {
     EXPECT_EQ(all_pages(query), "");
 }
 
+// Newest id first, also those that are scheduled.
+TEST_F(OneMessageInEachState, EachFilterTakesAnEventToo) {
+    const auto expected = by_status();
+    db_.as_engine("UPDATE messages SET event_id = id % 2 + 1, recipient = NULL, content = NULL WHERE id < 15");
+    for (const auto& [status, ids] : expected) {
+        for (const core::EventId event : {1, 2}) {
+            SCOPED_TRACE(std::string(word_of(status)) + " " + std::to_string(event));
+            std::istringstream all(ids);
+            std::string of_event;
+            for (core::MessageId id = 0; all >> id;) {
+                if (id < 15 && id % 2 + 1 == event) of_event += (of_event.empty() ? "" : " ") + std::to_string(id);
+            }
+            ListQuery query{status, std::nullopt, 1};
+            query.event_id = event;
+            EXPECT_EQ(all_pages(query), of_event);
+            query.since = core::Microseconds(std::chrono::seconds(0));
+            EXPECT_EQ(all_pages(query), of_event);
+            query.endpoint_id = 77;
+            EXPECT_EQ(all_pages(query), "");
+        }
+    }
+    ListQuery query{ListStatus::kAll};
+    query.event_id = 3;
+    EXPECT_EQ(all_pages(query), "");
+}
+
 TEST_F(OneMessageInEachState, WhatWaitsCanBeCancelledAndNothingElse) {
     for (core::MessageId id = 1; id <= 15; ++id) {
         const MessageStatus before = get(id)->first.status;

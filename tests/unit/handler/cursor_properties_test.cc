@@ -21,14 +21,15 @@ service::ListQuery any_query() {
     query.status = service::kListStatuses[*rc::gen::inRange<std::size_t>(0, service::kListStatuses.size())];
     query.recipient = *rc::gen::elementOf(std::vector<std::optional<std::string>>{std::nullopt, "", "-", "\nto x", "x"});
     query.endpoint = *rc::gen::elementOf(std::vector<std::optional<std::string>>{std::nullopt, "-", "x", "to x"});
+    query.event_id = *rc::gen::elementOf(std::vector<std::optional<core::EventId>>{std::nullopt, 1, 2});
     query.since = any_time();
     query.until = any_time();
     return query;
 }
 
 bool same_list(const service::ListQuery& a, const service::ListQuery& b) {
-    return a.status == b.status && a.recipient == b.recipient && a.endpoint == b.endpoint && a.since == b.since &&
-           a.until == b.until;
+    return a.status == b.status && a.recipient == b.recipient && a.endpoint == b.endpoint && a.event_id == b.event_id &&
+           a.since == b.since && a.until == b.until;
 }
 
 RC_GTEST_PROP(CursorProperties, IsReadAsItWasWrittenAndByNoOtherList, ()) {
