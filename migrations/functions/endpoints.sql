@@ -138,6 +138,15 @@ COMMENT ON VIEW messaging.endpoint_health IS
 COMMENT ON COLUMN messaging.endpoint_health.held IS 'Messages that wait in the hold, counted up to 5001.';
 COMMENT ON COLUMN messaging.endpoint_health.sending IS 'Messages that engines have claimed and not yet sent.';
 
+CREATE OR REPLACE VIEW messaging.throughput AS
+SELECT m.minute, m.endpoint_id, e.name AS endpoint, m.sent, m.failed,
+       messaging._percentile(m.durations::bigint[], 0.5) AS p50_ms, messaging._percentile(m.durations::bigint[], 0.95) AS p95_ms, m.last_error
+FROM messaging._endpoint_minute m
+LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id;
+COMMENT ON VIEW messaging.throughput IS
+    'The attempts of each minute to each endpoint, for a day: how many were accepted and how many failed, and how long they took (a few seconds late). '
+    'A minute without attempts has no row.';
+
 CREATE OR REPLACE FUNCTION messaging.disable(endpoint text, reason text DEFAULT NULL) RETURNS messaging.endpoint_health
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET messaging.session = '' AS $$
 DECLARE
