@@ -39,7 +39,7 @@ struct Delivery {
     bool is_event = false;              // content is the whole body of the request, and there is no recipient
     double age_seconds = 0;             // of the message when it was claimed, by PostgreSQL's clock
     bool was_held = false;              // it was claimed from the hold
-    std::int64_t endpoint_version = 0;  // of its endpoint when it was claimed
+    std::int64_t endpoint_version = 0;  // of its endpoint when it was claimed; in flight: as it was sent to
     MonoTime claimed{};                 // when the engine had it, by the engine's own clock
 };
 

@@ -257,6 +257,7 @@ void Dispatcher::pump() {
             limiter_.begin(endpoint->first);
             update_budget(endpoint->first);
         }
+        delivery->endpoint_version = endpoint->second.version;
         const std::uint64_t flight_id = next_flight_++;
         const auto flight = flights_.emplace(flight_id, std::move(*delivery)).first;
         sender_.start_attempt(flight->second, endpoint->second,
@@ -283,7 +284,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     queues_.finished(delivery.endpoint_id, ended(result), result.duration, size_of(delivery));
     observer_.on_attempt(result);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
-    judge(delivery.endpoint_id, result);
+    judge(delivery, result);
     update_budget(delivery.endpoint_id);
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);
     if (core::is_counted(outcome.kind)) figures_.count(delivery.endpoint_id, outcome);
@@ -297,8 +298,11 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     if (delivery.was_held && queues_.capacity(delivery.endpoint_id, max_held()) > 0) mediator_.on_held_capacity();
 }
 
-void Dispatcher::judge(core::EndpointId id, const core::AttemptResult& result) {
-    if (!knows(id)) return;
+// An answer from where the endpoint was before somebody changed it says nothing of the endpoint as it is now.
+void Dispatcher::judge(const core::Delivery& delivery, const core::AttemptResult& result) {
+    const core::EndpointId id = delivery.endpoint_id;
+    const auto endpoint = endpoints_.find(id);
+    if (endpoint == endpoints_.end() || endpoint->second.version != delivery.endpoint_version) return;
     const bool had_none = gates_.empty();
     auto finding = gates_.on_attempt(id, result, clock_.mono(), clock_.wall(), random_);
     if (had_none && gates_.empty()) return;  // the usual case: no endpoint fails

@@ -85,7 +85,7 @@ private:
     // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
     void follow_state(const core::Endpoint& read, const core::Endpoint* before);
-    void judge(core::EndpointId id, const core::AttemptResult& result);
+    void judge(const core::Delivery& delivery, const core::AttemptResult& result);
     void on_gone(core::EndpointId id);
     void set_rate(core::EndpointId id, std::optional<int> rate);
     void update_budget(core::EndpointId id);

@@ -387,6 +387,22 @@ TEST_F(DispatcherTest, AnswersOf410DisableAnEndpoint) {
     EXPECT_TRUE(sender_.attempts.empty());
 }
 
+// Before, a late 410 of the former URL disabled the endpoint after the new one had accepted messages.
+TEST_F(DispatcherTest, WhatAnEndpointAnsweredBeforeItWasChangedSaysNothingOfItAsItIsNow) {
+    dispatcher_.add(some(1, 1));
+    core::Endpoint moved = endpoint(1, 2);
+    moved.url = "http://elsewhere/";
+    ++moved.version;
+    dispatcher_.set_endpoints({moved});
+    sender_.answer(410);
+    EXPECT_TRUE(findings_.empty());
+    EXPECT_EQ(outcomes_.back().kind, OutcomeKind::kRetry) << "for the message it is an attempt as any other";
+    dispatcher_.add(some(1, 1));
+    sender_.answer(410);
+    ASSERT_EQ(findings_.size(), 1u);
+    EXPECT_EQ(findings_[0].finding, Finding::kGone);
+}
+
 TEST_F(DispatcherTest, AnOverloadedEndpointWaitsForAsLongAsItAsks) {
     dispatcher_.set_endpoints({endpoint(1, 2), endpoint(2, 2)});
     dispatcher_.add(some(1, 1));
