@@ -51,6 +51,25 @@ refused() { # text, words
     same "$(value_of URL 'URL="x"\r\n')" 'x|'
     same "$(value_of LOG_LEVEL '\xef\xbb\xbfLOG_LEVEL=debug\n')" 'debug|'
 }
+@test "bytes that are no UTF-8" {
+    same "$(LC_ALL=C.UTF-8 value_of A 'A=x\xe9\xff y\n')" $'x\xe9\xff y|'
+    printf 'A="x\xe9"\n' >env
+    same "$(env -i PATH="$PATH" LC_ALL=C.UTF-8 bash -c '. "$1"; read_env_file env; printf "%s %s" "$A" "$LC_ALL"' - "$reader")" $'x\xe9 C.UTF-8'
+}
+@test "what is no text is refused: NUL bytes, old line breaks, lines without end, a link to nothing" {
+    refused 'A=x\0y\n' 'no text'
+    refused '\xff\xfeA\0=\0x\0' 'no text'
+    refused 'A=1\rB=2\r' 'line 1: there is a carriage return'
+    printf 'A=1\nB=%0100000d\n' 7 >env
+    run env -i PATH="$PATH" timeout 10 bash -c '. "$1"; read_env_file env; echo went on' - "$reader"
+    [ "$status" = 78 ]
+    [[ $output == *"line 2: it is longer than 65536 bytes"* ]]
+    rm env
+    ln -s nothing env
+    run env -i PATH="$PATH" bash -c '. "$1"; read_env_file env; echo went on' - "$reader"
+    [ "$status" = 78 ]
+    [[ $output == *"is not a file"* ]]
+}
 @test "nothing is run or replaced" {
     same "$(value_of URL 'URL=$(touch here)`touch here`${HOME};touch here\n')" '$(touch here)`touch here`${HOME};touch here|'
     [ ! -e here ]
