@@ -15,6 +15,7 @@ constexpr std::chrono::milliseconds kFaultMemory{1000};
 constexpr std::chrono::milliseconds kOpeningPeriod{100};  // between two checks of all gates
 constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
+constexpr std::chrono::hours kAnswerMemory{1};
 
 Ended ended(const core::AttemptResult& result) {
     switch (result.fault) {
@@ -186,6 +187,8 @@ std::vector<EndpointFigures> Dispatcher::take_figures() {
     return figures;
 }
 
+bool Dispatcher::receivers_answer() const { return last_answer_ && clock_.mono() - *last_answer_ < kAnswerMemory; }
+
 void Dispatcher::set_paused(bool paused) {
     paused_ = paused;
     pump();
@@ -284,6 +287,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     queues_.finished(delivery.endpoint_id, ended(result), result.duration, size_of(delivery));
     observer_.on_attempt(result);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
+    if (result.fault == core::AttemptFault::kNone) last_answer_ = clock_.mono();
     judge(delivery, result);
     update_budget(delivery.endpoint_id);
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);

@@ -59,6 +59,10 @@ public:
     std::vector<core::EndpointCapacity> held_capacities() const;
     int other_held_capacity() const;
 
+    // Whether a receiver has answered a request of this engine within the last hour, by any status. While none does, the fault
+    // may be the service's own: its network, its name server, its authorities for TLS.
+    bool receivers_answer() const;
+
     // What was counted since the last call.
     std::vector<EndpointFigures> take_figures();
 
@@ -125,8 +129,9 @@ private:
     std::uint64_t next_flight_ = 1;
     std::unique_ptr<loop::Timer> measure_timer_;  // armed while anything waits or is in flight
     std::unique_ptr<loop::Timer> fault_timer_;
-    std::unique_ptr<loop::Timer> gate_timer_;  // the next gate opens
-    core::MonoTime next_opening_{};            // when gate_timer_ fires, while it is armed
+    std::unique_ptr<loop::Timer> gate_timer_;    // the next gate opens
+    core::MonoTime next_opening_{};              // when gate_timer_ fires, while it is armed
+    std::optional<core::MonoTime> last_answer_;  // of any receiver
     bool paused_ = false;
     bool pumping_ = false;
     std::set<std::string> degraded_;  // what the observer has been told of

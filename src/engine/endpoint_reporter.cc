@@ -7,7 +7,8 @@
 
 namespace messaging::engine {
 
-void EndpointReporter::add(EndpointFinding finding) {
+void EndpointReporter::add(EndpointFinding finding, bool may_disable) {
+    may_disable_ = may_disable;
     const core::EndpointId endpoint = finding.endpoint;
     waiting_.insert_or_assign(endpoint, std::move(finding));
     next();
@@ -20,7 +21,7 @@ void EndpointReporter::next() {
     while (!waiting_.empty() && findings.size() < kMaxFindings)
         findings.push_back(std::move(waiting_.extract(waiting_.begin()).mapped()));
     writing_ = true;
-    store_.write_findings(std::move(findings), [this](const core::Result<core::Unit>& written) {
+    store_.write_findings(std::move(findings), may_disable_, [this](const core::Result<core::Unit>& written) {
         writing_ = false;
         report(observer_, kEndpointStateOperation, written);
         next();

@@ -21,7 +21,8 @@ class EndpointReporter {
 public:
     EndpointReporter(EndpointStateStore& store, EngineObserver& observer) : store_(store), observer_(observer) {}
 
-    void add(EndpointFinding finding);
+    // `may_disable`: whether an endpoint may be disabled for having failed for long. The last one counts for all that wait.
+    void add(EndpointFinding finding, bool may_disable);
 
 private:
     void next();
@@ -30,6 +31,7 @@ private:
     EngineObserver& observer_;
     std::unordered_map<core::EndpointId, EndpointFinding> waiting_;
     bool writing_ = false;
+    bool may_disable_ = false;
 };
 
 }  // namespace messaging::engine

@@ -38,11 +38,13 @@ Engine::Engine(EnginePorts ports, loop::TimerFactory& timers, const core::Clock&
                  {.on_read = [this](const auto& endpoints) { on_endpoints_read(endpoints); },
                   .on_waited = [this](std::vector<core::Delivery> deliveries) { on_endpoints_awaited(std::move(deliveries)); }}),
       endpoint_reporter_(ports.endpoint_states, observer),
-      dispatcher_(ports.sender, ports.rates, timers, clock, random, observer, options_.dispatch,
-                  {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
-                   .on_capacity = [this] { claimer_.on_capacity(); },
-                   .on_held_capacity = [this] { claimer_.expect_held(); },
-                   .on_finding = [this](EndpointFinding finding) { endpoint_reporter_.add(std::move(finding)); }}),
+      dispatcher_(
+          ports.sender, ports.rates, timers, clock, random, observer, options_.dispatch,
+          {.on_outcome = [this](core::Outcome outcome) { recorder_.add(std::move(outcome)); },
+           .on_capacity = [this] { claimer_.on_capacity(); },
+           .on_held_capacity = [this] { claimer_.expect_held(); },
+           .on_finding =
+               [this](EndpointFinding finding) { endpoint_reporter_.add(std::move(finding), dispatcher_.receivers_answer()); }}),
       claimer_(ports.claims, timers, clock, random, observer, options_.max_claim,
                {.instance_id = [this] { return instance_id_; },
                 .capacity = [this] { return recorder_.full() ? 0 : dispatcher_.capacity(); },

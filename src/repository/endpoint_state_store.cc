@@ -42,7 +42,8 @@ const char* word_of(engine::Finding finding) {
 
 }  // namespace
 
-void PgEndpointStateStore::write_findings(std::vector<engine::EndpointFinding> findings, core::Completion<core::Unit> done) {
+void PgEndpointStateStore::write_findings(std::vector<engine::EndpointFinding> findings, bool may_disable,
+                                          core::Completion<core::Unit> done) {
     std::vector<std::int64_t> endpoints;
     std::vector<std::string> words;
     std::vector<std::string> reasons;
@@ -52,7 +53,7 @@ void PgEndpointStateStore::write_findings(std::vector<engine::EndpointFinding> f
         reasons.push_back(core::clean_text(finding.reason, core::kMaxErrorBytes));
     }
     pg::Params params;
-    params.bigint_array(endpoints).text_array(words).text_array(reasons).bigint(disable_after_.count());
+    params.bigint_array(endpoints).text_array(words).text_array(reasons).bigint(may_disable ? disable_after_.count() : 0);
     pg::run_statement<core::Unit>(session_, kWriteFindings, std::move(params), std::move(done), pg::nothing);
 }
 

@@ -17,7 +17,8 @@ public:
     PgEndpointStateStore(pg::Connection& session, std::chrono::milliseconds disable_after)
         : session_(session), disable_after_(disable_after) {}
 
-    void write_findings(std::vector<engine::EndpointFinding> findings, core::Completion<core::Unit> done) override;
+    void write_findings(std::vector<engine::EndpointFinding> findings, bool may_disable,
+                        core::Completion<core::Unit> done) override;
 
 private:
     pg::Connection& session_;

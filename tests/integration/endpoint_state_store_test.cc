@@ -22,8 +22,8 @@ protected:
         db_.sql("INSERT INTO messaging.endpoints (name, url, tenant) VALUES ('shop', 'http://shop/', 'acme')");
         db_.sql("INSERT INTO messaging.endpoints (name, url, event_types) VALUES ('ours', 'http://ours/', '{messaging.*}')");
     }
-    void write(const std::vector<EndpointFinding>& findings) {
-        db_.value<core::Unit>([&](auto done) { store_.write_findings(findings, std::move(done)); });
+    void write(const std::vector<EndpointFinding>& findings, bool may_disable = true) {
+        db_.value<core::Unit>([&](auto done) { store_.write_findings(findings, may_disable, std::move(done)); });
     }
     void find(Finding finding, const std::string& reason = "") { write({{2, finding, reason}}); }
     std::string state() {
@@ -84,6 +84,8 @@ TEST_F(EndpointStateStoreTest, NothingButFailuresForLongEnoughDisablesIt) {
     find(Finding::kFailing, "x");
     EXPECT_EQ(state(), "failing|nothing but failures: x");
     db_.sql("UPDATE messaging._endpoint_state SET since = now() - interval '120 minutes' WHERE endpoint_id = 2");
+    write({{2, Finding::kFailing, "x"}}, false);
+    EXPECT_EQ(state(), "failing|nothing but failures: x") << "nobody answers: the fault may be the service's own";
     find(Finding::kFailing, "x");
     EXPECT_EQ(state(), "disabled|nothing but failures: x");
     EXPECT_EQ(db_.sql("SELECT type FROM messaging.events ORDER BY id DESC LIMIT 1"), "messaging.endpoint.disabled");
@@ -96,7 +98,7 @@ TEST_F(EndpointStateStoreTest, NothingButFailuresForLongEnoughDisablesIt) {
     PgEndpointStateStore never{session_, std::chrono::hours(0)};
     find(Finding::kFailing, "x");
     db_.sql("UPDATE messaging._endpoint_state SET since = now() - interval '9 years' WHERE endpoint_id = 2");
-    db_.value<core::Unit>([&](auto done) { never.write_findings({{2, Finding::kFailing, "x"}}, std::move(done)); });
+    db_.value<core::Unit>([&](auto done) { never.write_findings({{2, Finding::kFailing, "x"}}, true, std::move(done)); });
     EXPECT_EQ(state(), "failing|nothing but failures: x");
     db_.sql("SELECT messaging.enable('shop')");
     EXPECT_EQ(state(), "active|-") << "enabling has it tried at once";

@@ -89,7 +89,7 @@ public:
     void reserve(std::vector<engine::RateRequest> requests, core::Completion<std::vector<engine::RateGrant>> done) override {
         reservations.push_back({std::move(requests), std::move(done)});
     }
-    void write_findings(std::vector<engine::EndpointFinding> of_endpoints, core::Completion<core::Unit> done) override {
+    void write_findings(std::vector<engine::EndpointFinding> of_endpoints, bool, core::Completion<core::Unit> done) override {
         findings.push_back({std::move(of_endpoints), std::move(done)});
     }
 
@@ -233,8 +233,9 @@ public:
     void answer(int status) {
         core::AttemptResult result;
         result.status = status;
-        take_first(attempts).done(result);
+        answer(result);
     }
+    void answer(const core::AttemptResult& result) { take_first(attempts).done(result); }
     std::deque<Attempt> attempts;
 };
 

@@ -75,6 +75,25 @@ TEST_F(DispatcherTest, GivesTheSenderOnlyWhatMayStartNow) {
     EXPECT_EQ(room_calls_, 1);
 }
 
+// A name server or a network that was down for DISABLE_AFTER had every endpoint disabled.
+TEST_F(DispatcherTest, KnowsWhetherAnyReceiverAnswers) {
+    EXPECT_FALSE(dispatcher_.receivers_answer());
+    dispatcher_.add(some(4));
+    for (const core::AttemptFault fault :
+         {core::AttemptFault::kRemote, core::AttemptFault::kForbidden, core::AttemptFault::kLocal}) {
+        core::AttemptResult result;
+        result.fault = fault;
+        sender_.answer(result);
+    }
+    EXPECT_FALSE(dispatcher_.receivers_answer());
+    sender_.answer(500);
+    EXPECT_TRUE(dispatcher_.receivers_answer()) << "a refusal shows that the network works";
+    time_.advance(std::chrono::minutes(59));
+    EXPECT_TRUE(dispatcher_.receivers_answer());
+    time_.advance(std::chrono::minutes(2));
+    EXPECT_FALSE(dispatcher_.receivers_answer());
+}
+
 TEST_F(DispatcherTest, EveryDeliveryLeavesExactlyOnce) {
     dispatcher_.add(some(20));
     for (int i = 0; i < 20; ++i) sender_.answer(i % 2 == 0 ? 200 : 500);
