@@ -11,7 +11,7 @@ namespace messaging::http_client {
 
 struct Client::Impl {
     Impl(loop::EventLoop& loop, ClientOptions the_options) : options(std::move(the_options)) {
-        const std::size_t count = options.max_in_flight / kRequestsOfAMulti + 1;
+        const std::size_t count = multis_for(options.max_in_flight);
         for (std::size_t i = 0; i < count; ++i) multis.push_back(std::make_unique<Multi>(loop, options));
     }
 

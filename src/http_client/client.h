@@ -20,8 +20,14 @@ namespace messaging::http_client {
 // took 190 us.
 inline constexpr std::size_t kRequestsOfAMulti = 128;
 
+// Idle connections that a multi handle keeps, and those in use. With fewer than are in flight, connections would be closed and
+// opened again.
+inline constexpr std::size_t kConnectionsOfAMulti = 2 * kRequestsOfAMulti;
+inline std::size_t multis_for(std::size_t max_in_flight) { return max_in_flight / kRequestsOfAMulti + 1; }
+
 struct ClientOptions {
     std::size_t max_in_flight = 256;  // sets the number of multi handles; the caller starts no more requests than that
+    std::size_t connections_of_a_multi = kConnectionsOfAMulti;  // fewer where the process has few descriptors
     std::chrono::milliseconds connect_timeout{5000};
     std::size_t max_response_bytes = 64u << 10;  // of a body are kept; what comes after is counted and dropped
     std::size_t max_received_bytes = 1u << 20;   // of a body: reading stops, the status still decides

@@ -30,8 +30,7 @@ Multi::Multi(loop::EventLoop& loop, const ClientOptions& options)
     curl_multi_setopt(multi_.get(), CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi_.get(), CURLMOPT_TIMERFUNCTION, &Multi::on_timer);
     curl_multi_setopt(multi_.get(), CURLMOPT_TIMERDATA, this);
-    // Fewer than are in flight, and connections would be closed and opened again.
-    curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(2 * kRequestsOfAMulti));
+    curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(options.connections_of_a_multi));
 }
 
 Multi::~Multi() {

@@ -8,6 +8,7 @@
 
 #include "http/reserved_headers.h"
 #include "http/text.h"
+#include "http_client/shortage.h"
 #include "http_client/tls_session.h"
 
 namespace messaging::http_client {
@@ -29,6 +30,14 @@ bool handles_can_be_used_again() {
 }
 
 bool is_shortage(long os_error) { return os_error == EMFILE || os_error == ENFILE || os_error == ENOBUFS || os_error == ENOMEM; }
+
+// A look-up is a thread with some descriptors of its own. curl says when the thread could not be started, and not why a look-up
+// failed.
+bool lacked_means(CURLcode code, std::string_view error_text) {
+    if (code != CURLE_COULDNT_RESOLVE_HOST) return false;
+    if (error_text.find("thread failed to start") != std::string_view::npos) note_shortage();
+    return was_short_lately();
+}
 
 core::AttemptFault fault_of(CURLcode code) {
     switch (code) {
@@ -252,7 +261,10 @@ PostResult Transfer::take_result(CURLcode code) {
         } else if (!head_.strange_line().empty()) {
             fail(core::AttemptFault::kProtocol, "the answer is no valid HTTP: it begins with \"" + head_.strange_line() + '"');
         } else if (shortage != 0) {
+            note_shortage();
             fail(core::AttemptFault::kLocal, std::generic_category().message(static_cast<int>(shortage)));
+        } else if (lacked_means(code, error_text_)) {
+            fail(core::AttemptFault::kLocal, "too few file descriptors or threads to look up a name");
         } else if (!forbidden_.empty() && (opened_.empty() || kept_forbidden_)) {
             fail(core::AttemptFault::kForbidden, forbidden_);
         } else if (input_ && input_->is_flooded()) {

@@ -448,6 +448,22 @@ TEST_F(HttpClientTest, TellsItsOwnShortageOfDescriptorsFromTheReceiversFaults) {
     EXPECT_EQ(post(receiver.url(), milliseconds(50)).fault, AttemptFault::kTimeout);
 }
 
+// The resolver says only that there is no such name, and each such failure used up an attempt.
+TEST_F(HttpClientTest, ALookUpThatLacksDescriptorsIsNoFaultOfTheReceiver) {
+    test::run_once(loop_);
+    rlimit before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    const int lowest_free = dup(STDOUT_FILENO);
+    close(lowest_free);
+    for (const int left : {0, 1, 2, 3}) {
+        const rlimit few{static_cast<rlim_t>(lowest_free + left), before.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &few);
+        const PostResult result = post("http://no-such-name.invalid:1/");
+        setrlimit(RLIMIT_NOFILE, &before);
+        EXPECT_EQ(result.fault, TransportFault::kLocal) << left << " left: " << result.fault_detail;
+    }
+}
+
 TEST_F(HttpClientTest, DropsItsCompletionsAtItsEnd) {
     ScriptedReceiver receiver(ScriptedReceiver::always({.hang = true}));
     bool completed = false;
