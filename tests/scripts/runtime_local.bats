@@ -200,6 +200,19 @@ PY
     go rebuild
     [ "$(go ps | grep -c pid)" = 4 ]
 }
+@test "on a machine where PostgreSQL was never installed root is told nothing of its user" {
+    [ "$(id -u)" = 0 ] || skip "this is about root"
+    mkdir -p fake
+    printf '#!/bin/sh\n[ "$*" != "passwd postgres" ] || exit 2\nexec %s "$@"\n' "$(command -v getent)" >fake/getent
+    printf '#!/bin/sh\n[ "$1" != --reuid=postgres ] || { echo "failed to parse reuid" >&2; exit 1; }\nexec %s "$@"\n' "$(command -v setpriv)" >fake/setpriv
+    chmod +x fake/getent fake/setpriv
+    for action in ps down clean; do
+        PATH="$checkout/fake:$PATH" run go $action
+        [ "$status" = 0 ]
+        [[ $output != *reuid* ]]
+    done
+    rm -r fake
+}
 @test "two at once: the second waits" {
     go up >first.log 2>&1 &
     go up >second.log 2>&1
