@@ -53,6 +53,11 @@ protected:
         db_.sql("UPDATE messaging._replay_pace SET next_round = now()");
         return db_.value<ReplayRound>([&](auto done) { rounds_.run_round(std::move(done)); });
     }
+    // The same as if the last batch had just begun, however slow this machine is.
+    ReplayRound quick_round() {
+        db_.sql("UPDATE messaging._replay SET batch_at = now()");
+        return round();
+    }
     // The attempts of what is due.
     void deliver(OutcomeKind kind = OutcomeKind::kDelivered) { engine_.record(engine_.claim_due(), kind); }
     // Until the replay has ended.
@@ -208,7 +213,7 @@ TEST_F(Replay, AnEndpointGetsFewMessagesUntilItHasShownThatItIsQuick) {
     create({.status = "sent", .endpoint = "default"});
     std::vector<std::size_t> batches;
     for (int i = 0; i < 9; ++i) {
-        batches.push_back(round().replayed);
+        batches.push_back(quick_round().replayed);
         deliver();
     }
     EXPECT_EQ(batches, (std::vector<std::size_t>{8, 13, 20, 31, 47, 71, 100, 100, 10}));
@@ -220,12 +225,12 @@ TEST_F(Replay, NoMoreIsAddedWhileItsEarlierMessagesWait) {
     insert_and_end(50, OutcomeKind::kDelivered);
     create({.status = "sent", .endpoint = "default"});
     EXPECT_EQ(round().replayed, std::size_t{kFew});
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(round().replayed, 0u);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(quick_round().replayed, 0u);
     const auto claimed = engine_.claim_due();
     ASSERT_EQ(claimed.size(), std::size_t{kFew});
-    EXPECT_EQ(round().replayed, 0u) << "being sent";
+    EXPECT_EQ(quick_round().replayed, 0u) << "being sent";
     engine_.record({claimed[0], claimed[1], claimed[2]}, OutcomeKind::kRetry);
-    EXPECT_EQ(round().replayed, 0u);
+    EXPECT_EQ(quick_round().replayed, 0u);
     db_.sql("UPDATE messaging._replay SET batch_at = now() - interval '201 milliseconds'");
     EXPECT_EQ(round().replayed, 3u) << "a slow endpoint has as many waiting as before; a failed attempt is an attempt";
 }
