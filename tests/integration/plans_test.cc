@@ -174,58 +174,69 @@ enum class Statistics { kOfAnEmptyDatabase, kNone, kFromWhenItWasEmpty, kRight, 
 
 std::string qualified(const std::string& table) { return (table == "messages" ? "public." : "messaging.") + table; }
 
-class Plans : public testing::TestWithParam<Statistics> {
-protected:
-    void SetUp() override {
-        for (const char* table : kGrowing) db_.sql("ALTER TABLE " + qualified(table) + " SET (autovacuum_enabled = false)");
-        if (GetParam() == Statistics::kFromWhenItWasEmpty) db_.sql("ANALYZE");
-        if (GetParam() != Statistics::kOfAnEmptyDatabase) fill();
-        if (GetParam() >= Statistics::kRight) db_.sql("VACUUM ANALYZE");
-        // As autovacuum leaves them where all rows are dead and an old snapshot keeps them: no rows on many pages.
-        if (GetParam() == Statistics::kOfDeadRows) {
-            for (const char* table : {"_queue", "_schedule", "_hold", "_claim", "_receipt_backlog"}) {
-                db_.sql("UPDATE pg_class SET reltuples = 0 WHERE oid = '" + qualified(table) +
-                        "'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '" + qualified(table) +
-                        "'::regclass)");
-            }
+// A large table messages; thousands that wait, are scheduled, or are dead.
+void fill(const std::string& url) {
+    constexpr const char* kInsert =
+        "INSERT INTO messages (recipient, content, is_sent, attempts, sent_at) SELECT '+90' || g % 500, ";
+    pg::Session session = test::connect_or_abort(url);
+    const auto filled = session.execute_script(
+        "SET session_replication_role = replica; " + std::string(kInsert) +
+        "repeat('x', 64), true, 1, now() FROM generate_series(1, 100000) g; " + kInsert +
+        "'x', false, 1, NULL FROM generate_series(1, 6000) g; "
+        "INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT now(), 100, array_agg(id) FROM messages WHERE is_sent"
+        " GROUP BY id / 100; "
+        "INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, 999 FROM messaging._sent_batch; "
+        "INSERT INTO messaging._schedule (id, due_at) SELECT id, now() + interval '1 hour' FROM messages WHERE NOT is_sent"
+        " AND id % 3 = 0; "
+        "INSERT INTO messaging._dead (id, reason) SELECT id, 'HTTP 500' FROM messages WHERE NOT is_sent AND id % 3 = 1; "
+        "INSERT INTO messaging._queue (id) SELECT id FROM messages WHERE NOT is_sent AND id % 3 = 2; "
+        "INSERT INTO messaging._hold (id, endpoint_id) SELECT id, 1 FROM messages WHERE is_sent AND id % 20 = 0; "
+        "INSERT INTO messaging._attempt (message_id, attempt, status, duration_ms, error) SELECT id, 1, 500, 10, 'HTTP 500'"
+        " FROM messages WHERE NOT is_sent; "
+        "INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status, body, created_at) SELECT 'POST /messages',"
+        " g, g, 201, repeat('x', 150), now() - g * interval '5 s' FROM generate_series(1, 20000) g; "
+        "INSERT INTO messaging._endpoint_minute SELECT e, now() - m * interval '1 minute', 1, 0, '{0,1}', NULL"
+        " FROM generate_series(1, 20) e, generate_series(1, 1440) m; "
+        "INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations)"
+        " SELECT id / 500, 999, array_agg(id), array_agg(attempts), array_agg(generation)"
+        " FROM messages WHERE NOT is_sent GROUP BY id / 500; "
+        "INSERT INTO messaging.events (type, data) SELECT 'invoice.paid', '{}' FROM generate_series(1, 20000); "
+        "INSERT INTO messaging._replay (state, status, first_id, last_id, walked_to, created_by)"
+        " SELECT 'done', 'dead', 0, 0, 0, 'test' FROM generate_series(1, 5000); "
+        "INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://127.0.0.1/' FROM generate_series(1, 2000) g; "
+        "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) SELECT id, 'v1', 'whsec_' || repeat('k', 32)"
+        " FROM messaging.endpoints WHERE id > 1");
+    ASSERT_TRUE(filled) << filled.error().message;
+}
+
+// A database with these statistics, which each test gets a copy of. Answers its name.
+std::string make_filled(Statistics statistics) {
+    const std::string url = test::fresh_database();
+    Stores db(url);
+    for (const char* table : kGrowing) db.sql("ALTER TABLE " + qualified(table) + " SET (autovacuum_enabled = false)");
+    if (statistics == Statistics::kFromWhenItWasEmpty) db.sql("ANALYZE");
+    if (statistics != Statistics::kOfAnEmptyDatabase) fill(url);
+    if (statistics >= Statistics::kRight) db.sql("VACUUM ANALYZE");
+    // As autovacuum leaves them where all rows are dead and an old snapshot keeps them: no rows on many pages.
+    if (statistics == Statistics::kOfDeadRows) {
+        for (const char* table : {"_queue", "_schedule", "_hold", "_claim", "_receipt_backlog"}) {
+            db.sql("UPDATE pg_class SET reltuples = 0 WHERE oid = '" + qualified(table) +
+                   "'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '" + qualified(table) +
+                   "'::regclass)");
         }
     }
+    return db.sql("SELECT current_database()");
+}
 
-    // A large table messages; thousands that wait, are scheduled, or are dead.
-    void fill() {
-        constexpr const char* kInsert =
-            "INSERT INTO messages (recipient, content, is_sent, attempts, sent_at) SELECT '+90' || g % 500, ";
-        pg::Session session = test::connect_or_abort(db_.url());
-        const auto filled = session.execute_script(
-            "SET session_replication_role = replica; " + std::string(kInsert) +
-            "repeat('x', 64), true, 1, now() FROM generate_series(1, 100000) g; " + kInsert +
-            "'x', false, 1, NULL FROM generate_series(1, 6000) g; "
-            "INSERT INTO messaging._sent_batch (sent_at, size, ids) SELECT now(), 100, array_agg(id) FROM messages WHERE is_sent"
-            " GROUP BY id / 100; "
-            "INSERT INTO messaging._receipt_backlog (batch_id, instance_id) SELECT batch_id, 999 FROM messaging._sent_batch; "
-            "INSERT INTO messaging._schedule (id, due_at) SELECT id, now() + interval '1 hour' FROM messages WHERE NOT is_sent"
-            " AND id % 3 = 0; "
-            "INSERT INTO messaging._dead (id, reason) SELECT id, 'HTTP 500' FROM messages WHERE NOT is_sent AND id % 3 = 1; "
-            "INSERT INTO messaging._queue (id) SELECT id FROM messages WHERE NOT is_sent AND id % 3 = 2; "
-            "INSERT INTO messaging._hold (id, endpoint_id) SELECT id, 1 FROM messages WHERE is_sent AND id % 20 = 0; "
-            "INSERT INTO messaging._attempt (message_id, attempt, status, duration_ms, error) SELECT id, 1, 500, 10, 'HTTP 500'"
-            " FROM messages WHERE NOT is_sent; "
-            "INSERT INTO messaging._idempotency_key (scope, key, fingerprint, status, body, created_at) SELECT 'POST /messages',"
-            " g, g, 201, repeat('x', 150), now() - g * interval '5 s' FROM generate_series(1, 20000) g; "
-            "INSERT INTO messaging._endpoint_minute SELECT e, now() - m * interval '1 minute', 1, 0, '{0,1}', NULL"
-            " FROM generate_series(1, 20) e, generate_series(1, 1440) m; "
-            "INSERT INTO messaging._claim (claim_id, instance_id, ids, attempts, generations)"
-            " SELECT id / 500, 999, array_agg(id), array_agg(attempts), array_agg(generation)"
-            " FROM messages WHERE NOT is_sent GROUP BY id / 500; "
-            "INSERT INTO messaging.events (type, data) SELECT 'invoice.paid', '{}' FROM generate_series(1, 20000); "
-            "INSERT INTO messaging._replay (state, status, first_id, last_id, walked_to, created_by)"
-            " SELECT 'done', 'dead', 0, 0, 0, 'test' FROM generate_series(1, 5000); "
-            "INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://127.0.0.1/' FROM generate_series(1, 2000) g; "
-            "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) SELECT id, 'v1', 'whsec_' || repeat('k', 32)"
-            " FROM messaging.endpoints WHERE id > 1");
-        ASSERT_TRUE(filled) << filled.error().message;
-    }
+std::string filled_database(Statistics statistics) {
+    static std::map<Statistics, std::string> made;
+    static int copies = 0;
+    if (!made.contains(statistics)) made[statistics] = make_filled(statistics);
+    return test::shared_postgres().create_database("plans_" + std::to_string(++copies), made[statistics]);
+}
 
+class Plans : public testing::TestWithParam<Statistics> {
+protected:
     // Has the engine's statements prepared, by running them.
     void use_as_engine(pg::Connection& claim, pg::Connection& record, pg::Connection& listen) {
         test::EngineStores queue(claim, record);
@@ -451,16 +462,24 @@ protected:
         return explained;
     }
 
-    Stores db_{test::fresh_database()};
+    Stores db_{filled_database(GetParam())};
     const std::int64_t server_version_ = db_.number("SELECT current_setting('server_version_num')");
 };
+
+// What is asked for is the plan, and not how long the statement takes on this machine.
+SessionSettings patient(SessionSettings settings) {
+    for (auto& [name, value] : settings) {
+        if (name == "statement_timeout") value = "1min";
+    }
+    return settings;
+}
 
 using EnginePlans = Plans;
 
 TEST_P(EnginePlans, NoStatementOfAnEngineScansATableThatGrows) {
-    pg::Connection& claim = db_.open_session(claim_session_settings());
-    pg::Connection& record = db_.open_session(record_session_settings());
-    pg::Connection& listen = db_.open_session(listen_session_settings());
+    pg::Connection& claim = db_.open_session(patient(claim_session_settings()));
+    pg::Connection& record = db_.open_session(patient(record_session_settings()));
+    pg::Connection& listen = db_.open_session(patient(listen_session_settings()));
     use_as_engine(claim, record, listen);
     EXPECT_EQ(check_all(claim, claim_session_settings(), true),
               15);  // three claims, three peeks, three dead letters, two of orphans, endpoints, three of their secrets
@@ -476,7 +495,7 @@ TEST_P(EnginePlans, NoStatementOfAnEngineScansATableThatGrows) {
 using ListPlans = Plans;
 
 TEST_P(ListPlans, NoListReadsMoreThanItsPage) {
-    pg::Connection& api = db_.open_session(api_session_settings());
+    pg::Connection& api = db_.open_session(patient(api_session_settings()));
     use_as_api(api);
     use_as_endpoints_api(api);
     use_as_events_api(api);
