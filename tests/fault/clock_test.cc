@@ -47,9 +47,9 @@ TEST_P(Clock, WrongByADayChangesNoDueTime) {
                     database);
     const std::string asks =
         service.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('asks', '" + receiver.url("/asks") + "') RETURNING id");
-    commit_messages(database, 20);
+    commit_messages(database, 12);
     service.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', " + asks +
-                " FROM generate_series(1, 20)");
+                " FROM generate_series(1, 12)");
     tally.expect_settled();
     const auto seconds = [&](const std::string& what, const std::string& where) {
         return std::stod(service.sql("SELECT " + what +
@@ -62,7 +62,7 @@ TEST_P(Clock, WrongByADayChangesNoDueTime) {
     EXPECT_GE(seconds("min", "endpoint_id = " + asks), kAsked - 1.1) << "dates have whole seconds";
     EXPECT_LE(seconds("max", "endpoint_id = " + asks), kAsked + 10);
     EXPECT_EQ(service.sql("SELECT count(*) FROM messages WHERE attempts <> 2"), "0");
-    tally.expect_none_lost(40);
+    tally.expect_none_lost(24);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shifts, Clock, testing::Values("+1d", "-1d"),
