@@ -16,10 +16,12 @@ constexpr int kRounds = 3;
 
 // Leaves out rows that somebody has changed since, or has locked.
 constexpr pg::Statement kSealSecrets{"seal_secrets", R"sql(
-UPDATE messaging._endpoint_secret k SET secret = n.sealed
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n (secret_id, unsealed, sealed)
-WHERE k.secret_id = n.secret_id AND k.secret = n.unsealed
-  AND k.secret_id IN (SELECT secret_id FROM messaging._endpoint_secret WHERE secret_id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED))sql"};
+WITH locked AS MATERIALIZED (
+    SELECT l.secret_id, n.unsealed, n.sealed
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n (secret_id, unsealed, sealed)
+    CROSS JOIN LATERAL (SELECT f.secret_id FROM messaging._endpoint_secret f WHERE f.secret_id = n.secret_id FOR UPDATE SKIP LOCKED) l)
+UPDATE messaging._endpoint_secret k SET secret = l.sealed
+FROM locked l WHERE k.secret_id = l.secret_id AND k.secret = l.unsealed)sql"};
 
 constexpr pg::Statement kSetDefaultEndpoint{"set_default_endpoint", R"sql(
 WITH before AS MATERIALIZED (SELECT url FROM messaging.endpoints WHERE name = 'default'),

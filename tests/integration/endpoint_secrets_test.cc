@@ -180,6 +180,19 @@ TEST_F(EndpointSecretsTest, ProcessesWithTheSameKeysInAnotherOrderDoNotSealInTur
     EXPECT_FALSE(has_plain_secret(stored())) << "what is not sealed at all is sealed by either";
 }
 
+// Regression: the statement took the square of their number, and from some thousands on met its timeout at each start.
+TEST_F(EndpointSecretsTest, ThoseOfTenThousandEndpointsAreSealedAtOnce) {
+    constexpr std::size_t kEndpoints = 10'000;
+    const std::string many = std::to_string(kEndpoints);
+    db_.sql("INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://e/' FROM generate_series(1, " + many + ") g");
+    db_.sql(
+        "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) SELECT id, 'v1', 'whsec_' || repeat('k', 32) FROM "
+        "messaging.endpoints WHERE name LIKE 'e%'");
+    PgEndpointStore store(db_.open_session(claim_session_settings()), sealer("k"));
+    EXPECT_GE(load(store).size(), kEndpoints);
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._endpoint_secret WHERE secret NOT LIKE 'sealed:%'"), 0);
+}
+
 TEST_F(EndpointSecretsTest, ThoseOfAKindThatSignsNothingNowAreSealedTooAndNeedNotOpen) {
     const std::string signature = sign(*load()[1].signers.at(0).signer);
     db_.sql("UPDATE messaging.endpoints SET signing = 'none' WHERE id = 2");
