@@ -460,7 +460,7 @@ TEST_F(HttpClientTest, ALookUpThatLacksDescriptorsIsNoFaultOfTheReceiver) {
         setrlimit(RLIMIT_NOFILE, &few);
         const PostResult result = post("http://no-such-name.invalid:1/");
         setrlimit(RLIMIT_NOFILE, &before);
-        EXPECT_EQ(result.fault, TransportFault::kLocal) << left << " left: " << result.fault_detail;
+        EXPECT_EQ(result.fault, AttemptFault::kLocal) << left << " left: " << result.fault_detail;
     }
 }
 
