@@ -9,6 +9,15 @@
 #include "engine/endpoint_queues.h"
 
 namespace messaging::engine {
+namespace {
+
+// Not where a session that lasts has refused the statement: that may go on for ever.
+bool is_session_lost(const core::Error& error) {
+    const bool by_the_server = error.sqlstate.starts_with("57P") || error.sqlstate.starts_with("08");
+    return error.kind == core::ErrorKind::kUnavailable && (error.sqlstate.empty() || by_the_server);
+}
+
+}  // namespace
 
 EndpointReader::EndpointReader(EndpointStore& store, loop::TimerFactory& timers, const core::Clock& clock, Mediator mediator)
     : store_(store), clock_(clock), mediator_(std::move(mediator)), timer_(timers.make_timer([this] { next(); })) {}
@@ -88,6 +97,11 @@ void EndpointReader::next() {
 void EndpointReader::on_answer(const core::Result<std::vector<core::Endpoint>>& endpoints) {
     Reading reading = std::move(under_way_.front());
     under_way_.pop_front();
+    if (!endpoints && is_session_lost(endpoints.error())) {
+        waiting_.insert(waiting_.begin(), std::make_move_iterator(reading.served.begin()),
+                        std::make_move_iterator(reading.served.end()));
+        reading.served.clear();
+    }
     awaiting_ -= reading.served.size();
     for (const core::Delivery& delivery : reading.served) awaiting_bytes_ -= size_of(delivery);
     earn_credit();

@@ -37,7 +37,8 @@ class EndpointReader {
 public:
     struct Mediator {
         std::function<void(const core::Result<std::vector<core::Endpoint>>&)> on_read;
-        // After on_read(), also where the reading has failed: the deliveries that waited for it.
+        // After on_read(), also where the reading has failed: the deliveries that waited for it. Where the reading's session was
+        // lost they wait on, for a reading of the next one: what was read before may be minutes old then.
         std::function<void(std::vector<core::Delivery>)> on_waited;
     };
     EndpointReader(EndpointStore& store, loop::TimerFactory& timers, const core::Clock& clock, Mediator mediator);

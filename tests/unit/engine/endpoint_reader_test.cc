@@ -119,6 +119,24 @@ TEST_F(EndpointReaderTest, ADeliveryWaitsForAReadingThatBeginsAfterItsClaim) {
     EXPECT_TRUE(reader_.waiting_messages().empty());
 }
 
+// Found by the soak test: after a crash of PostgreSQL, messages inserted after a rotation were signed with the secret before it.
+TEST_F(EndpointReaderTest, ADeliveryWhoseReadingWasLostWithItsSessionWaitsForTheNextSession) {
+    for (const char* sqlstate : {"", "57P01", "57P02", "08006"}) {
+        EXPECT_TRUE(reader_.await({delivery(7, 9)}).empty());
+        take_first(store_.endpoints).answer(core::Error{core::ErrorKind::kUnavailable, "the connection was closed", sqlstate});
+        EXPECT_TRUE(waited_.empty()) << sqlstate << ": what was read before the session was lost is too old";
+        EXPECT_EQ(reader_.waiting_messages(), std::vector<core::MessageId>{7});
+        reader_.read_at_once();
+        ASSERT_TRUE(reading());
+        answer();
+        EXPECT_EQ(std::exchange(waited_, {}), std::vector<core::MessageId>{7});
+        EXPECT_TRUE(reader_.waiting_messages().empty());
+    }
+    EXPECT_TRUE(reader_.await({delivery(7, 9)}).empty());
+    take_first(store_.endpoints).answer(core::Error{core::ErrorKind::kUnavailable, "out of memory", "53200"});
+    EXPECT_EQ(waited_, std::vector<core::MessageId>{7}) << "the session lasts, and may refuse every reading";
+}
+
 TEST_F(EndpointReaderTest, KeepsNoMoreThanItHasRoomFor) {
     std::vector<core::Delivery> many;
     for (std::size_t i = 0; i < kMaxAwaiting + 3; ++i) many.push_back(delivery(static_cast<core::MessageId>(i), 9));
