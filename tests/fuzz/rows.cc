@@ -1,5 +1,6 @@
-// Random rows, as a role with nothing but INSERT writes them, into a running system: a good message behind each odd one is
-// received within a second, and no message is ever in no place. FUZZ_SECONDS and FUZZ_SEED; as a test it runs a few seconds.
+// Random rows of messages and events, as a role with nothing but INSERT writes them, into a running system: a good message, or
+// event, behind each odd one is received within a second, and no message is ever in no place. FUZZ_SECONDS and FUZZ_SEED; as a
+// test it runs a few seconds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/sqlstate.h"
 #include "support/private_postgres.h"
 #include "support/stores.h"
 #include "support/world.h"
@@ -30,6 +32,7 @@ unsigned long from_environment(const char* name, unsigned long fallback) {
 struct Column {
     const char* name;
     std::vector<std::string> values;
+    const char* usual = nullptr;  // it is named in each row, and has this value as a rule
 };
 
 const std::vector<std::string> kTexts{"''",
@@ -81,46 +84,118 @@ const std::vector<std::string> kNumbers{"0",
                                         "-9223372036854775808",
                                         "NULL"};
 
-const std::vector<Column> kColumns{
-    {"recipient", kTexts},           {"content", kTexts},       {"is_sent", {"true", "false", "NULL"}},
-    {"abandoned", kNumbers},         {"attempts", kNumbers},    {"generation", kNumbers},
-    {"created_at", kTimes},          {"endpoint_id", kNumbers}, {"sent_at", kTimes},
-    {"receiver_message_id", kTexts}, {"last_error", kTexts},    {"event_id", kNumbers},
-    {"ordering_key", kTexts},        {"scheduled_at", kTimes},  {"expires_at", kTimes},
-    {"traceparent", kTexts},         {"id", kNumbers}};
+const std::vector<std::string> kTypes{"'order.paid'",
+                                      "'order'",
+                                      "'order.'",
+                                      "'.order'",
+                                      "'order..paid'",
+                                      "'*'",
+                                      "'order.*'",
+                                      "'messaging.endpoint.failing'",
+                                      "'messaging'",
+                                      "'messagingx'",
+                                      "'ORDER.PAID'",
+                                      "'a' || repeat('.a', 63)",
+                                      "'a' || repeat('.a', 64)",
+                                      "repeat('x', 128)",
+                                      "repeat('x', 129)",
+                                      "'x\"y'",
+                                      "E'x\\ny'",
+                                      "'ordér'",
+                                      "''",
+                                      "NULL"};
+const std::vector<std::string> kDocuments{"'{}'",
+                                          "' {} '",
+                                          "E'\\n{}\\n'",
+                                          "'null'",
+                                          "'0'",
+                                          "'-0.0e-0'",
+                                          "'1e999999'",
+                                          "repeat('9', 4096)::json",
+                                          "repeat('9', 4097)::json",
+                                          "'\"\\u0000\"'",
+                                          "'\"\\ud800\"'",
+                                          "E'\"\\U0010FFFF\\u2028\"'",
+                                          "('\"' || repeat('é', 2047) || '\"')::json",
+                                          "(repeat('[', 2048) || repeat(']', 2048))::json",
+                                          "'{\"a\": 1, \"a\": 2}'",
+                                          "'{\"\": {\"data\": \"}\"}}'",
+                                          "'[1,]'",
+                                          "''",
+                                          "'not json'",
+                                          "NULL"};
+const std::vector<std::string> kEventIds{"-1", "0", "1000000", "2147483648", "9223372036854775807", "NULL"};
+
+struct Table {
+    const char* name;
+    std::vector<Column> columns;
+};
+
+const Table kMessages{"messages",
+                      {{"recipient", kTexts, "'x'"},
+                       {"content", kTexts, "'x'"},
+                       {"is_sent", {"true", "false", "NULL"}},
+                       {"abandoned", kNumbers},
+                       {"attempts", kNumbers},
+                       {"generation", kNumbers},
+                       {"created_at", kTimes},
+                       {"endpoint_id", kNumbers},
+                       {"sent_at", kTimes},
+                       {"receiver_message_id", kTexts},
+                       {"last_error", kTexts},
+                       {"event_id", kNumbers},
+                       {"ordering_key", kTexts},
+                       {"scheduled_at", kTimes},
+                       {"expires_at", kTimes},
+                       {"traceparent", kTexts},
+                       {"id", kNumbers}}};
+const Table kEvents{"messaging.events",
+                    {{"type", kTypes, "'order.paid'"},
+                     {"data", kDocuments, "'{}'"},
+                     {"tenant", kTexts},
+                     {"created_at", kTimes},
+                     {"id", kEventIds}}};
 
 class Rows {
 public:
     explicit Rows(unsigned seed) : random_(seed) {}
 
     // Mostly two or three odd columns, so that the checks of the others do not refuse every row.
-    std::string next() {
-        std::string names = "recipient, content";
-        std::string values = odd(0, 4) + ", " + odd(1, 4);
-        for (std::size_t i = 2; i < kColumns.size(); ++i) {
-            if (random_() % 8 != 0) continue;
-            names += std::string(", ") + kColumns[i].name;
-            values += ", " + kColumns[i].values[random_() % kColumns[i].values.size()];
+    std::string next(const Table& table) {
+        std::string names;
+        std::string values;
+        for (const Column& column : table.columns) {
+            const bool odd = random_() % (column.usual != nullptr ? 3 : 8) == 0;
+            if (!odd && column.usual == nullptr) continue;
+            names += std::string(names.empty() ? "" : ", ") + column.name;
+            values += (values.empty() ? "" : ", ") + (odd ? column.values[random_() % column.values.size()] : column.usual);
         }
-        return "INSERT INTO messages (" + names + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
+        return "INSERT INTO " + std::string(table.name) + " (" + names + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
     }
 
 private:
-    std::string odd(std::size_t column, unsigned one_in) {
-        const auto& values = kColumns[column].values;
-        return random_() % one_in == 0 ? values[random_() % values.size()] : "'x'";
-    }
     std::mt19937 random_;
 };
 
-TEST(FuzzRows, AGoodMessageBehindAnyRowIsReceivedWithinASecond) {
+constexpr const char* kGoodMessage = "INSERT INTO messages (recipient, content) VALUES ('good', 'one') RETURNING id";
+constexpr const char* kGoodEvent = "SELECT messaging.publish('good.one', '{\"good\": true}')";
+constexpr const char* kSubscribers =
+    "INSERT INTO messaging.endpoints (name, url, event_types, tenant, signing) VALUES ('all', '%', '{*}', NULL, 'v1'), "
+    "('orders', '%', '{order.*,order}', NULL, 'v1a'), ('good', '%', '{good.one}', NULL, 'none'), ('of a tenant', '%', '{*}', "
+    "'+90555', 'none')";
+
+TEST(FuzzRows, AGoodMessageOrEventBehindAnyRowIsReceivedWithinASecond) {
     const unsigned long lasting = from_environment("FUZZ_SECONDS", 5);
     const auto seed = static_cast<unsigned>(from_environment("FUZZ_SEED", 1));
     const Receiver receiver;
     Service service({{"WEBHOOK_URL", receiver.url()}, {"MAX_ATTEMPTS", "3"}, {"BACKOFF_BASE", "100ms"}});
     const std::string role = "fuzz_writer_" + std::to_string(getpid());
     service.sql("CREATE ROLE " + role);
-    service.sql("GRANT INSERT ON messages TO " + role);
+    service.sql("GRANT INSERT ON messages, messaging.events TO " + role);
+    service.sql("GRANT USAGE ON SCHEMA messaging TO " + role);
+    std::string subscribers = kSubscribers;
+    for (std::size_t at = 0; (at = subscribers.find('%')) != std::string::npos;) subscribers.replace(at, 1, receiver.url());
+    service.sql(subscribers);
     auto writer = connect_or_abort(service.database_url());
     ASSERT_TRUE(writer.execute_script("SET ROLE " + role));
     auto good = connect_or_abort(service.database_url());
@@ -130,13 +205,19 @@ TEST(FuzzRows, AGoodMessageBehindAnyRowIsReceivedWithinASecond) {
     milliseconds longest{0};
     const Time end = std::chrono::steady_clock::now() + std::chrono::seconds(lasting);
     while (std::chrono::steady_clock::now() < end && !testing::Test::HasFailure()) {
-        const std::string row = rows.next();
-        ++tried;
+        const bool events = ++tried % 2 == 0;
+        const std::string row = rows.next(events ? kEvents : kMessages);
         accepted += writer.execute_script(row).ok() ? 1 : 0;
         const Time began = std::chrono::steady_clock::now();
-        const auto inserted = good.execute("INSERT INTO messages (recipient, content) VALUES ('good', 'one') RETURNING id");
-        ASSERT_TRUE(inserted.ok());
-        const std::string sent = "SELECT is_sent FROM messages WHERE id = " + std::string(inserted->text(0, 0));
+        auto inserted = good.execute(events ? kGoodEvent : kGoodMessage);
+        // An odd row has an id that the sequence comes to only now.
+        while (!inserted && inserted.error().sqlstate == core::kUniqueViolation) {
+            inserted = good.execute(events ? kGoodEvent : kGoodMessage);
+        }
+        ASSERT_TRUE(inserted.ok()) << inserted.error().message;
+        const std::string id(inserted->text(0, 0));
+        const std::string sent = events ? "SELECT count(*) = 2 AND bool_and(is_sent) FROM messages WHERE event_id = " + id
+                                        : "SELECT is_sent FROM messages WHERE id = " + id;
         const auto is_sent = [&] {
             const auto answer = good.execute(sent.c_str());
             return answer.ok() && answer->boolean(0, 0);
