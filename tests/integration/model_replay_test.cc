@@ -20,6 +20,7 @@ constexpr Bounds kReSends{.engines = 1, .messages = 1, .faults = 1, .wishes = 1,
 constexpr Bounds kDeletes{
     .engines = 1, .messages = 1, .faults = 0, .wishes = 1, .deletes = true, .truncates = true, .capacity = 1};
 constexpr Bounds kCrashes{.engines = 1, .messages = 1, .faults = 1, .crashes = true, .endpoints = true, .capacity = 1};
+constexpr Bounds kBreakers{.engines = 1, .messages = 1, .faults = 1, .endpoints = true, .breakers = true, .capacity = 1};
 // Minutes more, with CLAIM_MODEL_DEEP=1.
 constexpr Bounds kTwoFaults{.engines = 2, .messages = 1, .faults = 2, .overlaps = true, .capacity = 1};
 constexpr Bounds kWishes{.engines = 1, .messages = 1, .faults = 1, .crashes = true, .wishes = 1, .capacity = 2};
@@ -65,6 +66,8 @@ TEST_F(ModelReplay, AgreesInEverySituationOfReSends) { replay_situations(kReSend
 TEST_F(ModelReplay, AgreesInEverySituationOfRowsThatComeAgain) { replay_situations(kDeletes, "rows that come again"); }
 TEST_F(ModelReplay, AgreesInEverySituationOfACrash) { replay_situations(kCrashes, "crashes and endpoints"); }
 
+TEST_F(ModelReplay, AgreesInEverySituationOfABreaker) { replay_situations(kBreakers, "breakers and endpoints"); }
+
 TEST_F(ModelReplay, AgreesInEverySituationOfMoreFaultsAtOnce) {
     if (std::getenv("CLAIM_MODEL_DEEP") == nullptr) GTEST_SKIP() << "only with CLAIM_MODEL_DEEP=1";
     replay_situations(kTwoFaults, "two engines, two faults");
@@ -89,7 +92,7 @@ TEST_F(ModelReplay, AgreesOnLongPathsByChance) {
 
 TEST(ModelPaths, HaveEveryKindOfStep) {
     std::set<Action> kinds;
-    for (const Bounds& bounds : {kStops, kTwoEngines, kTwoMessages, kReSends, kDeletes, kCrashes}) {
+    for (const Bounds& bounds : {kStops, kTwoEngines, kTwoMessages, kReSends, kDeletes, kCrashes, kBreakers}) {
         for (const Path& path : paths_to_situations(bounds)) {
             for (const Step& step : path) kinds.insert(step.action);
         }

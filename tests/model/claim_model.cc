@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "model/claim_opinions.h"
 #include "model/claim_tables.h"
 
 namespace messaging::model {
@@ -77,6 +78,12 @@ void Change::make(const Step& step) {
         case Action::kDelete: tables_.delete_row(step.which); break;
         case Action::kTruncate: tables_.truncate(); break;
         case Action::kSetEndpoint: tables_.set_endpoint(static_cast<Endpoint>(step.which)); break;
+        case Action::kWriteFinding: tables_.write_finding(std::exchange(s_.engines[e].finding, Finding::kNone)); break;
+        case Action::kReleaseStrays: tables_.release_strays(); break;
+        case Action::kClaimBehindActive:
+            claim(e, step.which, Source::kQueue);
+            s_.endpoint = Endpoint::kActive;
+            break;
         default:
             if (!is_overlap(step)) {
                 make_engines(step);
@@ -105,7 +112,12 @@ void Change::make_engines(const Step& step) {
         case Action::kAccept:
         case Action::kRefuse:
         case Action::kLocalFault:
-        case Action::kHold: answer(e, step.which, step.action); break;
+        case Action::kHold:
+        case Action::kAnswerGone: answer(e, step.which, step.action); break;
+        case Action::kOpenBreaker: open_breaker(engine); break;
+        case Action::kLoseFinding: engine.finding = Finding::kNone; break;
+        case Action::kRead: begin_reading(engine, s_.endpoint); break;
+        case Action::kHaveRead: end_reading(engine, mistakes_); break;
         case Action::kRecorded: recorded(e); break;
         case Action::kLoseRecord: lose_record(e); break;
         case Action::kEndSession:
@@ -204,17 +216,20 @@ void Change::arrive(std::size_t e, bool here) {
 }
 
 void Change::answer(std::size_t e, std::size_t item, Action action) {
-    Item& answered = s_.engines[e].items[item];
+    Engine& engine = s_.engines[e];
+    Item& answered = engine.items[item];
     if (action == Action::kLocalFault || action == Action::kHold) {
         answered.phase = action == Action::kHold ? Phase::kHeld : Phase::kDeferred;
         return;
     }
     ++answered.attempts;
-    if (action == Action::kRefuse) {
+    if (action == Action::kRefuse || action == Action::kAnswerGone) {
+        on_refused(engine, action == Action::kAnswerGone);
         answered.phase = answered.attempts >= kMaxAttempts ? Phase::kDead : Phase::kRetry;
         return;
     }
     answered.phase = Phase::kDelivered;
+    on_accepted(engine);
     Message& row = s_.messages[answered.message];
     if (!row.inserted || row.generation != answered.generation) return;
     row.accepted = static_cast<std::uint8_t>(std::min(row.accepted + 1, 2));
@@ -307,8 +322,10 @@ void Change::lose_listen_session(std::size_t e) {
 void Change::die(std::size_t e) {
     rename_owner(next_instance_of(e), kFailed);
     forget_items(e, [](const Item& item) { return !is_outcome(item) || item.recording; });
-    s_.engines[e].life = Life::kDying;
-    s_.engines[e].listen_session = ListenSession::kNone;
+    Engine& engine = s_.engines[e];
+    engine.life = Life::kDying;
+    engine.listen_session = ListenSession::kNone;
+    forget_opinions(engine);
 }
 
 void Change::vanish(std::size_t e) {
@@ -326,6 +343,7 @@ void Change::crash() {
             arrive(e, false);
             lose_record(e);
             lose_listen_session(e);
+            s_.engines[e].reading = Reading::kNone;
             s_.engines[e].listen_session = ListenSession::kDown;  // a server that ends tells its clients
         }
     }
@@ -371,6 +389,7 @@ bool is_fault(const Step& step) {
     switch (step.action) {
         case Action::kLoseClaim:
         case Action::kLoseRecord:
+        case Action::kLoseFinding:
         case Action::kLoseListenSession:
         case Action::kDie:
         case Action::kFreeze:

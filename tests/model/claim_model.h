@@ -2,8 +2,9 @@
 //
 // A step is one transaction, one answer that arrives, or one thing that happens to an engine. A request and its answer are two
 // steps wherever something can come between them. Left out, because nothing follows from it here: an insert that is not committed
-// (nobody sees it), the claim's floor (a full scan reads below it), reconcile (it would hide what is lost), receipts, time (what
-// may become due does so at any moment, and whoever has lost its lock may be found failed at any moment).
+// (nobody sees it), the claim's floor (a full scan reads below it), reconcile's search for lost messages (it would hide them),
+// receipts, time (what may become due does so at any moment, whoever has lost its lock may be found failed at any moment, and a
+// breaker opens after any failure and tries at any moment).
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ enum class Action : std::uint8_t {
     kAccept,      // the item `which` is sent and answered: 2xx,
     kRefuse,      // anything else,
     kLocalFault,  // or it could not be sent
-    kHold,        // or its endpoint cannot take it soon
+    kHold,        // or its endpoint cannot take it soon,
+    kAnswerGone,  // or it is refused for ever: 410
     kRecord,      // the outcome `which`, or kAll
     kRecorded,    // the record's answer
     kLoseRecord,  // or its loss: the outcomes will be recorded again
@@ -54,6 +56,14 @@ enum class Action : std::uint8_t {
     kDelete,
     kTruncate,  // RESTART IDENTITY: the ids come again
     kSetEndpoint,
+
+    kOpenBreaker,        // after a failure; a success closes it
+    kWriteFinding,       // of the engine
+    kLoseFinding,        // it is not written
+    kRead,               // the endpoint's state
+    kHaveRead,           // the reading's answer
+    kReleaseStrays,      // reconcile: what is held for an endpoint that is active or missing goes to the queue
+    kClaimBehindActive,  // a claim of the mask `which` that has read the state before the endpoint became active
 
     // Two transactions that overlap: the first has locked what the second, begun before its commit, waits for.
     kReclaimBehindRecord,  // `which` records all it has, and `engine` reclaims
@@ -94,6 +104,11 @@ enum class Mistake : std::uint8_t {
     kReleasesTwice,           // a repeat releases what the ledger does not have any more
     kReleasesWhatIsResolved,  // whatever has become of the message since the claim
     kSendAgainLeavesEntries,  // a sent message that is sent again keeps an entry in the schedule
+    kStraysStay,              // nobody looks into the hold of an endpoint that is active
+    kFailingIsNotTried,       // nobody claims what is held for an endpoint that is failing
+    kFindingsOnce,            // an engine that disagrees with what it reads says so no second time
+    kFindingsEnable,          // a finding counts for a disabled endpoint too
+    kActiveThoughHeld,        // an endpoint that recovers is active, though messages are held for it
 };
 
 class Mistakes {
@@ -117,7 +132,8 @@ struct Bounds {
     int wishes = 0;                                       // how often a message is sent again,
     bool deletes = false;                                 // or its row deleted,
     bool truncates = false;                               // or the table truncated
-    bool endpoints = false;                               // backlogged, and missing
+    bool endpoints = false;                               // backlogged, disabled, and missing
+    bool breakers = false;                                // failing and recovered too, as each engine finds it
     bool overlaps = false;                                // transactions that wait for each other
     std::size_t capacity = kMaxItems - kMaxMessages + 1;  // an engine that has so many deliveries in its memory claims no more
 };

@@ -52,7 +52,7 @@ std::string word_of(const State& state, std::size_t engine, const Item& item, bo
     const Message& row = state.messages[item.message];
     return "item " +
            one_word({static_cast<int>(item.phase), item.attempts, item.recording, item.generation == row.generation, standing,
-                     entry, finishes}) +
+                     entry, finishes, item.phase == Phase::kHeld ? static_cast<int>(state.endpoint) : 0}) +
            word_of(row);
 }
 
@@ -110,6 +110,7 @@ std::set<std::string> situations_of(const State& state, const Step& step) {
         case Action::kRefuse:
         case Action::kLocalFault:
         case Action::kHold:
+        case Action::kAnswerGone:
         case Action::kRecord: words = words_of_items(state, step.engine, step.which, Phase::kDelivered); break;
         case Action::kLateRecord: words = words_of_items(state, step.engine, kAll, Phase::kDelivered); break;
         case Action::kArrive:
@@ -127,11 +128,24 @@ std::set<std::string> situations_of(const State& state, const Step& step) {
         case Action::kClaim:
         case Action::kClaimDue:
         case Action::kClaimHeld:
+        case Action::kClaimBehindActive:
         case Action::kLateClaim:
             situation += one_word({engine.row, static_cast<int>(state.endpoint)});
             for (std::size_t m = 0; m < kMaxMessages; ++m) {
                 if (((step.which >> m) & 1U) != 0) words.insert(word_of(state.messages[m]));
             }
+            break;
+        case Action::kWriteFinding:
+        case Action::kSetEndpoint: {
+            const auto is_held = [](const Message& message) { return message.held; };
+            const bool any_held = std::any_of(state.messages.begin(), state.messages.end(), is_held);
+            situation += one_word(
+                {static_cast<int>(state.endpoint), static_cast<int>(engine.finding), static_cast<int>(step.which), any_held});
+            break;
+        }
+        case Action::kReleaseStrays:
+            situation += one_word({static_cast<int>(state.endpoint)});
+            for (const Message& message : state.messages) words.insert(word_of(message));
             break;
         case Action::kSendAgain:
         case Action::kDelete: words = {word_of(state.messages[step.which])}; break;

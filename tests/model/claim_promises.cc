@@ -14,6 +14,8 @@ std::string to_text(Promise promise) {
         case Promise::kFenced: return "late outcomes change nothing";
         case Promise::kOnceUnlessFault: return "without a fault nothing is accepted twice";
         case Promise::kProgress: return "there is always a way to the end";
+        case Promise::kAgreement: return "engines and PostgreSQL come to agree about the endpoint";
+        case Promise::kDisabledStays: return "nobody but an operator ends that an endpoint is disabled";
     }
     return "";
 }
@@ -56,18 +58,38 @@ bool keeps_fence(const State& before, const Step& step, const State& after) {
     return true;
 }
 
-bool is_goal(const State& state) {
-    return std::all_of(state.messages.begin(), state.messages.end(),
-                       [](const Message& message) { return !message.inserted || message.sent || message.dead || message.held; });
+bool keeps_disabled(const State& before, const Step& step, const State& after) {
+    return step.action == Action::kSetEndpoint || before.endpoint != Endpoint::kDisabled || after.endpoint == Endpoint::kDisabled;
 }
 
-// A refusal is left out because it brings nobody nearer, as are what an operator does and a fault.
-bool heals(const Step& step) {
+bool is_goal(const State& state) {
+    const bool waits = state.endpoint == Endpoint::kDisabled;
+    return std::all_of(state.messages.begin(), state.messages.end(), [waits](const Message& message) {
+        return !message.inserted || message.sent || message.dead || (message.held && waits);
+    });
+}
+
+// What an engine thinks of an endpoint that gets no requests has no effect.
+bool agrees(const State& state) {
+    if (state.endpoint == Endpoint::kDisabled || state.endpoint == Endpoint::kMissing) return true;
+    const bool failing = state.endpoint == Endpoint::kFailing;
+    return std::all_of(state.engines.begin(), state.engines.end(), [failing](const Engine& engine) {
+        return engine.life != Life::kUp || (engine.breaker_open == failing && engine.finding == Finding::kNone);
+    });
+}
+
+// A refusal is left out because it brings nobody nearer, as are what an operator does and a fault. Claims look for what is held
+// for an active endpoint only for a short time.
+bool heals(const State& state, const Step& step) {
     switch (step.action) {
+        case Action::kClaimHeld: return is_sent_from_hold(state.endpoint);
         case Action::kInsert:
         case Action::kRefuse:
+        case Action::kAnswerGone:
         case Action::kLocalFault:
         case Action::kHold:
+        case Action::kOpenBreaker:
+        case Action::kClaimBehindActive:
         case Action::kStop:
         case Action::kShutDown:
         case Action::kSetEndpoint: return false;

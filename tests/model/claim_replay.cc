@@ -130,7 +130,8 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
         case Action::kAccept:
         case Action::kRefuse:
         case Action::kLocalFault:
-        case Action::kHold: answer(engine.items[place_of(step.engine, step.which)], step.action); break;
+        case Action::kHold:
+        case Action::kAnswerGone: answer(engine.items[place_of(step.engine, step.which)], step.action); break;
         case Action::kRecord:
             record(engine, step.which == kAll ? outcomes_of(engine) : Items{place_of(step.engine, step.which)});
             break;
@@ -177,6 +178,9 @@ void ClaimReplay::make_alone(const Step& step, RealEngine& engine) {
         case Action::kDelete: db_.sql("DELETE FROM public.messages WHERE id = " + id); break;
         case Action::kTruncate: db_.sql("TRUNCATE public.messages RESTART IDENTITY"); break;
         case Action::kSetEndpoint: set_endpoint(static_cast<Endpoint>(step.which)); break;
+        case Action::kWriteFinding: write_finding(expected_.engines[step.engine].finding); break;
+        case Action::kReleaseStrays: db_.sql("SELECT messaging._release_strays(100)"); break;
+        case Action::kClaimBehindActive: claim_behind_active(engine, step.which); break;
         default: break;  // nothing that PostgreSQL could see
     }
 }
@@ -275,7 +279,7 @@ void ClaimReplay::answer(RealItem& item, Action action) {
     delivery.generation = item.outcome.generation;
     core::AttemptResult result;
     result.fault = action == Action::kLocalFault ? core::AttemptFault::kLocal : core::AttemptFault::kNone;
-    result.status = action == Action::kAccept ? 200 : 503;
+    result.status = action == Action::kAccept ? 200 : action == Action::kAnswerGone ? 410 : 503;
     result.detail = "a fault of ours";
     item.outcome = core::classify_attempt(policy_, delivery, result, {}, db_.random());
     item.phase = phase_of(item.outcome.kind);
@@ -391,9 +395,17 @@ void ClaimReplay::set_endpoint(Endpoint endpoint) {
         db_.sql("DELETE FROM messaging._endpoint_state WHERE endpoint_id = 1");
         return;
     }
-    const std::string state = endpoint == Endpoint::kBacklogged ? "'backlogged'" : "'active'";
-    db_.sql("INSERT INTO messaging._endpoint_state (endpoint_id, state) VALUES (1, " + state +
-            ") ON CONFLICT (endpoint_id) DO UPDATE SET state = excluded.state");
+    static constexpr std::array<const char*, 4> kStates{"active", "backlogged", "failing", "disabled"};
+    db_.sql("INSERT INTO messaging._endpoint_state (endpoint_id, state) VALUES (1, '" +
+            std::string(kStates[static_cast<std::size_t>(endpoint)]) +
+            "') ON CONFLICT (endpoint_id) DO UPDATE SET state = excluded.state");
+}
+
+void ClaimReplay::write_finding(Finding finding) {
+    static constexpr std::array<engine::Finding, 4> kFindings{engine::Finding::kFailing, engine::Finding::kFailing,
+                                                              engine::Finding::kRecovered, engine::Finding::kGone};
+    const engine::EndpointFinding one{1, kFindings[static_cast<std::size_t>(finding)], "HTTP 503"};
+    db_.value<core::Unit>([&](auto done) { states_.write_findings({one}, std::move(done)); });
 }
 
 ClaimReplay::Items ClaimReplay::outcomes_of(const RealEngine& engine) const {

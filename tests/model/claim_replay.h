@@ -13,6 +13,7 @@
 #include "engine/open_claims.h"
 #include "engine/record_store.h"
 #include "model/claim_model.h"
+#include "repository/endpoint_state_store.h"
 #include "repository/instance_store.h"
 #include "support/engine_stores.h"
 #include "support/private_postgres.h"
@@ -84,11 +85,13 @@ private:
     void end_session(RealEngine& doer, RealEngine& frozen);
     void crash();
     void set_endpoint(Endpoint endpoint);
+    void write_finding(Finding finding);
     Items outcomes_of(const RealEngine& engine) const;
     std::size_t place_of(std::size_t engine, std::size_t item) const;  // of the item meant, in the engine's own order
 
     // claim_replay_overlap.cc: one transaction is held in its middle, until the second one waits for it.
     void make_overlap(const Step& step);
+    void claim_behind_active(RealEngine& engine, unsigned mask);
     void hold(const std::string& sql);
     void let_go() { hold_.reset(); }
     void await_waiting(int sessions);
@@ -110,6 +113,7 @@ private:
     test::EngineStores queue_;
     test::EngineStores second_queue_;  // for a record that another one waits for
     pg::Connection& observer_;
+    repository::PgEndpointStateStore states_{observer_, std::chrono::hours(1)};
     core::OutcomePolicy policy_;
     std::vector<std::unique_ptr<pg::Connection>> spare_;
     std::array<RealEngine, kMaxEngines> engines_;

@@ -57,6 +57,22 @@ void ClaimReplay::await_waiting(int sessions) {
         << sessions << " sessions should wait";
 }
 
+// The claim waits where it puts what it has found into the hold, and the endpoint becomes active meanwhile.
+void ClaimReplay::claim_behind_active(RealEngine& engine, unsigned mask) {
+    std::size_t first = 0;
+    while (((mask >> first) & 1U) == 0) ++first;
+    hold("INSERT INTO messaging._hold (id, endpoint_id) VALUES (" + std::to_string(id_of(first)) + ", 1)");
+    engine::ClaimRequest request;
+    request.instance_id = engine.instance;
+    request.claim_id = next_claim_++;
+    request.limit = 100;
+    const auto claim = begin_call<engine::ClaimBatch>([&](auto done) { queue_.claim_ready(request, std::move(done)); });
+    await_waiting(1);
+    db_.sql("UPDATE messaging._endpoint_state SET state = 'active' WHERE endpoint_id = 1");
+    let_go();
+    EXPECT_TRUE(finish_call(claim).deliveries.empty()) << mask;
+}
+
 void ClaimReplay::make_overlap(const Step& step) {
     RealEngine& first = engines_[step.engine];
     RealEngine& second = engines_[step.which];

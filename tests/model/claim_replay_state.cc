@@ -12,7 +12,8 @@ constexpr std::uint8_t kUnknown = 99;  // no state of the model has it
 // Messages are read by the ids of all three, because an entry can outlive its row.
 constexpr pg::Statement kReadAll{"read_all", R"sql(
 SELECT 0::bigint, (state = 'running')::int::bigint,
-       coalesce((SELECT (state <> 'active')::int FROM messaging._endpoint_state WHERE endpoint_id = 1), 2)::bigint,
+       coalesce((SELECT array_position('{active,backlogged,failing,disabled}'::text[], state) - 1
+                 FROM messaging._endpoint_state WHERE endpoint_id = 1), 4)::bigint,
        0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint FROM messaging._state
 UNION ALL SELECT 1, instance_id, 0, 0, 0, 0, 0, 0, 0, 0 FROM messaging._instance
 UNION ALL SELECT 2, i.id, CASE WHEN m.id IS NULL THEN 0 ELSE 1 + m.is_sent::int END,
@@ -128,6 +129,10 @@ void ClaimReplay::add_engines(State& state) const {
         Engine& engine = state.engines[e];
         engine.life = expected_.engines[e].life;
         engine.listen_session = expected_.engines[e].listen_session;
+        engine.breaker_open = expected_.engines[e].breaker_open;
+        engine.read_failing = expected_.engines[e].read_failing;
+        engine.finding = expected_.engines[e].finding;
+        engine.reading = expected_.engines[e].reading;
         engine.row = std::find(rows_.begin(), rows_.end(), real.instance) != rows_.end();
         for (const RealItem& item : real.items) {
             const auto found = std::find(claims_.begin(), claims_.end(), item.outcome.claim_id);

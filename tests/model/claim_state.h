@@ -88,19 +88,32 @@ enum class ListenSession : std::uint8_t {                       // the listen se
     kMoving,  // the move has committed; its answer is not here
 };
 
+// As messaging._endpoint_state has it; missing = no row.
+enum class Endpoint : std::uint8_t { kActive, kBacklogged, kFailing, kDisabled, kMissing };
+// Its messages go through the hold, from which engines claim them.
+constexpr bool is_sent_from_hold(Endpoint endpoint) {
+    return endpoint == Endpoint::kBacklogged || endpoint == Endpoint::kFailing;
+}
+
+// What an engine has found of the endpoint, and has not written yet.
+enum class Finding : std::uint8_t { kNone, kFailing, kRecovered, kAnsweredGone };
+// The state that a reading of the endpoint has seen; the engine does not have its answer yet.
+enum class Reading : std::uint8_t { kNone, kWell, kFailing, kDisabled, kMissing };
+
 struct Engine {
     Life life = Life::kOff;
     ListenSession listen_session = ListenSession::kNone;
     bool row = false;  // of instance_of()
+    bool breaker_open = false;
+    bool read_failing = false;  // the state that it has read last
+    Finding finding = Finding::kNone;
+    Reading reading = Reading::kNone;
     std::uint8_t item_count = 0;
     std::array<Item, kMaxItems> items{};
     std::array<std::uint8_t, kMaxClaims> open{};  // engine::OpenClaims: deliveries not recorded, by claim; 0 = not known
 
     bool operator==(const Engine&) const = default;
 };
-
-// Held: its messages go through the hold. Disabled would be the same with no claims of held messages.
-enum class Endpoint : std::uint8_t { kActive, kBacklogged, kMissing };
 
 struct State {
     bool running = true;

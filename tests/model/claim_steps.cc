@@ -61,9 +61,7 @@ public:
 private:
     void add_operators() {
         if (bounds_.stops) add(s_.running ? Action::kStop : Action::kResume, 0, 0);
-        for (std::size_t endpoint = 0; bounds_.endpoints && endpoint < 3; ++endpoint) {
-            if (endpoint != static_cast<std::size_t>(s_.endpoint)) add(Action::kSetEndpoint, 0, endpoint);
-        }
+        add_endpoints();
         if (s_.wishes >= bounds_.wishes) return;
         bool any = false;
         for (std::size_t m = 0; m < bounds_.messages; ++m) {
@@ -73,6 +71,16 @@ private:
             if (bounds_.deletes && row.inserted) add(Action::kDelete, 0, m);
         }
         if (bounds_.truncates && any) add(Action::kTruncate, 0, 0);
+    }
+
+    // Only engines find it failing.
+    void add_endpoints() {
+        if (!bounds_.endpoints) return;
+        for (const Endpoint one : {Endpoint::kActive, Endpoint::kBacklogged, Endpoint::kDisabled, Endpoint::kMissing}) {
+            if (one != s_.endpoint) add(Action::kSetEndpoint, 0, static_cast<std::size_t>(one));
+        }
+        const bool looks = s_.endpoint == Endpoint::kActive || s_.endpoint == Endpoint::kMissing;
+        if (looks && std::any_of(s_.messages.begin(), s_.messages.end(), is_held)) add(Action::kReleaseStrays, 0, 0);
     }
 
     void add_of(std::size_t e) {
@@ -119,12 +127,14 @@ private:
                     if (has_capacity) add(Action::kClaimDue, e, mask);
                 }
                 for (const std::uint8_t mask : masks(s_, bounds_, is_held)) {
-                    if (has_capacity && s_.endpoint != Endpoint::kMissing) add(Action::kClaimHeld, e, mask);
+                    if (has_capacity && claims_from_hold()) add(Action::kClaimHeld, e, mask);
                 }
+                add_claims_behind_active(e, has_capacity);
                 add(Action::kRescheduleOrphans, e, 0);
             }
             add_answers(e, engine);
         }
+        if (bounds_.breakers) add_breaker(e, engine);
         add_records(e, engine);
         switch (engine.listen_session) {
             case ListenSession::kUp:
@@ -145,6 +155,30 @@ private:
         add_fault(Action::kDie, e, 0);
     }
 
+    bool claims_from_hold() const { return s_.endpoint == Endpoint::kActive || is_sent_from_hold(s_.endpoint); }
+
+    // An endpoint becomes active only while nothing is held. The claim takes all that is ready, and would send all of it.
+    void add_claims_behind_active(std::size_t e, bool has_capacity) {
+        const bool any_held = std::any_of(s_.messages.begin(), s_.messages.end(), is_held);
+        if (!bounds_.endpoints || !has_capacity || any_held || !is_sent_from_hold(s_.endpoint)) return;
+        const auto ready = masks(s_, bounds_, is_queued);
+        const bool all_open = std::none_of(s_.messages.begin(), s_.messages.end(),
+                                           [](const Message& row) { return row.queued && (!row.inserted || row.sent); });
+        if (!ready.empty() && all_open) add(Action::kClaimBehindActive, e, ready.back());
+    }
+
+    void add_breaker(std::size_t e, const Engine& engine) {
+        const auto has_failed = [](const Item& item) { return item.phase == Phase::kRetry || item.phase == Phase::kDead; };
+        if (!engine.breaker_open && s_.endpoint != Endpoint::kMissing && any_item(engine, has_failed)) {
+            add(Action::kOpenBreaker, e, 0);
+        }
+        if (engine.finding != Finding::kNone) {
+            add(Action::kWriteFinding, e, 0);
+            add_fault(Action::kLoseFinding, e, 0);
+        }
+        add(engine.reading == Reading::kNone ? Action::kRead : Action::kHaveRead, e, 0);
+    }
+
     void add_answers(std::size_t e, const Engine& engine) {
         bool waits = false;
         for (std::size_t i = 0; i < engine.item_count; ++i) {
@@ -154,6 +188,7 @@ private:
             add(Action::kRefuse, e, i);
             add(Action::kLocalFault, e, i);
             if (bounds_.endpoints) add(Action::kHold, e, i);
+            if (bounds_.breakers) add(Action::kAnswerGone, e, i);
         }
         if (waits && !s_.running) add(Action::kRelease, e, 0);
     }

@@ -71,11 +71,37 @@ void Tables::undo_claims() {
     }
 }
 
-// An endpoint for which messages are held stays backlogged. So does what is held for an endpoint without a row.
+bool Tables::any_held() const {
+    return std::any_of(s_.messages.begin(), s_.messages.end(), [](const Message& row) { return row.held; });
+}
+
+// An endpoint for which messages are held becomes backlogged instead of active. A row that is inserted is active.
 void Tables::set_endpoint(Endpoint endpoint) {
-    const bool any = std::any_of(s_.messages.begin(), s_.messages.end(), [](const Message& row) { return row.held; });
-    if (s_.endpoint == Endpoint::kBacklogged && endpoint == Endpoint::kActive && any) return;
-    s_.endpoint = endpoint;
+    const bool changes = s_.endpoint != Endpoint::kMissing;
+    const bool kept = changes && endpoint == Endpoint::kActive && any_held() && !mistakes_.has(Mistake::kActiveThoughHeld);
+    s_.endpoint = kept ? Endpoint::kBacklogged : endpoint;
+}
+
+void Tables::write_finding(Finding finding) {
+    if (s_.endpoint == Endpoint::kMissing) return;
+    const bool disabled = s_.endpoint == Endpoint::kDisabled;
+    if (disabled && !mistakes_.has(Mistake::kFindingsEnable)) return;
+    switch (finding) {
+        case Finding::kFailing: s_.endpoint = Endpoint::kFailing; break;
+        case Finding::kRecovered:
+            if (s_.endpoint == Endpoint::kFailing || disabled) set_endpoint(Endpoint::kActive);
+            break;
+        case Finding::kAnsweredGone: s_.endpoint = Endpoint::kDisabled; break;
+        case Finding::kNone: break;
+    }
+}
+
+void Tables::release_strays() {
+    if (mistakes_.has(Mistake::kStraysStay)) return;
+    for (Message& row : s_.messages) {
+        row.queued = row.queued || row.held;
+        row.held = false;
+    }
 }
 
 Tables::Claimed Tables::claim(Owner owner, unsigned mask, Source source) {
@@ -83,6 +109,9 @@ Tables::Claimed Tables::claim(Owner owner, unsigned mask, Source source) {
     claim.owner = owner;
     if (s_.crashes) claim.from = source;
     claim.durable = !s_.crashes;
+    if (source == Source::kHold && s_.endpoint == Endpoint::kFailing && mistakes_.has(Mistake::kFailingIsNotTried)) {
+        return {claim, kGone};
+    }
     bool any = false;
     for (std::size_t m = 0; m < kMaxMessages; ++m) {
         if (!has(mask, m)) continue;
@@ -95,7 +124,7 @@ Tables::Claimed Tables::claim(Owner owner, unsigned mask, Source source) {
         if (!row.inserted || row.sent) continue;
         if (s_.endpoint == Endpoint::kMissing) {
             row.dead = true;
-        } else if (s_.endpoint == Endpoint::kBacklogged && source != Source::kHold) {
+        } else if (s_.endpoint != Endpoint::kActive && source != Source::kHold) {
             row.held = true;
         } else {
             claim.attempts[m] = static_cast<std::int8_t>(row.attempts);

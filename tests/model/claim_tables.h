@@ -27,6 +27,8 @@ public:
     void truncate();
     void undo_claims();
     void set_endpoint(Endpoint endpoint);
+    void write_finding(Finding finding);
+    void release_strays();
 
     // What the claim answers: the messages as they are in it, all kAbsent where there was nothing to hold.
     struct Claimed {
@@ -44,6 +46,7 @@ public:
     void remove_claim(std::size_t claim);
 
 private:
+    bool any_held() const;
     void mark_sent(const Item& item, bool blind);
     void mark_failed(const Item& item);
     void release(const Item& item);

@@ -17,6 +17,7 @@ constexpr std::array<const char*, kActions> kActionNames{"insert",
                                                          "refuse",
                                                          "local_fault",
                                                          "hold",
+                                                         "answer_gone",
                                                          "record",
                                                          "recorded",
                                                          "lose_record",
@@ -44,6 +45,13 @@ constexpr std::array<const char*, kActions> kActionNames{"insert",
                                                          "delete",
                                                          "truncate",
                                                          "set_endpoint",
+                                                         "open_breaker",
+                                                         "write_finding",
+                                                         "lose_finding",
+                                                         "read",
+                                                         "have_read",
+                                                         "release_strays",
+                                                         "claim_behind_active",
                                                          "reclaim_behind_record",
                                                          "reclaim_behind_move",
                                                          "reclaim_behind_sent",
@@ -81,10 +89,16 @@ void add_claim(std::ostringstream& text, std::size_t number, const Claim& claim)
 void add_engine(std::ostringstream& text, const Engine& engine) {
     static constexpr std::array<const char*, 4> kLives{"off", "up", "frozen", "dying"};
     static constexpr std::array<const char*, 6> kBells{"none", "up", "broken", "down", "new", "moving"};
-    static constexpr std::array<const char*, 7> kPhases{"arriving", "waiting",  "delivered", "retry",
-                                                        "dead",     "deferred", "released"};
+    static constexpr std::array<const char*, 8> kPhases{"arriving", "waiting",  "delivered", "retry",
+                                                        "dead",     "deferred", "held",      "released"};
+    static constexpr std::array<const char*, 4> kFindings{"", ", has found it failing", ", has found it recovered",
+                                                          ", has found it gone"};
+    static constexpr std::array<const char*, 5> kReadings{"", ", is reading active or backlogged", ", is reading failing",
+                                                          ", is reading disabled", ", is reading that it is missing"};
     text << kLives[static_cast<std::size_t>(engine.life)] << ", listen session "
-         << kBells[static_cast<std::size_t>(engine.listen_session)] << (engine.row ? ", row" : ", no row");
+         << kBells[static_cast<std::size_t>(engine.listen_session)] << (engine.row ? ", row" : ", no row")
+         << (engine.breaker_open ? ", breaker open" : "") << (engine.read_failing ? ", has read failing" : "")
+         << kFindings[static_cast<std::size_t>(engine.finding)] << kReadings[static_cast<std::size_t>(engine.reading)];
     for (std::size_t i = 0; i < engine.item_count; ++i) {
         const Item& item = engine.items[i];
         text << "; message " << int{item.message} << " generation " << int{item.generation} << " "
@@ -109,7 +123,7 @@ std::string to_text(const Step& step) {
 }
 
 std::string to_text(const State& state) {
-    static constexpr std::array<const char*, 3> kEndpoints{"active", "backlogged", "missing"};
+    static constexpr std::array<const char*, 5> kEndpoints{"active", "backlogged", "failing", "disabled", "missing"};
     std::ostringstream text;
     text << (state.running ? "running" : "stopped") << ", endpoint " << kEndpoints[static_cast<std::size_t>(state.endpoint)]
          << ", faults " << int{state.faults} << ", wishes " << int{state.wishes} << "\n";

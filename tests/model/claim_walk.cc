@@ -49,7 +49,8 @@ auto order_of(const Message& message) {
                     message.queued, message.held, message.accepted, message.schedule);
 }
 auto order_of(const Engine& engine) {
-    return std::tie(engine.life, engine.listen_session, engine.row, engine.item_count, engine.items, engine.open);
+    return std::tie(engine.life, engine.listen_session, engine.row, engine.breaker_open, engine.read_failing, engine.finding,
+                    engine.reading, engine.item_count, engine.items, engine.open);
 }
 
 // Where each of `things` belongs, for states that differ only in which message or engine is which to become (mostly) one.
@@ -107,7 +108,11 @@ public:
                 ++steps_;
                 const State next = after(state, step, mistakes_);
                 const std::uint32_t to = visit(next, from, step);
-                if (heals(step)) healing_.emplace_back(to, from);
+                if (heals(state, step)) healing_.emplace_back(to, from);
+                if (!breach_ && asks(Promise::kDisabledStays) && !keeps_disabled(state, step, next)) {
+                    breach_ = Breach{Promise::kDisabledStays, path_to(from), next};
+                    breach_->path.push_back(step);
+                }
                 if (!breach_ && asks(Promise::kFenced) && !keeps_fence(state, step, next)) {
                     breach_ = Breach{Promise::kFenced, path_to(from), next};
                     breach_->path.push_back(step);
@@ -118,12 +123,13 @@ public:
     }
 
     // The state nearest to the beginning from which none of the good ends can be reached.
-    void look_for_dead_ends() {
+    void look_for_dead_ends(Promise promise, bool (*is_end)(const State& state)) {
+        if (breach_ || !asks(promise)) return;
         std::sort(healing_.begin(), healing_.end());
         std::vector<bool> reaches(states_.size());
         std::vector<std::uint32_t> reached;
         for (std::uint32_t i = 0; i < states_.size(); ++i) {
-            if (!is_goal(states_[i])) continue;
+            if (!is_end(states_[i])) continue;
             reaches[i] = true;
             reached.push_back(i);
         }
@@ -140,11 +146,10 @@ public:
         const auto stuck = std::find(reaches.begin(), reaches.end(), false);
         if (stuck == reaches.end()) return;
         const auto index = static_cast<std::uint32_t>(stuck - reaches.begin());
-        breach_ = Breach{Promise::kProgress, path_to(index), states_[index]};
+        breach_ = Breach{promise, path_to(index), states_[index]};
     }
 
     Walk result() { return {states_.size(), steps_, std::move(breach_)}; }
-    bool broken() const { return breach_.has_value(); }
     bool asks(Promise promise) const { return !only_ || *only_ == promise; }
 
 private:
@@ -180,7 +185,8 @@ private:
 Walk walk(const Bounds& bounds, Mistakes mistakes, std::optional<Promise> only) {
     Walker walker(bounds, mistakes, only);
     walker.go();
-    if (!walker.broken() && walker.asks(Promise::kProgress)) walker.look_for_dead_ends();
+    walker.look_for_dead_ends(Promise::kProgress, is_goal);
+    if (bounds.breakers) walker.look_for_dead_ends(Promise::kAgreement, agrees);
     return walker.result();
 }
 

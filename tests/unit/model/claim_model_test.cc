@@ -66,6 +66,8 @@ constexpr Bounds kEndpoints{.engines = 1,
                             .truncates = true,
                             .endpoints = true,
                             .capacity = 2};
+constexpr Bounds kBreakers{.engines = 2, .messages = 1, .faults = 0, .endpoints = true, .breakers = true, .capacity = 1};
+constexpr Bounds kOneBreaker{.engines = 1, .messages = 1, .faults = 1, .endpoints = true, .breakers = true, .capacity = 1};
 constexpr Bounds kOneEngine{.engines = 1, .messages = 2, .faults = 1, .crashes = true, .capacity = 2};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -74,6 +76,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Ordinary{"MessagesThatShareAClaim", kSharedClaims}, Ordinary{"StaleAndNewInOneMemory", kStaleAndNew},
                     Ordinary{"CrashesAndReSends", kCrashes}, Ordinary{"RowsThatComeAgain", kRowsThatComeAgain},
                     Ordinary{"TwoEnginesAndWishes", kWishes}, Ordinary{"EndpointsHeldAndMissing", kEndpoints},
+                    Ordinary{"TwoEnginesAndTheirBreakers", kBreakers}, Ordinary{"ABreakerAndAFault", kOneBreaker},
+                    // What reconcile releases from the hold would be held for ever otherwise.
+                    Ordinary{"ActiveThoughHeldButStraysAreReleased", kOneBreaker, {Mistake::kActiveThoughHeld}},
                     // Each of these repairs alone would do.
                     Ordinary{"FenceByInstanceButFinishChecked", kOneEngine, {Mistake::kFenceByInstance}},
                     Ordinary{"FinishUncheckedButFenceByClaim", kOneEngine, {Mistake::kFinishUnchecked}},
@@ -173,6 +178,10 @@ INSTANTIATE_TEST_SUITE_P(
              {.engines = 1, .messages = 2, .faults = 1, .capacity = 3},
              Promise::kInOnePlace,
              11},
+        Case{"StraysStay", {Mistake::kStraysStay}, kEndpoints, Promise::kProgress, 4},
+        Case{"FailingIsNotTried", {Mistake::kFailingIsNotTried}, kOneBreaker, Promise::kProgress, 7},
+        Case{"FindingsOnce", {Mistake::kFindingsOnce}, kOneBreaker, Promise::kAgreement, 13},
+        Case{"FindingsEnable", {Mistake::kFindingsEnable}, kOneBreaker, Promise::kDisabledStays, 8},
         Case{"ReleasesWhatIsResolved", {Mistake::kReleasesWhatIsResolved}, kDeletes, Promise::kInOnePlace, 8},
         Case{"SendAgainLeavesEntries",
              {Mistake::kSendAgainLeavesEntries},
