@@ -69,6 +69,14 @@ void create_endpoints(const std::string& database_url, const GoodReceiver& good,
     EXPECT_TRUE(done.ok()) << (done ? "" : done.error().message);
 }
 
+void enable_endpoints(const std::string& database_url) {
+    auto session = connect_or_abort(database_url);
+    const auto enabled = session.execute_script(
+        "SELECT count(messaging.enable(endpoint_id::text)) FROM messaging._endpoint_state WHERE state IN ('disabled', "
+        "'failing')");
+    EXPECT_TRUE(enabled.ok()) << (enabled ? "" : enabled.error().message);
+}
+
 void mend_endpoints(const std::string& database_url, const GoodReceiver& good) {
     auto session = connect_or_abort(database_url);
     const std::string base = good.url("");
@@ -76,13 +84,10 @@ void mend_endpoints(const std::string& database_url, const GoodReceiver& good) {
                                                " || name, max_attempts = NULL, rate_limit = NULL, max_in_flight = 64 "
                                                "WHERE name <> 'default' AND name <> 'slow'");
     EXPECT_TRUE(mended.ok()) << (mended ? "" : mended.error().message);
-    const auto enabled = session.execute_script(
-        "SELECT count(messaging.enable(endpoint_id::text)) FROM messaging._endpoint_state WHERE state IN ('disabled', "
-        "'failing')");
-    EXPECT_TRUE(enabled.ok()) << (enabled ? "" : enabled.error().message);
     const auto cancelled = session.execute_script(
         "SELECT count(messaging.cancel_replay(id)) FROM messaging.replays WHERE state = 'running' AND id % 2 = 0");
     EXPECT_TRUE(cancelled.ok()) << (cancelled ? "" : cancelled.error().message);
+    enable_endpoints(database_url);
 }
 
 Operators::Operators(const std::string& database_url, const GoodReceiver& good, Signatures& signatures, unsigned seed)

@@ -18,6 +18,8 @@ inline constexpr std::array kEventTypes{"order.paid", "order.refund.done", "user
 // Besides `default`: slow, good-<n>, limited-<per second>-<n>, event-<what>, bad-<kind>-<n>; and passing-<n>, which come and go.
 void create_endpoints(const std::string& database_url, const GoodReceiver& good, const BadReceivers& bad);
 
+void enable_endpoints(const std::string& database_url);
+
 // Gives every endpoint a receiver that accepts, no limit, and enables it, so that whatever waits must be sent. Cancels every
 // second replay that runs; the others must end.
 void mend_endpoints(const std::string& database_url, const GoodReceiver& good);
