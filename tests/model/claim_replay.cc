@@ -405,7 +405,7 @@ void ClaimReplay::write_finding(Finding finding) {
     static constexpr std::array<engine::Finding, 4> kFindings{engine::Finding::kFailing, engine::Finding::kFailing,
                                                               engine::Finding::kRecovered, engine::Finding::kGone};
     const engine::EndpointFinding one{1, kFindings[static_cast<std::size_t>(finding)], "HTTP 503"};
-    db_.value<core::Unit>([&](auto done) { states_.write_findings({one}, std::move(done)); });
+    db_.value<core::Unit>([&](auto done) { states_.write_findings({one}, true, std::move(done)); });
 }
 
 ClaimReplay::Items ClaimReplay::outcomes_of(const RealEngine& engine) const {

@@ -80,7 +80,7 @@ TEST_F(DispatcherTest, KnowsWhetherAnyReceiverAnswers) {
     EXPECT_FALSE(dispatcher_.receivers_answer());
     dispatcher_.add(some(4));
     for (const core::AttemptFault fault :
-         {core::AttemptFault::kRemote, core::AttemptFault::kForbidden, core::AttemptFault::kLocal}) {
+         {core::AttemptFault::kConnect, core::AttemptFault::kForbidden, core::AttemptFault::kLocal}) {
         core::AttemptResult result;
         result.fault = fault;
         sender_.answer(result);
