@@ -133,8 +133,9 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
     pg::Session reader = tester();
     db_.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
     db_.sql("INSERT INTO messaging._endpoint_minute VALUES (1, now(), 1, 0, '{1}')");
-    for (const char* view : {"message_status", "dead_letters", "pending", "sending", "scheduled", "held", "attempts", "engines",
-                             "queue_status", "endpoint_health", "throughput", "timeline(1)", "replays", "count_replay('default')"}) {
+    for (const char* view :
+         {"message_status", "dead_letters", "pending", "sending", "scheduled", "held", "attempts", "engines", "queue_status",
+          "endpoint_health", "throughput", "timeline(1)", "replays", "count_replay('default')"}) {
         EXPECT_EQ(sqlstate(reader, std::string("SELECT * FROM messaging.") + view), "") << view;
     }
     EXPECT_EQ(sqlstate(reader, "SELECT * FROM messages; SELECT * FROM messaging._queue; SELECT * FROM messaging.misplaced()"),
