@@ -36,6 +36,7 @@ struct AttemptResult {
     std::string date;                                // the answer's own, as received; empty when absent or 2xx
     std::chrono::microseconds duration{0};
     int connections = 0;  // opened for this request; 0 = it used a kept one
+    int repeats = 0;      // libcurl sends a request again, on another connection, when a kept one ends before the answer
 };
 
 }  // namespace messaging::core

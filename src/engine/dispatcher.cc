@@ -288,6 +288,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     observer_.on_attempt(result);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
     if (result.fault == core::AttemptFault::kNone) last_answer_ = clock_.mono();
+    if (result.repeats > 0 && limiter_.limits(delivery.endpoint_id)) limiter_.charge(delivery.endpoint_id, result.repeats);
     judge(delivery, result);
     update_budget(delivery.endpoint_id);
     core::Outcome outcome = core::classify_attempt(policy_for(delivery.endpoint_id), delivery, result, clock_.wall(), random_);

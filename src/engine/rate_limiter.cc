@@ -49,6 +49,19 @@ void RateLimiter::begin(core::EndpointId endpoint) {
     one.next += one.spacing();
 }
 
+void RateLimiter::charge(core::EndpointId endpoint, int requests) {
+    Limited& one = limited_[endpoint];
+    one.owed = std::min(one.rate, one.owed + requests);
+    pay(one);
+}
+
+void RateLimiter::pay(Limited& one) {
+    const int paid = std::min(one.owed, one.left);
+    one.owed -= paid;
+    one.left -= paid;
+    one.next += paid * one.spacing();
+}
+
 void RateLimiter::want(core::EndpointId endpoint, std::size_t waiting) {
     Limited& one = limited_[endpoint];
     one.wanted = waiting;
@@ -94,7 +107,8 @@ void RateLimiter::reserve_wanted() {
         const auto ahead =
             static_cast<std::size_t>(std::max<std::int64_t>(1, one->second.rate * kReservedAhead / std::chrono::seconds(1)));
         one->second.reserved_rate = one->second.rate;
-        requests.push_back({endpoint, one->second.rate, static_cast<int>(std::min(ahead, one->second.wanted))});
+        const std::size_t wanted = one->second.wanted + static_cast<std::size_t>(one->second.owed);
+        requests.push_back({endpoint, one->second.rate, static_cast<int>(std::min(ahead, wanted))});
     }
     if (requests.empty()) return;
     auto answered = [this, requests](const core::Result<std::vector<RateGrant>>& grants) { on_reserved(requests, grants); };
@@ -126,6 +140,7 @@ void RateLimiter::apply(const std::vector<RateGrant>& grants) {
         if (one == limited_.end() || one->second.rate != one->second.reserved_rate) continue;
         one->second.next = clock_.mono() + grant.begins_in;
         one->second.left = grant.count;
+        pay(one->second);
     }
 }
 

@@ -42,9 +42,11 @@ public:
     void set_rate(core::EndpointId endpoint, std::optional<int> rate);
     bool limits(core::EndpointId endpoint) const { return limited_.contains(endpoint); }
 
-    // Requests that may begin now. Precondition for the three: limits(endpoint).
+    // Requests that may begin now. Precondition for this and the next four: limits(endpoint).
     std::size_t allowed(core::EndpointId endpoint);
     void begin(core::EndpointId endpoint);
+    // So many requests were sent without a moment: as many moments are not used. At most those of a second are owed.
+    void charge(core::EndpointId endpoint, int requests);
     // `waiting` deliveries wait for the endpoint. If it has no unused moments, the next reserve_wanted() reserves moments for
     // them.
     void want(core::EndpointId endpoint, std::size_t waiting);
@@ -56,11 +58,13 @@ private:
         core::MonoTime next{};   // the first moment that is not used
         int left = 0;            // moments that are not used
         std::size_t wanted = 0;  // deliveries that waited at the last want()
+        int owed = 0;            // moments that are to remain unused
         bool reserving = false;
         int reserved_rate = 0;  // of the last reservation
         std::chrono::microseconds spacing() const { return std::chrono::microseconds(1'000'000 / rate); }
     };
     void drop_missed(Limited& one) const;
+    static void pay(Limited& one);
     void await(core::EndpointId endpoint, const Limited& one);
     void start_timer();
     void on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants);

@@ -28,6 +28,7 @@ core::AttemptResult to_attempt(http_client::PostResult result) {
     attempt.duration = result.duration;
     attempt.detail = std::move(result.fault_detail);
     attempt.connections = result.connections;
+    attempt.repeats = result.repeats;
     attempt.fault = result.fault;
     if (result.fault != core::AttemptFault::kNone) return attempt;
     attempt.status = result.status;

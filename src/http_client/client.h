@@ -55,6 +55,7 @@ struct PostResult {
     std::string date;             // the header's value, empty when absent, and for a status below 300
     std::chrono::microseconds duration{0};
     int connections = 0;  // opened for it; 0 = it used a kept one
+    int repeats = 0;      // libcurl sends a request again, on another connection, when a kept one ends before the answer
 };
 
 // Loop thread only. Redirects are not followed; proxies of the environment are not used; http and https only.

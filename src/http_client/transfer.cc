@@ -177,6 +177,7 @@ void Transfer::forget_answer() {
     partial_ = {};
     received_bytes_ = 0;
     body_parts_ = 0;
+    sends_ = 0;
     head_ = {};
     socket_error_ = 0;
     error_text_[0] = '\0';
@@ -249,6 +250,7 @@ PostResult Transfer::take_result(CURLcode code) {
     curl_easy_getinfo(easy_.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
     partial_.duration = std::chrono::microseconds(microseconds);
     partial_.connections = static_cast<int>(opened_.size());
+    partial_.repeats = std::max(0, sends_ - 1);
     partial_.retry_after = head_.retry_after();
     partial_.date = head_.date();
     if (code == CURLE_OK || head_.is_answered()) {
@@ -351,6 +353,7 @@ int Transfer::before_request(void* self, char* peer_address, char*, int peer_por
     }
     const bool fit = transfer.sockets_.fit_for_request(name, transfer.opened_, tls);
     transfer.unfit_ = !fit;
+    if (fit) ++transfer.sends_;
     return fit ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 

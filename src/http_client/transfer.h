@@ -75,6 +75,7 @@ private:
     PostResult partial_;
     std::size_t received_bytes_ = 0;
     std::size_t body_parts_ = 0;
+    int sends_ = 0;  // of this request: the first one, and those that libcurl has made by itself
     AnswerHead head_;
     int socket_error_ = 0;         // of this transfer's attempt to open a socket
     bool used_ = false;            // the handle has sent a request

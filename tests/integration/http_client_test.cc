@@ -127,6 +127,19 @@ TEST_F(HttpClientTest, SendsAgainOnANewConnectionWhenAnIdleOneWasClosed) {
 
 // libcurl takes whatever lies on a kept connection for the answer to the next request: 182 of 200 messages that a receiver had
 // refused were marked as sent, because it sent an unasked 200 later.
+TEST_F(HttpClientTest, CountsTheRequestsThatLibcurlRepeatsByItself) {
+    RawServer server([](RawPeer& peer) {
+        peer.read_request();
+        peer.send(kOk);
+        peer.read_request();  // and closes without an answer
+    });
+    EXPECT_EQ(post(server.url()).repeats, 0);
+    const PostResult second = post(server.url());
+    EXPECT_EQ(second.status, 200);
+    EXPECT_EQ(second.repeats, 1);
+    EXPECT_EQ(second.connections, 1);
+}
+
 TEST_F(HttpClientTest, AnAnswerThatNobodyAskedForIsTakenForNone) {
     std::atomic<int> closed{0};
     for (const bool closes : {false, true}) {
@@ -271,10 +284,13 @@ TEST_F(HttpClientTest, TellsAReceiverWithoutTls) {
 
 TEST_F(HttpClientTest, TellsAnAnswerThatIsNotHttp) {
     EXPECT_EQ(post_to_raw("220 mail.example.com ESMTP\r\n").fault, AttemptFault::kProtocol);
-    EXPECT_EQ(post_to_raw("").fault, AttemptFault::kProtocol);
-    EXPECT_EQ(post_to_raw("HTTP/1.1 20").fault, AttemptFault::kProtocol);
+}
+
+TEST_F(HttpClientTest, TellsAConnectionThatEndsBeforeTheAnswer) {
+    EXPECT_EQ(post_to_raw("").fault, AttemptFault::kReset);
+    EXPECT_EQ(post_to_raw("HTTP/1.1 20").fault, AttemptFault::kReset);
     ScriptedReceiver receiver(ScriptedReceiver::always({.close = true}));
-    EXPECT_EQ(post(receiver.url()).fault, AttemptFault::kProtocol);
+    EXPECT_EQ(post(receiver.url()).fault, AttemptFault::kReset);
 }
 
 // curl reads a status out of each of these, and a message was marked as sent for it.

@@ -77,6 +77,35 @@ TEST_F(RateLimiterTest, MomentsThatAreMissedAreLost) {
     EXPECT_EQ(stores_.reservations.size(), 1u);
 }
 
+TEST_F(RateLimiterTest, ARequestWithoutAMomentLeavesALaterOneUnused) {
+    want(3);
+    grant(3);
+    EXPECT_EQ(limiter_.allowed(7), 1u);
+    limiter_.charge(7, 2);
+    EXPECT_EQ(limiter_.allowed(7), 0u);
+    time_.advance(milliseconds(20));
+    EXPECT_EQ(limiter_.allowed(7), 1u) << "the third";
+    limiter_.begin(7);
+    limiter_.charge(7, 4);
+    want(5);
+    ASSERT_EQ(stores_.reservations.size(), 1u);
+    EXPECT_EQ(stores_.reservations[0].request[0].count, 9) << "what is owed, too";
+    grant(9);
+    time_.advance(milliseconds(39));
+    EXPECT_EQ(limiter_.allowed(7), 0u);
+    time_.advance(milliseconds(1));
+    EXPECT_EQ(limiter_.allowed(7), 1u);
+    limiter_.charge(7, 1'000'000);
+    time_.advance(seconds(10));
+    for (int i = 0; i < 4; ++i) {
+        want(500);
+        grant(25);
+        EXPECT_EQ(limiter_.allowed(7), 0u) << "they are owed";
+    }
+    time_.advance(milliseconds(200));
+    EXPECT_EQ(limiter_.allowed(7), 1u) << "a second's at most: five had been reserved, and twenty of these are owed";
+}
+
 TEST_F(RateLimiterTest, AFailedReservationIsRepeatedLater) {
     want(1);
     take_first(stores_.reservations).answer(test::unavailable());
