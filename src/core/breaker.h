@@ -24,6 +24,10 @@ public:
     bool fail(const BreakerPolicy& policy, MonoTime now, Random& random);
     // Opens it because another engine's has opened. A try may begin at once.
     void open(MonoTime now);
+    // A try may begin at once. If it fails, the pauses go on as they were.
+    void try_now(MonoTime now) {
+        if (open_) paused_until_ = now;
+    }
 
     bool is_open() const { return open_; }
     // Which message to try. The oldest ones may be those that the receiver never takes, while it takes all others: after a try

@@ -91,14 +91,17 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
 void Dispatcher::follow_state(const core::Endpoint& read, const core::Endpoint* before) {
     const bool failing = read.state == core::EndpointState::kFailing;
     const bool was_failing = before != nullptr && before->state == core::EndpointState::kFailing;
-    const auto found = gates_.failing(read.id);
-    if (failing && !was_failing) {
+    const bool disabled = read.state == core::EndpointState::kDisabled;
+    const auto found = gates_.failing(read.id, clock_.mono());
+    if (disabled) {
+        gates_.forget(read.id);  // enabled, it is tried as any other
+    } else if (failing && !was_failing) {
         gates_.open_breaker(read.id, clock_.mono());
     } else if (!failing && was_failing) {
-        gates_.forget(read.id);
-    } else if (failing && !found) {
+        gates_.recover_elsewhere(read.id, clock_.mono());
+    } else if (failing && !gates_.is_open(read.id)) {
         mediator_.on_finding({read.id, Finding::kRecovered});
-    } else if (!failing && found && read.state != core::EndpointState::kDisabled) {
+    } else if (!failing && found) {
         mediator_.on_finding(*found);
     }
     update_gate(read.id);

@@ -20,7 +20,7 @@ std::optional<EndpointFinding> EndpointGates::on_attempt(core::EndpointId endpoi
     gate.last_failure = core::failure_of(result);
     if (core::is_gone(result)) return EndpointFinding{endpoint, Finding::kGone, gate.last_failure};
     ask_for_pause(gate, result, now, wall);
-    if (!gate.breaker.fail(policy_, now, random)) return std::nullopt;
+    if (!gate.breaker.fail(policy_, now, random) || now < gate.keeps_to_itself_until) return std::nullopt;
     return EndpointFinding{endpoint, Finding::kFailing, gate.last_failure};
 }
 
@@ -45,9 +45,21 @@ void EndpointGates::ask_for_pause(Gate& gate, const core::AttemptResult& result,
 
 void EndpointGates::open_breaker(core::EndpointId endpoint, core::MonoTime now) { gates_[endpoint].breaker.open(now); }
 
-std::optional<EndpointFinding> EndpointGates::failing(core::EndpointId endpoint) const {
+void EndpointGates::recover_elsewhere(core::EndpointId endpoint, core::MonoTime now) {
     const auto gate = gates_.find(endpoint);
-    if (gate == gates_.end() || !gate->second.breaker.is_open()) return std::nullopt;
+    if (gate == gates_.end() || !gate->second.breaker.is_open()) return;
+    gate->second.breaker.try_now(now);
+    gate->second.keeps_to_itself_until = now + policy_.longest_pause;
+}
+
+bool EndpointGates::is_open(core::EndpointId endpoint) const {
+    const auto gate = gates_.find(endpoint);
+    return gate != gates_.end() && gate->second.breaker.is_open();
+}
+
+std::optional<EndpointFinding> EndpointGates::failing(core::EndpointId endpoint, core::MonoTime now) const {
+    const auto gate = gates_.find(endpoint);
+    if (gate == gates_.end() || !gate->second.breaker.is_open() || now < gate->second.keeps_to_itself_until) return std::nullopt;
     return EndpointFinding{endpoint, Finding::kFailing, gate->second.last_failure};
 }
 

@@ -46,10 +46,15 @@ public:
                                               core::WallTime wall, core::Random& random);
     // Another engine has found the endpoint failing.
     void open_breaker(core::EndpointId endpoint, core::MonoTime now);
+    // Another engine has had a success. The path to the endpoint may be broken for this engine alone: it tries at once, and while
+    // its own tries fail it sends nothing else, and tells the others only after the longest pause. Otherwise two engines of which
+    // one cannot reach the endpoint would end each other's states for ever, each time with failed attempts.
+    void recover_elsewhere(core::EndpointId endpoint, core::MonoTime now);
     void forget(core::EndpointId endpoint) { gates_.erase(endpoint); }
 
-    // What this engine has found of it, if its breaker is open.
-    std::optional<EndpointFinding> failing(core::EndpointId endpoint) const;
+    bool is_open(core::EndpointId endpoint) const;  // its breaker
+    // What this engine has found of it and the others are to know, if its breaker is open.
+    std::optional<EndpointFinding> failing(core::EndpointId endpoint, core::MonoTime now) const;
     // Requests that may be in flight: 0, kTries, or kNoGate.
     std::size_t most_in_flight(core::EndpointId endpoint, core::MonoTime now) const;
     // Of its held messages, the one to try is the newest.
@@ -64,7 +69,8 @@ public:
 private:
     struct Gate {
         core::Breaker breaker;
-        core::MonoTime asked_until{};  // by Retry-After
+        core::MonoTime asked_until{};            // by Retry-After
+        core::MonoTime keeps_to_itself_until{};  // no other engine is told that it fails
         std::string last_failure{};
         core::MonoTime closed_until() const;
     };

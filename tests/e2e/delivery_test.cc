@@ -208,6 +208,39 @@ TEST(Delivery, ThreeInstancesKeepOneRateLimitTogether) {
     EXPECT_EQ(shop.stat("duplicates"), 0);
 }
 
+// The two processes ended each other's states about every two seconds, and each time attempts failed.
+TEST(Delivery, AnEngineThatAloneCannotReachAReceiverDoesNotKeepChangingItsState) {
+    const Receiver other;
+    const Receiver shop;
+    const Environment breaker{
+        {"BREAKER_FAILURES", "3"}, {"BACKOFF_BASE", "100ms"}, {"BACKOFF_CAP", "1s"}, {"MAX_ATTEMPTS", "100"}};
+    Service reaches(to(other, breaker));
+    Environment not_loopback = to(other, breaker);
+    not_loopback["ALLOWED_NETWORKS"] = "";
+    Service does_not(not_loopback, reaches.database_url());
+    reaches.sql("INSERT INTO messaging.endpoints (name, url) VALUES ('shop', '" + shop.url() + "')");
+    reaches.sql("INSERT INTO messaging.endpoints (name, url, event_types) VALUES ('ops', '" + shop.url() + "', '{messaging.*}')");
+    reaches.sql("SELECT messaging.disable('ops')");  // the events are to be counted, not sent
+    const auto insert = [&] {
+        reaches.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', 2 FROM generate_series(1, 5)");
+    };
+    const auto told = [&] {
+        return reaches.sql("SELECT count(*) FROM messaging.events WHERE type = 'messaging.endpoint.failing'");
+    };
+    const auto tries = [&] { return does_not.metric("messaging_attempts_total{status_class=\"none\"}"); };
+    ASSERT_TRUE(wait_until([&] {
+        insert();
+        return told() == "1";
+    }));
+    const double before = tries();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (std::chrono::steady_clock::now() < until) insert();
+    EXPECT_LE(tries() - before, 5);
+    EXPECT_EQ(told(), "1");
+    EXPECT_TRUE(
+        wait_until([&] { return reaches.sql("SELECT count(*) FROM messages WHERE endpoint_id = 2 AND NOT is_sent") == "0"; }));
+}
+
 TEST(Delivery, TermSignalLetsInFlightFinishAndExitsZero) {
     const Receiver receiver({"--delay", "300ms"});
     Service service(to(receiver));

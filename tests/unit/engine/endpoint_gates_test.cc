@@ -47,6 +47,29 @@ TEST_F(EndpointGatesTest, TriesOneAtATimeAfterThePauseAndASuccessEndsIt) {
     EXPECT_FALSE(answer(204)) << "said once";
 }
 
+// Two engines of which one could not reach a receiver changed its state every four seconds, and used attempts each time.
+TEST_F(EndpointGatesTest, AnEngineThatAloneFailsKeepsThatToItselfForTheLongestPause) {
+    answer(500);
+    time_.advance(seconds(1));
+    ASSERT_TRUE(answer(500));
+    gates_.recover_elsewhere(7, time_.mono());
+    EXPECT_EQ(most(), kTries) << "a try, at once";
+    EXPECT_FALSE(answer(500)) << "the others are not told";
+    EXPECT_FALSE(gates_.failing(7, time_.mono()));
+    EXPECT_TRUE(gates_.is_open(7));
+    EXPECT_EQ(most(), 0u);
+    time_.advance(seconds(9));
+    EXPECT_EQ(most(), 0u) << "the pauses grow";
+    time_.advance(seconds(51));
+    EXPECT_TRUE(gates_.failing(7, time_.mono())) << "perhaps nobody reaches it any more";
+    EXPECT_TRUE(answer(500));
+    gates_.recover_elsewhere(7, time_.mono());
+    EXPECT_TRUE(answer(200));
+    EXPECT_EQ(most(), kNoGate);
+    gates_.recover_elsewhere(7, time_.mono());
+    EXPECT_TRUE(gates_.empty()) << "it had no part in it";
+}
+
 TEST_F(EndpointGatesTest, FaultsOfOurOwnNeverCount) {
     core::AttemptResult ours;
     ours.fault = core::AttemptFault::kLocal;
@@ -105,11 +128,11 @@ TEST_F(EndpointGatesTest, GoneIsFoundAtOnce) {
 TEST_F(EndpointGatesTest, FollowsAnotherEngineAndForgets) {
     gates_.open_breaker(7, time_.mono());
     EXPECT_EQ(most(), kTries);
-    EXPECT_TRUE(gates_.failing(7));
+    EXPECT_TRUE(gates_.failing(7, time_.mono()));
     EXPECT_EQ(gates_.endpoints(), std::vector<core::EndpointId>{7});
     gates_.forget(7);
     EXPECT_EQ(most(), kNoGate);
-    EXPECT_FALSE(gates_.failing(7));
+    EXPECT_FALSE(gates_.failing(7, time_.mono()));
 }
 
 }  // namespace
