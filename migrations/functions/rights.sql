@@ -26,7 +26,7 @@ BEGIN
                                                        AND relname <> '_endpoint_secret' LOOP
                 EXECUTE format('GRANT SELECT ON %s TO %I', readable, role);
             END LOOP;
-            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.count_replay(text, text, timestamptz, timestamptz, text, text), messaging.misplaced(), messaging.message_id(text), messaging.timeline(bigint), '
+            EXECUTE format('GRANT EXECUTE ON FUNCTION messaging.count_replay(text, text, timestamptz, timestamptz, text, text), messaging.misplaced(), messaging.message_id(text), messaging.timeline(bigint), messaging.webhook_id(bigint), '
                 'messaging._percentile(bigint[], double precision), messaging._duration_bounds(), messaging._event_patterns(text), '
                 'messaging._is_open(public.messages, integer, integer), messaging._status(boolean, boolean, boolean, boolean, boolean) TO %I', role);
         WHEN 'operator' THEN

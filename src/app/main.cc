@@ -79,8 +79,8 @@ void raise_descriptor_limit() {
 
 using Names = std::vector<std::string_view>;
 
-// The command takes every setting as a flag, so that one set of flags fits all commands but `receiver`. Its --help lists the
-// settings that it uses.
+// The command takes every setting as a flag, so that one set of flags fits all commands but `receiver`. The --help of a
+// command lists the settings that it uses.
 void add_settings(CLI::App* command, const Names& that_count) {
     for (const auto& setting : messaging::app::settings()) {
         const std::string name = setting.name;

@@ -114,7 +114,7 @@ void Dispatcher::tell_of(const core::Endpoint& endpoint, const std::string& unus
          "other endpoints are not affected",
          endpoint.state == core::EndpointState::kBacklogged && endpoint.unusable.empty());
     tell(requests_to(endpoint),
-         "nothing but failures; its messages wait in the hold, one is tried about every " +
+         "nothing but failures; its messages wait in the hold, one is tried after each pause of at most " +
              std::to_string(options_.breaker.longest_pause / std::chrono::seconds(1)) +
              " s, and other endpoints are not affected",
          endpoint.state == core::EndpointState::kFailing);

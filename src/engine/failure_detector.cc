@@ -7,7 +7,7 @@ namespace messaging::engine {
 
 FailureDetector::Failures FailureDetector::observe(const std::vector<LivenessSample>& samples, core::MonoTime now) {
     const Since free_before = std::exchange(free_since_, {});
-    const Since silent_before = std::exchange(silent_since_, {});
+    const Since mute_before = std::exchange(mute_since_, {});
     const auto remembered = [now](const Since& before, Since& kept, core::InstanceId id) {
         const auto found = before.find(id);
         return now - kept.emplace(id, found == before.end() ? now : found->second).first->second;
@@ -16,9 +16,8 @@ FailureDetector::Failures FailureDetector::observe(const std::vector<LivenessSam
     for (const LivenessSample& sample : samples) {
         if (sample.lock_free) {
             if (remembered(free_before, free_since_, sample.id) >= kFailedAfter) failures.failed.push_back(sample.id);
-        } else if (sample.silent) {
-            if (remembered(silent_before, silent_since_, sample.id) >= kUnresponsiveAfter)
-                failures.unresponsive.push_back(sample.id);
+        } else if (sample.mute) {
+            if (remembered(mute_before, mute_since_, sample.id) >= kUnresponsiveAfter) failures.unresponsive.push_back(sample.id);
         }
     }
     return failures;
@@ -26,7 +25,7 @@ FailureDetector::Failures FailureDetector::observe(const std::vector<LivenessSam
 
 void FailureDetector::forget() {
     free_since_.clear();
-    silent_since_.clear();
+    mute_since_.clear();
 }
 
 }  // namespace messaging::engine

@@ -14,21 +14,21 @@ namespace messaging::engine {
 // reconnects within half of this time, registers as a new instance, and moves its claims to it. The old instance then has no
 // claims to reclaim. Every reclaim is delayed by this time, so it is short.
 inline constexpr std::chrono::milliseconds kFailedAfter{1000};
-// An instance that holds its lock and writes no heartbeat for this long is silent: its process is stopped, or its host has
+// An instance that holds its lock and writes no heartbeat for this long is mute: its process is stopped, or its host has
 // vanished and PostgreSQL has not noticed yet (session_settings.h).
-inline constexpr std::chrono::milliseconds kSilentAfter{8000};
-// An instance that is silent in every sample for this long is unresponsive. One silent sample says little: after a time in which
-// nobody could write to PostgreSQL, every instance is silent for a moment.
+inline constexpr std::chrono::milliseconds kMuteAfter{8000};
+// An instance that is mute in every sample for this long is unresponsive. One mute sample says little: after a time in which
+// nobody could write to PostgreSQL, every instance is mute for a moment.
 inline constexpr std::chrono::milliseconds kUnresponsiveAfter{2500};
 
 // One sample of an instance.
 struct LivenessSample {
     core::InstanceId id = 0;
     bool lock_free = false;  // no session holds its instance lock
-    bool silent = false;     // no heartbeat for kSilentAfter, by PostgreSQL's clock
+    bool mute = false;       // no heartbeat for kMuteAfter, by PostgreSQL's clock
 };
 
-// Remembers for each other instance since when its instance lock has been free, and since when it has been silent, without
+// Remembers for each other instance since when its instance lock has been free, and since when it has been mute, without
 // interruption.
 class FailureDetector {
 public:
@@ -43,7 +43,7 @@ public:
 private:
     using Since = std::unordered_map<core::InstanceId, core::MonoTime>;
     Since free_since_;
-    Since silent_since_;
+    Since mute_since_;
 };
 
 }  // namespace messaging::engine

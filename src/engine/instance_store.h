@@ -37,7 +37,7 @@ public:
     virtual void heartbeat(core::InstanceId instance_id, int in_flight, Xid floor, core::Completion<bool> done) = 0;
     // Reads messaging._state: true = running.
     virtual void read_state(core::Completion<bool> done) = 0;
-    // One sample of every instance but `me`. Silent = no heartbeat for `silence`.
+    // One sample of every instance but `me`. Mute = no heartbeat for `silence`.
     virtual void check_instances(core::InstanceId me, std::chrono::milliseconds silence,
                                  core::Completion<std::vector<LivenessSample>> done) = 0;
     // Ends all sessions of these instances, also those that hold the instance locks. Returns the number of sessions.

@@ -22,8 +22,8 @@
 namespace messaging::engine {
 
 // A moment is a time at which one request may begin. A reservation has the moments of this long at most, and one moment at
-// least. A moment that was not used this long after it began is lost. So in any 10 s there are at most 2.5 % more requests than
-// the limit allows.
+// least. A moment that was not used this long after it began is lost. So in any 10 s there are at most 2.5 % more requests
+// than the limit allows; what libcurl repeats by itself is paid for later, and comes on top.
 inline constexpr std::chrono::milliseconds kReservedAhead{250};
 // The wait after a reservation that has failed.
 inline constexpr std::chrono::milliseconds kReserveRetry{1000};

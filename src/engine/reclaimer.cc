@@ -34,7 +34,7 @@ void Reclaimer::stop() {
 void Reclaimer::check_later() { timer_->start(core::jittered(kCheckPeriod, 0.75, 1.25, random_)); }
 
 void Reclaimer::check_instances() {
-    store_.check_instances(mediator_.instance_id(), kSilentAfter,
+    store_.check_instances(mediator_.instance_id(), kMuteAfter,
                            [this, round = round_](const core::Result<std::vector<LivenessSample>>& samples) {
                                if (round != round_) return;
                                report(observer_, kCheckInstancesOperation, samples);

@@ -31,7 +31,7 @@ std::string test_body(const service::EndpointTest& test, core::WallTime now) {
     return std::string(json.text());
 }
 
-// The values of the headers that the service writes are no secrets.
+// The values of headers that are kOurs are no secrets. WEBHOOK_AUTH_KEY is one, and its header is not kOurs.
 http::Headers without_secrets(http::Headers headers) {
     for (auto& [name, value] : headers) {
         if (http::kind_of_header(name) != http::HeaderKind::kOurs) value = kHidden;

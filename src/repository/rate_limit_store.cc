@@ -8,8 +8,8 @@ namespace {
 
 // free_at is the first free moment of an endpoint, and a reservation moves it on by count/rate: the generic cell rate algorithm
 // without a burst (ITU-T I.371). clock_timestamp() is read under the row's lock, so a reservation that has waited for another
-// one begins behind it. If free_at is more than two minutes ahead, the clock was set back, and free_at counts as now: 64
-// engines that each reserve a second are no further ahead. A row that another session has locked is left
+// one begins behind it. If free_at is more than two minutes ahead, the clock was set back, and free_at counts as now: at the
+// lowest limit, 1 a second, 120 engines are no further ahead. A row that another session has locked is left
 // out: this statement's session has notifications to deliver, and the other endpoints have limits of their own.
 constexpr pg::Statement kReserve{"reserve_moments", R"sql(
 WITH begun AS MATERIALIZED (SELECT clock_timestamp() AS at),

@@ -390,7 +390,7 @@ void EngineMetrics::on_locked(std::size_t outcomes) {
 void EngineMetrics::on_ended_sessions(std::size_t sessions) {
     metrics_.ended_sessions_.Increment(static_cast<double>(sessions));
     spdlog::warn("ended {} sessions of instances that had written no heartbeat for {} s; their messages are reclaimed", sessions,
-                 std::chrono::duration_cast<std::chrono::seconds>(engine::kSilentAfter).count());
+                 std::chrono::duration_cast<std::chrono::seconds>(engine::kMuteAfter).count());
 }
 
 void EngineMetrics::on_missed_notifications(std::size_t messages) {

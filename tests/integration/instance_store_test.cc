@@ -59,7 +59,7 @@ struct Engine {
     }
     std::vector<engine::LivenessSample> sample() {
         return db.value<std::vector<engine::LivenessSample>>(
-            [&](auto done) { instances.check_instances(id, engine::kSilentAfter, std::move(done)); });
+            [&](auto done) { instances.check_instances(id, engine::kMuteAfter, std::move(done)); });
     }
 
     Stores& db;
@@ -136,7 +136,7 @@ TEST_F(InstanceStoreTest, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsIt
     look_stale(other_.id);
     ASSERT_EQ(me_.sample().size(), 1U);
     EXPECT_FALSE(me_.sample()[0].lock_free);
-    EXPECT_TRUE(me_.sample()[0].silent);
+    EXPECT_TRUE(me_.sample()[0].mute);
     EXPECT_EQ(me_.reclaim_from({other_.id}).claims, 0U);
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._claim"), other_.id);
 }

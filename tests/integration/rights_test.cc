@@ -128,7 +128,8 @@ TEST_F(Rights, AReaderReadsEverythingAndChangesNothing) {
         "messaging._is_open(messages,integer,integer) EXECUTE "
         "messaging._percentile(bigint[],double precision) EXECUTE messaging._status(boolean,boolean,boolean,boolean,boolean) "
         "EXECUTE messaging.count_replay(text,text,timestamp with time zone,timestamp with time zone,text,text) "
-        "EXECUTE messaging.message_id(text) EXECUTE messaging.misplaced() EXECUTE messaging.timeline(bigint) SELECT messages "
+        "EXECUTE messaging.message_id(text) EXECUTE messaging.misplaced() EXECUTE messaging.timeline(bigint) EXECUTE "
+        "messaging.webhook_id(bigint) SELECT messages "
         "USAGE schema messaging");
     pg::Session reader = tester();
     db_.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");

@@ -46,7 +46,7 @@ enum class Action : std::uint8_t {
     kLateClaim,
     kVanish,
     kFreeze,
-    kEndSession,  // by the engine `which`, because the frozen one is silent
+    kEndSession,  // by the engine `which`, because the frozen one is mute
     kThaw,
     kDue,
     kStop,

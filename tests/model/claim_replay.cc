@@ -332,7 +332,7 @@ void ClaimReplay::on_moved(RealEngine& engine, std::vector<core::ClaimId> moved)
 std::vector<core::InstanceId> ClaimReplay::failed_instances(RealEngine& engine) {
     std::vector<core::InstanceId> failed;
     for (const engine::LivenessSample& sign : db_.value<std::vector<engine::LivenessSample>>(
-             [&](auto done) { engine.instances->check_instances(engine.instance, engine::kSilentAfter, std::move(done)); })) {
+             [&](auto done) { engine.instances->check_instances(engine.instance, engine::kMuteAfter, std::move(done)); })) {
         if (sign.lock_free) failed.push_back(sign.id);
     }
     return failed;
