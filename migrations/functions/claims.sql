@@ -1,4 +1,5 @@
--- The ledger as rows; whether a message is open; the status of a message. Each rule has one home here. PostgreSQL replaces the view and
+-- The ledger of the claims as rows; whether a message is open; the status of a message. Each rule has one home here. (The claims themselves
+-- are in src/repository/claim_statements.cc.) PostgreSQL replaces the view and
 -- the functions by their text (it "inlines" them), so they cost nothing: a function must have no SET clause and no sub-select for that.
 
 CREATE OR REPLACE VIEW messaging._claimed AS

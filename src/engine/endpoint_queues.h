@@ -48,8 +48,8 @@ enum class Ended {
 // - An endpoint is untried until its first request has ended or has been in flight for kSilentAfterQuiet. An endpoint whose
 //   messages were held when the engine met it is not untried. The first requests of untried endpoints go before all others.
 //   They use the half of the slots that silent endpoints have. When that half is full, the newest endpoints go first, and their
-//   first requests use a reserve: the slots from half to three quarters. For each sixteenth of the slots that the reserve has
-//   left, one first request may be in flight. When the reserve is used up, one first request may still be in flight, while
+//   first requests use a reserve, the quarter of the slots behind that half: at once at most four of them, then three, two and
+//   one, the fewer the more of the reserve silent endpoints use. When all of it is used, one at a time goes on, as long as
 //   silent endpoints use fewer than seven eighths of the slots.
 //   So a new endpoint waits for none that is known to hang. When thousands of new ones hang at once, trying them uses up the
 //   reserve ever more slowly, an endpoint that comes later is tried within about kSilentAfterQuiet, and at least an eighth of
