@@ -190,7 +190,16 @@ std::vector<EndpointFigures> Dispatcher::take_figures() {
     return figures;
 }
 
-bool Dispatcher::receivers_answer() const { return last_answer_ && clock_.mono() - *last_answer_ < kAnswerMemory; }
+// Not at once when an outage has ended: the endpoints have not been tried again yet.
+bool Dispatcher::receivers_answer() const {
+    return last_answer_ && clock_.mono() - *last_answer_ < kAnswerMemory && *last_answer_ - answering_since_ >= kAnswerMemory;
+}
+
+void Dispatcher::note_answer() {
+    const core::MonoTime now = clock_.mono();
+    if (!last_answer_ || now - *last_answer_ >= kAnswerMemory) answering_since_ = now;
+    last_answer_ = now;
+}
 
 void Dispatcher::set_paused(bool paused) {
     paused_ = paused;
@@ -290,7 +299,7 @@ void Dispatcher::on_answer(std::uint64_t flight_id, const core::AttemptResult& r
     queues_.finished(delivery.endpoint_id, ended(result), result.duration, size_of(delivery));
     observer_.on_attempt(result);
     if (result.fault == core::AttemptFault::kLocal) on_local_fault(result.detail);
-    if (result.fault == core::AttemptFault::kNone) last_answer_ = clock_.mono();
+    if (result.fault == core::AttemptFault::kNone) note_answer();
     if (result.repeats > 0 && limiter_.limits(delivery.endpoint_id)) limiter_.charge(delivery.endpoint_id, result.repeats);
     judge(delivery, result);
     update_budget(delivery.endpoint_id);

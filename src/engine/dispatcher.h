@@ -89,6 +89,7 @@ private:
     // With one endpoint no other message waits behind it, so nothing is held.
     bool may_hold() const { return endpoints_.size() > 1; }
     void follow_state(const core::Endpoint& read, const core::Endpoint* before);
+    void note_answer();
     void judge(const core::Delivery& delivery, const core::AttemptResult& result);
     void on_gone(core::EndpointId id);
     void set_rate(core::EndpointId id, std::optional<int> rate);
@@ -132,6 +133,7 @@ private:
     std::unique_ptr<loop::Timer> gate_timer_;    // the next gate opens
     core::MonoTime next_opening_{};              // when gate_timer_ fires, while it is armed
     std::optional<core::MonoTime> last_answer_;  // of any receiver
+    core::MonoTime answering_since_{};           // no hour without an answer since
     bool paused_ = false;
     bool pumping_ = false;
     std::set<std::string> degraded_;  // what the observer has been told of

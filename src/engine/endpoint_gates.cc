@@ -19,6 +19,7 @@ std::optional<EndpointFinding> EndpointGates::on_attempt(core::EndpointId endpoi
     Gate& gate = gates_[endpoint];
     gate.last_failure = core::failure_of(result);
     if (core::is_gone(result)) return EndpointFinding{endpoint, Finding::kGone, gate.last_failure};
+    gate.failed = true;
     ask_for_pause(gate, result, now, wall);
     if (!gate.breaker.fail(policy_, now, random) || now < gate.keeps_to_itself_until) return std::nullopt;
     return EndpointFinding{endpoint, Finding::kFailing, gate.last_failure};
@@ -29,10 +30,20 @@ std::optional<EndpointFinding> EndpointGates::on_success(core::EndpointId endpoi
     const auto gate = gates_.find(endpoint);
     if (gate == gates_.end()) return std::nullopt;
     const bool was_open = gate->second.breaker.is_open();
-    gate->second.breaker.succeed();
-    if (gate->second.asked_until <= now) gates_.erase(gate);
+    end_failing(gate, now);
     if (!was_open) return std::nullopt;
     return EndpointFinding{endpoint, Finding::kRecovered};
+}
+
+// The pause that the receiver has asked for stays.
+void EndpointGates::end_failing(Gates::iterator gate, core::MonoTime now) {
+    const core::MonoTime asked_until = gate->second.asked_until;
+    if (asked_until <= now) {
+        gates_.erase(gate);
+    } else {
+        gate->second = {};
+        gate->second.asked_until = asked_until;
+    }
 }
 
 void EndpointGates::ask_for_pause(Gate& gate, const core::AttemptResult& result, core::MonoTime now, core::WallTime wall) const {
@@ -48,8 +59,12 @@ void EndpointGates::open_breaker(core::EndpointId endpoint, core::MonoTime now) 
 void EndpointGates::recover_elsewhere(core::EndpointId endpoint, core::MonoTime now) {
     const auto gate = gates_.find(endpoint);
     if (gate == gates_.end() || !gate->second.breaker.is_open()) return;
-    gate->second.breaker.try_now(now);
-    gate->second.keeps_to_itself_until = now + policy_.longest_pause;
+    if (gate->second.breaker.failures() == 0) return end_failing(gate, now);  // it was open because of the others
+    Gate& own = gate->second;
+    own.breaker.try_now(now);
+    own.failed = false;
+    own.keeps_for = std::clamp<std::chrono::milliseconds>(2 * own.keeps_for, policy_.longest_pause, kLongestDisagreement);
+    own.keeps_to_itself_until = now + own.keeps_for;
 }
 
 bool EndpointGates::is_open(core::EndpointId endpoint) const {
@@ -59,7 +74,8 @@ bool EndpointGates::is_open(core::EndpointId endpoint) const {
 
 std::optional<EndpointFinding> EndpointGates::failing(core::EndpointId endpoint, core::MonoTime now) const {
     const auto gate = gates_.find(endpoint);
-    if (gate == gates_.end() || !gate->second.breaker.is_open() || now < gate->second.keeps_to_itself_until) return std::nullopt;
+    if (gate == gates_.end() || !gate->second.breaker.is_open() || !gate->second.failed) return std::nullopt;
+    if (now < gate->second.keeps_to_itself_until) return std::nullopt;
     return EndpointFinding{endpoint, Finding::kFailing, gate->second.last_failure};
 }
 

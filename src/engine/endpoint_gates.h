@@ -20,6 +20,8 @@ namespace messaging::engine {
 
 // A pause that a receiver asks for with Retry-After applies to its endpoint for this long at most.
 inline constexpr std::chrono::minutes kLongestAskedPause{10};
+// An engine whose attempts fail while those of another engine succeed says so at least this often.
+inline constexpr std::chrono::hours kLongestDisagreement{1};
 // Requests in flight of an endpoint whose breaker is open, after its pause.
 inline constexpr std::size_t kTries = 1;
 inline constexpr std::size_t kNoGate = std::numeric_limits<std::size_t>::max();
@@ -46,9 +48,10 @@ public:
                                               core::WallTime wall, core::Random& random);
     // Another engine has found the endpoint failing.
     void open_breaker(core::EndpointId endpoint, core::MonoTime now);
-    // Another engine has had a success. The path to the endpoint may be broken for this engine alone: it tries at once, and while
-    // its own tries fail it sends nothing else, and tells the others only after the longest pause. Otherwise two engines of which
-    // one cannot reach the endpoint would end each other's states for ever, each time with failed attempts.
+    // Another engine has had a success. If this one has had failures of its own, the path to the endpoint may be broken for it
+    // alone: it tries at once, and while its tries fail it sends nothing else and tells the others only after the longest pause,
+    // after twice that the next time, and so on up to kLongestDisagreement. Otherwise two engines of which one cannot reach the
+    // endpoint would end each other's states for ever, each time with failed attempts.
     void recover_elsewhere(core::EndpointId endpoint, core::MonoTime now);
     void forget(core::EndpointId endpoint) { gates_.erase(endpoint); }
 
@@ -70,15 +73,19 @@ private:
     struct Gate {
         core::Breaker breaker;
         core::MonoTime asked_until{};            // by Retry-After
+        bool failed = false;                     // here, since another engine has had a success
         core::MonoTime keeps_to_itself_until{};  // no other engine is told that it fails
+        std::chrono::milliseconds keeps_for{0};
         std::string last_failure{};
         core::MonoTime closed_until() const;
     };
+    using Gates = std::unordered_map<core::EndpointId, Gate>;
+    void end_failing(Gates::iterator gate, core::MonoTime now);
     std::optional<EndpointFinding> on_success(core::EndpointId endpoint, core::MonoTime now);
     void ask_for_pause(Gate& gate, const core::AttemptResult& result, core::MonoTime now, core::WallTime wall) const;
 
     const core::BreakerPolicy policy_;
-    std::unordered_map<core::EndpointId, Gate> gates_;  // of endpoints that fail, or have asked for a pause
+    Gates gates_;  // of endpoints that fail, or have asked for a pause
 };
 
 }  // namespace messaging::engine

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <unordered_set>
 
 namespace messaging::engine {
 
@@ -119,10 +120,13 @@ void RateLimiter::reserve_wanted() {
 void RateLimiter::on_reserved(const std::vector<RateRequest>& requests, const core::Result<std::vector<RateGrant>>& grants) {
     reserving_ = false;
     report(observer_, kRateLimitOperation, grants);
+    std::unordered_set<core::EndpointId> granted;
+    if (grants) {
+        for (const RateGrant& grant : grants.value()) granted.insert(grant.endpoint);
+    }
     std::vector<core::EndpointId> answered;
     for (const RateRequest& request : requests) {
-        const auto is_its = [&request](const RateGrant& grant) { return grant.endpoint == request.endpoint; };
-        const bool is_locked = grants && std::none_of(grants->begin(), grants->end(), is_its);
+        const bool is_locked = grants && !granted.contains(request.endpoint);
         (is_locked ? locked_ : answered).push_back(request.endpoint);
     }
     if (!locked_.empty() && !locked_timer_->armed()) locked_timer_->start(kLockedRateRetry);

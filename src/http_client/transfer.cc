@@ -177,7 +177,6 @@ void Transfer::forget_answer() {
     partial_ = {};
     received_bytes_ = 0;
     body_parts_ = 0;
-    sends_ = 0;
     head_ = {};
     socket_error_ = 0;
     error_text_[0] = '\0';
@@ -202,6 +201,7 @@ bool Transfer::prepare(PostRequest request, Client::Completion done) {
     request_ = std::move(request);
     done_ = std::move(done);
     unfit_count_ = 0;
+    sends_ = 0;
     fresh_ = false;
     forget_answer();
     if (!renew()) {

@@ -16,7 +16,8 @@
 
 namespace messaging::telemetry {
 
-// Each series of a metric costs the monitoring system memory for months, so /metrics has only so many endpoints by name.
+// Each series of a metric costs the monitoring system memory for months, so /metrics has only so many endpoints by name at a
+// time. Over days there can be more, as others become the busiest.
 inline constexpr std::size_t kShownEndpoints = 20;
 // An endpoint that is forgotten begins again at 0, as a counter does when its process restarts.
 inline constexpr std::size_t kMaxRememberedEndpoints = 2000;

@@ -10,8 +10,8 @@
 
 namespace messaging::test {
 
-// libcurl repeats a request by itself, on a new connection, when a kept one is closed before the answer. The service does not
-// know of it, and the limit does not count it: such repeats are counted apart.
+// libcurl repeats a request by itself, on a new connection, when a kept one is closed before the answer. The service
+// learns of it with the answer, and leaves later moments unused for it: until then they are too many, so they are counted apart.
 class RateWindows {
 public:
     // An attempt that fails is not made again so soon.

@@ -86,12 +86,23 @@ TEST_F(DispatcherTest, KnowsWhetherAnyReceiverAnswers) {
         sender_.answer(result);
     }
     EXPECT_FALSE(dispatcher_.receivers_answer());
+    const auto answer_after = [&](std::chrono::minutes time) {
+        time_.advance(time);
+        dispatcher_.add(some(1));
+        sender_.answer(400);
+    };
     sender_.answer(500);
+    EXPECT_FALSE(dispatcher_.receivers_answer()) << "an outage may have ended just now";
+    answer_after(std::chrono::minutes(30));
+    EXPECT_FALSE(dispatcher_.receivers_answer());
+    answer_after(std::chrono::minutes(30));
     EXPECT_TRUE(dispatcher_.receivers_answer()) << "a refusal shows that the network works";
     time_.advance(std::chrono::minutes(59));
     EXPECT_TRUE(dispatcher_.receivers_answer());
     time_.advance(std::chrono::minutes(2));
     EXPECT_FALSE(dispatcher_.receivers_answer());
+    answer_after(std::chrono::minutes(0));
+    EXPECT_FALSE(dispatcher_.receivers_answer()) << "again";
 }
 
 TEST_F(DispatcherTest, EveryDeliveryLeavesExactlyOnce) {

@@ -64,10 +64,19 @@ TEST_F(EndpointGatesTest, AnEngineThatAloneFailsKeepsThatToItselfForTheLongestPa
     EXPECT_TRUE(gates_.failing(7, time_.mono())) << "perhaps nobody reaches it any more";
     EXPECT_TRUE(answer(500));
     gates_.recover_elsewhere(7, time_.mono());
+    time_.advance(seconds(61));
+    EXPECT_FALSE(gates_.failing(7, time_.mono())) << "nothing has failed since";
+    EXPECT_FALSE(answer(500)) << "for twice as long now";
+    time_.advance(seconds(60));
+    EXPECT_TRUE(answer(500));
+    gates_.recover_elsewhere(7, time_.mono());
     EXPECT_TRUE(answer(200));
     EXPECT_EQ(most(), kNoGate);
     gates_.recover_elsewhere(7, time_.mono());
     EXPECT_TRUE(gates_.empty()) << "it had no part in it";
+    gates_.open_breaker(7, time_.mono());
+    gates_.recover_elsewhere(7, time_.mono());
+    EXPECT_TRUE(gates_.empty()) << "it knew of it from the others only";
 }
 
 TEST_F(EndpointGatesTest, FaultsOfOurOwnNeverCount) {
@@ -128,7 +137,8 @@ TEST_F(EndpointGatesTest, GoneIsFoundAtOnce) {
 TEST_F(EndpointGatesTest, FollowsAnotherEngineAndForgets) {
     gates_.open_breaker(7, time_.mono());
     EXPECT_EQ(most(), kTries);
-    EXPECT_TRUE(gates_.failing(7, time_.mono()));
+    EXPECT_TRUE(gates_.is_open(7));
+    EXPECT_FALSE(gates_.failing(7, time_.mono())) << "it has found nothing itself";
     EXPECT_EQ(gates_.endpoints(), std::vector<core::EndpointId>{7});
     gates_.forget(7);
     EXPECT_EQ(most(), kNoGate);
