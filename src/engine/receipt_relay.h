@@ -25,8 +25,8 @@ inline constexpr std::chrono::milliseconds kBacklogReclaimPeriod{5000};  // betw
 // The wait after Redis has failed a batch. It doubles with each failure in a row, and the first success ends it.
 inline constexpr core::BackoffPolicy kReceiptBackoff{std::chrono::milliseconds(500), 2.0, std::chrono::milliseconds(30000), 0};
 
-// Loop thread only. Nothing waits for it: Redis is a log, and every sent batch stands in messaging._receipt_backlog until
-// confirmed.
+// Loop thread only. No message waits for its receipt, and every sent batch is in messaging._receipt_backlog until Redis has
+// confirmed it.
 //
 // A failed batch starts a back-off. Until its end nothing is written, neither new batches nor the backlog. Then one batch of the
 // backlog is written as a probe. Its success opens the relay again; its failure doubles the back-off.
