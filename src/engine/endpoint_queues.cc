@@ -32,7 +32,8 @@ std::size_t EndpointQueues::share() const { return std::max<std::size_t>(1, slot
 
 std::list<core::EndpointId>& EndpointQueues::turns_for(const EndpointQueue& queue) {
     if (queue.silent) return is_first(queue) ? untried_ : silent_;
-    return queue.in_flight < share() ? within_share_ : beyond_share_;
+    if (queue.in_flight >= share()) return beyond_share_;
+    return crowded_ && is_proven(queue) ? proven_ : within_share_;
 }
 
 void EndpointQueues::update(core::EndpointId endpoint, EndpointQueue& queue) {
@@ -43,6 +44,7 @@ void EndpointQueues::update(core::EndpointId endpoint, EndpointQueue& queue) {
     replace(counted_, queue.counted, queue.silent ? 0 : queue.waiting.size() - queue.was_held);
     replace(silent_waiting_, queue.silent_waiting, queue.silent ? queue.waiting.size() : 0);
     replace(silent_bytes_, queue.silent_bytes, queue.silent ? queue.bytes : 0);
+    if (is_proven(queue)) replace(proven_in_flight_, queue.proven_in_flight, queue.in_flight);
     std::list<core::EndpointId>* const turns = may_start(queue) ? &turns_for(queue) : nullptr;
     if (turns == queue.turns) return;
     if (queue.turns != nullptr) queue.turns->erase(queue.place);
@@ -116,24 +118,63 @@ std::size_t EndpointQueues::untried_capacity() const {
     return beyond((left + each - 1) / each, untried_in_flight_);
 }
 
-std::list<core::EndpointId>* EndpointQueues::next_turns() {
-    if (!untried_.empty() && untried_capacity() > 0) return &untried_;
-    const bool may_silent = !silent_.empty() && silent_capacity() > 0;
-    if (may_silent && silent_is_next_) return &silent_;
-    if (!within_share_.empty()) return &within_share_;
-    if (!beyond_share_.empty() && slots_ - in_flight_ > slots_ / 4) return &beyond_share_;
-    return may_silent ? &silent_ : nullptr;
+std::size_t EndpointQueues::last_slots() const { return active_ > 1 ? slots_ / 32 * 2 : 0; }
+
+std::size_t EndpointQueues::free_for_trials() const { return beyond(slots_ - last_slots() / 2, in_flight_ - proven_in_flight_); }
+
+bool EndpointQueues::may_try() const {
+    const std::size_t each = std::max<std::size_t>(1, last_slots() / 8);
+    return on_trial_ < (free_for_trials() + each - 1) / each;
+}
+
+void EndpointQueues::update_crowding() {
+    const bool crowded = last_slots() > 0 && in_flight_ + last_slots() * (crowded_ ? 2 : 1) >= slots_;
+    if (crowded && !crowded_) {
+        ++crowding_;  // nobody is proven yet
+        proven_in_flight_ = 0;
+    }
+    crowded_ = crowded;
+}
+
+std::optional<EndpointQueues::Turn> EndpointQueues::next_trial() {
+    if (!may_try()) return std::nullopt;
+    const auto value = [this](core::EndpointId id) {
+        const EndpointQueue& queue = queues_.at(id);
+        return queue.on_trial ? 0 : queue.last_answer + 1;
+    };
+    const auto known = std::max_element(within_share_.begin(), within_share_.end(),
+                                        [&](core::EndpointId a, core::EndpointId b) { return value(a) < value(b); });
+    const bool may_known = known != within_share_.end() && value(*known) > 0;
+    if (!untried_.empty() && (untried_is_next_ || !may_known)) return Turn{untried_.back(), &untried_, true};
+    if (may_known) return Turn{*known, &within_share_, true};
+    return std::nullopt;
+}
+
+std::optional<EndpointQueues::Turn> EndpointQueues::next_turn() {
+    const auto first_of = [](std::list<core::EndpointId>& turns) { return Turn{turns.front(), &turns, false}; };
+    const bool may_others = !crowded_ || free_for_trials() > 0;
+    if (!untried_.empty() && untried_capacity() > 0 && may_others) {
+        const bool newest = silent_capacity() == 0;
+        return Turn{newest ? untried_.back() : untried_.front(), &untried_, false};
+    }
+    const bool may_silent = !silent_.empty() && silent_capacity() > 0 && may_others;
+    if (may_silent && silent_is_next_) return first_of(silent_);
+    const auto trial = crowded_ && (trial_is_next_ || proven_.empty()) ? next_trial() : std::nullopt;
+    if (trial) return trial;
+    if (!proven_.empty()) return first_of(proven_);
+    if (!crowded_ && !within_share_.empty()) return first_of(within_share_);
+    if (!beyond_share_.empty() && slots_ - in_flight_ > slots_ / 4) return first_of(beyond_share_);
+    if (may_silent) return first_of(silent_);
+    return std::nullopt;
 }
 
 std::optional<core::Delivery> EndpointQueues::next_startable() {
     while (in_flight_ < slots_) {
-        std::list<core::EndpointId>* const turns = next_turns();
-        if (turns == nullptr) return std::nullopt;
-        const bool newest = turns == &untried_ && silent_capacity() == 0;
-        const core::EndpointId endpoint = newest ? turns->back() : turns->front();
-        EndpointQueue& queue = queues_[endpoint];
-        if (&turns_for(queue) != turns && turns == &within_share_) {  // more endpoints are active now, so the shares are smaller
-            update(endpoint, queue);
+        const auto turn = next_turn();
+        if (!turn) return std::nullopt;
+        EndpointQueue& queue = queues_[turn->endpoint];
+        if (!queue.silent && &turns_for(queue) != turn->turns) {  // the shares, or who is proven, have changed
+            update(turn->endpoint, queue);
             continue;
         }
         core::Delivery delivery = std::move(queue.waiting.front());
@@ -145,19 +186,33 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
         queue.last_start = ++starts_;
         if (queue.silent) ++silent_in_flight_;
         if (queue.untried) ++untried_in_flight_;
-        silent_is_next_ = turns != &silent_;
-        turns->erase(queue.place);  // its next turn is behind the others'
+        silent_is_next_ = turn->turns != &silent_;
+        trial_is_next_ = !turn->is_trial;
+        if (turn->is_trial) {
+            untried_is_next_ = turn->turns != &untried_;
+            queue.on_trial = true;
+            ++on_trial_;
+        }
+        turn->turns->erase(queue.place);  // its next turn is behind the others'
         queue.turns = nullptr;
-        update(endpoint, queue);
+        update_crowding();
+        update(turn->endpoint, queue);
         return delivery;
     }
     return std::nullopt;
+}
+
+void EndpointQueues::end_trial(EndpointQueue& queue) {
+    if (std::exchange(queue.on_trial, false)) --on_trial_;
 }
 
 void EndpointQueues::set_silent(EndpointQueue& queue, bool silent) {
     if (queue.silent == silent) return;
     queue.silent = silent;
     silent_in_flight_ += silent ? queue.in_flight : std::size_t(0) - queue.in_flight;
+    if (!silent || !is_proven(queue)) return;
+    replace(proven_in_flight_, queue.proven_in_flight, 0);
+    queue.proven_in = 0;
 }
 
 void EndpointQueues::set_tried(EndpointQueue& queue) {
@@ -181,7 +236,13 @@ void EndpointQueues::adapt(EndpointQueue& queue, Ended how) {
 void EndpointQueues::finished(core::EndpointId endpoint, Ended how, std::chrono::microseconds took, std::size_t bytes) {
     EndpointQueue& queue = queues_[endpoint];
     adapt(queue, how);
-    if (how == Ended::kAnswered || how == Ended::kOverloaded) queue.answered = true;
+    end_trial(queue);
+    if (how == Ended::kAnswered || how == Ended::kOverloaded) {
+        queue.answered = true;
+        queue.last_answer = ++answers_;
+        if (!is_proven(queue)) queue.proven_in_flight = 0;
+        queue.proven_in = crowding_;
+    }
     if (how != Ended::kUntried) {
         took = std::max(took, std::chrono::microseconds(1));
         queue.took = queue.took.count() == 0 ? took : queue.took + (took - queue.took) / kDurationMemory;
@@ -194,6 +255,7 @@ void EndpointQueues::finished(core::EndpointId endpoint, Ended how, std::chrono:
     bytes_ -= bytes;
     --queue.in_flight;
     --in_flight_;
+    update_crowding();
     update(endpoint, queue);
 }
 
@@ -242,7 +304,8 @@ bool EndpointQueues::is_quiet(const EndpointQueue& queue) {
 void EndpointQueues::measure(std::chrono::milliseconds interval) {
     for (auto& [endpoint, queue] : queues_) {
         if (!queue.active) continue;
-        if (std::exchange(queue.answered, false) || queue.in_flight == 0) {
+        const bool waits_in_vain = crowded_ && queue.in_flight == 0 && queue.turns == &within_share_;
+        if (std::exchange(queue.answered, false) || (queue.in_flight == 0 && !waits_in_vain)) {
             queue.quiet = std::chrono::milliseconds(0);
         } else {
             queue.quiet += interval;
@@ -250,6 +313,7 @@ void EndpointQueues::measure(std::chrono::milliseconds interval) {
         if (is_quiet(queue)) {
             set_silent(queue, true);
             set_tried(queue);
+            end_trial(queue);
         }
         update(endpoint, queue);
     }

@@ -54,6 +54,12 @@ enum class Ended {
 //   So a new endpoint waits for none that is known to hang. When thousands of new ones hang at once, trying them uses up the
 //   reserve ever more slowly, an endpoint that comes later is tried within about kSilentAfterQuiet, and at least an eighth of
 //   the slots stays for endpoints that answer.
+// - Many endpoints that answered until now can go silent at once, with their name server for example. So the slots are crowded
+//   from the moment when all but a sixteenth (the last ones) are in use, until twice as many are free. Meanwhile an endpoint that
+//   has answered since that moment is proven, and starts requests as always. Of the others only one request each, a trial, is
+//   started at a time: the endpoint that has answered last goes first, in turns with the newest untried one. At once at most four
+//   are on trial, then three, two and one, the fewer the more of the first half of the last slots is used; the second half stays
+//   for proven endpoints. An endpoint that waits for kSilentAfterQuiet in vain meanwhile is silent.
 // - An endpoint that has its share of the slots (slots / endpoints that have something to do and are not silent) starts another
 //   request only while more than a quarter of the slots is free.
 // Within these rules endpoints take turns.
@@ -140,7 +146,11 @@ private:
         bool silent = true;
         bool untried = true;
         bool held = false;
-        std::uint64_t last_start = 0;  // counts up over all endpoints; 0 = never
+        std::uint64_t last_start = 0;      // counts up over all endpoints; 0 = never
+        std::uint64_t last_answer = 0;     // as above
+        std::uint64_t proven_in = 0;       // the number of the crowding in which it has answered
+        std::size_t proven_in_flight = 0;  // this queue's part of proven_in_flight_, while it is proven
+        bool on_trial = false;
         bool active = false;
         std::list<core::EndpointId>* turns = nullptr;      // the list of turns that has this endpoint, or null
         std::list<core::EndpointId>::iterator place = {};  // in that list
@@ -160,8 +170,20 @@ private:
     }
     std::size_t share() const;
     std::list<core::EndpointId>& turns_for(const EndpointQueue& queue);
-    // The list whose first endpoint has the next turn, or null while no request may start.
-    std::list<core::EndpointId>* next_turns();
+    struct Turn {
+        core::EndpointId endpoint;
+        std::list<core::EndpointId>* turns;
+        bool is_trial;
+    };
+    std::optional<Turn> next_turn();
+    std::optional<Turn> next_trial();
+    std::size_t last_slots() const;
+    // Of the slots that are not for proven endpoints only.
+    std::size_t free_for_trials() const;
+    bool may_try() const;
+    bool is_proven(const EndpointQueue& queue) const { return queue.proven_in == crowding_; }
+    void update_crowding();
+    void end_trial(EndpointQueue& queue);
     void set_silent(EndpointQueue& queue, bool silent);
     void set_tried(EndpointQueue& queue);
     void adapt(EndpointQueue& queue, Ended how);
@@ -174,21 +196,29 @@ private:
     std::unordered_map<core::EndpointId, EndpointQueue> queues_;
     // Endpoints that have waiting deliveries and are below their own limit, in the order of their turns.
     std::list<core::EndpointId> within_share_;
+    std::list<core::EndpointId> proven_;  // within their shares too, while the slots are crowded
     std::list<core::EndpointId> beyond_share_;
     std::list<core::EndpointId> untried_;
     std::list<core::EndpointId> silent_;
     bool silent_is_next_ = false;
+    bool untried_is_next_ = false;  // for a trial
+    bool trial_is_next_ = false;
+    bool crowded_ = false;
+    std::uint64_t crowding_ = 1;  // the number of the present crowding, or of the last one
+    std::size_t on_trial_ = 0;
     std::size_t active_ = 0;
     std::size_t answering_ = 0;  // active endpoints that are not silent
     std::size_t waiting_ = 0;
     std::size_t in_flight_ = 0;
     std::size_t silent_in_flight_ = 0;  // with untried_in_flight_
     std::size_t untried_in_flight_ = 0;
+    std::size_t proven_in_flight_ = 0;
     std::size_t counted_ = 0;
     std::size_t silent_waiting_ = 0;
     std::size_t bytes_ = 0;
     std::size_t silent_bytes_ = 0;
     std::uint64_t starts_ = 0;
+    std::uint64_t answers_ = 0;
 };
 
 }  // namespace messaging::engine

@@ -347,6 +347,22 @@ TEST_F(EndpointFairness, ANewOneIsServedAtOnceWhenManyHaveJustBegunToHang) {
     EXPECT_LE(run(seconds(10)), milliseconds(100));
 }
 
+// A reader's finding: a name server went silent, requests to two thousand good endpoints took all slots, and others waited for 18
+// s.
+TEST_F(EndpointFairness, TwoThousandGoodOnesThatBeginToHangAtOnceDelayNobody) {
+    start(2000, milliseconds(20));
+    burst(1);
+    run(seconds(5));
+    for (core::EndpointId id = 1; id < good_; ++id) receivers_.set(id, kNever);
+    for (int i = 0; i < 10; ++i) {
+        burst(2);
+        EXPECT_LE(run(seconds(5)), milliseconds(1000));
+    }
+    for (core::EndpointId id = 1; id < good_; ++id) receivers_.set(id, milliseconds(20));
+    EXPECT_LE(run(seconds(90)), milliseconds(1000));
+    EXPECT_EQ(tables_.held(), 0u) << "and they are served again";
+}
+
 TEST_F(EndpointFairness, EveryHeldOneIsTriedBesideAThousandThatHang) {
     start(1000, kNever);
     burst(5);

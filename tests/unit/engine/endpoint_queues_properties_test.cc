@@ -41,6 +41,7 @@ public:
         std::set<core::EndpointId> first;               // of those, the untried ones
         queues_.measure(std::chrono::milliseconds(0));  // puts each endpoint into the line where it belongs now
         for (core::EndpointId endpoint = 1; endpoint <= kEndpoints; ++endpoint) {
+            note_share(endpoint);
             if (waiting_[endpoint].empty() || in_flight_[endpoint] >= limit_[endpoint].value) continue;
             if (in_flight() == slots_) continue;
             able.insert(endpoint);
@@ -49,7 +50,6 @@ public:
                                                  : in_flight_[endpoint] < share() || slots_ - in_flight() > slots_ / 4;
             if (may) surely.insert(endpoint);
             if (may && is_first(endpoint)) first.insert(endpoint);
-            if (!silent_[endpoint]) note_share(endpoint);
         }
         const auto delivery = queues_.next_startable();
         RC_ASSERT(delivery.has_value() == !surely.empty());
@@ -121,7 +121,12 @@ private:
         ++limit.value;
     }
     // An endpoint's place in the turns is decided when something happens to it, by the shares that there are then.
-    void note_share(core::EndpointId endpoint) { beyond_share_[endpoint] = in_flight_[endpoint] >= share(); }
+    void note_share(core::EndpointId endpoint) {
+        const bool beyond = in_flight_[endpoint] >= share();
+        if (beyond != beyond_share_[endpoint] && !silent_[endpoint])
+            passed_over_[endpoint] = 0;  // it stands at the end of another line
+        beyond_share_[endpoint] = beyond;
+    }
     std::size_t in_flight() const {
         std::size_t sum = 0;
         for (const auto& [endpoint, count] : in_flight_) sum += count;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
 
 #include "support/fake_ports.h"
@@ -365,9 +366,10 @@ TEST(EndpointQueues, AnEndpointThatBeginsToHangIsSilentSoon) {
     hang(1);
     hang(2);
     EXPECT_FALSE(drain(queues).empty());
-    EXPECT_EQ(queues.in_flight(), 40u) << "all that they have, each up to its share of 20";
-    for (milliseconds passed{0}; passed < kSilentAfterQuiet; passed += kInterval) queues.measure(kInterval);
+    EXPECT_EQ(queues.in_flight(), 39u) << "each up to its share of 20, and the last slot is for those that answer meanwhile";
+    pass(queues, kSilentAfterQuiet + kInterval);
     finish(queues, 1, 10, Ended::kUntried);
+    ASSERT_EQ(queues.waiting(), 1u);
     EXPECT_EQ(drain(queues), "") << "what they have is more than half of the slots";
     queues.push(delivery(7, 3));
     EXPECT_EQ(drain(queues), "7 ");
@@ -422,11 +424,95 @@ TEST(EndpointQueues, NobodyTakesTheLastQuarterOfTheSlotsBeyondItsShare) {
     EXPECT_EQ(queues.in_flight(), 30u) << "29 of endpoint 1";
     for (int id = 200; id < 300; ++id) queues.push(delivery(id, 2));
     drain(queues);
-    EXPECT_EQ(queues.in_flight(), 40u) << "11 of endpoint 2: it is below its share";
+    EXPECT_EQ(queues.in_flight(), 39u)
+        << "10 of endpoint 2: it is below its share; the last slot is for those that answer meanwhile";
     finish(queues, 1, 10, Ended::kAnswered);
     std::size_t of_one = 29 - 10;
     while (const auto next = queues.next_startable()) of_one += next->endpoint_id == 1 ? 1u : 0u;
     EXPECT_EQ(of_one, 20u) << "its share, and the other one has the other half";
+}
+
+// 512 slots, so the last 32 are used with care.
+class CrowdedSlots : public testing::Test {
+protected:
+    CrowdedSlots() {
+        for (core::EndpointId id = 1; id <= 600; ++id) prove(queues_, id, 2);
+        for (core::EndpointId id = 1; id <= 520; ++id) queues_.push(delivery(id, id));
+    }
+    EndpointQueues queues_{512};
+};
+
+TEST_F(CrowdedSlots, FewAreTriedAndTheLastOnesAreForThoseThatAnswer) {
+    drain(queues_);
+    EXPECT_EQ(queues_.in_flight(), 480u + 4u) << "four are on trial";
+    core::EndpointId next = 521;
+    for (const std::size_t more : {3u, 2u, 2u, 1u, 1u}) {
+        const std::size_t before = queues_.in_flight();
+        pass(queues_, kSilentAfterQuiet + kInterval);
+        for (int i = 0; i < 4; ++i, ++next) queues_.push(delivery(next, next));
+        drain(queues_);
+        EXPECT_EQ(queues_.in_flight(), before + more);
+    }
+    queues_.finished(1, Ended::kAnswered);
+    for (int i = 0; i < 2; ++i) queues_.push(delivery(1000 + i, 1));
+    EXPECT_EQ(drain(queues_), "1000 1001 ");
+    EXPECT_EQ(queues_.in_flight(), 494u);
+}
+
+TEST_F(CrowdedSlots, WhoeverHasAnsweredLastIsTriedFirst) {
+    while (queues_.in_flight() < 480) queues_.next_startable();
+    for (const core::EndpointId id : {599, 600, 598}) queues_.push(delivery(id, id));
+    EXPECT_EQ(drain(queues_), "600 599 598 520 ");
+}
+
+TEST_F(CrowdedSlots, NewEndpointsAndKnownOnesAreTriedInTurns) {
+    drain(queues_);
+    pass(queues_, kSilentAfterQuiet + kInterval);  // those in flight are silent: no new one may start by the other rules
+    for (core::EndpointId id = 701; id <= 710; ++id) {
+        queues_.set_max_in_flight(id, 2);
+        queues_.push(delivery(id, id));
+    }
+    for (const core::EndpointId id : {599, 600, 598}) queues_.push(delivery(id, id));
+    EXPECT_EQ(drain(queues_), "710 600 709 ");
+}
+
+// What waits in vain while nothing answers must not keep the memory from those that are served.
+TEST_F(CrowdedSlots, AnEndpointThatWaitsInVainIsSilent) {
+    drain(queues_);
+    EXPECT_EQ(queues_.waiting_counted(), 36u);
+    pass(queues_, kSilentAfterQuiet + kInterval);
+    EXPECT_EQ(queues_.waiting_counted(), 0u);
+    for (core::EndpointId id = 1; id <= 520; ++id) {
+        if (queues_.waiting(id) == 0) queues_.finished(id, Ended::kAnswered);
+    }
+    drain(queues_);
+    EXPECT_EQ(queues_.waiting(), 0u) << "and is served when the slots are free";
+}
+
+// More messages than slots, always, and every endpoint answers.
+TEST_F(CrowdedSlots, AreAllUsedWhileEveryEndpointAnswersAndEachHasItsTurn) {
+    std::map<core::EndpointId, std::size_t> started;
+    std::deque<core::EndpointId> in_flight;
+    std::size_t fewest = 512;
+    core::MessageId next_id = 10'000;
+    for (int step = 0; step < 100'000; ++step) {
+        for (core::EndpointId id = 1; id <= 600; ++id) {
+            while (queues_.waiting(id) < 3) queues_.push(delivery(++next_id, id));
+        }
+        while (const auto next = queues_.next_startable()) {
+            ++started[next->endpoint_id];
+            in_flight.push_back(next->endpoint_id);
+        }
+        if (step > 5000) fewest = std::min(fewest, queues_.in_flight());
+        queues_.finished(in_flight.front(), Ended::kAnswered, milliseconds(20));
+        in_flight.pop_front();
+        if (step % 2500 == 0) queues_.measure(kInterval);
+    }
+    EXPECT_EQ(fewest, 512u);
+    for (core::EndpointId id = 1; id <= 600; ++id) {
+        EXPECT_GE(started[id], 80u) << id;
+        EXPECT_LE(started[id], 330u) << id;
+    }
 }
 
 }  // namespace
