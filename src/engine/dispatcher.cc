@@ -92,7 +92,7 @@ void Dispatcher::follow_state(const core::Endpoint& read, const core::Endpoint* 
     const bool failing = read.state == core::EndpointState::kFailing;
     const bool was_failing = before != nullptr && before->state == core::EndpointState::kFailing;
     const bool disabled = read.state == core::EndpointState::kDisabled;
-    const auto found = gates_.failing(read.id, clock_.mono());
+    auto found = gates_.failing(read.id, clock_.mono());
     if (disabled) {
         gates_.forget(read.id);  // enabled, it is tried as any other
     } else if (failing && !was_failing) {
@@ -100,9 +100,10 @@ void Dispatcher::follow_state(const core::Endpoint& read, const core::Endpoint* 
     } else if (!failing && was_failing) {
         gates_.recover_elsewhere(read.id, clock_.mono());
     } else if (failing && !gates_.is_open(read.id)) {
-        mediator_.on_finding({read.id, Finding::kRecovered});
+        mediator_.on_finding({read.id, Finding::kRecovered, "", read.version});
     } else if (!failing && found) {
-        mediator_.on_finding(*found);
+        found->version = read.version;
+        mediator_.on_finding(std::move(*found));
     }
     update_gate(read.id);
 }
@@ -325,6 +326,7 @@ void Dispatcher::judge(const core::Delivery& delivery, const core::AttemptResult
     if (had_none && gates_.empty()) return;  // the usual case: no endpoint fails
     update_gate(id);
     if (!finding) return;
+    finding->version = delivery.endpoint_version;
     if (finding->finding == Finding::kGone) on_gone(id);
     mediator_.on_finding(std::move(*finding));
 }

@@ -36,7 +36,8 @@ enum class Finding {
 struct EndpointFinding {
     core::EndpointId endpoint = 0;
     Finding finding = Finding::kFailing;
-    std::string reason{};  // for people; empty for kRecovered
+    std::string reason{};      // for people; empty for kRecovered
+    std::int64_t version = 0;  // of the endpoint that was tried. If the endpoint has another one by now, the finding is dropped
 };
 
 class EndpointGates {

@@ -45,10 +45,10 @@ void set_unusable(LoadedEndpoints& loaded, const std::string& refusal) {
 
 }  // namespace
 
-void PgEndpointStore::load_endpoints(Completion done) { load({}, {{&EndpointLoader::all(), {}}, kRounds}, std::move(done)); }
+void PgEndpointStore::load_endpoints(Completion done) { load({{&EndpointLoader::all(), {}}, kRounds}, std::move(done)); }
 
 void PgEndpointStore::load_endpoint(const service::EndpointRef& endpoint, core::Completion<core::Endpoint> done) {
-    load({}, {{&EndpointLoader::one(), ref_params(endpoint)}, kRounds},
+    load({{&EndpointLoader::one(), ref_params(endpoint)}, kRounds},
          [done = std::move(done)](core::Result<std::vector<core::Endpoint>> found) {
              if (!found) return done(found.error());
              if (found->empty()) return done(no_such_endpoint());
@@ -58,10 +58,10 @@ void PgEndpointStore::load_endpoint(const service::EndpointRef& endpoint, core::
          });
 }
 
-void PgEndpointStore::load(pg::Steps before, Round round, Completion done) {
-    before.push_back(round.read);
+void PgEndpointStore::load(Round round, Completion done) {
+    const pg::Steps read{round.read};
     pg::run_steps<LoadedEndpoints>(
-        session_, before,
+        session_, read,
         [this, round = std::move(round), done = std::move(done)](core::Result<LoadedEndpoints> loaded) mutable {
             if (!loaded) return done(loaded.error());
             on_loaded(std::move(loaded.value()), std::move(round), std::move(done));
@@ -73,12 +73,23 @@ void PgEndpointStore::on_loaded(LoadedEndpoints loaded, Round round, Completion 
     const bool again = round.more > 0;
     if (!loaded.without_secret.empty() && again) return create_secrets(loaded.without_secret, std::move(round), std::move(done));
     set_unusable(loaded, round.refusal);
-    if (!loaded.unsealed.empty() && again) {
-        pg::Params params;
-        params.bigint_array(loaded.unsealed).text_array(loaded.unsealed_as).text_array(loaded.sealed_as);
-        return load({{&kSealSecrets, std::move(params)}}, {round.read, round.more - 1}, std::move(done));
-    }
+    if (!loaded.unsealed.empty() && again) return seal_secrets(std::move(loaded), std::move(round), std::move(done));
     done(std::move(loaded.endpoints));
+}
+
+// What PostgreSQL refuses is tried again at the next reading: until then the secrets are used as they are.
+void PgEndpointStore::seal_secrets(LoadedEndpoints loaded, Round round, Completion done) {
+    pg::Params params;
+    params.bigint_array(loaded.unsealed).text_array(loaded.unsealed_as).text_array(loaded.sealed_as);
+    pg::run_statement<core::Unit>(
+        session_, kSealSecrets, std::move(params),
+        [this, loaded = std::move(loaded), round = std::move(round),
+         done = std::move(done)](const core::Result<core::Unit>& sealed) mutable {
+            if (sealed) return load({round.read, round.more - 1}, std::move(done));
+            if (sealed.error().kind == core::ErrorKind::kUnavailable) return done(sealed.error());
+            done(std::move(loaded.endpoints));
+        },
+        pg::nothing);
 }
 
 // What PostgreSQL refuses concerns the endpoints without a secret: all are read then, and no more secrets are created.
@@ -88,9 +99,9 @@ void PgEndpointStore::create_secrets(const std::vector<SecretOwner>& owners, Rou
     pg::run_steps<core::Unit>(
         session_, steps.value(),
         [this, round = std::move(round), done = std::move(done)](const core::Result<core::Unit>& created) mutable {
-            if (created) return load({}, {round.read, round.more - 1}, std::move(done));
+            if (created) return load({round.read, round.more - 1}, std::move(done));
             if (created.error().kind == core::ErrorKind::kUnavailable) return done(created.error());
-            load({}, {round.read, 0, created.error().message}, std::move(done));
+            load({round.read, 0, created.error().message}, std::move(done));
         },
         [](const std::vector<pg::Rows>&) { return core::Unit{}; });
 }

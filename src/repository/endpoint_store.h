@@ -35,9 +35,9 @@ private:
         int more = 0;           // rounds of creating or sealing, and reading again
         std::string refusal{};  // why secrets could not be created
     };
-    // Reads behind `before`.
-    void load(pg::Steps before, Round round, Completion done);
+    void load(Round round, Completion done);
     void on_loaded(LoadedEndpoints loaded, Round round, Completion done);
+    void seal_secrets(LoadedEndpoints loaded, Round round, Completion done);
     void create_secrets(const std::vector<SecretOwner>& owners, Round round, Completion done);
 
     pg::Connection& session_;

@@ -171,6 +171,11 @@ SELECT 'warning', format('%s message(s) were dead-lettered because their endpoin
        'SELECT m.* FROM public.messages m JOIN messaging._dead d ON d.id = m.id WHERE d.reason LIKE ''no such endpoint%'''
 FROM messaging._dead WHERE reason LIKE 'no such endpoint%' HAVING count(*) > 0
 UNION ALL
+SELECT 'warning', format('%s secret(s) of endpoints are stored unsealed, and %s sealed', count(*) - sealed, sealed),
+       'look for a trigger or a lock on messaging._endpoint_secret: each process that has SECRETS_KEY seals them when it reads the endpoints'
+FROM (SELECT secret, count(*) FILTER (WHERE secret LIKE 'sealed:%') OVER () AS sealed FROM messaging._endpoint_secret) s
+GROUP BY sealed HAVING sealed > 0 AND sealed < count(*)
+UNION ALL
 SELECT 'ok', format('%s endpoint(s), %s of them active', count(*), count(*) FILTER (WHERE state = 'active')), ''
 FROM messaging._endpoint_state)sql";
 

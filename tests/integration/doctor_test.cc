@@ -307,6 +307,10 @@ TEST_F(Doctor, Endpoints) {
     test::OneEngine(db_).claim();
     expect("endpoints", schema::FindingLevel::kWarning, "2 message(s) were dead-lettered because their endpoint did not exist");
     db_.sql("DELETE FROM messages");
+    db_.sql(
+        "INSERT INTO messaging._endpoint_secret (endpoint_id, kind, secret) "
+        "VALUES (1, 'v1', 'sealed:x'), (2, 'v1', 'whsec_' || repeat('k', 32))");
+    expect("endpoints", schema::FindingLevel::kWarning, "1 secret(s) of endpoints are stored unsealed, and 1 sealed");
     db_.sql("DELETE FROM messaging.endpoints WHERE id = 1");
     expect("endpoints", schema::FindingLevel::kError, "endpoint 1 does not exist");
 }

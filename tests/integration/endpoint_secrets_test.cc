@@ -193,6 +193,18 @@ TEST_F(EndpointSecretsTest, ThoseOfTenThousandEndpointsAreSealedAtOnce) {
     EXPECT_EQ(db_.number("SELECT count(*) FROM messaging._endpoint_secret WHERE secret NOT LIKE 'sealed:%'"), 0);
 }
 
+TEST_F(EndpointSecretsTest, WhatCannotBeSealedIsUsedAsItIs) {
+    const std::string signature = sign(*load()[1].signers.at(0).signer);
+    db_.sql("CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$");
+    db_.sql("CREATE TRIGGER refuse BEFORE UPDATE ON messaging._endpoint_secret EXECUTE FUNCTION public.refuse()");
+    PgEndpointStore with_key(session_, sealer("a"));
+    EXPECT_EQ(sign(*load(with_key)[1].signers.at(0).signer), signature);
+    EXPECT_TRUE(has_plain_secret(stored()));
+    db_.sql("DROP TRIGGER refuse ON messaging._endpoint_secret");
+    load(with_key);
+    EXPECT_FALSE(has_plain_secret(stored())) << "the next reading seals it";
+}
+
 TEST_F(EndpointSecretsTest, ThoseOfAKindThatSignsNothingNowAreSealedTooAndNeedNotOpen) {
     const std::string signature = sign(*load()[1].signers.at(0).signer);
     db_.sql("UPDATE messaging.endpoints SET signing = 'none' WHERE id = 2");

@@ -22,7 +22,14 @@ protected:
         db_.sql("INSERT INTO messaging.endpoints (name, url, tenant) VALUES ('shop', 'http://shop/', 'acme')");
         db_.sql("INSERT INTO messaging.endpoints (name, url, event_types) VALUES ('ours', 'http://ours/', '{messaging.*}')");
     }
-    void write(const std::vector<EndpointFinding>& findings, bool may_disable = true) {
+    std::int64_t version_of(core::EndpointId id) {
+        return db_.number("SELECT coalesce(max(version), 0) FROM messaging._endpoint_state WHERE endpoint_id = " +
+                          std::to_string(id));
+    }
+    void write(std::vector<EndpointFinding> findings, bool may_disable = true) {
+        for (EndpointFinding& finding : findings) {
+            if (finding.version == 0) finding.version = version_of(finding.endpoint);
+        }
         db_.value<core::Unit>([&](auto done) { store_.write_findings(findings, may_disable, std::move(done)); });
     }
     void find(Finding finding, const std::string& reason = "") { write({{2, finding, reason}}); }
@@ -98,7 +105,8 @@ TEST_F(EndpointStateStoreTest, NothingButFailuresForLongEnoughDisablesIt) {
     PgEndpointStateStore never{session_, std::chrono::hours(0)};
     find(Finding::kFailing, "x");
     db_.sql("UPDATE messaging._endpoint_state SET since = now() - interval '9 years' WHERE endpoint_id = 2");
-    db_.value<core::Unit>([&](auto done) { never.write_findings({{2, Finding::kFailing, "x"}}, true, std::move(done)); });
+    const EndpointFinding failing{2, Finding::kFailing, "x", version_of(2)};
+    db_.value<core::Unit>([&](auto done) { never.write_findings({failing}, true, std::move(done)); });
     EXPECT_EQ(state(), "failing|nothing but failures: x");
     db_.sql("SELECT messaging.enable('shop')");
     EXPECT_EQ(state(), "active|-") << "enabling has it tried at once";
@@ -108,6 +116,19 @@ TEST_F(EndpointStateStoreTest, AnEndpointThatIsGoneIsDisabled) {
     find(Finding::kGone, "the receiver answered HTTP 410");
     EXPECT_EQ(state(), "disabled|the receiver answered HTTP 410");
     EXPECT_EQ(events(), "endpoint.disabled|shop|the receiver answered HTTP 410|1");
+}
+
+// A 410 of the former URL came after the endpoint was given a new one, and disabled it.
+TEST_F(EndpointStateStoreTest, WhatWasFoundOfTheEndpointBeforeAChangeIsDropped) {
+    const std::int64_t before = version_of(2);
+    db_.sql("UPDATE messaging.endpoints SET url = 'http://new/' WHERE id = 2");
+    write({{2, Finding::kGone, "the receiver answered HTTP 410", before}});
+    EXPECT_EQ(state(), "active|-");
+    pg::Session other = test::connect_or_abort(db_.url());
+    ASSERT_TRUE(other.execute_script("BEGIN; UPDATE messaging.endpoints SET url = 'http://newer/' WHERE id = 2"));
+    find(Finding::kGone, "the receiver answered HTTP 410");
+    ASSERT_TRUE(other.execute_script("COMMIT"));
+    EXPECT_EQ(state(), "active|-") << "whoever changes it comes first";
 }
 
 TEST_F(EndpointStateStoreTest, TheEnginesAreToldOfAChangeAndOnlyOfThat) {

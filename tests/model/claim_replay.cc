@@ -404,7 +404,9 @@ void ClaimReplay::set_endpoint(Endpoint endpoint) {
 void ClaimReplay::write_finding(Finding finding) {
     static constexpr std::array<engine::Finding, 4> kFindings{engine::Finding::kFailing, engine::Finding::kFailing,
                                                               engine::Finding::kRecovered, engine::Finding::kGone};
-    const engine::EndpointFinding one{1, kFindings[static_cast<std::size_t>(finding)], "HTTP 503"};
+    const std::int64_t version =
+        db_.number("SELECT coalesce(max(version), 0) FROM messaging._endpoint_state WHERE endpoint_id = 1");
+    const engine::EndpointFinding one{1, kFindings[static_cast<std::size_t>(finding)], "HTTP 503", version};
     db_.value<core::Unit>([&](auto done) { states_.write_findings({one}, true, std::move(done)); });
 }
 

@@ -114,8 +114,6 @@ protected:
         bool settled = false;
         for (int minute = 1; !settled && minute <= kSettlingMinutes; ++minute) {
             settled = wait_until([] { return number(kUnsettled) == 0; }, seconds(minute == 1 ? 20 : 60));
-            // The 410 of the former URL can come after the endpoint was mended and enabled.
-            if (!settled) enable_endpoints(database_);
             if (!settled) std::printf("without faults, look %d: %s\n", minute, sql(kWhatIsUnsettled).c_str());
             std::fflush(stdout);
         }

@@ -434,6 +434,7 @@ TEST_F(DispatcherTest, WhatAnEndpointAnsweredBeforeItWasChangedSaysNothingOfItAs
     sender_.answer(410);
     ASSERT_EQ(findings_.size(), 1u);
     EXPECT_EQ(findings_[0].finding, Finding::kGone);
+    EXPECT_EQ(findings_[0].version, moved.version);
 }
 
 TEST_F(DispatcherTest, AnOverloadedEndpointWaitsForAsLongAsItAsks) {
