@@ -12,13 +12,13 @@ DECLARE
     names text[] := '{}';
 BEGIN
     problem := CASE
-        WHEN NEW.name !~ '^[A-Za-z0-9._-]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9._-])?$' OR NEW.name ~ '^([0-9]+|\.\.?)$' THEN
+        WHEN NEW.name !~ '^[A-Za-z0-9._-]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9._-])?$' OR NEW.name ~ '^([0-9]+|[.][.]?)$' THEN
             'name must be 1 to 100 letters, digits, blanks, dots, underscores or hyphens; not digits alone, not . or .., and no blank at its ends'
         WHEN octet_length(NEW.url) > 8192 THEN 'url must not be longer than 8192 bytes'
         WHEN NEW.url !~* '^https?://' THEN 'url must begin with http:// or https://'
         WHEN NEW.url ~ '[^!-~]' THEN 'url must consist of visible ASCII characters: write others as %XX'
         WHEN NEW.url ~ '^[^/]*//[^/?#]*@' THEN 'url must not contain a user name or password: send a header instead'
-        WHEN NEW.url !~ '^[^/]*//(\[[0-9A-Fa-f:.]+\]|[^]:/?#\\[]+)(:[0-9]{1,5})?([/?#]|$)'
+        WHEN NEW.url !~ E'^[^/]*//(\\[[0-9A-Fa-f:.]+\\]|[^]:/?#\\\\[]+)(:[0-9]{1,5})?([/?#]|$)'
              OR substring(NEW.url FROM '^[^/]*//[^/?#]*:([0-9]{1,5})([/?#]|$)')::integer NOT BETWEEN 1 AND 65535 THEN
             'url must name a host, and no port but 1 to 65535'
         WHEN octet_length(NEW.description) > 1024 THEN 'description must not be longer than 1024 bytes'
@@ -30,7 +30,7 @@ BEGIN
         WHEN NEW.rate_limit NOT BETWEEN 1 AND 10000 THEN 'rate_limit must be 1 to 10000, or null'
         WHEN cardinality(NEW.event_types) > 100 THEN 'event_types must not be more than 100'
         WHEN EXISTS (SELECT FROM unnest(NEW.event_types) t WHERE t IS NULL OR octet_length(t) > 128
-                     OR t !~ '^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$') THEN
+                     OR t !~ '^([*]|[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*([.][*])?)$') THEN
             'event_types must be names of at most 128 letters, digits, _, - and dots, such as invoice.paid, invoice.* or *'
         WHEN octet_length(NEW.headers) > 65536 THEN 'headers must not be longer than 65536 bytes'
     END;
@@ -44,7 +44,7 @@ BEGIN
                     WHEN lower(header.name) ~ reserved THEN
                         'headers must not contain ' || header.name || ': the service writes it, or HTTP does not allow it'
                     WHEN header.type <> 'string' THEN 'headers must have strings as values: ' || header.name || ' has none'
-                    WHEN header.text ~ '[\x01-\x08\x0A-\x1F\x7F]' THEN
+                    WHEN header.text ~ E'[\\x01-\\x08\\x0A-\\x1F\\x7F]' THEN
                         'headers must not have line breaks or other control characters: ' || header.name || ' has one'
                     WHEN cardinality(names) = 50 THEN 'headers must not be more than 50'
                 END;

@@ -23,7 +23,7 @@ BEGIN
     IF TG_RELID <> 'messaging.events'::regclass THEN
         RAISE EXCEPTION 'messaging._on_event_insert() serves messaging.events only';
     END IF;
-    IF EXISTS (SELECT FROM new_rows WHERE by_service <> (type ~ '^messaging(\.|$)')) THEN
+    IF EXISTS (SELECT FROM new_rows WHERE by_service <> (type ~ '^messaging([.]|$)')) THEN
         RAISE EXCEPTION 'types that begin with messaging are the service''s own: choose another name' USING ERRCODE = 'check_violation';
     END IF;
     INSERT INTO public.messages (event_id, endpoint_id)
@@ -75,7 +75,7 @@ DECLARE
         SELECT json_build_object('message_id', m.id::text, 'webhook_id', messaging.webhook_id(m.id), 'endpoint_id', m.endpoint_id::text,
                                  'endpoint', e.name, 'tenant', e.tenant, 'event_id', m.event_id::text, 'event_type', v.type, 'reason', NEW.reason)
         FROM public.messages m LEFT JOIN messaging.endpoints e ON e.id = m.endpoint_id LEFT JOIN messaging.events v ON v.id = m.event_id
-        WHERE m.id = NEW.id AND coalesce(v.type !~ '^messaging(\.|$)', true));
+        WHERE m.id = NEW.id AND coalesce(v.type !~ '^messaging([.]|$)', true));
 BEGIN
     IF own_data IS NOT NULL THEN
         PERFORM messaging._publish_own('messaging.message.dead', own_data);

@@ -51,7 +51,7 @@ BEGIN
         WHEN num_nonnulls(_replay_filter.endpoint, r.since, r.event_type, r.tenant) = 0
              AND _replay_filter.status IS DISTINCT FROM 'dead' THEN
             'the filter would replay everything: name endpoint, since, event_type or tenant, or status dead alone'
-        WHEN r.event_type !~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?$' OR octet_length(r.event_type) > 130 THEN
+        WHEN r.event_type !~ '^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*([.][*])?$' OR octet_length(r.event_type) > 130 THEN
             'event_type must be a type of events, such as invoice.paid, or all below a name, such as invoice.*'
         WHEN octet_length(r.tenant) NOT BETWEEN 1 AND 255 THEN 'tenant must be 1 to 255 bytes long'
         WHEN r.since >= r.until THEN 'until must be later than since' END;

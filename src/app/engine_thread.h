@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "app/config.h"
-#include "telemetry/metrics.h"
+#include "telemetry/engine_metrics.h"
 
 namespace messaging::app {
 

@@ -327,7 +327,7 @@ void Claimer::on_claim_failed(Source source, Scan scan, const ClaimRequest& requ
     if (request.limit == 1 && lies_in_the_data(error) && active()) {
         isolate(source, request, error);
     } else {
-        if (error.kind != core::ErrorKind::kUnavailable) failed.limit = std::max(1, request.limit / 2);
+        if (error.kind != core::ErrorKind::kUnavailable || is_too_much(error)) failed.limit = std::max(1, request.limit / 2);
         next();
     }
 }

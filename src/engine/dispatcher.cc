@@ -13,7 +13,6 @@ constexpr std::chrono::milliseconds kMeasurePeriod{100};
 // Starting requests counts as recovered after this long without a failure.
 constexpr std::chrono::milliseconds kFaultMemory{1000};
 constexpr std::chrono::milliseconds kOpeningPeriod{100};  // between two checks of all gates
-constexpr const char* kStarting = "starting requests";
 constexpr std::chrono::milliseconds kUnknownEndpointWait{5000};
 constexpr std::chrono::hours kAnswerMemory{1};
 
@@ -24,10 +23,6 @@ Ended ended(const core::AttemptResult& result) {
         default: return Ended::kUnanswered;
     }
 }
-
-std::string label(const core::Endpoint& endpoint) { return "endpoint " + endpoint.name; }
-std::string requests_to(const core::Endpoint& endpoint) { return "requests to " + label(endpoint); }
-std::string signing_of(const core::Endpoint& endpoint) { return "signing for " + label(endpoint); }
 
 }  // namespace
 
@@ -41,9 +36,10 @@ Dispatcher::Dispatcher(Sender& sender, RateLimitStore& rates, loop::TimerFactory
       mediator_(std::move(mediator)),
       queues_(options_.max_in_flight),
       gates_(options_.breaker),
+      degradations_(observer, options_.breaker.longest_pause),
       limiter_(rates, timers, clock, observer, [this](const auto& endpoints) { on_moments(endpoints); }),
       measure_timer_(timers.make_timer([this] { measure(); })),
-      fault_timer_(timers.make_timer([this] { tell(kStarting, "", false); })),
+      fault_timer_(timers.make_timer([this] { degradations_.starting_is_possible(); })),
       gate_timer_(timers.make_timer([this] { open_gates(); })) {}
 
 void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
@@ -65,16 +61,12 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         if (held != was_held) queues_.set_held(endpoint.id, held);  // hold() may be ahead of what was read
         if (held && before == former.end()) queues_.expect_silence(endpoint.id);
         follow_state(read, before == former.end() ? nullptr : &before->second);
-        tell_of(endpoint, read.unusable);
+        degradations_.endpoint_was_read(endpoint, read.unusable);
         endpoints_.emplace(endpoint.id, std::move(endpoint));
     }
     for (const auto& [id, endpoint] : former) {
         const auto now = endpoints_.find(id);
-        if (now == endpoints_.end() || now->second.name != endpoint.name) {
-            tell(label(endpoint), "", false);
-            tell(signing_of(endpoint), "", false);
-            tell(requests_to(endpoint), "", false);
-        }
+        if (now == endpoints_.end() || now->second.name != endpoint.name) degradations_.endpoint_is_gone(endpoint.name);
         if (now == endpoints_.end()) {
             set_rate(id, std::nullopt);
             gates_.forget(id);
@@ -106,23 +98,6 @@ void Dispatcher::follow_state(const core::Endpoint& read, const core::Endpoint* 
         mediator_.on_finding(std::move(*found));
     }
     update_gate(read.id);
-}
-
-// `unusable`: why the endpoint cannot be used as it was read.
-void Dispatcher::tell_of(const core::Endpoint& endpoint, const std::string& unusable) {
-    tell(label(endpoint),
-         "messages for it come faster than it takes them, or were kept while it was disabled; they wait in the hold, and "
-         "other endpoints are not affected",
-         endpoint.state == core::EndpointState::kBacklogged && endpoint.unusable.empty());
-    tell(requests_to(endpoint),
-         "nothing but failures; its messages wait in the hold, one is tried after each pause of at most " +
-             std::to_string(options_.breaker.longest_pause / std::chrono::seconds(1)) +
-             " s, and other endpoints are not affected",
-         endpoint.state == core::EndpointState::kFailing);
-    tell(signing_of(endpoint),
-         unusable + (endpoint.unusable.empty() ? "; it is used as it was before" : "; its messages wait in the hold") +
-             ", and other endpoints are not affected",
-         !unusable.empty());
 }
 
 bool Dispatcher::is_kept_back(core::EndpointId id) const {
@@ -393,11 +368,6 @@ void Dispatcher::open_gates() {
     mediator_.on_held_capacity();
 }
 
-void Dispatcher::tell(const std::string& what, const std::string& reason, bool degraded) {
-    if (degraded && degraded_.insert(what).second) observer_.on_degraded(what, reason);
-    if (!degraded && degraded_.erase(what) > 0) observer_.on_recovered(what);
-}
-
 void Dispatcher::start_measuring() {
     if (!measure_timer_->armed() && queues_.waiting() + queues_.in_flight() > 0) measure_timer_->start(kMeasurePeriod);
 }
@@ -413,7 +383,7 @@ void Dispatcher::measure() {
 }
 
 void Dispatcher::on_local_fault(const std::string& detail) {
-    tell(kStarting, detail + "; requests that could not be started are postponed, and no attempt is used", true);
+    degradations_.starting_has_failed(detail);
     fault_timer_->start(kFaultMemory);
 }
 

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -14,6 +13,7 @@
 #include "core/message.h"
 #include "core/outcome.h"
 #include "core/random.h"
+#include "engine/degradations.h"
 #include "engine/endpoint_figures.h"
 #include "engine/endpoint_gates.h"
 #include "engine/endpoint_queues.h"
@@ -101,7 +101,6 @@ private:
     void await_opening(core::MonoTime at, std::chrono::milliseconds at_least);
     bool is_kept_back(core::EndpointId id) const;
     void hold_for_kept_back();
-    void tell_of(const core::Endpoint& endpoint, const std::string& unusable);
     core::OutcomePolicy policy_for(core::EndpointId id) const;
     std::size_t max_for_one() const;
     std::size_t max_held() const;
@@ -111,7 +110,6 @@ private:
     void start_measuring();
     void measure();
     void on_local_fault(const std::string& detail);
-    void tell(const std::string& what, const std::string& reason, bool degraded);
 
     Sender& sender_;
     const core::Clock& clock_;
@@ -122,6 +120,7 @@ private:
     EndpointQueues queues_;
     FigureCollector figures_;
     EndpointGates gates_;
+    Degradations degradations_;
     RateLimiter limiter_;
     std::unordered_set<core::EndpointId> budgeted_;  // a rate limit allows them requests that have not begun
     std::unordered_map<core::EndpointId, core::Endpoint> endpoints_;
@@ -136,7 +135,6 @@ private:
     core::MonoTime answering_since_{};           // no hour without an answer since
     bool paused_ = false;
     bool pumping_ = false;
-    std::set<std::string> degraded_;  // what the observer has been told of
 };
 
 }  // namespace messaging::engine

@@ -139,8 +139,8 @@ void EndpointQueues::update_crowding() {
 std::optional<EndpointQueues::Turn> EndpointQueues::next_trial() {
     if (!may_try()) return std::nullopt;
     const auto value = [this](core::EndpointId id) {
-        const EndpointQueue& queue = queues_.at(id);
-        return queue.on_trial ? 0 : queue.last_answer + 1;
+        const EndpointQueue* const queue = find(id);
+        return queue == nullptr || queue->on_trial ? 0 : queue->last_answer + 1;
     };
     const auto known = std::max_element(within_share_.begin(), within_share_.end(),
                                         [&](core::EndpointId a, core::EndpointId b) { return value(a) < value(b); });

@@ -46,6 +46,25 @@ inline constexpr const char* kDeadLetterOperation = "dead-letter";
 inline constexpr const char* kCheckInstancesOperation = "check instances";
 inline constexpr const char* kEndSessionsOperation = "end unresponsive sessions";
 
+enum class Degradation {
+    kStarting,    // requests: no file descriptors or no memory
+    kBacklogged,  // an endpoint's messages come faster than it takes them, or were kept while it was disabled
+    kFailing,     // an endpoint
+    kSigning,     // an endpoint's secret cannot be opened or stored
+};
+inline constexpr std::array kDegradations{Degradation::kStarting, Degradation::kBacklogged, Degradation::kFailing,
+                                          Degradation::kSigning};
+
+constexpr const char* word_of(Degradation what) {
+    switch (what) {
+        case Degradation::kStarting: return "starting requests";
+        case Degradation::kBacklogged: return "backlog of endpoint";
+        case Degradation::kFailing: return "requests to endpoint";
+        case Degradation::kSigning: return "signing for endpoint";
+    }
+    return "";
+}
+
 class EngineObserver {
 public:
     virtual ~EngineObserver() = default;
@@ -79,10 +98,10 @@ public:
     // Only the 1 s poll has found them, while the engine slept with the doorbell's lock, and no notification has followed. It was
     // lost, or there was none: a peer's shutdown and messaging.notify = 'off' send none.
     virtual void on_missed_notifications(std::size_t messages) = 0;
-    // Something other than a store is degraded: reported when this begins, with the reason, and when it has ended. `what` names
-    // it.
-    virtual void on_degraded(const std::string& what, const std::string& reason) = 0;
-    virtual void on_recovered(const std::string& what) = 0;
+    // Something other than a store is degraded: reported when this begins, with the reason, and when it has ended. `endpoint`:
+    // its name; empty where no endpoint is concerned.
+    virtual void on_degraded(Degradation what, const std::string& endpoint, const std::string& reason) = 0;
+    virtual void on_recovered(Degradation what, const std::string& endpoint) = 0;
     // A store call failed. It will be tried again, except kFiguresOperation, whose figures are dropped, and
     // kEndpointStateOperation, whose findings are reported again later.
     virtual void on_error(const char* what, const core::Error& error) = 0;

@@ -20,4 +20,7 @@ inline bool lies_in_the_data(const core::Error& error) {
            error.sqlstate == core::kIndexCorrupted;
 }
 
+// True: the statement needed more than the server has, or allows (class 53, as temp_file_limit). A smaller one may succeed.
+inline bool is_too_much(const core::Error& error) { return error.sqlstate.starts_with("53"); }
+
 }  // namespace messaging::engine

@@ -33,6 +33,9 @@ class Transfer;
 
 // What curl reads from a connection at most before the loop turns; of a TLS connection it may be one record more.
 inline constexpr std::size_t kMaxReadBytes = 4096;
+// A looked-up address is used for new connections for this long. libcurl's 60 s would outlast four attempts of a message whose
+// receiver has moved.
+inline constexpr std::chrono::seconds kNameCacheTime{5};
 
 // Loop thread only; must outlive the multi handle. A connection that is idle between two requests stays watched, which spares
 // two system calls a request.

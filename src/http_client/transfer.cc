@@ -107,6 +107,7 @@ void Transfer::set_constant_options() {
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);  // a name server that never answers must not hold up the end
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, static_cast<long>(kNameCacheTime.count()));
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
 }
 

@@ -16,18 +16,15 @@ inline constexpr const char* kControlChannel = "messaging_control";
 // The settings of every session. They override the settings of the role and of the database.
 //   search_path        names are written with their schemas; no other table or function of that name can be used instead
 //   row_security       a policy that would hide rows makes a statement fail, instead of letting it lose what it does not see
+//   standard_…         literals in functions are read as they are written
 //   tcp_…              the server notices within half a minute that this host has vanished, and releases its locks
 //   messaging.session  tells the triggers of public.messages that an UPDATE is the service's own ("engine")
 inline SessionSettings base_settings(const char* kind) {
-    return {{"search_path", "pg_catalog"},
-            {"row_security", "off"},
-            {"tcp_keepalives_idle", "10"},
-            {"tcp_keepalives_interval", "5"},
-            {"tcp_keepalives_count", "3"},
-            {"tcp_user_timeout", "15000"},
-            {"default_transaction_isolation", "read committed"},
-            {"messaging.session", kind},
-            {"jit", "off"}};
+    return {{"search_path", "pg_catalog"},         {"row_security", "off"},
+            {"standard_conforming_strings", "on"}, {"tcp_keepalives_idle", "10"},
+            {"tcp_keepalives_interval", "5"},      {"tcp_keepalives_count", "3"},
+            {"tcp_user_timeout", "15000"},         {"default_transaction_isolation", "read committed"},
+            {"messaging.session", kind},           {"jit", "off"}};
 }
 
 inline SessionSettings with_settings(SessionSettings settings, const SessionSettings& more) {

@@ -128,12 +128,13 @@ UNION ALL
 SELECT 'warning', format('no instance is running: %s message(s) and %s claim(s) wait',
                          (SELECT count(*) FROM (SELECT FROM messaging._queue LIMIT 1000000) q), (SELECT count(*) FROM messaging._claim)),
        'start `messaging serve`'
-WHERE NOT EXISTS (SELECT FROM messaging._instance WHERE last_seen > now() - $1::bigint * interval '1 s')
+WHERE NOT EXISTS (SELECT FROM messaging._instance WHERE abs(extract(epoch FROM now() - last_seen)) < $1::bigint)
 UNION ALL
 SELECT * FROM (
-    SELECT 'warning', format('instance %s (%s) was last seen %s ago', instance_id, name, date_trunc('second', now() - last_seen)),
+    SELECT 'warning', CASE WHEN last_seen > now() THEN format('instance %s (%s) was last seen %s ahead of the clock', instance_id, name, date_trunc('second', last_seen - now()))
+                           ELSE format('instance %s (%s) was last seen %s ago', instance_id, name, date_trunc('second', now() - last_seen)) END,
            'a running instance reclaims its messages within seconds; if one is running and this stays, look for "instances" in its process''s log'
-    FROM messaging._instance WHERE last_seen < now() - $1::bigint * interval '1 s' ORDER BY last_seen LIMIT 10) gone
+    FROM messaging._instance WHERE abs(extract(epoch FROM now() - last_seen)) > $1::bigint ORDER BY last_seen LIMIT 10) gone
 UNION ALL
 (SELECT DISTINCT 'warning', format('an instance runs as the role %s: others cannot end its sessions when it hangs', usename),
         'let all processes use one role, or GRANT pg_signal_backend to each'

@@ -324,6 +324,8 @@ TEST_F(Doctor, InstancesAndTheStateOfTheService) {
     expect_ok("instances");
     db_.sql("UPDATE messaging._instance SET last_seen = now() - interval '10 min' WHERE name = 'gone'");
     expect("instances", schema::FindingLevel::kWarning, "instance 2 (gone) was last seen 00:10:0");
+    db_.sql("UPDATE messaging._instance SET last_seen = now() + interval '1 day' WHERE name = 'gone'");
+    expect("instances", schema::FindingLevel::kWarning, "instance 2 (gone) was last seen 23:59:5");
     db_.sql("DELETE FROM messaging._instance WHERE name = 'gone'");
     db_.sql("UPDATE messaging._state SET state = 'stopped', by = 'somebody'");
     expect("instances", schema::FindingLevel::kWarning, "by somebody: nothing is sent", "POST /start");

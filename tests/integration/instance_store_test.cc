@@ -137,6 +137,9 @@ TEST_F(InstanceStoreTest, AnInstanceThatHoldsItsLockKeepsItsClaimsWhoeverCallsIt
     ASSERT_EQ(me_.sample().size(), 1U);
     EXPECT_FALSE(me_.sample()[0].lock_free);
     EXPECT_TRUE(me_.sample()[0].mute);
+    mine_.sql("UPDATE messaging._instance SET last_seen = now() + interval '1 day' WHERE instance_id = " +
+              std::to_string(other_.id));
+    EXPECT_TRUE(me_.sample()[0].mute) << "the server's clock was ahead when it wrote its last heartbeat";
     EXPECT_EQ(me_.reclaim_from({other_.id}).claims, 0U);
     EXPECT_EQ(mine_.number("SELECT instance_id FROM messaging._claim"), other_.id);
 }

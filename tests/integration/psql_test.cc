@@ -57,6 +57,23 @@ TEST_F(Psql, ASingleInsertIsQueuedAndNotifiesOnce) {
     EXPECT_EQ(queue(), "1");
 }
 
+// Regression: the checks of endpoints are regular expressions, of which that setting made others, and the service never started.
+TEST_F(Psql, TheChecksDoNotDependOnTheSessionsReadingOfBackslashes) {
+    run(application_, "SET standard_conforming_strings = off");
+    run(application_,
+        "INSERT INTO messaging.endpoints (name, url, event_types, headers) "
+        "VALUES ('shop', 'https://[::1]:8443/x', '{invoice.*,*}', '{\"X-A\": \"b\"}')");
+    run(application_, "INSERT INTO messaging.events (type, data) VALUES ('invoice.paid', '{}')");
+    run(application_, "SELECT messaging.replay(event_type => 'invoice.*')");
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages WHERE event_id = 1"), 1);
+    for (const char* bad :
+         {"name = '.'", "url = 'http://a\\\\b/'", "event_types = '{invoice*}'", "headers = '{\"X-A\": \"\\\\u0001\"}'"}) {
+        const auto refused =
+            application_.execute_script(std::string("UPDATE messaging.endpoints SET ") + bad + " WHERE name = 'shop'");
+        EXPECT_FALSE(refused.ok()) << bad;
+    }
+}
+
 TEST_F(Psql, WhileAnEngineIsAwakeNothingNotifies) {
     pg::Connection& listen = db_.open_session(listen_session_settings());
     PgInstanceStore instances(listen);

@@ -260,8 +260,15 @@ public:
     void on_locked(std::size_t outcomes) override { locked += outcomes; }
     void on_ended_sessions(std::size_t sessions) override { ended_sessions += sessions; }
     void on_missed_notifications(std::size_t messages) override { missed_notifications += messages; }
-    void on_degraded(const std::string& what, const std::string&) override { degraded.push_back(what); }
-    void on_recovered(const std::string& what) override { std::erase(degraded, what); }
+    void on_degraded(engine::Degradation what, const std::string& endpoint, const std::string&) override {
+        degraded.push_back(name_of(what, endpoint));
+    }
+    void on_recovered(engine::Degradation what, const std::string& endpoint) override {
+        std::erase(degraded, name_of(what, endpoint));
+    }
+    static std::string name_of(engine::Degradation what, const std::string& endpoint) {
+        return endpoint.empty() ? engine::word_of(what) : std::string(engine::word_of(what)) + " " + endpoint;
+    }
     void on_error(const char* what, const core::Error&) override { ++errors[what]; }
     void on_success(const char* what) override { ++successes[what]; }
 

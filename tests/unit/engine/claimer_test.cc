@@ -195,7 +195,8 @@ TEST_F(ClaimerTest, AFailingClaimAsksForHalfAndGrowsAgain) {
     for (int i = 0; i < 12; ++i) {
         wait_for_ready();
         limits.push_back(store_.ready.front().request.limit);
-        take_first(store_.ready).answer(kTooSlow);
+        const core::Error needs_too_much{core::ErrorKind::kUnavailable, "temporary file size exceeds temp_file_limit", "53400"};
+        take_first(store_.ready).answer(i % 2 == 0 ? kTooSlow : needs_too_much);
     }
     EXPECT_EQ(limits, (std::vector<int>{1000, 500, 250, 125, 62, 31, 15, 7, 3, 1, 1, 1}));
     EXPECT_TRUE(store_.peeks.empty()) << "a time-out says nothing of the message";

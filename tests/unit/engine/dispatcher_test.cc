@@ -205,7 +205,7 @@ TEST_F(DispatcherTest, TellsWhichEndpointsMessagesAreHeldAndWhenTheyNoLongerAre)
     slow.state = core::EndpointState::kBacklogged;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
-    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"endpoint slow"}) << "once";
+    EXPECT_EQ(observer_.degraded, std::vector<std::string>{"backlog of endpoint slow"}) << "once";
     slow.state = core::EndpointState::kActive;
     dispatcher_.set_endpoints({slow, endpoint(2, 2)});
     EXPECT_TRUE(observer_.degraded.empty());

@@ -280,6 +280,17 @@ TEST_F(RecorderTest, ARefusedOutcomeIsTriedByItselfFromThenOn) {
 
 // The trigger of an application waited for a lock on a row of another table: every row of messages was free, so the whole batch
 // was tried again for ever.
+TEST_F(RecorderTest, ATransactionThatNeedsMoreThanTheServerHasIsMadeSmaller) {
+    for (int id = 0; id <= 4; ++id) add(id);
+    commit();
+    time_.advance(kSmallBatchPause);
+    EXPECT_EQ(ids(fail(core::ErrorKind::kUnavailable, "53400")), "1 2 3 4 ");
+    time_.advance(milliseconds(1000));
+    EXPECT_EQ(ids(commit()), "1 2 ");
+    time_.advance(kSmallBatchPause);
+    EXPECT_EQ(ids(commit()), "3 4 ");
+}
+
 TEST_F(RecorderTest, ALockThatIsOnNoRowOfMessagesEndsUpWithItsOutcomeAlone) {
     for (int id = 0; id <= 4; ++id) add(id);
     commit();

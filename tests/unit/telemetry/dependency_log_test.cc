@@ -11,7 +11,7 @@
 
 #include "support/fake_time.h"
 #include "telemetry/logging.h"
-#include "telemetry/metrics.h"
+#include "telemetry/engine_metrics.h"
 
 namespace messaging::telemetry {
 namespace {

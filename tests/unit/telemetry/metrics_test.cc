@@ -1,5 +1,5 @@
 // What an engine reports, as /metrics shows it.
-#include "telemetry/metrics.h"
+#include "telemetry/engine_metrics.h"
 
 #include <gtest/gtest.h>
 
