@@ -248,6 +248,20 @@ PY
     go up
     [ "$(go ps | grep -c pid)" = 4 ]
 }
+@test "a postmaster.pid whose number another program has by now stops no start" {
+    go up
+    sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    go down
+    as=()
+    [ "$(id -u)" != 0 ] || as=(setpriv --reuid=postgres --regid=postgres --init-groups)
+    "${as[@]}" sleep 60 9>&- &
+    other=$!
+    sed "1s/.*/$other/" <<<$'0\n/nowhere' >"$(data_of .)/postmaster.pid"
+    [ "$(id -u)" != 0 ] || chown postgres: "$(data_of .)/postmaster.pid"
+    go up
+    kill $other
+    [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
+}
 @test "stale and foreign numbers in files count for nothing" {
     go up
     go down
@@ -294,6 +308,22 @@ PY
     PATH="$checkout/fake:$PATH" go up
     grep 'compose .*down' calls
     api /readyz
+}
+@test "a pg_config of an installation without a server is passed over, and without any server nothing is deleted" {
+    mkdir -p "$BATS_TEST_TMPDIR/bin"
+    printf '#!/bin/sh\necho /opt/none/bin\n' >"$BATS_TEST_TMPDIR/bin/pg_config"
+    chmod 755 "$BATS_TEST_TMPDIR/bin/pg_config"
+    go up
+    sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    go down
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH go up
+    [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
+    sed -i 's|/usr/lib/postgresql|/opt/none|' scripts/runtime-local
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH run go rebuild
+    sed -i 's|/opt/none/|/usr/lib/postgresql/|' scripts/runtime-local
+    [ "$status" != 0 ]
+    [[ $output == *"is not installed"* ]]
+    [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
 }
 @test "a service that ends at once is not waited for" {
     go up
