@@ -201,7 +201,8 @@ void Connection::judge(std::string_view text) {
     if (!head) return refuse(options_.default_response(400, head.error().message));
     header_count_ = head->request.headers.size();
     if (head->has_body()) {
-        if (const auto refusal = options_.screen(head->request)) return refuse(*refusal);
+        if (const auto refusal = options_.screen(head->request)) return refuse(*refusal);  // 405 for a method that is not served
+        if (!head->may_have_body()) return refuse(options_.default_response(400, "this method takes no body"));
         if (head->content_length > options_.max_body_bytes) return refuse(options_.default_response(413, ""));
         state_ = head->chunked ? State::kChunks : State::kBody;
         if (head->chunked) chunks_.emplace();

@@ -1044,6 +1044,9 @@ TEST_F(ApiTest, AnsweringTheWrongMethodNamesTheRightOnes) {
     EXPECT_EQ(code(refused), "method_not_allowed");
     for (const char* method : {"PUT", "PATCH", "OPTIONS", "TRACE", "BREW"})
         EXPECT_EQ(ask(method, "/start").status, 405) << method;
+    for (const char* method : {"PUT", "DELETE", "OPTIONS", "TRACE"})
+        EXPECT_EQ(ask(method, "/messages", "{}").status, 405) << method << " with a body";
+    EXPECT_EQ(ask("DELETE", "/endpoints/1", "{}").status, 400) << "where the method is served, it takes no body";
     EXPECT_EQ(code(ask("GET", "/nothing/here")), "path_not_found");
     EXPECT_EQ(code(ask("GET", "/messages/")), "path_not_found");
     const HttpReply head = ask("HEAD", "/messages");

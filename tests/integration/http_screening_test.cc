@@ -211,7 +211,8 @@ TEST_F(Screening, CrookedHeadsAreRefused) {
         "GET / HTTP/1.1\r\nHost: http://a/\r\n\r\n",
         "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\nHost: x\n\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+        "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: yes\r\nContent-Length: 2\r\n\r\n{}",
+        "DELETE / HTTP/1.1\r\nHost: x\r\nAuthorization: yes\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
         "GET  HTTP/1.1\r\nHost: x\r\n\r\n",
         "G(T / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -224,6 +225,13 @@ TEST_F(Screening, CrookedHeadsAreRefused) {
         EXPECT_TRUE(has_status(answer, 400)) << head.substr(0, 100) << "\n" << answer;
         EXPECT_TRUE(answer.ends_with(R"({"code":400})")) << answer;
     }
+    EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(Screening, AMethodThatIsNotServedIsRefusedAsSuchAlsoWithABody) {
+    const std::string answer = raw_exchange(server_.port(), "TRACE /there HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}");
+    EXPECT_TRUE(has_status(answer, 401)) << answer;
+    EXPECT_NE(answer.find("X-Path: /there"), std::string::npos) << "the answer of the screen: " << answer;
     EXPECT_EQ(handled_, 0);
 }
 
