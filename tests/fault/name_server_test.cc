@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "http_client/sockets.h"
 #include "support/private_network.h"
 #include "support/raw_tcp.h"
 #include "support/world.h"
@@ -26,7 +27,7 @@ constexpr const char* kForbidden = "127.0.0.2";
 constexpr const char* kMetadata = "169.254.169.254";  // of a cloud
 constexpr const char* kNat64 = "64:ff9b::7f00:2";     // leads to kForbidden
 constexpr const char* kAdvice = "; allow it with ALLOWED_NETWORKS";
-constexpr seconds kCacheTime{60};  // for so long libcurl keeps what a name meant
+constexpr seconds kCacheTime = http_client::kNameCacheTime;
 
 // In it the addresses that are not loopback's by themselves lead to the test, too.
 class Network : public PrivateNetwork {

@@ -34,7 +34,9 @@ void copy_docs(const std::string& to) {
     std::filesystem::copy(source_file("api-docs/openapi.json"), to);
 }
 
+// In a directory of its own: it writes what it has found there.
 CommandResult run_schemathesis(const Service& service) {
+    const TemporaryDirectory directory;
     const std::string settings = source_file("tests/support/schemathesis/");
     ProcessOptions run;
     run.arguments = {installed("bin/python"),
@@ -47,6 +49,7 @@ CommandResult run_schemathesis(const Service& service) {
                      "all",
                      service.url("/docs/openapi.json")};
     run.environment = {{"API_TOKEN", kToken}, {"SCHEMATHESIS_HOOKS", settings + "hooks.py"}, {"PYTHONDONTWRITEBYTECODE", "1"}};
+    run.directory = directory.path();
     return run_command(run, kMostTime);
 }
 
