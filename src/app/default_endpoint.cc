@@ -31,6 +31,7 @@ void DefaultEndpoint::write(core::Completion<core::Unit> done) {
 }
 
 void DefaultEndpoint::on_read(const std::string& url) {
+    if (url == kNoUrlYet) return write_again();
     if (url.empty() || url == logged_url_) return;
     logged_url_ = url;
     if (url == config_.webhook_url) {
@@ -40,6 +41,17 @@ void DefaultEndpoint::on_read(const std::string& url) {
             "WEBHOOK_URL of this process is not in force: another process, or SQL, has changed it, and messages go to {}",
             server_of(url));
     }
+}
+
+// The database was made anew while this process was running.
+void DefaultEndpoint::write_again() {
+    write([](const core::Result<core::Unit>& written) {
+        if (written) {
+            spdlog::warn("the endpoint default had no URL, as in a new database: it has WEBHOOK_URL now");
+        } else {
+            spdlog::warn("the endpoint default has no URL, and WEBHOOK_URL cannot be written: {}", written.error().message);
+        }
+    });
 }
 
 }  // namespace messaging::app

@@ -20,10 +20,13 @@ public:
 
     // Writes the row, and logs which URL it replaces.
     void write(core::Completion<core::Unit> done);
-    // `url`: the row has it now; empty = there is no such row. Logs a change.
+    // `url`: the row has it now; empty = there is no such row. Logs a change. Writes the row where it is as the migration made
+    // it.
     void on_read(const std::string& url);
 
 private:
+    void write_again();
+
     const Config& config_;
     repository::PgEndpointStore store_;
     std::string logged_url_;  // the URL that the log has named last

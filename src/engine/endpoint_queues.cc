@@ -36,10 +36,30 @@ std::list<core::EndpointId>& EndpointQueues::turns_for(const EndpointQueue& queu
     return crowded_ && is_proven(queue) ? proven_ : within_share_;
 }
 
+void EndpointQueues::update_listing(core::EndpointId endpoint, EndpointQueue& queue) {
+    const bool listed = queue.active || queue.held;
+    if (listed == queue.listed) return;
+    queue.listed = listed;
+    if (listed) {
+        queue.list_place = listed_.insert(listed_.end(), endpoint);
+    } else {
+        listed_.erase(queue.list_place);
+    }
+}
+
+template <typename Function>
+void EndpointQueues::for_each_listed(Function function) {
+    for (auto next = listed_.begin(); next != listed_.end();) {
+        const core::EndpointId endpoint = *next++;
+        function(endpoint, queues_[endpoint]);
+    }
+}
+
 void EndpointQueues::update(core::EndpointId endpoint, EndpointQueue& queue) {
     const bool active = queue.in_flight > 0 || !queue.waiting.empty();
     if (active != queue.active) active_ += active ? 1 : std::size_t(-1);
     queue.active = active;
+    update_listing(endpoint, queue);
     replace(answering_, queue.answering, active && !queue.silent ? 1 : 0);
     replace(counted_, queue.counted, queue.silent ? 0 : queue.waiting.size() - queue.was_held);
     replace(silent_waiting_, queue.silent_waiting, queue.silent ? queue.waiting.size() : 0);
@@ -60,7 +80,11 @@ void EndpointQueues::set_max_in_flight(core::EndpointId endpoint, std::size_t ma
     update(endpoint, queue);
 }
 
-void EndpointQueues::set_held(core::EndpointId endpoint, bool held) { queues_[endpoint].held = held; }
+void EndpointQueues::set_held(core::EndpointId endpoint, bool held) {
+    EndpointQueue& queue = queues_[endpoint];
+    queue.held = held;
+    update_listing(endpoint, queue);
+}
 
 void EndpointQueues::set_gate_limit(core::EndpointId endpoint, std::size_t limit) {
     EndpointQueue& queue = queues_[endpoint];
@@ -92,7 +116,9 @@ void EndpointQueues::expect_silence(core::EndpointId endpoint) {
 
 void EndpointQueues::forget_if_idle(core::EndpointId endpoint) {
     const EndpointQueue* const queue = find(endpoint);
-    if (queue != nullptr && !queue->active) queues_.erase(endpoint);
+    if (queue == nullptr || queue->active) return;
+    set_held(endpoint, false);
+    queues_.erase(endpoint);
 }
 
 void EndpointQueues::push(core::Delivery delivery) {
@@ -265,13 +291,13 @@ std::vector<core::Delivery> EndpointQueues::take_waiting() {
 
 std::vector<core::Delivery> EndpointQueues::take_waiting(const std::function<bool(const core::Delivery&)>& match) {
     std::vector<core::Delivery> taken;
-    for (auto& [endpoint, queue] : queues_) {
-        if (queue.waiting.empty()) continue;
+    for_each_listed([&](core::EndpointId endpoint, EndpointQueue& queue) {
+        if (queue.waiting.empty()) return;
         const auto stays = [&](const core::Delivery& delivery) { return !match(delivery); };
         const auto first = std::stable_partition(queue.waiting.begin(), queue.waiting.end(), stays);
         take_behind(queue, static_cast<std::size_t>(first - queue.waiting.begin()), taken);
         update(endpoint, queue);
-    }
+    });
     return taken;
 }
 
@@ -291,8 +317,8 @@ void EndpointQueues::take_behind(EndpointQueue& queue, std::size_t kept, std::ve
 std::vector<core::MessageId> EndpointQueues::waiting_messages() const {
     std::vector<core::MessageId> ids;
     ids.reserve(waiting_);
-    for (const auto& [endpoint, queue] : queues_) {
-        for (const core::Delivery& delivery : queue.waiting) ids.push_back(delivery.id);
+    for (const core::EndpointId endpoint : listed_) {
+        for (const core::Delivery& delivery : find(endpoint)->waiting) ids.push_back(delivery.id);
     }
     return ids;
 }
@@ -302,8 +328,8 @@ bool EndpointQueues::is_quiet(const EndpointQueue& queue) {
 }
 
 void EndpointQueues::measure(std::chrono::milliseconds interval) {
-    for (auto& [endpoint, queue] : queues_) {
-        if (!queue.active) continue;
+    for_each_listed([this, interval](core::EndpointId endpoint, EndpointQueue& queue) {
+        if (!queue.active) return;
         const bool waits_in_vain = crowded_ && queue.in_flight == 0 && queue.turns == &within_share_;
         if (std::exchange(queue.answered, false) || (queue.in_flight == 0 && !waits_in_vain)) {
             queue.quiet = std::chrono::milliseconds(0);
@@ -316,7 +342,7 @@ void EndpointQueues::measure(std::chrono::milliseconds interval) {
             end_trial(queue);
         }
         update(endpoint, queue);
-    }
+    });
 }
 
 std::size_t EndpointQueues::allowance(const EndpointQueue& queue, std::size_t max_waiting) {
@@ -349,14 +375,14 @@ bool EndpointQueues::takes(core::EndpointId endpoint, std::size_t max_waiting) c
 
 std::vector<core::Delivery> EndpointQueues::take_excess(std::size_t max_waiting) {
     std::vector<core::Delivery> taken;
-    for (auto& [endpoint, queue] : queues_) {
+    for_each_listed([&](core::EndpointId endpoint, EndpointQueue& queue) {
         std::size_t allowed = queue.active ? allowance(queue, max_waiting) : 0;
         const bool too_many = silent_waiting_ > 2 * slots_ || silent_bytes_ > kSilentBytes;
         if (queue.silent && too_many) allowed = is_first(queue) ? 1 : 0;
-        if (queue.waiting.size() <= allowed) continue;
+        if (queue.waiting.size() <= allowed) return;
         take_behind(queue, allowed, taken);
         update(endpoint, queue);
-    }
+    });
     while (untried_.size() > slots_ || (!untried_.empty() && silent_bytes_ > kSilentBytes)) {  // the newest stay
         const core::EndpointId endpoint = untried_.front();
         take_behind(queues_[endpoint], 0, taken);
@@ -383,12 +409,12 @@ std::size_t EndpointQueues::capacity(core::EndpointId endpoint, std::size_t max_
 std::vector<core::EndpointCapacity> EndpointQueues::capacities(std::size_t max_waiting) const {
     std::vector<core::EndpointCapacity> capacities;
     std::vector<std::pair<core::EndpointId, const EndpointQueue*>> silent;
-    for (const auto& [endpoint, queue] : queues_) {
-        if (!queue.active && !queue.held) continue;
-        if (queue.silent) {
-            silent.emplace_back(endpoint, &queue);
+    for (const core::EndpointId endpoint : listed_) {
+        const EndpointQueue* const queue = find(endpoint);
+        if (queue->silent) {
+            silent.emplace_back(endpoint, queue);
         } else {
-            capacities.push_back({endpoint, static_cast<int>(capacity(queue, max_waiting))});
+            capacities.push_back({endpoint, static_cast<int>(capacity(*queue, max_waiting))});
         }
     }
     std::sort(silent.begin(), silent.end(), [](const auto& a, const auto& b) {

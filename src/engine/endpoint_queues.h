@@ -152,8 +152,10 @@ private:
         std::size_t proven_in_flight = 0;  // this queue's part of proven_in_flight_, while it is proven
         bool on_trial = false;
         bool active = false;
-        std::list<core::EndpointId>* turns = nullptr;      // the list of turns that has this endpoint, or null
-        std::list<core::EndpointId>::iterator place = {};  // in that list
+        bool listed = false;                                    // in listed_
+        std::list<core::EndpointId>::iterator list_place = {};  // there
+        std::list<core::EndpointId>* turns = nullptr;           // the list of turns that has this endpoint, or null
+        std::list<core::EndpointId>::iterator place = {};       // in that list
     };
     const EndpointQueue* find(core::EndpointId endpoint) const;
     static bool is_quiet(const EndpointQueue& queue);
@@ -187,6 +189,10 @@ private:
     void set_silent(EndpointQueue& queue, bool silent);
     void set_tried(EndpointQueue& queue);
     void adapt(EndpointQueue& queue, Ended how);
+    void update_listing(core::EndpointId endpoint, EndpointQueue& queue);
+    // Calls it for each listed endpoint, which may leave the list meanwhile.
+    template <typename Function>
+    void for_each_listed(Function function);
     // Updates the counters and the list of turns after the queue has changed.
     void update(core::EndpointId endpoint, EndpointQueue& queue);
     // Moves all waiting deliveries but the first `kept` to the end of `taken`.
@@ -194,6 +200,8 @@ private:
 
     const std::size_t slots_;
     std::unordered_map<core::EndpointId, EndpointQueue> queues_;
+    // Endpoints that are active, or for which messages are held: of thousands of others none is looked at regularly.
+    std::list<core::EndpointId> listed_;
     // Endpoints that have waiting deliveries and are below their own limit, in the order of their turns.
     std::list<core::EndpointId> within_share_;
     std::list<core::EndpointId> proven_;  // within their shares too, while the slots are crowded

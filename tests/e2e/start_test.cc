@@ -275,6 +275,17 @@ TEST(Start, AnotherWebhookUrlOnTheSameDatabaseIsToldByBoth) {
     EXPECT_EQ(second.output().find("secret"), std::string::npos);
 }
 
+// A stranger's finding: a database that was made anew under a running process had no URL, and messages used their attempts up.
+TEST(Start, ADatabaseThatIsMadeAnewGetsTheWebhookUrlOfARunningProcess) {
+    const Receiver receiver;
+    Service service({{"WEBHOOK_URL", receiver.url()}});
+    service.sql("UPDATE messaging.endpoints SET url = 'http://webhook-url-not-set.invalid/' WHERE id = 1");
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT url FROM messaging.endpoints WHERE id = 1") == receiver.url(); }))
+        << service.output();
+    service.sql("INSERT INTO messages (recipient, content) VALUES ('a', 'b')");
+    EXPECT_TRUE(wait_until([&] { return service.sql("SELECT is_sent FROM messages") == "t"; }));
+}
+
 // It went to whatever address endpoint 1 had by then.
 TEST(Start, TheAuthKeyGoesToTheOwnWebhookUrlOnly) {
     ScriptedReceiver own;
