@@ -112,8 +112,6 @@ void Connection::Impl::on_connected(core::Result<ConnHandle> result) {
         return;
     }
     conn = std::move(result.value());
-    PQsetNoticeReceiver(
-        conn.get(), [](void*, const PGresult*) {}, nullptr);
     if (PQsetnonblocking(conn.get(), 1) != 0 || PQenterPipelineMode(conn.get()) != 1) {
         const core::Error error = connection_error(conn.get());
         conn.reset();

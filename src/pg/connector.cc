@@ -75,6 +75,10 @@ void Connector::connect() {
         finish(connection_error(conn_.get()));
         return;
     }
+    // libpq would print what the server remarks on (a warning at each connect, for example) to stderr, and wait for whoever reads
+    // that.
+    PQsetNoticeReceiver(
+        conn_.get(), [](void*, const PGresult*) {}, nullptr);
     watcher_.watch(PQsocket(conn_.get()), false, true);
 }
 

@@ -146,6 +146,25 @@ TEST(PgConnection, SendsItsSettingsAndNameWithTheStartUp) {
     EXPECT_EQ(watched.run_text(kSetting, Params().text("application_name")), "pg_test");
 }
 
+// A stranger's finding: libpq printed it, and the loop stood still until somebody read the log.
+TEST(PgConnection, WhatTheServerRemarksOnWhileConnectingIsNotPrinted) {
+    const std::string url = empty_database();
+    {
+        auto session = Session::connect(url, "pg_test");
+        ASSERT_TRUE(session.ok());
+        const std::string database(session->execute("SELECT current_database()", {})->text(0, 0));
+        ASSERT_TRUE(session->execute_script("CREATE ROLE gone; ALTER DATABASE " + database + " SET role = gone").ok());
+        ASSERT_TRUE(session->execute_script("DROP ROLE gone").ok());
+    }
+    testing::internal::CaptureStderr();
+    const auto printing = Session::connect(url, "pg_test");
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("WARNING"), std::string::npos) << "a program for people shows it";
+    WatchedConnection watched(url);
+    testing::internal::CaptureStderr();
+    EXPECT_TRUE(watched.start_and_wait());
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST(PgConnection, RefusesWorkWhileItIsNotUpAndDoesSoLater) {
     WatchedConnection watched(empty_database());
     watched.start();

@@ -325,6 +325,12 @@ PY
     [[ $output == *"is not installed"* ]]
     [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
 }
+@test "a Redis that hangs is started anew, and holds up no other make" {
+    go up
+    kill -STOP "$(go ps | sed -n 's/^redis *pid \([0-9]*\).*/\1/p')"
+    timeout 60 scripts/runtime up 9>&- </dev/null
+    api /readyz
+}
 @test "a service that ends at once is not waited for" {
     go up
     sql "UPDATE messaging._migration SET checksum = 'x'"
