@@ -17,7 +17,7 @@ Doorbell::Doorbell(DoorbellStore& store, loop::TimerFactory& timers, const core:
       observer_(observer),
       mediator_(std::move(mediator)),
       period_timer_(timers.make_timer([this] { poll_all(); })),
-      ask_timer_(timers.make_timer([this] { after_a_while(); })),
+      ask_timer_(timers.make_precise_timer([this] { after_a_while(); })),
       grace_timer_(timers.make_timer([this] { observer_.on_missed_notifications(std::exchange(finds_, 0)); })) {}
 
 bool Doorbell::may_follow(State from, State to) {

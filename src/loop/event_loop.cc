@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "loop/precise_timer.h"
 #include "loop/timer_ev.h"
 
 namespace messaging::loop {
@@ -86,6 +87,10 @@ void EventLoop::post(std::function<void()> task) {
 
 std::unique_ptr<Timer> EventLoop::make_timer(std::function<void()> on_fire) {
     return std::make_unique<EventTimer>(*this, std::move(on_fire));
+}
+
+std::unique_ptr<Timer> EventLoop::make_precise_timer(std::function<void()> on_fire) {
+    return std::make_unique<PreciseTimer>(*this, std::move(on_fire));
 }
 
 void EventLoop::defer_delete(std::shared_ptr<void> object) {

@@ -35,6 +35,7 @@ public:
     void defer_delete(std::shared_ptr<void> object);
 
     std::unique_ptr<Timer> make_timer(std::function<void()> on_fire) override;
+    std::unique_ptr<Timer> make_precise_timer(std::function<void()> on_fire) override;
 
     event_base* base() const { return base_.get(); }
 

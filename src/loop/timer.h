@@ -20,7 +20,10 @@ public:
 class TimerFactory {
 public:
     virtual ~TimerFactory() = default;
+    // Late by up to 4 ms.
     virtual std::unique_ptr<Timer> make_timer(std::function<void()> on_fire) = 0;
+    // Late by some 0.1 ms, and dearer (precise_timer.h).
+    virtual std::unique_ptr<Timer> make_precise_timer(std::function<void()> on_fire) = 0;
 };
 
 }  // namespace messaging::loop

@@ -118,10 +118,19 @@ TEST(EventLoop, DefersDeletionUntilTheCallbackHasReturned) {
     EXPECT_TRUE(alive_inside);
 }
 
-TEST(Timer, FiresOnceAfterItsDelay) {
+// Of both kinds: libevent's, and the precise one.
+class Timers : public testing::TestWithParam<bool> {
+protected:
+    std::unique_ptr<Timer> make(std::function<void()> on_fire) {
+        return GetParam() ? loop.make_precise_timer(std::move(on_fire)) : loop.make_timer(std::move(on_fire));
+    }
     EventLoop loop;
+};
+INSTANTIATE_TEST_SUITE_P(Timer, Timers, testing::Bool());
+
+TEST_P(Timers, FiresOnceAfterItsDelay) {
     int fired = 0;
-    const auto timer = loop.make_timer([&] { ++fired; });
+    const auto timer = make([&] { ++fired; });
     const auto begin = std::chrono::steady_clock::now();
     timer->start(30ms);
     EXPECT_TRUE(timer->armed());
@@ -129,17 +138,16 @@ TEST(Timer, FiresOnceAfterItsDelay) {
     EXPECT_GE(std::chrono::steady_clock::now() - begin, 25ms);
     EXPECT_FALSE(timer->armed());
     bool later = false;
-    const auto after = loop.make_timer([&] { later = true; });
+    const auto after = make([&] { later = true; });
     after->start(60ms);
     ASSERT_TRUE(run_until(loop, [&] { return later; }));
     EXPECT_EQ(fired, 1);
 }
 
-TEST(Timer, StartingAgainForgetsTheEarlierArming) {
-    EventLoop loop;
+TEST_P(Timers, StartingAgainForgetsTheEarlierArming) {
     std::vector<int> order;
-    const auto first = loop.make_timer([&] { order.push_back(1); });
-    const auto second = loop.make_timer([&] { order.push_back(2); });
+    const auto first = make([&] { order.push_back(1); });
+    const auto second = make([&] { order.push_back(2); });
     first->start(5ms);
     second->start(20ms);
     first->start(60ms);
@@ -147,16 +155,15 @@ TEST(Timer, StartingAgainForgetsTheEarlierArming) {
     EXPECT_EQ(order, (std::vector<int>{2, 1}));
 }
 
-TEST(Timer, MayBeStoppedOrDestroyedAtAnyTimeAlsoByItself) {
-    EventLoop loop;
+TEST_P(Timers, MayBeStoppedOrDestroyedAtAnyTimeAlsoByItself) {
     int fired = 0;
-    const auto stopped = loop.make_timer([&] { fired += 10; });
+    const auto stopped = make([&] { fired += 10; });
     stopped->start(1ms);
     stopped->stop();
     std::unique_ptr<Timer> self;
     const std::string captured = "long enough to live on the heap, and read after the timer is gone";
     std::string seen;
-    self = loop.make_timer([&, captured] {
+    self = make([&, captured] {
         ++fired;
         self.reset();
         seen = captured;

@@ -24,6 +24,10 @@ public:
         return timer;
     }
 
+    std::unique_ptr<loop::Timer> make_precise_timer(std::function<void()> on_fire) override {
+        return make_timer(std::move(on_fire));
+    }
+
     // Fires what becomes due, in the order of its time, each at its own time.
     void advance(std::chrono::milliseconds by) {
         const core::MonoTime end = now_ + by;
