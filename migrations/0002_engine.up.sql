@@ -16,7 +16,7 @@ CREATE INDEX _queue_fifo ON messaging._queue (xid, id);
 -- Each record took 2.4 s then.
 CREATE TABLE messaging._schedule (
     id     bigint PRIMARY KEY,
-    due_at timestamptz NOT NULL
+    due_at timestamptz NOT NULL CHECK (due_at >= '1970-01-01 00:00+00' AND due_at < '3000-01-01 00:00+00')
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX _schedule_due ON messaging._schedule (due_at, (id + 0));
 

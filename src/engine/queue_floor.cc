@@ -30,7 +30,9 @@ void QueueFloor::unread_was_read(Xid until) {
 
 void QueueFloor::unread_was_full(Xid until, QueuePosition last) {
     const auto range = find(until);
-    if (range != unread_.end()) range->behind = last;
+    if (range == unread_.end()) return;
+    range->behind = last;
+    std::rotate(range, range + 1, unread_.end());  // the others have their turn
 }
 
 // Halves the range, because half of it is read in less time. A range that cannot be halved is tried again after the others.

@@ -104,6 +104,20 @@ TEST(QueueFloor, WhereAClaimOfTheRestIsTooSlowItIsReadInParts) {
     EXPECT_EQ(floor.lowest(), 131u);
 }
 
+// A reader's finding: what came after a burst of 1.5 million waited until the whole burst had been moved, for 22 s.
+TEST(QueueFloor, ARangeThatTakesManyClaimsLetsTheOthersHaveTheirTurns) {
+    QueueFloor floor;
+    floor.all_was_read({100, {}});
+    floor.pass_over({200, {}});
+    floor.pass_over({300, {}});
+    ASSERT_EQ(floor.unread()->until, 199u);
+    floor.unread_was_full(199, {150, 7});
+    EXPECT_EQ(floor.unread()->until, 299u);
+    floor.unread_was_full(299, {200, 9});
+    EXPECT_EQ(floor.unread()->until, 199u);
+    EXPECT_EQ(floor.unread()->behind.id, 7);
+}
+
 TEST(QueueFloor, AVerySlowClaimMovesPastTheYoungestToo) {
     QueueFloor floor;
     floor.all_was_read({100, {100}});
