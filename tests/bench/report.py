@@ -11,11 +11,14 @@ def number(value):
 
 
 def misses(asked, median, ratio):
-    """Whether a figure misses its target. "<=" and a bare number ask it of the median, the others of the ratio where there is one."""
+    """Whether a figure misses its target. "<=" and a bare number ask it of the median, "ratio <=" of the ratio, the others of the ratio
+    where there is one."""
     bound = float(found.group().replace(",", "")) if (found := re.search(r"[\d,.]+", asked)) else 0
     value = median if ratio is None else ratio
     if asked.startswith("<="):
         return median > bound
+    if asked.startswith("ratio <="):
+        return ratio > bound
     if asked.startswith(">="):
         return value < bound
     if asked.startswith("within"):
