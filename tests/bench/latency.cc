@@ -1,8 +1,9 @@
 // Insert-to-received: inserts single rows at a steady rate and is itself the receiver.
-//   bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS [INSERT]
-// INSERT is the statement, prepared once on each connection, with $1 = recipient and $2 = content; by default that of this
-// project. Prints the milliseconds from before the INSERT until the request was read: median, p99, largest; how many were lost;
-// and the median of the INSERT by itself, until its commit was answered.
+//   bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS [INSERT [WARM_UP]]
+// INSERT is the statement, prepared once on each connection, with $1 = recipient and $2 = content, which is the number of the
+// message; by default that of this project. WARM_UP is how many messages are inserted before those that count. Prints the
+// milliseconds from before the INSERT until the request was read: median, p99, largest; how many were lost; the median of the
+// INSERT by itself, until its commit was answered; and the messages per second, from the first INSERT to the last request.
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -25,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 using namespace messaging;  // NOLINT(google-build-using-namespace)
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr int kWarmUp = 50;  // messages before those that count
+constexpr std::size_t kWarmUp = 50;
 constexpr const char* kInsert = "INSERT INTO messages (recipient, content) VALUES ($1::text, $2::text)";
 
 struct Bench {
@@ -73,9 +74,10 @@ void insert(Bench& bench, const std::string& url, const char* statement, std::si
 }
 
 // Of the messages that count and that have both moments.
-std::vector<double> sorted_ms(const std::vector<Clock::time_point>& from, const std::vector<Clock::time_point>& until) {
+std::vector<double> sorted_ms(const std::vector<Clock::time_point>& from, const std::vector<Clock::time_point>& until,
+                              std::size_t warm_up) {
     std::vector<double> milliseconds;
-    for (std::size_t i = kWarmUp; i < until.size(); ++i) {
+    for (std::size_t i = warm_up; i < until.size(); ++i) {
         if (until[i] == Clock::time_point{}) continue;
         milliseconds.push_back(std::chrono::duration<double, std::milli>(until[i] - from[i]).count());
     }
@@ -90,15 +92,16 @@ double at(const std::vector<double>& sorted, double share) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 6 && argc != 7) {
-        std::fputs("usage: bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS [INSERT]\n", stderr);
+    if (argc < 6 || argc > 8) {
+        std::fputs("usage: bench_latency PORT DATABASE_URL RATE SECONDS CONNECTIONS [INSERT [WARM_UP]]\n", stderr);
         return 64;
     }
     const double rate = std::atof(argv[3]);
     const auto counted = static_cast<std::size_t>(rate * std::atof(argv[4]));
     const auto connections = static_cast<std::size_t>(std::atol(argv[5]));
-    const char* const statement = argc == 7 ? argv[6] : kInsert;
-    Bench bench(kWarmUp + counted);
+    const char* const statement = argc > 6 ? argv[6] : kInsert;
+    const std::size_t warm_up = argc > 7 ? static_cast<std::size_t>(std::atol(argv[7])) : kWarmUp;
+    Bench bench(warm_up + counted);
     loop::EventLoop loop;
     http_server::ServerOptions options;
     options.port = std::atoi(argv[1]);
@@ -124,11 +127,16 @@ int main(int argc, char** argv) {
     }
     loop.stop();
     serving.join();
-    const std::vector<double> arrival = sorted_ms(bench.inserted, bench.received);
-    const std::vector<double> commit = sorted_ms(bench.inserted, bench.committed);
+    const std::vector<double> arrival = sorted_ms(bench.inserted, bench.received, warm_up);
+    const std::vector<double> commit = sorted_ms(bench.inserted, bench.committed, warm_up);
     if (arrival.empty()) return 1;
-    std::printf("{\"median_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"lost\": %zu, \"commit_ms\": %.3f}\n",
-                at(arrival, 0.5), at(arrival, 0.99), at(arrival, 1.0), counted - arrival.size(), at(commit, 0.5));
+    const Clock::time_point last =
+        *std::max_element(bench.received.begin() + static_cast<std::ptrdiff_t>(warm_up), bench.received.end());
+    const std::chrono::duration<double> took = last - bench.inserted[warm_up];
+    std::printf(
+        "{\"median_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"lost\": %zu, \"commit_ms\": %.3f, \"per_second\": %.1f}\n",
+        at(arrival, 0.5), at(arrival, 0.99), at(arrival, 1.0), counted - arrival.size(), at(commit, 0.5),
+        static_cast<double>(arrival.size()) / took.count());
     server.value().reset();
     return 0;
 }

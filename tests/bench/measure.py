@@ -3,7 +3,13 @@ import calendar, json, os, pathlib, re, subprocess, time, urllib.request
 
 from world import free_port, get, wait_for
 
+RUNS = 5  # of each measurement; a figure is their median
+A_DAY = 86_400  # seconds
 TICK = os.sysconf("SC_CLK_TCK")
+
+
+def scaled(number, scale):
+    return max(int(number * scale), 1000)
 
 
 def ceiling(world, requests, in_flight=64):
@@ -19,8 +25,9 @@ def settle(world):
     wait_for(lambda: world.sql("SELECT count(*) FROM messaging._claim") == "0", 120, "the records")
 
 
-def drain(world, api, count, size=64, insert=None, once=True):
-    """Messages per second, from the first to the last that the receiver got; all were in the table before. `once`: none may come twice."""
+def drain(world, api, count, size=64, insert=None, once=True, alone=True):
+    """Messages per second, from the first to the last that the receiver got; all were in the table before. `once`: none may come twice.
+    `alone`: there are no other messages, so nothing is claimed at the end."""
     world.switch(api, "stop")
     world.reset()
     (insert or world.insert)(count, size)
@@ -28,7 +35,8 @@ def drain(world, api, count, size=64, insert=None, once=True):
     wait_for(lambda: get(world.receiver + "/stats")["distinct"] >= count, 1200, f"{count} messages")
     stats = get(world.receiver + "/stats")
     assert stats["duplicates"] == 0 or not once, stats
-    settle(world)
+    if alone:
+        settle(world)
     return count / (moment(stats["last_at"]) - moment(stats["first_at"]))
 
 
@@ -49,9 +57,14 @@ def latency(world, rate, seconds, connections, start=None, statement=()):
     url = f"http://127.0.0.1:{port}/"
     process = start(url) if start else world.serve(webhook=url)[0]
     try:
-        return json.loads(world.run([world.build / "bench_latency", str(port), world.database, str(rate), str(seconds), str(connections), *statement]))
+        return insert_to_received(world, port, rate, seconds, connections, *statement)
     finally:
         world.stop(process)
+
+
+def insert_to_received(world, port, rate, seconds, connections, *statement_and_warm_up):
+    """As latency(), with whoever is measured already sending to the port."""
+    return json.loads(world.run([world.build / "bench_latency", port, world.database, rate, seconds, connections, *statement_and_warm_up]))
 
 
 def instructions_per_message(world, count=2000):
@@ -100,10 +113,17 @@ def answer_ms(url, times):
 ONE_MESSAGE = "INSERT INTO messages (recipient, content) VALUES ('+905551111111', repeat('x', 64))"
 
 
-def inserts_per_second(world, clients, seconds, statement=ONE_MESSAGE):
-    """pgbench, one row a transaction."""
+def pgbench(world, statement, clients, seconds, *options):
+    """The command: one statement a transaction."""
     script = world.directory / "insert.sql"
     script.write_text(statement + ";\n")
-    binaries = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
-    out = world.run([f"{binaries}/pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", script, world.database])
-    return float(re.search(r"tps = ([\d.]+)", out).group(1))
+    return [f"{world.binaries}/pgbench", "-n", "-M", "prepared", "-c", clients, "-j", "1", "-T", seconds, "-f", script, *options, world.database]
+
+
+def inserts_per_second(world, clients, seconds, statement=ONE_MESSAGE):
+    return float(re.search(r"tps = ([\d.]+)", world.run(pgbench(world, statement, clients, seconds))).group(1))
+
+
+def start_inserts(world, statement, rate, clients):
+    """So many transactions a second, until the process is stopped."""
+    return world.start(pgbench(world, statement, clients, A_DAY, "-R", rate))

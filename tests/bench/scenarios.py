@@ -2,15 +2,10 @@
 import re, statistics, time
 
 import partitions, reconcile
-from measure import (answer_ms, ceiling, cpu_seconds, drain, inserts_per_second, latency, moment, portion, resident_mb, settle)
+from measure import (RUNS, answer_ms, ceiling, cpu_seconds, drain, inserts_per_second, latency, moment, portion, resident_mb, scaled, settle)
 from world import get, wait_for
 
-RUNS = 5
 SLACK = 20_000  # messages beside the portions, each of which sends a few more until its stop is heard
-
-
-def scaled(number, scale):
-    return max(int(number * scale), 1000)
 
 
 def archive(world, count):

@@ -10,12 +10,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_for(condition, seconds, what):
+def wait_for(condition, seconds, what, pause=0.01):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise SystemExit(f"bench: waited {seconds} s in vain for {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def get(url):
