@@ -1,7 +1,7 @@
 """The scenarios, each a function from a World and a scale to rows: (what, samples, unit, what the ratio is of, ratios, what is asked for)."""
 import re, statistics, time
 
-import partitions, reconcile
+import fairness, partitions, reconcile
 from measure import (RUNS, answer_ms, ceiling, cpu_seconds, drain, inserts_per_second, latency, moment, portion, resident_mb, scaled, settle)
 from world import get, wait_for
 
@@ -195,21 +195,6 @@ def hundred_endpoints(world, scale):
     return [("100 endpoints, one of them hanging", [h for _, h in pairs], "messages/s", "of 100 good ones", [h / g for g, h in pairs], ">= 0.97")]
 
 
-def hanging_endpoints(world, scale):
-    """12 endpoints that take requests and never answer, with 3,000 messages each, beside the default one with 100 inserts a second."""
-    hanging, seconds, pairs = world.start_receiver("--hang"), max(20 * scale, 2), []
-    for _ in range(RUNS):
-        alone = latency(world, 100, seconds, 1)
-        world.sql(f"INSERT INTO messaging.endpoints (name, url) SELECT 'hanging ' || g, '{hanging}/' FROM generate_series(1, 12) g")
-        world.sql("INSERT INTO messages (recipient, content, endpoint_id) SELECT 'a', 'b', id FROM messaging.endpoints, generate_series(1, 3000) WHERE name LIKE 'hanging %'")
-        pairs.append((alone, latency(world, 100, seconds, 1)))
-        world.sql("DELETE FROM messaging.endpoints WHERE name LIKE 'hanging %'")
-        world.sql("TRUNCATE messages, messaging._queue, messaging._claim, messaging._schedule, messaging._hold, messaging._dead")
-    rows = [("12 hanging endpoints beside a good one: not received", [beside["lost"] for _, beside in pairs], "of " + str(int(100 * seconds)), "", [], "0")]
-    return rows + [(f"the same, insert to received at 100/s, {name}", [beside[name + "_ms"] for _, beside in pairs], "ms", "times that without them",
-                    [beside[name + "_ms"] / alone[name + "_ms"] for alone, beside in pairs], asked) for name, asked in (("median", ""), ("p99", "<= 100"))]
-
-
 def several(world, scale):
     count, found = scaled(100_000, scale), {"one engine": [], "two engines": [], "two processes": []}
     for _ in range(RUNS):
@@ -297,6 +282,6 @@ def cost(world, scale):
 
 
 ALL = {"drain": drain_small, "latency": latency_slow, "latency-3000": latency_fast, "inserting": inserting, "fan-out": fan_out, "archive": with_archive, "snapshot": held_snapshot,
-       "backlog": backlog, "slow-receivers": slow_receivers, "endpoints": hundred_endpoints, "hanging": hanging_endpoints, "several": several, "start": start_up, "http2": http2, "cost": cost}
+       "backlog": backlog, "slow-receivers": slow_receivers, "endpoints": hundred_endpoints, **fairness.ALL, "several": several, "start": start_up, "http2": http2, "cost": cost}
 # These need 60 GB of disk and the better part of an hour at full size: they run only when they are named.
 LARGE = {"partitions": partitions.measure, "reconcile": reconcile.measure}
