@@ -26,7 +26,7 @@ strays() { # fails when a process of this checkout is left
 data_of() { if [ "$(id -u)" = 0 ]; then echo "/var/lib/messaging-local/$(cat "$1/.local/id")"; else echo "$1/.local/postgres"; fi; }  # checkout
 go() { timeout 120 scripts/runtime "$@" 9>&- </dev/null; }
 api() { curl -fsS -m 5 "http://127.0.0.1:21080$1"; }
-sql() { psql -qtAX "postgres://messaging@127.0.0.1:21432/messaging" -c "$1"; }
+sql() { PGPASSFILE="$(data_of "$checkout").pgpass" psql -wqtAX "postgres://messaging@127.0.0.1:${2:-21432}/messaging" -c "$1"; }  # statement, port
 service_environment() { tr '\0' '\n' <"/proc/$(go ps | sed -n 's/^service *pid \([0-9]*\).*/\1/p')/environ"; }
 
 @test "rebuild, up again, down, up: the data stays, and nothing is left" {
@@ -162,7 +162,7 @@ PY
     [ "$status" = 0 ]
     [[ $output == *"postgres moves from port 21432 to port 21433"* ]]
     for moved in postgres.*21433 redis.*21380 receiver.*21091 service.*21081; do go ps | grep "$moved"; done
-    [ "$(psql -qtAX "postgres://messaging@127.0.0.1:21433/messaging" -c 'SELECT count(*) FROM messages')" = 1 ]
+    [ "$(sql 'SELECT count(*) FROM messages' 21433)" = 1 ]
     curl -fsS -m 5 http://127.0.0.1:21081/readyz
     [ "$(redis-cli -p 21380 ping)" = PONG ]
     before=$(go ps)
@@ -247,6 +247,23 @@ PY
     done
     go up
     [ "$(go ps | grep -c pid)" = 4 ]
+}
+@test "killed when the cluster is whole and not at its place yet, the next one makes one with a password of its own" {
+    mkdir -p fake
+    # shellcheck disable=SC2016  # the script's
+    printf '#!/bin/sh\ncase "$*" in *postgres.new\ *|*messaging-local/*.new\ *) kill -9 $PPID; exit 1 ;; esac\nexec %s "$@"\n' "$(command -v mv)" >fake/mv
+    chmod +x fake/mv
+    PATH="$checkout/fake:$PATH" run go up
+    rm -r fake
+    [ "$status" = 137 ]
+    data=$(data_of "$checkout")
+    [ -s "$data.pgpass" ] && [ ! -e "$data" ] && [ ! -e "$data.password" ]
+    first=$(cat "$data.pgpass")
+    go up
+    [ "$(cat "$data.pgpass")" != "$first" ]
+    sql "SELECT 1"
+    go clean
+    [ -z "$(ls -d "$data"* 2>/dev/null)" ]
 }
 @test "a postmaster.pid whose number another program has by now stops no start" {
     go up
@@ -573,4 +590,54 @@ PY
     done
     go rebuild
     api /readyz
+}
+@test "PostgreSQL lets nobody in without the password, whose file only the owner reads and the lines of make env name" {
+    umask 022
+    go up
+    data=$(data_of "$checkout")
+    [ "$(stat -c '%a %u' "$data.pgpass")" = "600 $(id -u)" ]
+    [ ! -e "$data.password" ]
+    for database in messaging postgres; do
+        PGPASSFILE=/dev/null run psql -wqtAX "postgres://messaging@127.0.0.1:21432/$database" -c "SELECT 1"
+        [ "$status" = 2 ]
+        [[ $output == *"no password supplied"* ]]
+    done
+    go env | sed 's/^/export /' >lines
+    [ "$(grep -c "$(sed 's/.*://' "$data.pgpass")" lines)" = 0 ]
+    # Any shell reads them, and the path has a blank where root's data are not elsewhere.
+    [ "$(env -u PGPASSFILE sh -c '. ./lines; psql -wqtAX "$DATABASE_URL" -c "SELECT 1"')" = 1 ]
+    rm lines
+    eval "$(sed -n '/^quoted() {/,/^}/p' scripts/runtime)"
+    for path in "/a b/it's" '/a$b[c]' /plain/a_b-c.d; do [ "$(sh -c "printf %s $(quoted "$path")")" = "$path" ]; done
+    [ "$(quoted /plain/a_b-c.d)" = /plain/a_b-c.d ]
+    # The caller's own file is not asked.
+    [ "$(PGPASSFILE=/dev/null go psql -qtAX -c 'SELECT 1')" = 1 ]
+    mv "$data.pgpass" "$BATS_TEST_TMPDIR/pgpass"
+    run go up
+    [ "$status" = 1 ]
+    [[ $output == *"The password is in $data.pgpass"* ]]
+    mv "$BATS_TEST_TMPDIR/pgpass" "$data.pgpass"
+    go up
+    go rebuild
+    [ ! -e "$data.pgpass" ] || [ "$(id -u)" != 0 ]
+    sql "SELECT 1"
+}
+@test "a cluster that was made before there were passwords keeps working" {
+    go up
+    sql "INSERT INTO messages (recipient, content) VALUES ('a', 'b')"
+    go down
+    data=$(data_of "$checkout")
+    sed -i 's/scram-sha-256$/trust/' "$data/pg_hba.conf"
+    rm "$data.pgpass"
+    go up
+    [[ $(go env) != *PGPASSFILE* ]]
+    [ "$(go psql -qtAX -c 'SELECT count(*) FROM messages')" = 1 ]
+    api /readyz
+}
+@test "no other user of this machine can have Redis write to another folder, or load a library" {
+    go up
+    for command in "CONFIG SET dir /tmp" "CONFIG SET dbfilename x" "MODULE LOAD /x.so"; do
+        # shellcheck disable=SC2086  # words
+        [[ $(redis-cli -p 21379 $command) == ERR* ]]
+    done
 }

@@ -22,7 +22,7 @@ block() { # language, number, file: one of them
 }
 address() { go env </dev/null | sed -n "s/^$1=//p"; }
 run_sql() { { echo '\set ON_ERROR_STOP on'; cat; } | go psql; }
-sql() { psql -qtAX "$(address DATABASE_URL)" -c "$1"; }
+sql() { (set -a; eval "$(go env </dev/null)"; psql -qtAX "$DATABASE_URL" -c "$1"); }
 eventually() { # command...
     local end=$((SECONDS + 20))
     until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done
