@@ -154,7 +154,8 @@ bool EndpointQueues::may_try() const {
 }
 
 void EndpointQueues::update_crowding() {
-    const bool crowded = last_slots() > 0 && in_flight_ + last_slots() * (crowded_ ? 2 : 1) >= slots_;
+    const std::size_t from = crowded_ ? slots_ / 2 : slots_ - last_slots();
+    const bool crowded = last_slots() > 0 && in_flight_ >= from;
     if (crowded && !crowded_) {
         ++crowding_;  // nobody is proven yet
         proven_in_flight_ = 0;

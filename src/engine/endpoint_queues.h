@@ -55,7 +55,7 @@ enum class Ended {
 //   reserve ever more slowly, an endpoint that comes later is tried within about kSilentAfterQuiet, and at least an eighth of
 //   the slots stays for endpoints that answer.
 // - Many endpoints that answered until now can go silent at once, with their name server for example. So the slots are crowded
-//   from the moment when all but a sixteenth (the last ones) are in use, until twice as many are free. Meanwhile an endpoint that
+//   from the moment when all but a sixteenth (the last ones) are in use, until half of them are free. Meanwhile an endpoint that
 //   has answered since that moment is proven, and starts requests as always. Of the others only one request each, a trial, is
 //   started at a time: the endpoint that has answered last goes first, in turns with the newest untried one. At once at most four
 //   are on trial, then three, two and one, the fewer the more of the first half of the last slots is used; the second half stays
