@@ -102,33 +102,65 @@ def table(rows, scale):
     return ["| what | median | spread | ratio | asked for |", "|---|---|---|---|---|"] + ["| " + " | ".join(cells(row, scale)) + " |" for row in rows]
 
 
-def write_performance(kept):
-    """What a figure is asked of, between the markers of docs/performance.md."""
-    rows = [row for part in kept.values() if part["scale"] == 1 for row in part["rows"] if row[5] and not row[5].endswith("calls")]
-    page = ROOT / "docs" / "performance.md"
-    before, rest = page.read_text().split("<!-- speed:begin -->\n")
-    _, after = rest.split("<!-- speed:end -->")
-    page.write_text(before + "<!-- speed:begin -->\n" + "\n".join(table(rows, 1)) + "\n<!-- speed:end -->" + after)
+def sections_of(results):
+    """What RESULTS.md has: the machine of its head, and each scenario's section. Where the machine is another one, sections name theirs."""
+    head, *parts = results.split("\n## ")
+    return re.findall(r"^- .*", head, re.M), {part.split(" ", 1)[0]: part for part in parts}
 
 
-def write(order):
+def with_machine(section, lines):
+    heading, rest = section.split("\n\n", 1)
+    return section if rest.startswith("- ") else "\n\n".join([heading, "\n".join(lines), rest])
+
+
+def section(name, part, newest):
+    size = "" if part["scale"] == 1 else f", sizes x {part['scale']:g}"
+    size += f", {part['stolen']:.0%} of the cores stolen" if "stolen" in part else ""
+    others = [f"- {what}: {text}" for what, text in part["machine"].items() if what != "revision" and text != newest[what]]
+    return "\n".join([f"{name} ({part['at']}, {part['machine']['revision']}{size})", ""] + others + [""] * bool(others) + table(part["rows"], part["scale"]))
+
+
+def asked_rows(section):
+    """The rows of a section that something is asked of."""
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    return [row for row in rows if (asked := row.strip("| ").rsplit(" | ", 1)[-1] if not row.endswith("|  |") else "") and not asked.endswith("calls")]
+
+
+def write_between(page, marker, lines):
+    before, rest = page.split(f"<!-- {marker}:begin -->\n")
+    _, after = rest.split(f"<!-- {marker}:end -->")
+    return before + f"<!-- {marker}:begin -->\n" + "\n".join(lines) + f"\n<!-- {marker}:end -->" + after
+
+
+def write_performance(sections, fairness):
+    """What a figure is asked of, between the markers of docs/performance.md. Of fairness also the trials, with their size."""
+    head = table([], 1)
+    path = ROOT / "docs" / "performance.md"
+    page = path.read_text()
+    full = [row for name, text in sections.items() if name not in fairness and "sizes x" not in text.splitlines()[0] for row in asked_rows(text)]
+    page = write_between(page, "speed", head + full)
+    found = [text for name, text in sections.items() if name in fairness]
+    page = write_between(page, "fairness", [f"Runs: {'; '.join(text.splitlines()[0] for text in found)}.", ""] + head + [row for text in found for row in asked_rows(text)])
+    path.write_text(page)
+
+
+def write(order, fairness):
+    """From what was measured on this machine (.local/bench.json) and, for other scenarios, from what RESULTS.md has."""
     found = json.loads(KEPT.read_text())
-    kept = {name: found[name] for name in order if name in found}
+    newest = max(found.values(), key=lambda part: part["at"])["machine"]
+    machine_lines = [f"- {name}: {text}" for name, text in newest.items() if name != "revision"]
+    former_machine, sections = sections_of((HERE / "RESULTS.md").read_text())
+    if former_machine != machine_lines:
+        sections = {name: with_machine(text, former_machine) for name, text in sections.items()}
+    sections |= {name: section(name, part, newest) for name, part in found.items()}
+    sections = {name: sections[name].rstrip("\n") for name in order if name in sections}
     lines = ["# Results", "", "Written by `scripts/bench report` from runs of `make bench` and `make bench-peers`; everything ran on one machine, which it shares with the",
              "receiver, PostgreSQL (fsync on) and Redis (receipts on). A ratio is the median of pairs measured one right after the other. Sizes below 1 are a",
              "trial: what is asked for is asked at full size, on a machine that does nothing else, and a figure that misses it is marked. Stolen is what the host of a virtual machine gave to its other",
-             "guests meanwhile.", ""]
-    newest = max(kept.values(), key=lambda part: part["at"])["machine"]
-    lines += [f"- {name}: {text}" for name, text in newest.items() if name != "revision"]
-    for name, part in kept.items():
-        size = "" if part["scale"] == 1 else f", sizes x {part['scale']:g}"
-        size += f", {part['stolen']:.0%} of the cores stolen" if "stolen" in part else ""
-        lines += ["", f"## {name} ({part['at']}, {part['machine']['revision']}{size})", ""]
-        others = [f"- {what}: {text}" for what, text in part["machine"].items() if what != "revision" and text != newest[what]]
-        lines += others + [""] * bool(others) + table(part["rows"], part["scale"])
-    if "peers" in kept:
-        lines += ["", "![drain and latency beside the peers](peers.svg)"]
-        (HERE / "peers.svg").write_text(plot(kept["peers"]["rows"]))
-    (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
-    write_performance(kept)
-    print(f"wrote {HERE / 'RESULTS.md'} and the table of docs/performance.md")
+             "guests meanwhile. Sections without a machine of their own are from this one:", "", *machine_lines]
+    if "peers" in found:
+        (HERE / "peers.svg").write_text(plot(found["peers"]["rows"]))
+        sections["peers"] += "\n\n![drain and latency beside the peers](peers.svg)"
+    (HERE / "RESULTS.md").write_text("\n".join(lines) + "".join(f"\n\n## {text}" for text in sections.values()) + "\n")
+    write_performance(sections, fairness)
+    print(f"wrote {HERE / 'RESULTS.md'} and the tables of docs/performance.md")

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "support/fake_time.h"
-#include "telemetry/logging.h"
 #include "telemetry/engine_metrics.h"
+#include "telemetry/logging.h"
 
 namespace messaging::telemetry {
 namespace {

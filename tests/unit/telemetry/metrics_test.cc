@@ -1,9 +1,8 @@
 // What an engine reports, as /metrics shows it.
-#include "telemetry/engine_metrics.h"
-
 #include <gtest/gtest.h>
 
 #include "support/fake_time.h"
+#include "telemetry/engine_metrics.h"
 
 namespace messaging::telemetry {
 namespace {
