@@ -37,9 +37,11 @@ SELECT messaging._make_trigger('messaging_event', 'AFTER INSERT', 'messaging.eve
 
 -- Publishes an event of the service's own, if an endpoint subscribes to its type. It has no tenant, so that no customer sees another
 -- one's failures. It is part of an engine's statement, which must not fail for it: a trigger of the application may raise.
--- The settings make the planner use the index of event_types: with the values known it reads all endpoints, for each event.
+-- The settings make the planner use the index of event_types: with the values known it reads all endpoints, for each event. That index can be
+-- read by a bitmap only, and claim sessions make none otherwise.
 CREATE OR REPLACE FUNCTION messaging._publish_own(own_type text, own_data json) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = on AS $$
 BEGIN
     IF EXISTS (SELECT FROM messaging.endpoints e WHERE e.event_types && messaging._event_patterns(own_type) AND e.tenant IS NULL) THEN
         INSERT INTO messaging.events (type, data, by_service) VALUES (own_type, own_data, true);

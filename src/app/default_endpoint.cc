@@ -31,7 +31,7 @@ void DefaultEndpoint::write(core::Completion<core::Unit> done) {
 }
 
 void DefaultEndpoint::on_read(const std::string& url) {
-    if (url == kNoUrlYet) return write_again();
+    if (url == kNoUrlYet && config_.webhook_url != kNoUrlYet) return write_again();
     if (url.empty() || url == logged_url_) return;
     logged_url_ = url;
     if (url == config_.webhook_url) {
@@ -45,12 +45,11 @@ void DefaultEndpoint::on_read(const std::string& url) {
 
 // The database was made anew while this process was running.
 void DefaultEndpoint::write_again() {
+    if (std::exchange(logged_url_, kNoUrlYet) != kNoUrlYet) {
+        spdlog::warn("the endpoint default has no URL, as in a new database: WEBHOOK_URL is written there");
+    }
     write([](const core::Result<core::Unit>& written) {
-        if (written) {
-            spdlog::warn("the endpoint default had no URL, as in a new database: it has WEBHOOK_URL now");
-        } else {
-            spdlog::warn("the endpoint default has no URL, and WEBHOOK_URL cannot be written: {}", written.error().message);
-        }
+        if (!written) spdlog::warn("WEBHOOK_URL cannot be written: {}", written.error().message);
     });
 }
 

@@ -52,6 +52,7 @@ void Dispatcher::set_endpoints(const std::vector<core::Endpoint>& endpoints) {
         if (!read.unusable.empty() && before != former.end()) {
             endpoint = before->second;
             endpoint.state = read.state;
+            if (endpoint.url == read.url) endpoint.version = read.version;  // what is found of it concerns the endpoint as it is
         }
         if (!endpoint.unusable.empty()) unusable_.push_back(endpoint.id);
         const bool held = core::is_sent_from_hold(endpoint.state);
@@ -84,6 +85,8 @@ void Dispatcher::follow_state(const core::Endpoint& read, const core::Endpoint* 
     const bool failing = read.state == core::EndpointState::kFailing;
     const bool was_failing = before != nullptr && before->state == core::EndpointState::kFailing;
     const bool disabled = read.state == core::EndpointState::kDisabled;
+    const bool moved = before != nullptr && before->url != read.url;
+    if (moved && !failing) gates_.forget(read.id);  // what failed was the former URL
     auto found = gates_.failing(read.id, clock_.mono());
     if (disabled) {
         gates_.forget(read.id);  // enabled, it is tried as any other

@@ -208,6 +208,7 @@ std::optional<core::Delivery> EndpointQueues::next_startable() {
         queue.waiting.pop_front();
         if (delivery.was_held) --queue.was_held;
         --waiting_;
+        if (queue.in_flight == 0) queue.quiet = std::chrono::milliseconds(0);
         ++queue.in_flight;
         ++in_flight_;
         queue.last_start = ++starts_;

@@ -53,7 +53,7 @@ enum class Ended {
 //   silent endpoints use fewer than seven eighths of the slots.
 //   So a new endpoint waits for none that is known to hang. When thousands of new ones hang at once, trying them uses up the
 //   reserve ever more slowly, an endpoint that comes later is tried within about kSilentAfterQuiet, and at least an eighth of
-//   the slots stays for endpoints that answer.
+//   the slots stays for endpoints that answer (a thirty-second while the slots are crowded, see below).
 // - Many endpoints that answered until now can go silent at once, with their name server for example. So the slots are crowded
 //   from the moment when all but a sixteenth (the last ones) are in use, until half of them are free. Meanwhile an endpoint that
 //   has answered since that moment is proven, and starts requests as always. Of the others only one request each, a trial, is

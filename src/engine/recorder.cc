@@ -334,7 +334,7 @@ void Recorder::on_failed(const core::Error& error) {
         waiting_.insert(waiting_.begin(), std::make_move_iterator(recording_.begin()), std::make_move_iterator(recording_.end()));
     }
     if (locked) rows_are_locked_ = true;
-    if (is_too_much(error) && !refused_at_) batch_limit_ = std::max<std::size_t>(1, recording_.size() / 2);
+    if (is_too_much(error) && !refused_at_ && recording_.size() > 1) batch_limit_ = recording_.size() / 2;
     if (refused) {
         if (!refused_at_) batch_limit_ = std::max<std::size_t>(1, recording_.size() / 2);
         returned_ = 0;

@@ -10,7 +10,7 @@ namespace messaging::repository {
 namespace {
 
 // In the order of the endpoints, and only where no other session has locked the row: engines that write at the same time do not
-// wait for each other, and nobody changes the endpoint meanwhile. A finding of a former version says nothing of the endpoint as
+// wait for each other, and nobody changes the endpoint meanwhile (its row is locked first). A finding of a former version says nothing of the endpoint as
 // it is now. The trigger on _endpoint_state makes an active endpoint backlogged while messages are held for it. `since` is the
 // time at which the state began. Every success ends the state failing, so `since` tells how long the endpoint has only failed.
 constexpr pg::Statement kWriteFindings{"write_findings", R"sql(
@@ -19,7 +19,7 @@ WITH found AS MATERIALIZED (
     FROM unnest($1::bigint[], $2::text[], $3::text[], $5::bigint[]) AS u(endpoint_id, finding, reason, version)
     JOIN messaging._endpoint_state s ON s.endpoint_id = u.endpoint_id AND s.version = u.version
     JOIN messaging.endpoints e ON e.id = u.endpoint_id
-    ORDER BY s.endpoint_id FOR NO KEY UPDATE OF s, e SKIP LOCKED),
+    ORDER BY s.endpoint_id FOR NO KEY UPDATE OF e, s SKIP LOCKED),
 judged AS MATERIALIZED (
     SELECT f.endpoint_id,
            CASE WHEN f.finding = 'recovered' THEN 'active' WHEN f.finding = 'gone' THEN 'disabled'

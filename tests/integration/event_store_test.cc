@@ -52,6 +52,22 @@ protected:
     OneEngine engine_{db_};
 };
 
+// A claim that dead-letters a thousand messages publishes as many events.
+TEST_F(EventStoreTest, ForTheServicesOwnEventsAClaimReadsNoEndpointThatDoesNotSubscribe) {
+    db_.sql("INSERT INTO messaging.endpoints (name, url) SELECT 'e' || g, 'http://e/' FROM generate_series(1, 2000) g");
+    add_endpoint("ours", "{messaging.*}");
+    db_.sql("ANALYZE messaging.endpoints");
+    pg::Session session = test::connect_or_abort(db_.url());
+    for (const auto& [name, value] : claim_session_settings())
+        ASSERT_TRUE(session.execute_script("SET " + name + " = '" + value + "'"));
+    ASSERT_TRUE(session.execute_script("BEGIN; SELECT messaging._publish_own('messaging.message.dead', '{}')"));
+    const auto read = session.execute("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'endpoints'");
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->bigint(0, 0), 0);
+    ASSERT_TRUE(session.execute_script("COMMIT"));
+    EXPECT_EQ(db_.number("SELECT count(*) FROM messages"), 1);
+}
+
 TEST_F(EventStoreTest, WhoSubscribesGetsIt) {
     add_endpoint("exact", "{invoice.paid}");
     add_endpoint("below", "{invoice.*,order.*}");

@@ -335,6 +335,9 @@ PY
     go down
     PATH=$BATS_TEST_TMPDIR/bin:$PATH go up
     [ "$(sql 'SELECT count(*) FROM messages')" = 1 ]
+    go down
+    printf '#!/bin/sh\nexit 1\n' >"$BATS_TEST_TMPDIR/bin/pg_config"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH go up
     sed -i 's|/usr/lib/postgresql|/opt/none|' scripts/runtime-local
     PATH=$BATS_TEST_TMPDIR/bin:$PATH run go rebuild
     sed -i 's|/opt/none/|/usr/lib/postgresql/|' scripts/runtime-local

@@ -257,6 +257,32 @@ TEST_F(DispatcherTest, TheMessagesOfAnEndpointThatCannotBeSignedForAreHeldAndNot
     EXPECT_EQ(sender_.attempts.size(), 2u);
 }
 
+// What was found of it carried the version before, and was dropped each time: it was tried again and again.
+TEST_F(DispatcherTest, WhatIsFoundOfAnEndpointWhoseNewSecretCannotBeReadCounts) {
+    core::Endpoint broken = endpoint(1, 2);
+    dispatcher_.set_endpoints({broken, endpoint(2, 2)});
+    broken.unusable = "its secret cannot be opened";
+    ++broken.version;
+    dispatcher_.set_endpoints({broken, endpoint(2, 2)});
+    dispatcher_.add(some(1));
+    sender_.answer(410);
+    ASSERT_EQ(findings_.size(), 1u);
+    EXPECT_EQ(findings_[0].version, broken.version);
+}
+
+TEST_F(DispatcherTest, AFindingOfAFormerUrlIsNotReportedOfTheNewOne) {
+    core::Endpoint one = endpoint(1, 2);
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    fail(1);
+    ASSERT_EQ(findings_.size(), 1u);
+    one.url = "http://elsewhere/";
+    ++one.version;
+    dispatcher_.set_endpoints({one, endpoint(2, 2)});
+    EXPECT_EQ(findings_.size(), 1u) << "the first one was dropped, and nothing is known of the new URL";
+    dispatcher_.add(some(1));
+    EXPECT_EQ(sender_.attempts.size(), 1u) << "and it is used at once";
+}
+
 TEST_F(DispatcherTest, AnEndpointThatWorkedIsUsedAsItWasWhileItCannotBeSignedForAnew) {
     core::Endpoint broken = endpoint(1, 2);
     broken.name = "broken";
