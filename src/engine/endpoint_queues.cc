@@ -12,6 +12,9 @@ constexpr int kDurationMemory = 8;  // each duration moves the average by an eig
 
 std::size_t beyond(std::size_t number, std::size_t used) { return number - std::min(number, used); }
 
+// How many may be on their way at once: the fewer, the less is left; one for each part of `each`, and for the rest.
+std::size_t at_once(std::size_t left, std::size_t each) { return (left + each - 1) / each; }
+
 void replace(std::size_t& sum, std::size_t& part, std::size_t now) {
     sum += now - part;
     part = now;
@@ -141,7 +144,7 @@ std::size_t EndpointQueues::untried_capacity() const {
     const std::size_t at_least = std::min<std::size_t>(1, beyond(slots_ - slots_ / 8, silent_in_flight_));
     const std::size_t left = std::max(at_least, beyond(slots_ - slots_ / 4, silent_in_flight_));
     const std::size_t each = std::max<std::size_t>(1, slots_ / 16);
-    return beyond((left + each - 1) / each, untried_in_flight_);
+    return beyond(at_once(left, each), untried_in_flight_);
 }
 
 std::size_t EndpointQueues::last_slots() const { return active_ > 1 ? slots_ / 32 * 2 : 0; }
@@ -150,7 +153,7 @@ std::size_t EndpointQueues::free_for_trials() const { return beyond(slots_ - las
 
 bool EndpointQueues::may_try() const {
     const std::size_t each = std::max<std::size_t>(1, last_slots() / 8);
-    return on_trial_ < (free_for_trials() + each - 1) / each;
+    return on_trial_ < at_once(free_for_trials(), each);
 }
 
 void EndpointQueues::update_crowding() {

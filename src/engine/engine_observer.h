@@ -65,6 +65,11 @@ constexpr const char* word_of(Degradation what) {
     return "";
 }
 
+// For people. `endpoint`: its name, or empty.
+inline std::string name_of(Degradation what, const std::string& endpoint) {
+    return endpoint.empty() ? word_of(what) : std::string(word_of(what)) + " " + endpoint;
+}
+
 class EngineObserver {
 public:
     virtual ~EngineObserver() = default;

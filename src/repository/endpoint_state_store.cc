@@ -10,9 +10,10 @@ namespace messaging::repository {
 namespace {
 
 // In the order of the endpoints, and only where no other session has locked the row: engines that write at the same time do not
-// wait for each other, and nobody changes the endpoint meanwhile (its row is locked first). A finding of a former version says nothing of the endpoint as
-// it is now. The trigger on _endpoint_state makes an active endpoint backlogged while messages are held for it. `since` is the
-// time at which the state began. Every success ends the state failing, so `since` tells how long the endpoint has only failed.
+// wait for each other, and nobody changes the endpoint meanwhile (its row is locked first). A finding of a former version says
+// nothing of the endpoint as it is now. The trigger on _endpoint_state makes an active endpoint backlogged while messages are
+// held for it. `since` is the time at which the state began. Every success ends the state failing, so `since` tells how long the
+// endpoint has only failed.
 constexpr pg::Statement kWriteFindings{"write_findings", R"sql(
 WITH found AS MATERIALIZED (
     SELECT s.endpoint_id, s.state, s.since, u.finding, u.reason

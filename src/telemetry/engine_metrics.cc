@@ -12,8 +12,6 @@
 namespace messaging::telemetry {
 namespace {
 
-double seconds(std::chrono::microseconds duration) { return std::chrono::duration<double>(duration).count(); }
-
 std::size_t status_class(const core::AttemptResult& result) {
     if (result.fault != core::AttemptFault::kNone) return 0;
     const int leading = result.status / 100;
@@ -30,10 +28,6 @@ constexpr std::chrono::minutes kDeadLetterLinePeriod{1};
 
 std::string subject_of(std::string_view what) {
     return what == engine::kReceiptsOperation ? "receipts (they wait in PostgreSQL, sending goes on)" : std::string(what);
-}
-
-std::string name_of(engine::Degradation what, const std::string& endpoint) {
-    return endpoint.empty() ? engine::word_of(what) : std::string(engine::word_of(what)) + " " + endpoint;
 }
 
 }  // namespace

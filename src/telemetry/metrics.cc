@@ -37,8 +37,6 @@ prometheus::Histogram& histogram(prometheus::Registry& registry, const char* nam
     return BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
 }
 
-double seconds(std::chrono::microseconds duration) { return std::chrono::duration<double>(duration).count(); }
-
 const char* name_of(engine::Dependency dependency) {
     switch (dependency) {
         case engine::Dependency::kClaimSession: return "postgres_claim";

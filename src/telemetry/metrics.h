@@ -22,6 +22,8 @@
 
 namespace messaging::telemetry {
 
+inline double seconds(std::chrono::microseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
 // Any thread.
 class Metrics {
 public:

@@ -266,9 +266,6 @@ public:
     void on_recovered(engine::Degradation what, const std::string& endpoint) override {
         std::erase(degraded, name_of(what, endpoint));
     }
-    static std::string name_of(engine::Degradation what, const std::string& endpoint) {
-        return endpoint.empty() ? engine::word_of(what) : std::string(engine::word_of(what)) + " " + endpoint;
-    }
     void on_error(const char* what, const core::Error&) override { ++errors[what]; }
     void on_success(const char* what) override { ++successes[what]; }
 
